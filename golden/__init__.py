@@ -1,0 +1,1 @@
+"""The PyTorch golden model: P-SpikeSSM, its tasks, training and evaluation."""

@@ -1,0 +1,66 @@
+"""Configuration of a network: every option of the model, by name."""
+
+from dataclasses import asdict, dataclass, fields
+
+CHOICES = {
+    "kernel": ("causal", "two_sided"),
+    "act": ("gelu", "relu", "identity"),
+    "residual": ("none", "clampfuse", "plain"),
+    "init": ("s4d_lin", "s4d_inv", "s4d_legs"),
+}
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Shape and options of a P-SpikeSSM network (Bal & Sengupta, ICLR 2025).
+
+    ``d_state`` counts real numbers: a neuron holds ``d_state / 2`` complex modes.
+    """
+
+    n_classes: int                  # size of the decoder's output
+    n_blocks: int = 2               # blocks of sampler, SSM, sampler, mixer, fuse
+    d_model: int = 128              # neurons per block, H
+    d_state: int = 16               # real state variables per neuron, 2n
+    vocab: int = 0                  # number of tokens; 0: the input is a sample in [0, 1]
+    kernel: str = "causal"          # "two_sided" looks at the future too (released code)
+    act: str = "relu"               # activation of the mixer
+    gelu_before_sampler: bool = False   # as in the released code; the paper has none
+    residual: str = "clampfuse"     # how z joins the next block's input, see golden.fuse
+    shared_A: bool = False          # one A for a whole block instead of one per neuron
+    init: str = "s4d_lin"           # start values of A
+    dt_min: float = 1e-3            # start range of dt, in steps of the sequence
+    dt_max: float = 1e-1
+    dropout: float = 0.0            # of mixer outputs, during training
+
+    def __post_init__(self):
+        for name, allowed in CHOICES.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+        for name in ("n_classes", "n_blocks", "d_model"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.d_state < 2 or self.d_state % 2:
+            raise ValueError(f"d_state must be even and at least 2, not {self.d_state}")
+        if not 0 < self.dt_min <= self.dt_max:
+            raise ValueError(f"dt_min, dt_max must satisfy 0 < dt_min <= dt_max, "
+                             f"not {self.dt_min}, {self.dt_max}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), not {self.dropout}")
+
+    @property
+    def n_modes(self) -> int:
+        """Complex modes per neuron, n."""
+        return self.d_state // 2
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "NetworkConfig":
+        """Inverse of :meth:`to_dict`; refuses unknown keys by name."""
+        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        if unknown:
+            raise ValueError(f"unknown option {', '.join(unknown)} in the network configuration; "
+                             f"known: {', '.join(f.name for f in fields(cls))}")
+        return cls(**values)

@@ -1,0 +1,140 @@
+"""Fused element-wise kernels for training on a CPU, in numba.
+
+Every tensor is (H, N) with N = time x batch; one row belongs to one neuron. Values are stored as
+float32 or bfloat16 (seen by numba as uint16, the upper half of a float32) and computed in float32.
+``golden.ops`` wraps these as differentiable functions and has the same in plain PyTorch.
+
+A uniform draw is a hash of (seed, element), so a backward pass could repeat it; quality is that of
+the murmur3 finaliser, far above what a straight-through gradient can notice.
+"""
+
+import numba as nb
+import numpy as np
+from numba.extending import overload, register_jitable
+
+FAST = {"fastmath": {"nsz", "arcp", "contract", "reassoc"}, "parallel": True, "cache": True}
+
+
+def load(x):
+    """Float32 value of a stored element."""
+
+
+def store(out, i, j, v):
+    """Round ``v`` into ``out[i, j]``, to nearest."""
+
+
+@overload(load)
+def _load(x):
+    if x == nb.uint16:
+        return lambda x: np.uint32(np.uint32(x) << np.uint32(16)).view(np.float32)
+    return lambda x: x
+
+
+@overload(store)
+def _store(out, i, j, v):
+    if out.dtype == nb.uint16:
+        def bf16(out, i, j, v):
+            bits = np.float32(v).view(np.uint32)
+            out[i, j] = np.uint16(np.uint32(bits + np.uint32(0x8000)) >> np.uint32(16))
+        return bf16
+
+    def f32(out, i, j, v):
+        out[i, j] = v
+    return f32
+
+
+@register_jitable
+def uniform(key, j):
+    """Uniform in [0, 1) with 24 bits, from a 32-bit key and an index."""
+    x = np.uint32(np.uint32(j) * np.uint32(0x9E3779B1) + key)
+    x = np.uint32((x ^ (x >> np.uint32(16))) * np.uint32(0x85EBCA6B))
+    x = np.uint32((x ^ (x >> np.uint32(13))) * np.uint32(0xC2B2AE35))
+    x = np.uint32(x ^ (x >> np.uint32(16)))
+    return np.float32(x >> np.uint32(8)) * np.float32(1.0 / (1 << 24))
+
+
+@nb.njit(**FAST)
+def sample(y, b, keys, s):
+    """s = [y + b > u], one bias per neuron."""
+    for i in nb.prange(y.shape[0]):
+        bias, key = b[i], keys[i]
+        for j in range(y.shape[1]):
+            fired = load(y[i, j]) + bias > uniform(key, j)
+            store(s, i, j, np.float32(fired))
+
+
+@nb.njit(**FAST)
+def sample_grad(y, b, ds, dy, db):
+    """Straight-through inside [0, 1]."""
+    for i in nb.prange(y.shape[0]):
+        bias, total = b[i], np.float32(0.0)
+        for j in range(y.shape[1]):
+            p = load(y[i, j]) + bias
+            g = load(ds[i, j]) if (p >= np.float32(0.0)) & (p <= np.float32(1.0)) \
+                else np.float32(0.0)
+            total += g
+            store(dy, i, j, g)
+        db[i] = total
+
+
+@nb.njit(**FAST)
+def relu_stats(z, bias, mean, var):
+    """Mean and variance of relu(z + bias) per neuron."""
+    for i in nb.prange(z.shape[0]):
+        b, s1, s2 = bias[i], np.float32(0.0), np.float32(0.0)
+        for j in range(z.shape[1]):
+            x = max(load(z[i, j]) + b, np.float32(0.0))
+            s1 += x
+            s2 += x * x
+        mean[i] = s1 / z.shape[1]
+        var[i] = max(s2 / z.shape[1] - mean[i] * mean[i], np.float32(0.0))
+
+
+@nb.njit(**FAST)
+def fuse(z, bias, scale, shift, p, residual, keys, p_next, s):
+    """p_next = clamp(p + scale relu(z + bias) + shift, 0, 1), s = [p_next > u].
+
+    Without ``residual`` p is not read and nothing is added.
+    """
+    for i in nb.prange(z.shape[0]):
+        b, a, c, key = bias[i], scale[i], shift[i], keys[i]
+        for j in range(z.shape[1]):
+            v = a * max(load(z[i, j]) + b, np.float32(0.0)) + c
+            if residual:
+                v += load(p[i, j])
+            v = min(max(v, np.float32(0.0)), np.float32(1.0))
+            store(p_next, i, j, v)
+            store(s, i, j, np.float32(v > uniform(key, j)))
+
+
+@nb.njit(**FAST)
+def fuse_grad_sums(z, bias, scale, shift, p, residual, dp_next, ds, dp, sums):
+    """dp = (dp_next + ds) inside the clamp; sums[i] = (sum of dp, sum of dp relu(z + bias))."""
+    for i in nb.prange(z.shape[0]):
+        b, a, c = bias[i], scale[i], shift[i]
+        s1, s2 = np.float32(0.0), np.float32(0.0)
+        for j in range(z.shape[1]):
+            x = max(load(z[i, j]) + b, np.float32(0.0))
+            v = a * x + c
+            if residual:
+                v += load(p[i, j])
+            g = load(dp_next[i, j]) + load(ds[i, j]) \
+                if (v >= np.float32(0.0)) & (v <= np.float32(1.0)) else np.float32(0.0)
+            store(dp, i, j, g)
+            s1 += g
+            s2 += g * x
+        sums[i, 0] = s1
+        sums[i, 1] = s2
+
+
+@nb.njit(**FAST)
+def fuse_grad(z, bias, scale, c1, c2, dp, dz, dbias):
+    """dz = (scale dp + c1 x + c2) [z + bias > 0], with x = relu(z + bias)."""
+    for i in nb.prange(z.shape[0]):
+        b, a, k1, k2, total = bias[i], scale[i], c1[i], c2[i], np.float32(0.0)
+        for j in range(z.shape[1]):
+            x = load(z[i, j]) + b
+            g = a * load(dp[i, j]) + k1 * x + k2 if x > np.float32(0.0) else np.float32(0.0)
+            store(dz, i, j, g)
+            total += g
+        dbias[i] = total

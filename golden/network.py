@@ -1,0 +1,149 @@
+"""The whole network: encoder, blocks of sampler, SSM, sampler, mixer and fuse, decoder."""
+
+import math
+
+import torch
+from torch import nn
+
+from golden import ops
+from golden.config import NetworkConfig
+from golden.fuse import Fuse
+from golden.ssm import DiagonalSSM
+
+
+class Encoder(nn.Module):
+    """Sample in [0, 1] or token to the first block's input, ``x[i] = w[i] v + b[i]`` or a row.
+
+    The affine start values are thresholds spread over the neurons, so that the population codes
+    the sample before anything is learnt.
+    """
+
+    def __init__(self, cfg: NetworkConfig):
+        super().__init__()
+        H = cfg.d_model
+        if cfg.vocab:
+            self.weight = nn.Parameter(torch.rand(cfg.vocab, H))
+        else:
+            self.weight = nn.Parameter(1 + torch.rand(H))
+            self.bias = nn.Parameter(-(self.weight.detach() - 1) * torch.rand(H))
+        self.tokens = bool(cfg.vocab)
+
+    def forward(self, v: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """(N,) samples or tokens to (H, N)."""
+        if self.tokens:
+            return self.weight.to(dtype)[v].T
+        return torch.addcmul(self.bias.to(dtype)[:, None], self.weight.to(dtype)[:, None],
+                             v.to(dtype))
+
+
+class Block(nn.Module):
+    """SSM, output sampler and mixer weights; ``Fuse`` closes the block."""
+
+    def __init__(self, cfg: NetworkConfig):
+        super().__init__()
+        H = cfg.d_model
+        self.ssm = DiagonalSSM(cfg)
+        self.b = nn.Parameter(torch.full((H,), 0.3))        # out-affine bias of the sampler
+        self.mixer = nn.Linear(H, H)
+        self.fuse = Fuse(cfg)
+        self.gelu = cfg.gelu_before_sampler
+
+
+class Network(nn.Module):
+    """P-SpikeSSM classifier.
+
+    Inside, tensors are (H, N) with N = time x batch, time cut into M chunks of C steps in the
+    order (C, M, B) that ``golden.ssm.chunked_conv`` wants.
+    """
+
+    def __init__(self, cfg: NetworkConfig):
+        super().__init__()
+        self.cfg = cfg
+        self.encoder = Encoder(cfg)
+        self.blocks = nn.ModuleList(Block(cfg) for _ in range(cfg.n_blocks))
+        self.decoder = nn.Linear(cfg.d_model, cfg.n_classes)
+        self.input_gamma = nn.Parameter(torch.ones(cfg.d_model))    # first norm, residual = plain
+        self.input_beta = nn.Parameter(torch.zeros(cfg.d_model))
+
+    @staticmethod
+    def chunks(L: int) -> tuple[int, int]:
+        """(C, M) with C M >= L: the least padding for C near 56, measured fastest."""
+        return min(((C, math.ceil(L / C)) for C in range(min(L, 48), min(L, 72) + 1)),
+                   key=lambda cm: (cm[0] * cm[1], abs(cm[0] - 56)))
+
+    def forward(self, v: torch.Tensor, lengths: torch.Tensor | None = None,
+                dtype: torch.dtype | None = None, record: list | None = None) -> torch.Tensor:
+        """Logits (B, classes) of samples or tokens v (B, L).
+
+        Parameters
+        ----------
+        lengths : (B,)
+            Steps that count; the mean over time leaves the rest out. None: all of them.
+        dtype
+            Of the large tensors; bfloat16 for speed on processors with AMX. None: v's, or the
+            parameters' for tokens.
+        record : list
+            Gets one dict per block with the (B, L, H) tensors ``s_in``, ``p``, ``s_out``.
+        """
+        B, L = v.shape
+        C, M = self.chunks(L)
+        tokens = self.cfg.vocab > 0
+        if dtype is None:
+            dtype = self.decoder.weight.dtype if tokens else v.dtype
+        v = nn.functional.pad(v, (0, C * M - L))
+        v = v.reshape(B, M, C).permute(2, 1, 0).reshape(-1)                  # (N,) as (C, M, B)
+        valid = None
+        if lengths is not None or C * M != L:
+            t = (torch.arange(C, device=v.device)[:, None, None]
+                 + C * torch.arange(M, device=v.device)[None, :, None])
+            if lengths is None:
+                lengths = torch.full((B,), L, device=v.device)
+            valid = (t < lengths).reshape(-1).to(self.decoder.weight.dtype)   # (N,)
+
+        x = self.encoder(v, dtype)                                           # (H, N)
+        if self.cfg.residual == "plain":
+            s = ops.sample(x * self.input_gamma.to(dtype)[:, None], self.input_beta)
+        else:
+            x = x.clamp(0, 1)
+            s = ops.sample(x, torch.zeros_like(self.input_beta))
+        for block in self.blocks:
+            s_in = s if valid is None else s * valid.to(dtype)
+            y = block.ssm(s_in.view(-1, C, M, B)).reshape(s.shape)
+            s_out = (ops.bernoulli(nn.functional.gelu(y) + block.b[:, None].to(dtype))
+                     if block.gelu else ops.sample(y, block.b))
+            z = block.mixer.weight.to(dtype) @ s_out
+            if record is not None:
+                p = (y.float() + block.b[:, None]).clamp(0, 1)
+                record.append({name: t.detach().reshape(-1, C, M, B).permute(3, 2, 1, 0)
+                               .reshape(B, M * C, -1)[:, :L]
+                               for name, t in (("s_in", s_in), ("p", p), ("s_out", s_out))})
+            x, s = block.fuse(z, block.mixer.bias, x, valid)
+        if valid is None:
+            mean = x.view(len(x), -1, B).sum(1, dtype=self.decoder.weight.dtype) / L
+        else:
+            mean = (x * valid.to(dtype)).view(len(x), -1, B).sum(
+                1, dtype=self.decoder.weight.dtype) / lengths
+        return self.decoder(mean.T)
+
+    @torch.no_grad()
+    def calibrate(self, v: torch.Tensor, lengths: torch.Tensor | None = None,
+                  mean: float = 0.3, std: float = 0.3) -> None:
+        """Set scale and bias of every output sampler so that p has this mean and deviation.
+
+        One block after the other, from one batch: the data-dependent start of training.
+        """
+        for k, block in enumerate(self.blocks):
+            block.ssm.a.fill_(1.0)
+            block.b.zero_()
+            seen = []
+            hook = block.ssm.register_forward_hook(lambda *args: seen.append(args[2]))
+            self(v, lengths)
+            hook.remove()
+            y = seen[0].flatten(1)
+            block.ssm.a.copy_(std / y.std(1).clamp(min=1e-3))
+            block.b.copy_(mean - block.ssm.a * y.mean(1))
+
+    def parameter_count(self) -> int:
+        """Trained real numbers that the forward pass uses; a complex one counts two."""
+        unused = 0 if self.cfg.residual == "plain" else 2 * self.cfg.d_model
+        return sum(p.numel() for p in self.parameters()) - unused

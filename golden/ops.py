@@ -1,0 +1,119 @@
+"""The element-wise operations of a block as differentiable functions, fused on a CPU.
+
+Tensors are (H, N), one row per neuron, N = time x batch. A float32 or bfloat16 tensor on a CPU goes
+through ``golden.kernels``; anything else (float64, a GPU, a mask) through plain PyTorch.
+"""
+
+import numpy as np
+import torch
+
+from golden import kernels
+
+
+class _StraightThrough(torch.autograd.Function):
+    """[p > u] forward, gradient of the expectation clamp(p, 0, 1) backward."""
+
+    @staticmethod
+    def forward(ctx, p, u):
+        ctx.save_for_backward((p >= 0) & (p <= 1))
+        return (p > u).to(p.dtype)
+
+    @staticmethod
+    def backward(ctx, ds):
+        inside, = ctx.saved_tensors
+        return ds * inside, None
+
+
+def bernoulli(p: torch.Tensor, u: torch.Tensor | None = None) -> torch.Tensor:
+    """SpikeSampler: 1 where ``p > u``, u uniform in [0, 1), drawn here when not given.
+
+    The gradient is 1 inside 0 <= p <= 1 and 0 outside (the surrogate of the paper, section 3.2).
+    """
+    return _StraightThrough.apply(p, torch.rand_like(p) if u is None else u)
+
+
+def fusable(x: torch.Tensor) -> bool:
+    """Whether ``golden.kernels`` can work on ``x``."""
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
+
+
+def _np(x: torch.Tensor) -> np.ndarray:
+    x = x.detach()
+    return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()
+
+
+def _keys(H: int) -> np.ndarray:
+    return torch.randint(0, 1 << 32, (H,), dtype=torch.int64).numpy().astype(np.uint32)
+
+
+class _FusedSample(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, y, b):
+        s = torch.empty_like(y)
+        kernels.sample(_np(y), _np(b), _keys(len(y)), _np(s))
+        ctx.save_for_backward(y, b)
+        return s
+
+    @staticmethod
+    def backward(ctx, ds):
+        y, b = ctx.saved_tensors
+        dy, db = torch.empty_like(y), torch.empty_like(b)
+        kernels.sample_grad(_np(y), _np(b), _np(ds.contiguous()), _np(dy), _np(db))
+        return dy, db
+
+
+def sample(y: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Spikes of ``p = y + b``, y (H, N), b (H,)."""
+    return _FusedSample.apply(y, b) if fusable(y) else bernoulli(y + b[:, None].to(y.dtype))
+
+
+class _FusedFuse(torch.autograd.Function):
+    """ClampFuse with its batch norm and the sampler behind it; see ``kernels.fuse``."""
+
+    @staticmethod
+    def forward(ctx, z, bias, gamma, beta, p, stats, eps):
+        H, residual = len(z), p is not None
+        if stats is None:                       # training: statistics of this batch
+            mean, var = torch.empty(H), torch.empty(H)
+            kernels.relu_stats(_np(z), _np(bias), mean.numpy(), var.numpy())
+        else:
+            mean, var = stats
+        inv = torch.rsqrt(var + eps)
+        scale = gamma.detach() * inv
+        shift = beta.detach() - scale * mean
+        p_next, s = torch.empty_like(z), torch.empty_like(z)
+        kernels.fuse(_np(z), _np(bias), _np(scale), _np(shift), _np(p if residual else z),
+                     residual, _keys(H), _np(p_next), _np(s))
+        ctx.save_for_backward(z, bias, gamma, p, mean, inv, scale, shift)
+        ctx.batch_stats = stats is None
+        ctx.mark_non_differentiable(mean, var)
+        return p_next, s, mean, var
+
+    @staticmethod
+    def backward(ctx, dp_next, ds, _mean, _var):
+        z, bias, gamma, p, mean, inv, scale, shift = ctx.saved_tensors
+        residual = p is not None
+        dp, dz = torch.empty_like(z), torch.empty_like(z)
+        sums, dbias = torch.empty(len(z), 2), torch.empty_like(bias)
+        kernels.fuse_grad_sums(_np(z), _np(bias), _np(scale), _np(shift),
+                               _np(p if residual else z), residual, _np(dp_next.contiguous()),
+                               _np(ds.contiguous()), _np(dp), _np(sums))
+        dbeta = sums[:, 0]
+        dgamma = inv * (sums[:, 1] - mean * dbeta)            # sum of dp * x_hat
+        c1, c2 = torch.zeros_like(scale), torch.zeros_like(scale)
+        if ctx.batch_stats:
+            N = z.shape[1]
+            c1 = -scale * inv * dgamma / N                    # times x - mean
+            c2 = -scale * dbeta / N - c1 * mean
+        kernels.fuse_grad(_np(z), _np(bias), _np(scale), _np(c1), _np(c2), _np(dp), _np(dz),
+                          _np(dbias))
+        return dz, dbias, dgamma, dbeta, dp if residual else None, None, None
+
+
+def fuse_relu(z, bias, gamma, beta, p, stats, eps=1e-5):
+    """``p_next = clamp([p +] BN(relu(z + bias)), 0, 1)`` and its spikes, in one pass.
+
+    z, p (H, N), p None without residual; bias, gamma, beta (H,); stats (mean, var) or None to
+    take them from ``z``. Returns p_next, s, mean, var. Only for tensors that are :func:`fusable`.
+    """
+    return _FusedFuse.apply(z, bias, gamma, beta, p, stats, eps)

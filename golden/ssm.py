@@ -1,0 +1,147 @@
+"""Diagonal state space model with one binary input and one output per neuron.
+
+Only the product C B_bar matters for one input and one output, so it is kept on the input side:
+
+    h[t] = A_bar h[t-1] + g s[t],   y[t] = sum_k Re h_k[t] + d s[t],   g = 2 a C B_bar, d = a D
+
+with A_bar = exp(dt A), B_bar = (A_bar - 1) / A (zero-order hold, B = 1) and ``a`` the output scale
+of the sampler that follows. There is no reset, hence y is a convolution of s with the kernel
+K[j] = sum_k Re(g_k A_bar_k^j) + d [j = 0], computed here in chunks of time by matrix products only.
+"""
+
+import math
+
+import torch
+from torch import nn
+
+from golden.config import NetworkConfig
+
+
+def initial_A(init: str, n: int) -> torch.Tensor:
+    """Start values of A, complex (n,), named as in S4D (Gu et al., 2022, section 4)."""
+    k = torch.arange(n, dtype=torch.float64)
+    if init == "s4d_lin":
+        return torch.complex(torch.full_like(k, -0.5), math.pi * k)
+    if init == "s4d_inv":
+        return torch.complex(torch.full_like(k, -0.5),
+                             2 * n / math.pi * (2 * n / (2 * k + 1) - 1))
+    # s4d_legs: the normal part of HiPPO-LegS, one eigenvalue of each conjugate pair
+    q = torch.sqrt(2 * torch.arange(2 * n, dtype=torch.float64) + 1)
+    S = torch.tril(q[:, None] * q, -1)
+    eig = torch.linalg.eigvals(-0.5 * (S - S.T))
+    imag = eig.imag[eig.imag > 0].sort().values
+    return torch.complex(torch.full_like(imag, -0.5), imag)
+
+
+def powers(A_bar: torch.Tensor, count: int) -> torch.Tensor:
+    """A_bar ** 0 .. A_bar ** (count - 1) along a new last axis."""
+    exponents = torch.arange(count, device=A_bar.device, dtype=A_bar.real.dtype)
+    return torch.exp(torch.log(A_bar)[..., None] * exponents)
+
+
+def kernel(A_bar: torch.Tensor, g: torch.Tensor, d: torch.Tensor, L: int) -> torch.Tensor:
+    """Convolution kernel K (H, L) of the recurrence."""
+    K = (g[..., None] * powers(A_bar, L)).sum(1).real
+    return torch.cat([K[:, :1] + d[:, None], K[:, 1:]], dim=1)
+
+
+def chunked_conv(s: torch.Tensor, A_bar: torch.Tensor, g: torch.Tensor, d: torch.Tensor,
+                 delay: int = 0) -> torch.Tensor:
+    """y = K * s on a sequence cut into M chunks of C steps, exact.
+
+    Parameters
+    ----------
+    s : (H, C, M, B)
+        Input; step t = m C + c is at [:, c, m].
+    A_bar, g : (H, n) complex; d : (H,)
+        The discrete system, see the module's text.
+    delay : int
+        0, or 1 to start the kernel one step later (the anti-causal half of a two-sided kernel).
+
+    Returns
+    -------
+    (H, C, M, B), in the dtype of ``s``: inside a chunk a Toeplitz product, between chunks the
+    state: ``T @ s + G @ S(V @ s)``.
+    """
+    H, C, M, B = s.shape
+    n = A_bar.shape[1]
+    P = powers(A_bar, C + 1)                                             # (H, n, C + 1)
+    K = (g[..., None] * P[..., :C]).sum(1).real                          # (H, C)
+    K = torch.cat([K[:, :1] + d[:, None], K[:, 1:]], dim=1)
+    if delay:
+        K = torch.cat([torch.zeros_like(K[:, :1]), K[:, :-1]], dim=1)
+    lag = torch.arange(C, device=s.device)
+    lag = lag[:, None] - lag
+    T = torch.cat([K.new_zeros(H, 1), K], dim=1)[:, (lag + 1).clamp(min=0)]   # (H, C, C)
+
+    V = P[..., :C].flip(-1)                                              # (H, n, C)
+    V = torch.stack([V.real, V.imag], dim=2).reshape(H, 2 * n, C)
+    x = s.reshape(H, C, M * B)
+    y = torch.bmm(T.to(s.dtype), x)
+    if M > 1:
+        R = powers(P[..., C], M)                                         # (H, n, M)
+        lag = torch.arange(M, device=s.device)
+        lag = lag[:, None] - lag - 1
+        R = torch.cat([torch.zeros_like(R[..., :1]), R], dim=2)[..., (lag + 1).clamp(min=0)]
+        S = torch.cat([torch.cat([R.real, -R.imag], dim=3),
+                       torch.cat([R.imag, R.real], dim=3)], dim=2)       # (H, n, 2M, 2M)
+        Q = g[..., None] * P[..., 1 - delay:C + 1 - delay]               # (H, n, C)
+        G = torch.stack([Q.real, -Q.imag], dim=2).reshape(H, 2 * n, C).mT    # (H, C, 2n)
+        v = torch.bmm(V.to(s.dtype), x).reshape(H * n, 2 * M, B)
+        h = torch.bmm(S.reshape(H * n, 2 * M, 2 * M).to(s.dtype), v)
+        y = torch.baddbmm(y, G.to(s.dtype), h.reshape(H, 2 * n, M * B))
+    return y.reshape(H, C, M, B)
+
+
+class DiagonalSSM(nn.Module):
+    """H neurons, each with n complex modes; parameters and both ways to run them."""
+
+    def __init__(self, cfg: NetworkConfig):
+        super().__init__()
+        H, n = cfg.d_model, cfg.n_modes
+        rows = 1 if cfg.shared_A else H
+        A = initial_A(cfg.init, n).to(torch.complex64)
+        self.log_A_re = nn.Parameter(torch.log(-A.real).expand(rows, n).clone())
+        self.A_im = nn.Parameter(A.imag.expand(rows, n).clone())
+        log_min, log_max = math.log(cfg.dt_min), math.log(cfg.dt_max)
+        self.log_dt = nn.Parameter(log_min + torch.rand(H) * (log_max - log_min))
+        self.C = nn.Parameter(torch.randn(H, n, 2) / math.sqrt(2))
+        self.D = nn.Parameter(torch.zeros(H))
+        self.a = nn.Parameter(torch.ones(H))
+        self.two_sided = cfg.kernel == "two_sided"
+        if self.two_sided:
+            self.C_future = nn.Parameter(torch.randn(H, n, 2) / math.sqrt(2))
+
+    def discrete(self, future: bool = False) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(A_bar, g, d): (H, n) complex, (H, n) complex, (H,)."""
+        A = torch.complex(-torch.exp(self.log_A_re), self.A_im)
+        A_bar = torch.exp(torch.exp(self.log_dt)[:, None] * A)
+        C = torch.view_as_complex((self.C_future if future else self.C).contiguous())
+        g = 2 * self.a[:, None] * C * (A_bar - 1) / A
+        return A_bar, g, torch.zeros_like(self.D) if future else self.a * self.D
+
+    def forward(self, s: torch.Tensor) -> torch.Tensor:
+        """Convolution form on (H, C, M, B)."""
+        y = chunked_conv(s, *self.discrete())
+        if self.two_sided:
+            future = chunked_conv(s.flip(1, 2), *self.discrete(future=True), delay=1)
+            y = y + future.flip(1, 2)
+        return y
+
+    def recurrent(self, s: torch.Tensor) -> torch.Tensor:
+        """Recurrent form on (H, L, B), step by step; the anti-causal half runs backwards."""
+        def run(steps, A_bar, g, d, delay):
+            h = torch.zeros(*A_bar.shape, s.shape[2], dtype=A_bar.dtype, device=s.device)
+            y = torch.empty_like(s)
+            for t in steps:
+                if delay:
+                    y[:, t] = h.real.sum(1)
+                h = A_bar[..., None] * h + g[..., None] * s[:, t][:, None]
+                if not delay:
+                    y[:, t] = h.real.sum(1) + d[:, None] * s[:, t]
+            return y
+
+        y = run(range(s.shape[1]), *self.discrete(), delay=0)
+        if self.two_sided:
+            y = y + run(range(s.shape[1] - 1, -1, -1), *self.discrete(future=True), delay=1)
+        return y

@@ -1,0 +1,1 @@
+"""From the golden model to integers: formats, reference, quantisation-aware model, artifact."""
