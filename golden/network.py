@@ -104,7 +104,7 @@ class Network(nn.Module):
         if self.cfg.residual == "plain":
             s = ops.sample(x * self.input_gamma.to(dtype)[:, None], self.input_beta)
         else:
-            x = x.clamp(0, 1)
+            x = nn.functional.hardtanh(x, 0, 1)    # a clamp whose gradient is one pass
             s = ops.sample(x, torch.zeros_like(self.input_beta))
         for block in self.blocks:
             s_in = s if valid is None else s * valid.to(dtype)

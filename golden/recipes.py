@@ -25,5 +25,5 @@ class Recipe:
 
 
 RECIPES = {
-    "psmnist": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=128, d_state=16), epochs=8),
+    "psmnist": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=128, d_state=16), epochs=7),
 }

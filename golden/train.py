@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 HEAP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "8000000000",
-        "MALLOC_TOP_PAD_": "500000000", "GOMP_SPINCOUNT": "0"}
+        "MALLOC_TOP_PAD_": "500000000"}
 if __name__ == "__main__" and any(os.environ.get(k) != v for k, v in HEAP.items()):
     # glibc reads these once, when a process starts.
     os.execve(sys.executable, [sys.executable, "-m", "golden.train", *sys.argv[1:]],

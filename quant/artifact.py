@@ -1,0 +1,245 @@
+"""The artifact: integers, number formats and seeds. The only thing the hardware side ever reads.
+
+A folder with ``manifest.json`` (formats, shapes, options, seeds, sha256) and ``arrays.npz``.
+"""
+
+import hashlib
+import io
+import json
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+
+from quant.formats import EdgeFormats, LayerFormats, RandomFormat
+
+SCHEMA = 1
+RESIDUALS = ("none", "clampfuse", "plain")
+ACTS = ("relu", "identity")
+ROUNDINGS = ("stochastic", "half_even")
+
+
+class ArtifactError(Exception):
+    """An artifact that cannot be used; the message says what is wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Integer tensors of one block; shapes and formats as in :class:`quant.formats.LayerFormats`.
+
+    w is (H_out, H_in); negate is 0 or 1 per row: the activation's sign after the folded norm.
+    alpha and beta exist with ``residual = plain`` only, else they are empty.
+    """
+
+    fmt: LayerFormats
+    a_re: np.ndarray
+    a_im: np.ndarray
+    g_re: np.ndarray
+    g_im: np.ndarray
+    d: np.ndarray
+    b: np.ndarray
+    w: np.ndarray
+    shift: np.ndarray
+    negate: np.ndarray
+    bias: np.ndarray
+    addend: np.ndarray
+    alpha: np.ndarray
+    beta: np.ndarray
+
+    FORMAT_OF = {"a_re": "a_bar", "a_im": "a_bar", "g_re": "g", "g_im": "g", "d": "drive",
+                 "b": "drive", "w": "w", "shift": "shift", "bias": "bias", "addend": "addend",
+                 "alpha": "alpha", "beta": "beta"}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A whole network in integers."""
+
+    task: str
+    n_classes: int
+    length: int                  # longest sequence, steps; wider sums are sized by it
+    vocab: int                   # 0: samples
+    act: str                     # relu or identity
+    residual: str                # none, clampfuse or plain
+    rounding: str                # of the state: stochastic or half_even
+    seed: int                    # default master seed of the random words
+    random: RandomFormat
+    edge: EdgeFormats
+    layers: tuple[Layer, ...]
+    enc_w: np.ndarray            # (H,), or the embedding (vocab, H) in p's (plain: x's) format
+    enc_b: np.ndarray            # (H,), empty for tokens
+    dec_w: np.ndarray            # (n_classes, H)
+    dec_b: np.ndarray            # (n_classes,)
+    info: dict = field(default_factory=dict)    # permutation, accuracies, versions, ranges
+
+    @property
+    def H(self) -> int:
+        return self.layers[0].a_re.shape[0]
+
+    @property
+    def n(self) -> int:
+        return self.layers[0].a_re.shape[1]
+
+    @property
+    def x_format(self):
+        """Format of what the decoder sums: p of the last block, or x with plain."""
+        fmt = self.layers[-1].fmt
+        return fmt.x if self.residual == "plain" else fmt.p
+
+    def check(self) -> "Artifact":
+        """Return self, or raise ``ArtifactError`` naming layer, tensor and rule."""
+        def need(condition, text):
+            if not condition:
+                raise ArtifactError(text)
+
+        need(self.layers, "the artifact has no layers")
+        H, n = self.H, self.n
+        plain = self.residual == "plain"
+        for name, value, allowed in (("residual", self.residual, RESIDUALS),
+                                     ("act", self.act, ACTS),
+                                     ("rounding", self.rounding, ROUNDINGS)):
+            need(value in allowed, f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+        need(0 < self.seed < 1 << self.random.width,
+             f"seed must be in 1..2**{self.random.width} - 1, not {self.seed}")
+        draws = self.length * H * n * max(self.random.k, 2 * self.random.round_bits)
+        need(draws <= self.random.stream_jump,
+             f"a rounding stream needs {draws} bits, streams are {self.random.stream_jump} apart")
+        span = (3 * len(self.layers) + 1) * self.random.stream_jump
+        need(span < 1 << self.random.width,
+             f"{3 * len(self.layers)} streams need {span} bits, the generator repeats after "
+             f"2**{self.random.width} - 1")
+        for number, layer in enumerate(self.layers):
+            f = layer.fmt
+            need(f.p == self.layers[0].fmt.p and f.x == self.layers[0].fmt.x,
+                 f"layer {number}: p and x must have one format in all layers")
+            need(self.rounding != "stochastic" or f.a_bar.f_bits > self.random.round_bits,
+                 f"layer {number}: a_bar {f.a_bar} needs more than {self.random.round_bits} "
+                 f"fraction bits for stochastic rounding")
+            need(f.g.f_bits <= f.a_bar.f_bits + f.h.f_bits,
+                 f"layer {number}: g {f.g} has more fraction bits than a_bar * h")
+            shapes = {"w": (H, H)} | {k: (H, n) for k in ("a_re", "a_im", "g_re", "g_im")}
+            for tensor in (t.name for t in fields(Layer) if t.name != "fmt"):
+                raw = getattr(layer, tensor)
+                shape = shapes.get(tensor, (H,))
+                if tensor in ("alpha", "beta") and not plain:
+                    shape = (0,)
+                need(raw.shape == shape, f"layer {number}, {tensor}: shape {raw.shape}, "
+                                         f"expected {shape}")
+                if tensor in Layer.FORMAT_OF and raw.size:
+                    try:
+                        getattr(f, Layer.FORMAT_OF[tensor]).check(raw, f"layer {number}, {tensor}")
+                    except ValueError as error:
+                        raise ArtifactError(str(error)) from None
+            radius = layer.a_re.astype(object) ** 2 + layer.a_im.astype(object) ** 2
+            bad = np.argwhere(radius >= 1 << 2 * f.a_bar.f_bits)
+            need(not len(bad), f"layer {number}, a_bar: {len(bad)} of {H * n} modes have |A_bar| "
+                               f">= 1, first at neuron, mode {bad[0] if len(bad) else ''}")
+        tokens = self.vocab > 0
+        need(tokens == (self.edge.sample is None),
+             "the sample format must be there for samples and missing for tokens")
+        stream = self.layers[0].fmt.x if plain else self.layers[0].fmt.p
+        for name, raw, shape, fmt in (
+                ("enc_w", self.enc_w, (self.vocab, H) if tokens else (H,),
+                 stream if tokens else self.edge.enc_w),
+                ("enc_b", self.enc_b, (0,) if tokens else (H,), self.edge.enc_b),
+                ("dec_w", self.dec_w, (self.n_classes, H), self.edge.dec_w),
+                ("dec_b", self.dec_b, (self.n_classes,), self.edge.dec_b)):
+            need(raw.shape == shape, f"{name}: shape {raw.shape}, expected {shape}")
+            try:
+                fmt.check(raw, name) if raw.size else None
+            except ValueError as error:
+                raise ArtifactError(str(error)) from None
+        if not tokens:
+            need(self.edge.enc_b.f_bits <= self.edge.enc_w.f_bits + self.edge.sample.f_bits,
+                 f"enc_b {self.edge.enc_b} has more fraction bits than the product of "
+                 f"{self.edge.enc_w} and {self.edge.sample}")
+        need(self.edge.dec_b.f_bits == self.edge.dec_w.f_bits + self.x_format.f_bits,
+             f"dec_b {self.edge.dec_b} must have the fraction bits of dec_w * the decoder's sum")
+        return self
+
+
+EDGE_ARRAYS = ("enc_w", "enc_b", "dec_w", "dec_b")
+
+
+def _arrays(art: Artifact) -> dict[str, np.ndarray]:
+    out = {name: getattr(art, name) for name in EDGE_ARRAYS}
+    for number, layer in enumerate(art.layers):
+        out |= {f"layer{number}.{f.name}": getattr(layer, f.name)
+                for f in fields(Layer) if f.name != "fmt"}
+    return {name: np.asarray(raw, np.int64) for name, raw in out.items()}
+
+
+def _manifest(art: Artifact, arrays: bytes) -> dict:
+    return {"schema": SCHEMA, "task": art.task, "n_classes": art.n_classes, "length": art.length,
+            "vocab": art.vocab, "act": art.act, "residual": art.residual,
+            "rounding": art.rounding, "sampling": "bernoulli", "seed": art.seed,
+            "shape": {"layers": len(art.layers), "H": art.H, "n": art.n},
+            "random": art.random.to_dict(), "edge_formats": art.edge.to_dict(),
+            "layer_formats": [layer.fmt.to_dict() for layer in art.layers], "info": art.info,
+            "arrays_sha256": hashlib.sha256(arrays).hexdigest()}
+
+
+def save(art: Artifact, folder: Path) -> Path:
+    """Write a checked artifact; each file to a temporary name first. Returns the folder."""
+    art.check()
+    folder = Path(folder)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **_arrays(art))
+    manifest = json.dumps(_manifest(art, buffer.getvalue()), indent=1) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = {"arrays.npz": buffer.getvalue(), "manifest.json": manifest.encode()}
+    try:
+        for name, content in parts.items():
+            (folder / f"{name}.partial").write_bytes(content)
+        for name in parts:
+            os.replace(folder / f"{name}.partial", folder / name)
+    finally:
+        for name in parts:
+            (folder / f"{name}.partial").unlink(missing_ok=True)
+    return folder
+
+
+def load(folder: Path) -> Artifact:
+    """Read and check an artifact; ``ArtifactError`` in one line for anything wrong."""
+    folder = Path(folder)
+    try:
+        m = json.loads((folder / "manifest.json").read_text())
+        packed = (folder / "arrays.npz").read_bytes()
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{error.filename} does not exist; make the artifact with "
+                            f"python -m quant.export") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{folder}/manifest.json is not JSON ({error}); export again") from None
+    if m.get("schema") != SCHEMA:
+        raise ArtifactError(f"{folder} has schema {m.get('schema')}, this version reads schema "
+                            f"{SCHEMA}; update the project or export again")
+    if hashlib.sha256(packed).hexdigest() != m.get("arrays_sha256"):
+        raise ArtifactError(f"{folder}/arrays.npz does not match the manifest's sha256: "
+                            f"truncated or edited; export again")
+    try:
+        arrays = np.load(io.BytesIO(packed))
+        layers = tuple(
+            Layer(LayerFormats.from_dict(formats),
+                  *(arrays[f"layer{number}.{f.name}"] for f in fields(Layer) if f.name != "fmt"))
+            for number, formats in enumerate(m["layer_formats"]))
+        art = Artifact(m["task"], m["n_classes"], m["length"], m["vocab"], m["act"],
+                       m["residual"], m["rounding"], m["seed"],
+                       RandomFormat.from_dict(m["random"]),
+                       EdgeFormats.from_dict(m["edge_formats"]), layers,
+                       *(arrays[name] for name in EDGE_ARRAYS), info=m["info"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{folder}/manifest.json: {error}; export again") from None
+    return art.check()
+
+
+def digest(art: Artifact) -> str:
+    """Short content hash of everything that decides behaviour, for caches and reports."""
+    h = hashlib.sha256()
+    for name, raw in sorted(_arrays(art).items()):
+        h.update(name.encode() + str(raw.shape).encode() + raw.tobytes())
+    manifest = _manifest(art, b"")
+    for key in ("info", "arrays_sha256", "task"):
+        manifest.pop(key)
+    h.update(json.dumps(manifest, sort_keys=True).encode())
+    return h.hexdigest()[:16]

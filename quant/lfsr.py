@@ -1,0 +1,79 @@
+"""Maximal-length linear feedback shift registers: the project's only source of randomness.
+
+Fibonacci form: a step shifts the state left by one and puts the parity of the tapped bits into bit
+0 (tap t reads bit t - 1). The word of a draw is the state's low k bits; then the register leaps k
+steps, so that words never overlap. A leap is linear over GF(2): it is a matrix, and in hardware a
+fixed network of XORs.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+from quant.formats import RandomFormat
+
+Matrix = tuple[int, ...]    # row i is the mask of the state bits whose parity is the new bit i
+
+
+def step_matrix(fmt: RandomFormat) -> Matrix:
+    """One single step."""
+    feedback = sum(1 << (tap - 1) for tap in fmt.taps)
+    return (feedback, *(1 << i for i in range(fmt.width - 1)))
+
+
+def apply(matrix: Matrix, state: int) -> int:
+    """The state after the leap ``matrix``."""
+    return sum(((row & state).bit_count() & 1) << i for i, row in enumerate(matrix))
+
+
+def compose(second: Matrix, first: Matrix) -> Matrix:
+    """The leap that does ``first``, then ``second``."""
+    def row(mask: int) -> int:
+        out, i = 0, 0
+        while mask:
+            if mask & 1:
+                out ^= first[i]
+            mask, i = mask >> 1, i + 1
+        return out
+    return tuple(row(mask) for mask in second)
+
+
+@lru_cache(maxsize=None)
+def leap(fmt: RandomFormat, steps: int) -> Matrix:
+    """The matrix of ``steps`` single steps, by repeated squaring."""
+    if steps == 0:
+        return tuple(1 << i for i in range(fmt.width))
+    half = leap(fmt, steps // 2)
+    whole = compose(half, half)
+    return compose(step_matrix(fmt), whole) if steps % 2 else whole
+
+
+def stream_start(fmt: RandomFormat, seed: int, stream: int) -> int:
+    """State of stream ``stream`` at the first step of a sequence."""
+    if not 0 < seed < 1 << fmt.width:
+        raise ValueError(f"seed must be in 1..2**{fmt.width} - 1, not {seed}")
+    return apply(leap(fmt, (stream + 1) * fmt.stream_jump), seed)
+
+
+SAMPLER_IN, SAMPLER_OUT, ROUNDING = range(3)
+
+
+def stream_index(layer: int, kind: int) -> int:
+    """Number of a layer's stream; kind is SAMPLER_IN, SAMPLER_OUT or ROUNDING."""
+    return 3 * layer + kind
+
+
+def word_bits(fmt: RandomFormat, kind: int) -> int:
+    """Bits of one draw of a stream: k, or two parts' rounding bits."""
+    return 2 * fmt.round_bits if kind == ROUNDING else fmt.k
+
+
+def words(fmt: RandomFormat, start: int, bits: int, count: int) -> np.ndarray:
+    """The first ``count`` draws of ``bits`` bits from state ``start``, int64."""
+    advance = leap(fmt, bits)
+    out = np.empty(count, np.int64)
+    state, mask = start, (1 << bits) - 1
+    for j in range(count):
+        out[j] = state & mask
+        state = apply(advance, state)
+    return out
