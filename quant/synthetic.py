@@ -1,0 +1,66 @@
+"""Random artifacts: networks of any shape, with no training, for tests and fuzzing."""
+
+import numpy as np
+
+from quant.artifact import Artifact, Layer
+from quant.formats import SQ, UQ, EdgeFormats, LayerFormats, QFormat, RandomFormat
+
+
+def _extremes(rng, fmt: QFormat, shape, share: float) -> np.ndarray:
+    """Uniform raw integers of ``fmt``; ``share`` of them at its limits."""
+    raw = rng.integers(fmt.lo, fmt.hi + 1, shape)
+    limits = np.where(rng.random(shape) < 0.5, fmt.lo, fmt.hi)
+    return np.where(rng.random(shape) < share, limits, raw)
+
+
+def random_artifact(seed: int = 0, n_layers: int = 2, H: int = 8, n: int = 4, n_classes: int = 3,
+                    length: int = 64, vocab: int = 0, act: str = "relu",
+                    residual: str = "clampfuse", rounding: str = "stochastic",
+                    stress: float = 0.0, fmt: LayerFormats | None = None,
+                    random: RandomFormat = RandomFormat()) -> Artifact:
+    """A network that spikes at moderate rates, or with ``stress`` one at the formats' limits.
+
+    stress : 0..1
+        Share of coefficients at the ends of their formats; 0.2 saturates states and ties sums.
+    """
+    rng = np.random.default_rng(seed)
+    fmt = fmt or LayerFormats()
+    scale = 1 << fmt.p.f_bits
+
+    def moderate(q, shape, low, high):
+        raw = np.round((low + (high - low) * rng.random(shape)) * 2.0 ** q.f_bits)
+        raw = np.clip(raw, q.lo, q.hi).astype(np.int64)
+        edge = _extremes(rng, q, shape, 1.0)
+        return np.where(rng.random(shape) < stress, edge, raw)
+
+    layers = []
+    plain = residual == "plain"
+    for _ in range(n_layers):
+        radius = 1 - 10 ** rng.uniform(-3, -0.5, (H, n))
+        angle = rng.uniform(-np.pi, np.pi, (H, n)) * rng.random((H, n))
+        one = 2.0 ** fmt.a_bar.f_bits
+        a_re = np.trunc(one * radius * np.cos(angle)).astype(np.int64)
+        a_im = np.trunc(one * radius * np.sin(angle)).astype(np.int64)
+        layers.append(Layer(
+            fmt, a_re, a_im,
+            g_re=moderate(fmt.g, (H, n), -0.3, 0.3), g_im=moderate(fmt.g, (H, n), -0.3, 0.3),
+            d=moderate(fmt.drive, H, -0.5, 0.5), b=moderate(fmt.drive, H, 0.0, 0.6),
+            w=_extremes(rng, fmt.w, (H, H), stress),
+            shift=rng.integers(0, min(fmt.shift.hi, 5) + 1, H),
+            negate=rng.integers(0, 2, H),
+            bias=moderate(fmt.bias, H, -0.2, 0.2), addend=moderate(fmt.addend, H, -0.3, 0.3),
+            alpha=moderate(fmt.alpha, H, -1, 1) if plain else np.zeros(0, np.int64),
+            beta=moderate(fmt.beta, H, 0, 0.6) if plain else np.zeros(0, np.int64)))
+    stream = fmt.x if plain else fmt.p
+    edge = EdgeFormats(sample=None if vocab else UQ(0, 8),
+                       dec_b=SQ(8, EdgeFormats().dec_w.f_bits + stream.f_bits))
+    if vocab:
+        enc_w = rng.integers(0, scale + 1, (vocab, H))
+        enc_b = np.zeros(0, np.int64)
+    else:
+        enc_w, enc_b = moderate(edge.enc_w, H, -1, 2), moderate(edge.enc_b, H, -0.5, 0.8)
+    return Artifact("synthetic", n_classes, length, vocab, act, residual, rounding,
+                    seed=0xACE1 + seed, random=random, edge=edge, layers=tuple(layers),
+                    enc_w=enc_w, enc_b=enc_b,
+                    dec_w=rng.integers(edge.dec_w.lo, edge.dec_w.hi + 1, (n_classes, H)),
+                    dec_b=moderate(edge.dec_b, n_classes, -1, 1)).check()
