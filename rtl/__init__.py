@@ -1,0 +1,1 @@
+"""The streaming accelerator in Amaranth, generated from an artifact alone."""

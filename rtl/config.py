@@ -1,0 +1,83 @@
+"""How an artifact is laid out in hardware: lanes, words and the schedule that follows."""
+
+from dataclasses import dataclass
+
+from quant.artifact import Artifact
+
+
+class HardwareError(ValueError):
+    """A hardware configuration that does not fit the artifact; the message says what does."""
+
+
+@dataclass(frozen=True)
+class HardwareConfig:
+    """Parameters of one generated core."""
+
+    lanes: int = 8              # complex modes updated per cycle in every layer
+    signature: bool = True      # compute the CRC per layer and step (verification builds)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The numbers that follow from an artifact's shape and a :class:`HardwareConfig`.
+
+    A *word* is what one transfer between components carries: ``G`` neurons. The state engine spends
+    ``F`` cycles on a word, ``M`` modes of each of its neurons per cycle, so ``lanes = G M``. The
+    mixer spends ``K <= F`` cycles on a word, ``Q`` outputs per cycle: it never holds the engine up.
+    """
+
+    H: int          # neurons per layer
+    n: int          # complex modes per neuron
+    lanes: int
+
+    def __post_init__(self):
+        if self.lanes < 1:
+            raise HardwareError(f"lanes must be at least 1, not {self.lanes}")
+        if not (self.n % self.lanes == 0 or
+                (self.lanes % self.n == 0 and self.H % (self.lanes // self.n) == 0)):
+            raise HardwareError(f"{self.lanes} lanes do not divide {self.H} neurons of {self.n} "
+                                f"modes; allowed: {', '.join(map(str, self.allowed()))}")
+
+    def allowed(self) -> list[int]:
+        """Every number of lanes that fits."""
+        divisors = [p for p in range(1, self.n) if self.n % p == 0]
+        return divisors + [g * self.n for g in range(1, self.H + 1) if self.H % g == 0]
+
+    @property
+    def G(self) -> int:
+        """Neurons per word."""
+        return max(1, self.lanes // self.n)
+
+    @property
+    def M(self) -> int:
+        """Modes of one neuron per cycle."""
+        return min(self.lanes, self.n)
+
+    @property
+    def F(self) -> int:
+        """Cycles of the state engine per word."""
+        return self.n // self.M
+
+    @property
+    def words(self) -> int:
+        """Words per time step."""
+        return self.H // self.G
+
+    @property
+    def issue(self) -> int:
+        """Cycles of the state engine per time step, H n / lanes: the multiplier roofline."""
+        return self.words * self.F
+
+    @property
+    def K(self) -> int:
+        """Cycles of the mixer per word: the largest divisor of H not above F."""
+        return max(k for k in range(1, self.F + 1) if self.H % k == 0)
+
+    @property
+    def Q(self) -> int:
+        """Mixer outputs per cycle."""
+        return self.H // self.K
+
+    @classmethod
+    def of(cls, art: Artifact, hw: HardwareConfig) -> "Geometry":
+        return cls(art.H, art.n, hw.lanes)
