@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from golden.cli import UserError
+
 ENV = "SPIKESSM_DATA"
 MNIST_MD5 = {   # of the unpacked idx files: the gzip wrapper differs between mirrors
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -16,7 +18,7 @@ MNIST_MD5 = {   # of the unpacked idx files: the gzip wrapper differs between mi
 }
 
 
-class DataError(Exception):
+class DataError(UserError):
     """A data file is missing or not what it should be; the message says what to do."""
 
 

@@ -1,0 +1,180 @@
+"""Trained networks as files: ``load`` a shipped or an own one, ``save``, ``ship`` a training's.
+
+A file is what ``torch.save`` makes of a plain dict of tensors, numbers, strings, lists and dicts, so
+it is read with ``weights_only=True`` and runs no code. Keys: ``network`` (the configuration),
+``task``, ``permutation`` (or None), ``state`` (the tensors) and ``info`` (anything json can say about
+how the network was made). Training's ``last.pt`` has its resumable state in the keys of ``RESUME``.
+
+``python -m golden.checkpoint ship build/train/psmnist/last.pt`` copies a training's result and its
+log to ``golden/checkpoints/``.
+"""
+
+import argparse
+import json
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from golden import cli, tasks
+from golden.config import NetworkConfig
+from golden.network import Network
+
+SHIPPED = Path(__file__).resolve().parent / "checkpoints"
+REQUIRED = ("network", "task", "permutation", "state")
+RESUME = ("recipe", "optimiser", "schedule", "rng", "epoch", "val_accuracy")
+
+
+class CheckpointError(cli.UserError):
+    """A checkpoint is missing, damaged or does not fit; the message says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network (in evaluation mode) with its task and what is known about its making."""
+
+    network: Network
+    task: tasks.Task
+    info: dict
+
+
+def shipped(task: str) -> Path:
+    """Where the network shipped for a task lies."""
+    return SHIPPED / f"{tasks.slug(task)}.pt"
+
+
+def write(path: Path, content: dict) -> None:
+    """``torch.save`` to a temporary name, then rename: never a half-written file."""
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(content, partial)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:        # torch reports a full disk as RuntimeError
+        raise CheckpointError(f"cannot write {path}: {error}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read(path: Path) -> dict:
+    """Content of a checkpoint file, its keys checked.
+
+    Raises :class:`CheckpointError` if it is missing, is no checkpoint or has other keys.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist; train a network first: "
+                              f"python -m golden.train --task TASK")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
+        raise CheckpointError(f"{path} is damaged or is no checkpoint of this project") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is no checkpoint of this project: it holds a "
+                              f"{type(content).__name__}, not a dict")
+    missing = [key for key in REQUIRED if key not in content]
+    if missing:
+        raise CheckpointError(f"{path} is no checkpoint of this project: "
+                              f"it lacks {', '.join(missing)}")
+    unknown = sorted(map(str, set(content) - set(REQUIRED) - set(RESUME) - {"info"}))
+    if unknown:
+        raise CheckpointError(f"{path}: unknown key {', '.join(unknown)}; "
+                              f"it may come from a newer version")
+    return content
+
+
+def _fill(net: Network, state: dict, path: Path) -> None:
+    """Copy tensors into the network; names and shapes must be its own, values finite."""
+    own = net.state_dict()
+    missing, extra = sorted(set(own) - set(state)), sorted(set(state) - set(own))
+    if missing or extra:
+        raise CheckpointError(
+            f"{path}: the tensors do not fit the configuration: "
+            + "; ".join(f"{word} {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
+                        for word, names in (("missing", missing), ("unknown", extra)) if names))
+    for name, tensor in state.items():
+        if tensor.shape != own[name].shape:
+            raise CheckpointError(f"{path}: {name} has shape {tuple(tensor.shape)}, "
+                                  f"the configuration says {tuple(own[name].shape)}")
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{path}: {name} contains values that are not finite")
+    net.load_state_dict(state)
+
+
+def load(source: str | Path) -> Checkpoint:
+    """Network, task and information from a file, or from a task's name: the shipped one.
+
+    Anything with a suffix ``.pt`` or a path separator is a file. Raises :class:`CheckpointError`,
+    and ``golden.tasks.TaskError`` for a task that does not exist.
+    """
+    text = str(source)
+    if text.endswith(".pt") or "/" in text or isinstance(source, Path):
+        path = Path(source)
+    else:
+        path = shipped(tasks.spec(tasks.make_task(text)))
+        if not path.is_file():
+            raise CheckpointError(f"no network is shipped for task {text}; train one (python -m "
+                                  f"golden.train --task {text}) and give its file")
+    content = read(path)
+    task = tasks.make_task(content["task"])
+    if content["permutation"] != getattr(task, "permutation", None):
+        raise CheckpointError(f"{path}: permutation {content['permutation']}, but task "
+                              f"{content['task']} has {getattr(task, 'permutation', None)}")
+    try:
+        config = NetworkConfig.from_dict(content["network"])
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    if (config.vocab, config.n_classes) != (task.vocab, task.n_classes):
+        raise CheckpointError(
+            f"{path}: {config.n_classes} classes and a vocabulary of {config.vocab}, but task "
+            f"{content['task']} has {task.n_classes} and {task.vocab}")
+    net = Network(config)
+    _fill(net, content["state"], path)
+    info = dict(content.get("info", {}))
+    info.update({k: content[k] for k in ("recipe", "epoch", "val_accuracy") if k in content})
+    return Checkpoint(net.eval(), task, info)
+
+
+def save(path: str | Path, network: Network, task: tasks.Task, info: dict) -> None:
+    """Write a checkpoint without a training's resumable state; ``info`` must be plain json."""
+    write(Path(path), {
+        "network": network.cfg.to_dict(), "task": tasks.spec(task),
+        "permutation": getattr(task, "permutation", None),
+        "state": {name: t.detach().clone() for name, t in network.state_dict().items()},
+        "info": json.loads(json.dumps(info))})
+
+
+def ship(source: str | Path, note: str | None = None, folder: Path = SHIPPED) -> Path:
+    """Copy a training's result to ``folder`` as <task>.pt, with its log as <task>.log.jsonl.
+
+    ``note`` joins the information of the checkpoint (such as "untuned").
+    """
+    source = Path(source)
+    found = load(source)
+    log = source.with_name("log.jsonl")
+    if not log.is_file():
+        raise CheckpointError(f"{log} does not exist; a network is shipped with the log of its run")
+    target = folder / shipped(tasks.spec(found.task)).name
+    save(target, found.network, found.task, found.info | ({"note": note} if note else {}))
+    partial = target.with_suffix(".log.partial")
+    partial.write_bytes(log.read_bytes())
+    partial.replace(target.with_suffix(".log.jsonl"))
+    return target
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="golden.checkpoint",
+                                     description="Ship the result of a training.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("ship", help="copy to golden/checkpoints/, without optimiser")
+    command.add_argument("file", type=Path, help="build/train/<task>/last.pt")
+    command.add_argument("--note", help="a word on the network, such as untuned")
+    args = parser.parse_args()
+    target = ship(args.file, args.note)
+    print(f"{target} {target.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    cli.run("golden.checkpoint", main)
