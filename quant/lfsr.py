@@ -6,6 +6,7 @@ steps, so that words never overlap. A leap is linear over GF(2): it is a matrix,
 fixed network of XORs.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -68,12 +69,35 @@ def word_bits(fmt: RandomFormat, kind: int) -> int:
     return 2 * fmt.round_bits if kind == ROUNDING else fmt.k
 
 
+def byte_tables(columns: Sequence[int]) -> np.ndarray:
+    """Tables of a linear map over GF(2): its value at x is the XOR of ``tables[c, byte c of x]``.
+
+    ``columns[b]`` is the map's value at ``1 << b``, at most 64 of them; (bytes, 256) uint64.
+    """
+    tables = []
+    for low in range(0, len(columns), 8):
+        table = np.zeros(1, np.uint64)
+        for column in columns[low:low + 8]:
+            table = np.concatenate([table, table ^ np.uint64(column)])
+        tables.append(np.resize(table, 256))
+    return np.array(tables)
+
+
 def words(fmt: RandomFormat, start: int, bits: int, count: int) -> np.ndarray:
-    """The first ``count`` draws of ``bits`` bits from state ``start``, int64."""
-    advance = leap(fmt, bits)
-    out = np.empty(count, np.int64)
-    state, mask = start, (1 << bits) - 1
-    for j in range(count):
-        out[j] = state & mask
-        state = apply(advance, state)
-    return out
+    """The first ``count`` draws of ``bits`` bits from state ``start``, int64.
+
+    A known run of m draws gives the next m by the leap of ``m * bits`` steps, m = 1, 2, 4, ...
+    """
+    if fmt.width > 64 or bits > 63:
+        raise ValueError(f"words are made for generators of up to 64 bits and draws of up to 63, "
+                         f"not {fmt.width} and {bits}")
+    states = np.array([start], np.uint64)
+    while len(states) < count:
+        advance = leap(fmt, len(states) * bits)
+        tables = byte_tables([apply(advance, 1 << b) for b in range(fmt.width)])
+        known = states[:count - len(states)]
+        more = np.zeros_like(known)
+        for c, table in enumerate(tables):
+            more ^= table[known >> np.uint64(8 * c) & np.uint64(255)]
+        states = np.concatenate([states, more])
+    return (states[:count] & np.uint64((1 << bits) - 1)).astype(np.int64)
