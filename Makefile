@@ -1,0 +1,83 @@
+# Everything is `python -m package.module`; make only abbreviates. A bare `make` prints help.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+TORCH := torch==2.13.0
+TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
+
+TASK ?= digits
+N ?=
+INDICES ?=
+LANES ?=
+SEED ?=
+WAVES ?=
+PIP_ARGS ?=
+JOBS ?= 2
+
+SIM_ARGS = --task $(TASK) $(if $(INDICES),--indices $(INDICES),$(if $(N),-n $(N))) \
+	$(if $(LANES),--lanes $(LANES)) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(WAVES)),--waves)
+
+.PHONY: help env check-tools sim export evaluate train test test-fast bench clean
+
+help:
+	@echo "make sim        export, generate RTL, build, simulate and compare every spike"
+	@echo "                  TASK=digits|psmnist|listops|module:Class  N=20  INDICES=17,4242"
+	@echo "                  LANES=8  SEED=1  WAVES=1"
+	@echo "make test       the whole test suite (under 10 minutes on 2 cores)"
+	@echo "make test-fast  the tests that need no Verilog simulator"
+	@echo "make export     the integer artifact of TASK, in build/artifacts/TASK"
+	@echo "make evaluate   accuracy of the integer network on the test set of TASK"
+	@echo "make train      train TASK from the start (hours on a CPU for psmnist)"
+	@echo "make bench      simulation speed and cycles, JSON in build/bench.json"
+	@echo "make clean      delete build/"
+	@echo "All make the environment in $(VENV) first; PIP_ARGS is passed to pip."
+
+check-tools:
+	@missing=""; for tool in g++ make perl; do \
+	  command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ]; then \
+	  echo "missing:$$missing; install with: sudo apt-get install -y g++ make perl" >&2; exit 2; fi
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "Python 3.11, 3.12 or 3.13 is needed; choose one with PYTHON=python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "Python's venv is missing; install with: sudo apt-get install -y python3-venv" >&2; exit 2; }
+
+# The CPU build of torch comes from what pip is configured with, else from PyTorch's own index.
+$(STAMP): pyproject.toml | check-tools
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (a few minutes, about 2 GB)"
+	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then \
+	  $(PY) -m pip install -q --disable-pip-version-check $(PIP_ARGS) "$(TORCH)+cpu" 2>$(VENV)/torch.log || \
+	  $(PY) -m pip install -q --disable-pip-version-check --index-url $(TORCH_CPU_INDEX) "$(TORCH)+cpu" 2>>$(VENV)/torch.log || \
+	  { tail -n 3 $(VENV)/torch.log >&2; echo "torch: neither pip's sources nor $(TORCH_CPU_INDEX) gave $(TORCH)+cpu; put its wheel into a folder and pass PIP_ARGS='--find-links FOLDER'" >&2; exit 2; }; \
+	else $(PY) -m pip install -q --disable-pip-version-check $(PIP_ARGS) "$(TORCH)"; fi
+	@$(PY) -m pip install -q --disable-pip-version-check $(PIP_ARGS) -e ".$(EXTRAS)"
+	@touch $@
+
+env: $(STAMP)
+
+sim: check-tools $(STAMP)
+	$(PY) -m sim $(SIM_ARGS)
+
+export: $(STAMP)
+	$(PY) -m quant.export --task $(TASK)
+
+evaluate: $(STAMP)
+	$(PY) -m quant.evaluate --task $(TASK) $(if $(N),-n $(N))
+
+train: $(STAMP)
+	$(PY) -m golden.train --task $(TASK)
+
+test: check-tools $(STAMP)
+	$(PY) -m pytest -n $(JOBS) --dist loadfile
+
+test-fast: $(STAMP)
+	$(PY) -m pytest -n $(JOBS) --dist loadfile -m "not cosim"
+
+bench: check-tools $(STAMP)
+	$(PY) -m sim.bench
+
+clean:
+	rm -rf build
