@@ -85,7 +85,7 @@ def read(path: Path) -> dict:
     return content
 
 
-def _fill(net: Network, state: dict, path: Path) -> None:
+def fill(net: Network, state: dict, path: Path) -> None:
     """Copy tensors into the network; names and shapes must be its own, values finite."""
     own = net.state_dict()
     missing, extra = sorted(set(own) - set(state)), sorted(set(state) - set(own))
@@ -131,7 +131,7 @@ def load(source: str | Path) -> Checkpoint:
             f"{path}: {config.n_classes} classes and a vocabulary of {config.vocab}, but task "
             f"{content['task']} has {task.n_classes} and {task.vocab}")
     net = Network(config)
-    _fill(net, content["state"], path)
+    fill(net, content["state"], path)
     info = dict(content.get("info", {}))
     info.update({k: content[k] for k in ("recipe", "epoch", "val_accuracy") if k in content})
     return Checkpoint(net.eval(), task, info)

@@ -15,6 +15,9 @@ def run(name: str, main: Callable[[], None]) -> None:
     except UserError as error:
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:          # no space, no permission: it names the file itself
+        print(f"{name}: {error}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         sys.exit(130)

@@ -1,8 +1,10 @@
 """How each shipped network was trained: its configuration and the schedule, by name."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
+from golden.cli import UserError
 from golden.config import NetworkConfig
+from golden.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,41 @@ class Recipe:
     def to_dict(self) -> dict:
         return asdict(self)
 
+    def differences(self, stored: dict) -> list[str]:
+        """Where a stored recipe differs, as ``name: stored, now ...``; absent means default."""
+        def flat(values, cls):
+            values = {f.name: f.default for f in fields(cls)} | values
+            network = values.pop("network", None)
+            return values | (flat(network, NetworkConfig) if network else {})
+        mine, other = flat(self.to_dict(), Recipe), flat(stored, Recipe)
+        return [f"{k}: {other[k]}, now {mine[k]}" for k in mine if mine[k] != other.get(k)]
+
 
 RECIPES = {
     "psmnist": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=128, d_state=16), epochs=7),
+    "digits": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=64, d_state=8, dt_min=1e-2,
+                                   dt_max=0.5), epochs=80),
+    "listops": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=32, d_state=8, vocab=16),
+                      epochs=1, batch=16),
 }
+
+
+def recipe_for(task: Task, name: str | None = None) -> Recipe:
+    """The recipe ``name``, or the one of the task, or for a user's own task a general one.
+
+    Raises ``UserError`` if it does not exist or is made for other classes or tokens.
+    """
+    if name is None:
+        name = task.name.split(":")[0]
+        if name not in RECIPES:
+            return Recipe(NetworkConfig(n_classes=task.n_classes, vocab=task.vocab, d_model=64),
+                          epochs=10)
+    if name not in RECIPES:
+        raise UserError(f"recipe {name!r} is unknown; known: {', '.join(RECIPES)}")
+    recipe = RECIPES[name]
+    made_for = (recipe.network.n_classes, recipe.network.vocab)
+    if made_for != (task.n_classes, task.vocab):
+        raise UserError(f"recipe {name} is made for {made_for[0]} classes and a vocabulary of "
+                        f"{made_for[1]}, but task {task.name} has {task.n_classes} and "
+                        f"{task.vocab}")
+    return recipe

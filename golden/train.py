@@ -1,7 +1,7 @@
-"""Train a network on a task: ``python -m golden.train --task psmnist``.
+"""Train a network on a task: ``python -m golden.train --task digits``.
 
-Writes ``build/train/<name>/last.pt`` after every epoch (resumable with ``--resume``) and
-``log.jsonl``; heap settings that make training on a CPU several times faster are made here.
+Writes ``build/train/<task>/last.pt`` after every epoch (``--resume`` continues from it, with the
+same result as without the interruption) and ``log.jsonl``.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 HEAP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "8000000000",
         "MALLOC_TOP_PAD_": "500000000"}
 if __name__ == "__main__" and any(os.environ.get(k) != v for k, v in HEAP.items()):
-    # glibc reads these once, when a process starts.
+    # glibc reads these once, when a process starts; they make a training step several times faster.
     os.execve(sys.executable, [sys.executable, "-m", "golden.train", *sys.argv[1:]],
               {**os.environ, **HEAP})
 
@@ -26,35 +26,11 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from golden.config import NetworkConfig
+from golden import checkpoint, cli
+from golden.batches import accuracy, batch_of, fast_dtype
 from golden.network import Network
-from golden.recipes import RECIPES, Recipe
-from golden.tasks import Split, make_task
-
-
-def batch_of(split: Split, indices, task) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
-    """(values (B, L), lengths or None, labels) of some sequences, cut at the longest of them."""
-    lengths = torch.from_numpy(split.lengths[indices])
-    longest = int(lengths.max())
-    values = torch.from_numpy(split.values[indices][:, :longest])
-    if task.sample_format is None:
-        values = values.long()
-    else:
-        values = values.float() * 2.0 ** -task.sample_format.f_bits
-    labels = torch.from_numpy(split.labels[indices])
-    return values, None if int(lengths.min()) == longest else lengths, labels
-
-
-@torch.no_grad()
-def accuracy(net: Network, split: Split, task, dtype=None, batch: int = 200) -> float:
-    """Fraction of ``split`` that the network gets right, one sampler draw per step."""
-    net.eval()
-    right = 0
-    for k in range(0, len(split), batch):
-        values, lengths, labels = batch_of(split, np.arange(k, min(k + batch, len(split))), task)
-        right += (net(values, lengths, dtype).argmax(1) == labels).sum().item()
-    net.train()
-    return right / len(split)
+from golden.recipes import Recipe, recipe_for
+from golden.tasks import Split, Task, make_task, slug, spec
 
 
 def optimiser(net: Network, recipe: Recipe) -> torch.optim.AdamW:
@@ -71,107 +47,176 @@ def optimiser(net: Network, recipe: Recipe) -> torch.optim.AdamW:
         {"params": ssm, "lr": recipe.ssm_lr, "weight_decay": 0.0}])
 
 
-def save(path: Path, **content) -> None:
-    """``torch.save`` to a temporary name, then rename: never a half-written file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    try:
-        torch.save(content, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+class Run:
+    """One training: network, optimiser and schedule, an epoch at a time."""
 
+    def __init__(self, task: Task, recipe: Recipe, train_split: Split):
+        torch.manual_seed(recipe.seed)
+        self.task, self.recipe, self.split = task, recipe, train_split
+        self.dtype = fast_dtype()
+        self.batch = min(recipe.batch, len(train_split))
+        self.steps = len(train_split) // self.batch         # in an epoch
+        self.net = Network(recipe.network)
+        self.opt = optimiser(self.net, recipe)
+        total = recipe.epochs * self.steps
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.opt, lambda i: min(
+            1.0, (i + 1) / recipe.warmup) * 0.5 * (1 + math.cos(math.pi * min(i / total, 1.0))))
 
-def train(task, recipe: Recipe, out: Path, data_dir=None, resume: bool = False,
-          limit: int | None = None) -> Network:
-    """Train by ``recipe``; see the module's text for what is written under ``out``."""
-    torch.manual_seed(recipe.seed)
-    train_split, val_split = task.load("train", data_dir), task.load("val", data_dir)
-    if limit:
-        train_split, val_split = (s.take(np.arange(min(limit, len(s))))
-                                  for s in (train_split, val_split))
-    dtype = torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
-    net = Network(recipe.network)
-    opt = optimiser(net, recipe)
-    per_epoch = len(train_split) // recipe.batch
-    total = recipe.epochs * per_epoch
-    schedule = torch.optim.lr_scheduler.LambdaLR(opt, lambda i: min(
-        1.0, (i + 1) / recipe.warmup) * 0.5 * (1 + math.cos(math.pi * min(i / total, 1.0))))
-    first = 0
-    last = out / "last.pt"
-    if resume and last.exists():
-        content = torch.load(last, weights_only=False)
-        net.load_state_dict(content["state"])
-        opt.load_state_dict(content["optimiser"])
-        schedule.load_state_dict(content["schedule"])
+    def calibrate(self) -> None:
+        """The data-dependent start."""
+        start = np.random.default_rng(self.recipe.seed).permutation(len(self.split))[:64]
+        self.net.calibrate(*batch_of(self.split, start, self.task)[:2])
+
+    def content(self, epoch: int, val_accuracy: float) -> dict:
+        """What ``last.pt`` holds."""
+        return {"network": self.recipe.network.to_dict(), "recipe": self.recipe.to_dict(),
+                "task": spec(self.task), "permutation": getattr(self.task, "permutation", None),
+                "state": self.net.state_dict(), "optimiser": self.opt.state_dict(),
+                "schedule": self.schedule.state_dict(), "rng": torch.get_rng_state(),
+                "epoch": epoch, "val_accuracy": val_accuracy,
+                "info": {"train_sequences": len(self.split)}}
+
+    def restore(self, path: Path) -> int:
+        """Continue from ``last.pt``; returns the epochs that are done."""
+        content = checkpoint.read(path)
+        missing = [key for key in checkpoint.RESUME if key not in content]
+        if missing:
+            raise checkpoint.CheckpointError(f"{path} cannot be resumed: it lacks "
+                                             f"{', '.join(missing)}")
+        differences = self.recipe.differences(content["recipe"])
+        if content["task"] != spec(self.task):
+            differences.insert(0, f"task: {content['task']}, now {spec(self.task)}")
+        n = content.get("info", {}).get("train_sequences", len(self.split))
+        if n != len(self.split):
+            differences.append(f"training sequences: {n}, now {len(self.split)}")
+        if differences:
+            raise checkpoint.CheckpointError(
+                f"{path} is of another training ({'; '.join(differences)}); give the same options, "
+                f"another --out, or leave --resume out to start again")
+        checkpoint.fill(self.net, content["state"], path)
+        self.opt.load_state_dict(content["optimiser"])
+        self.schedule.load_state_dict(content["schedule"])
         torch.set_rng_state(content["rng"])
-        first = content["epoch"]
-    else:
-        start = np.random.default_rng(recipe.seed).permutation(len(train_split))[:64]
-        net.calibrate(*batch_of(train_split, start, task)[:2])
-    out.mkdir(parents=True, exist_ok=True)
-    log = (out / "log.jsonl").open("a" if first else "w")
-    log.write(json.dumps({"task": task.name, "parameters": net.parameter_count(),
-                          "recipe": recipe.to_dict(), "resumed_at": first}) + "\n")
-    for epoch in range(first, recipe.epochs):
-        order = np.random.default_rng([recipe.seed, epoch]).permutation(len(train_split))
-        began, loss_sum, right = time.time(), 0.0, 0
-        bar = tqdm(range(per_epoch), desc=f"epoch {epoch + 1}/{recipe.epochs}", mininterval=5)
+        return content["epoch"]
+
+    def epoch(self, epoch: int) -> dict:
+        """Train one epoch; loss and accuracy over it."""
+        order = np.random.default_rng([self.recipe.seed, epoch]).permutation(len(self.split))
+        loss_sum, right = 0.0, 0
+        bar = tqdm(range(self.steps), desc=f"epoch {epoch + 1}/{self.recipe.epochs}",
+                   mininterval=1, leave=False)
+        self.net.train()
         for k in bar:
-            indices = order[k * recipe.batch:(k + 1) * recipe.batch]
-            values, lengths, labels = batch_of(train_split, indices, task)
-            logits = net(values, lengths, dtype)
-            loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-            opt.zero_grad()
+            indices = order[k * self.batch:(k + 1) * self.batch]
+            values, lengths, labels = batch_of(self.split, indices, self.task)
+            logits = self.net(values, lengths, self.dtype)
+            loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+            self.opt.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip)
-            opt.step()
-            schedule.step()
+            torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
+            self.opt.step()
+            self.schedule.step()
             loss_sum += loss.item()
             right += (logits.argmax(1) == labels).sum().item()
             if k % 10 == 9:
                 bar.set_postfix(loss=f"{loss_sum / (k + 1):.3f}",
-                                acc=f"{right / ((k + 1) * recipe.batch):.4f}")
-        values, lengths, _ = batch_of(val_split, np.arange(min(64, len(val_split))), task)
-        record = []
-        net.eval()
-        with torch.no_grad():
-            net(values, lengths, dtype, record)
-        line = {"epoch": epoch + 1, "loss": loss_sum / per_epoch,
-                "train_accuracy": right / (per_epoch * recipe.batch),
-                "val_accuracy": accuracy(net, val_split, task, dtype),
-                "spike_rates": [round(r["s_out"].float().mean().item(), 4) for r in record],
-                "seconds": round(time.time() - began, 1)}
-        print(json.dumps(line))
-        log.write(json.dumps(line) + "\n")
+                                acc=f"{right / ((k + 1) * self.batch):.4f}")
+        return {"loss": round(loss_sum / self.steps, 4),
+                "train_accuracy": round(right / (self.steps * self.batch), 4)}
+
+    @torch.no_grad()
+    def spike_rates(self, split: Split) -> list[float]:
+        """Share of neurons that fire per step, by block, on a few sequences."""
+        values, lengths, _ = batch_of(split, np.arange(min(64, len(split))), self.task)
+        return spike_rates(self.net, values, lengths, self.dtype)
+
+
+@torch.no_grad()
+def spike_rates(net: Network, values, lengths, dtype) -> list[float]:
+    """Share of neurons that fire per step of the sequences, by block, in evaluation mode."""
+    record = []
+    net.eval()
+    net(values, lengths, dtype, record)
+    steps = values.shape[1]
+    valid = (torch.ones(values.shape) if lengths is None
+             else (torch.arange(steps) < lengths[:, None]).float())
+    return [round((r["s_out"].float().mean(2) * valid).sum().item() / valid.sum().item(), 4)
+            for r in record]
+
+
+def kept_log(path: Path, epochs: int) -> str:
+    """The lines of an earlier log that belong to the first ``epochs`` epochs."""
+    if not epochs or not path.exists():
+        return ""
+    lines = path.read_text().splitlines(keepends=True)
+    return "".join(line for line in lines if json.loads(line).get("epoch", 0) <= epochs)
+
+
+def train(task: Task, recipe: Recipe, out: Path, data_dir=None, resume: bool = False,
+          limit: int | None = None) -> Network:
+    """Train by ``recipe``; see the module's text for what is written under ``out``."""
+    train_split, val_split = task.load("train", data_dir), task.load("val", data_dir)
+    if limit:
+        train_split, val_split = (s.take(np.arange(min(limit, len(s))))
+                                  for s in (train_split, val_split))
+    run = Run(task, recipe, train_split)
+    last, log_path = out / "last.pt", out / "log.jsonl"
+    done = 0
+    if resume and last.exists():
+        done = run.restore(last)
+    else:
+        run.calibrate()
+    out.mkdir(parents=True, exist_ok=True)
+    earlier = kept_log(log_path, done)
+    with log_path.open("w") as log:
+        log.write(earlier)
+        log.write(json.dumps({"task": task.name, "parameters": run.net.parameter_count(),
+                              "recipe": recipe.to_dict(), "train_sequences": len(train_split),
+                              "resumed_at": done}) + "\n")
         log.flush()
-        save(last, network=recipe.network.to_dict(), recipe=recipe.to_dict(), task=task.name,
-             permutation=getattr(task, "permutation", None), state=net.state_dict(),
-             optimiser=opt.state_dict(), schedule=schedule.state_dict(),
-             rng=torch.get_rng_state(), epoch=epoch + 1, val_accuracy=line["val_accuracy"])
-    log.close()
-    return net
+        for epoch in range(done, recipe.epochs):
+            began = time.time()
+            line = {"epoch": epoch + 1} | run.epoch(epoch)
+            line |= {"val_accuracy": round(accuracy(run.net, val_split, task, run.dtype), 4),
+                     "spike_rates": run.spike_rates(val_split),
+                     "seconds": round(time.time() - began, 1)}
+            print(json.dumps(line), flush=True)
+            log.write(json.dumps(line) + "\n")
+            log.flush()
+            checkpoint.write(last, run.content(epoch + 1, line["val_accuracy"]))
+    return run.net.eval()
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--task", required=True)
-    parser.add_argument("--recipe", help="default: the task's name", default=None)
-    parser.add_argument("--out", type=Path, default=None)
-    parser.add_argument("--data-dir", default=None)
-    parser.add_argument("--epochs", type=int)
-    parser.add_argument("--limit", type=int, help="sequences of each split, for a quick look")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--resume", action="store_true")
+    parser = argparse.ArgumentParser(prog="golden.train", description=__doc__.split("\n")[0])
+    parser.add_argument("--task", required=True, help="digits, psmnist, psmnist:seed<k>, listops, "
+                        "or your own as package.module:Class")
+    parser.add_argument("--recipe", help="default: the task's")
+    parser.add_argument("--out", type=Path, help="default: build/train/<task>")
+    parser.add_argument("--data-dir", help="folder with data files; default $SPIKESSM_DATA, "
+                        "else they are downloaded")
+    parser.add_argument("--epochs", type=positive)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--limit", type=positive, help="sequences of each split, for a quick look")
+    parser.add_argument("--threads", type=positive, default=os.cpu_count())
+    parser.add_argument("--resume", action="store_true", help="continue from last.pt")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    numba.set_num_threads(args.threads)
-    recipe = RECIPES[args.recipe or args.task]
-    if args.epochs:
-        recipe = replace(recipe, epochs=args.epochs)
-    train(make_task(args.task), recipe, args.out or Path("build/train") / (args.recipe or args.task),
-          args.data_dir, args.resume, args.limit)
+    numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))
+    task = make_task(args.task)
+    recipe = recipe_for(task, args.recipe)
+    changes = {"epochs": args.epochs, "seed": args.seed}
+    recipe = replace(recipe, **{k: v for k, v in changes.items() if v is not None})
+    train(task, recipe, args.out or Path("build/train") / slug(task.name), args.data_dir,
+          args.resume, args.limit)
 
 
 if __name__ == "__main__":
-    main()
+    cli.run("golden.train", main)

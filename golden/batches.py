@@ -1,0 +1,51 @@
+"""From the sequences of a split to what the network takes, and the accuracy over a split."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from golden.network import Network
+from golden.tasks import Split, Task
+
+
+def batch_of(split: Split, indices, task: Task) -> tuple[torch.Tensor, torch.Tensor | None,
+                                                         torch.Tensor]:
+    """(values (B, L), lengths (B,) or None, labels (B,)) of some sequences.
+
+    Cut at the longest of them; samples become floats raw * 2**-f, tokens stay integers. ``lengths``
+    is None where all are equally long.
+    """
+    lengths = torch.from_numpy(split.lengths[indices])
+    longest = int(lengths.max())
+    values = torch.from_numpy(np.ascontiguousarray(split.values[indices][:, :longest]))
+    if task.sample_format is None:
+        values = values.long()
+    else:
+        values = values.float() * 2.0 ** -task.sample_format.f_bits
+    labels = torch.from_numpy(split.labels[indices])
+    return values, None if int(lengths.min()) == longest else lengths, labels
+
+
+def batches(split: Split, task: Task, size: int) -> Iterator[tuple]:
+    """:func:`batch_of` over a whole split; sequences of like length together, order fixed."""
+    order = np.argsort(split.lengths, kind="stable")
+    for k in range(0, len(split), size):
+        yield batch_of(split, order[k:k + size], task)
+
+
+def fast_dtype() -> torch.dtype:
+    """bfloat16 on processors that multiply matrices of it (AMX), else float32."""
+    return torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
+
+
+@torch.no_grad()
+def accuracy(net: Network, split: Split, task: Task, dtype: torch.dtype | None = None,
+             batch: int = 200) -> float:
+    """Fraction of ``split`` that the network gets right, one sampler draw per step."""
+    was_training = net.training
+    net.eval()
+    right = sum((net(values, lengths, dtype).argmax(1) == labels).sum().item()
+                for values, lengths, labels in batches(split, task, batch))
+    net.train(was_training)
+    return right / len(split)
