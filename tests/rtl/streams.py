@@ -18,13 +18,15 @@ def plain(value):
     return int(value)
 
 
-async def put(ctx, port, values: Iterable, rng=None, stall: float = 0.0) -> list[int]:
+async def put(ctx, port, values: Iterable, rng=None, stall: float = 0.0,
+              cycles: list | None = None) -> None:
     """Offer each payload on ``port`` until it is taken, then wait a random while.
 
-    ``stall`` is the probability of each cycle of waiting. Returns the cycle of each transfer,
-    counted from the coroutine's start. Waits for ever: run it in the background of a ``get``.
+    ``stall`` is the probability of each cycle of waiting. The cycle of each transfer, counted from
+    the coroutine's start, is appended to ``cycles``. Waits for ever: run it in the background of a
+    ``get``, which gives up.
     """
-    cycle, taken = 0, []
+    cycle = 0
     for value in values:
         while stall and rng.random() < stall:
             await ctx.tick()
@@ -35,9 +37,9 @@ async def put(ctx, port, values: Iterable, rng=None, stall: float = 0.0) -> list
         while not ready:
             *_, ready = await ctx.tick().sample(port.ready)
             cycle += 1
-        taken.append(cycle - 1)
+        if cycles is not None:
+            cycles.append(cycle - 1)
         ctx.set(port.valid, 0)
-    return taken
 
 
 async def get(ctx, port, count: int, rng=None, stall: float = 0.0, limit: int = 10_000,
@@ -94,13 +96,13 @@ def exchange(dut, sends: dict[str, list], takes: dict[str, int], stall: float = 
     limit = limit or int((40 * total + 200) / (1 - stall) ** 2)
     rng = np.random.default_rng(seed)
     streams = {name: np.random.default_rng(rng.integers(1 << 32)) for name in [*sends, *takes]}
-    got, cycles = {}, {name: [] for name in takes}
+    got, cycles = {}, {name: [] for name in [*sends, *takes]}
 
     def source(name, values):
         async def bench(ctx):
             for _ in writes:
                 await ctx.tick()
-            cycles[name] = await put(ctx, getattr(dut, name), values, streams[name], stall)
+            await put(ctx, getattr(dut, name), values, streams[name], stall, cycles[name])
         return bench
 
     def sink(name, count):
