@@ -1,0 +1,107 @@
+"""Choosing number formats: binary points fitted to a folded network and to what it was seen doing."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from golden.cli import UserError
+from quant.fold import Folded, FoldedLayer
+from quant.formats import (SQ, UQ, EdgeFormats, LayerFormats, QFormat, QuantConfig, RandomFormat,
+                           cover_signed, fit_signed)
+
+LONG = RandomFormat(width=48, taps=(48, 47, 21, 20), stream_jump=1 << 40)
+
+
+class ExportError(UserError):
+    """The network does not become integers; the message names layer, tensor, count and range."""
+
+
+@dataclass(frozen=True)
+class NetworkFormats:
+    """Everything of an artifact that is no tensor: formats, random words, rounding."""
+
+    layers: tuple[LayerFormats, ...]
+    edge: EdgeFormats
+    random: RandomFormat
+    rounding: str
+
+    def to_dict(self) -> dict:
+        return {"layers": [fmt.to_dict() for fmt in self.layers], "edge": self.edge.to_dict(),
+                "random": self.random.to_dict(), "rounding": self.rounding}
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "NetworkFormats":
+        return cls(tuple(LayerFormats.from_dict(d) for d in values["layers"]),
+                   EdgeFormats.from_dict(values["edge"]), RandomFormat.from_dict(values["random"]),
+                   values["rounding"])
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """What a calibration saw: lowest and highest value per element.
+
+    h_lo, h_hi : (layers, 2, H, n), real and imaginary parts of the states; x_lo, x_hi : (H,), the
+    residual stream (encoder's output included).
+    """
+
+    h_lo: np.ndarray
+    h_hi: np.ndarray
+    x_lo: np.ndarray
+    x_hi: np.ndarray
+
+
+def random_format(length: int, layers: int, H: int, n: int) -> RandomFormat:
+    """The 32-bit generator if its streams are long and many enough, else the 48-bit one."""
+    short = RandomFormat()
+    draws = length * H * n * max(short.k, 2 * short.round_bits)
+    fits = draws <= short.stream_jump and (3 * layers + 1) * short.stream_jump < 1 << short.width
+    return short if fits else LONG
+
+
+def _state_format(seen: np.ndarray, config: QuantConfig) -> QFormat:
+    if config.state_i_bits is not None:
+        return SQ(config.state_i_bits, config.state_bits - config.state_i_bits)
+    return fit_signed(config.margin * seen, config.state_bits)
+
+
+def _layer_formats(layer: FoldedLayer, seen: np.ndarray, x: QFormat,
+                   config: QuantConfig) -> LayerFormats:
+    a_bar = SQ(1, config.coef_bits - 1)
+    h = _state_format(seen, config)
+    p = UQ(1, config.p_bits)
+    g = fit_signed([layer.g.real, layer.g.imag], config.g_bits, a_bar.f_bits + h.f_bits)
+    drive = np.concatenate([layer.d, layer.b])
+    alpha = fit_signed(layer.alpha, config.encoder_bits)
+    return LayerFormats(
+        a_bar=a_bar, g=g, h=h, drive=cover_signed(drive.min(), drive.max(), h.f_bits),
+        w=SQ(config.weight_bits, 0), shift=UQ(config.shift_bits, 0),
+        bias=cover_signed(layer.bias.min(), layer.bias.max(), p.f_bits),
+        addend=cover_signed(layer.addend.min(), layer.addend.max(), p.f_bits), p=p, x=x,
+        alpha=alpha, beta=fit_signed(layer.beta, config.encoder_bits, alpha.f_bits + x.f_bits))
+
+
+def fit(folded: Folded, seen: Extremes, config: QuantConfig, sample: QFormat | None,
+        length: int) -> NetworkFormats:
+    """Formats for a network; ``sample`` is the task's sample format, ``length`` its longest.
+
+    Raises :class:`ExportError` if the encoder's products would be coarser than p.
+    """
+    plain = folded.residual == "plain"
+    x_lo, x_hi = (config.margin * seen.x_lo.min(), config.margin * seen.x_hi.max())
+    x = cover_signed(x_lo, x_hi, config.p_bits) if plain else SQ(2, config.p_bits)
+    layers = tuple(
+        _layer_formats(layer, np.stack([seen.h_lo[j], seen.h_hi[j]]), x, config)
+        for j, layer in enumerate(folded.layers))
+    enc_w = fit_signed(folded.enc_w, config.encoder_bits)
+    product = enc_w.f_bits + (sample.f_bits if sample else 0)
+    if sample and product < config.p_bits:
+        raise ExportError(f"enc_w: {folded.enc_w.size} values up to {np.abs(folded.enc_w).max():g} "
+                          f"leave {product} fraction bits in {enc_w} * {sample}, p needs "
+                          f"{config.p_bits}; use a wider encoder")
+    dec_w = fit_signed(folded.dec_w, config.decoder_bits)
+    dec_b = cover_signed(folded.dec_b.min(), folded.dec_b.max(), dec_w.f_bits + config.p_bits)
+    edge = EdgeFormats(sample=sample, enc_w=enc_w,
+                       enc_b=fit_signed(folded.enc_b, config.encoder_bits, product),
+                       dec_w=dec_w, dec_b=dec_b)
+    H, n = folded.layers[0].g.shape
+    return NetworkFormats(layers, edge, random_format(length, len(layers), H, n), config.rounding)

@@ -1,0 +1,76 @@
+"""Quantisers of the quantisation-aware model: Brevitas for weights, grids for everything else.
+
+Each returns real numbers that lie exactly on the grid of the artifact's integers, and passes the
+gradient straight through.
+"""
+
+import torch
+from brevitas.inject.enum import ScalingImplType
+from brevitas.nn import QuantLinear
+from brevitas.quant.fixed_point import (Int8WeightPerChannelFixedPoint,
+                                        Int8WeightPerTensorFixedPoint)
+from torch import nn
+
+from quant.formats import QFormat
+
+
+def straight_through(value: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """``value`` exactly, with the gradient of ``real``."""
+    return value.detach() + (real - real.detach())
+
+
+def grid(x: torch.Tensor, fmt: QFormat) -> torch.Tensor:
+    """Nearest multiple of ``2**-f_bits`` (half to even), saturated to ``fmt``."""
+    one = 2.0 ** fmt.f_bits
+    return straight_through(torch.round(x * one).clamp(fmt.lo, fmt.hi) / one, x)
+
+
+def round_to(x: torch.Tensor, f_bits: int) -> torch.Tensor:
+    """Nearest multiple of ``2**-f_bits``, half to even."""
+    return straight_through(torch.round(x * 2.0 ** f_bits) * 2.0 ** -f_bits, x)
+
+
+def unit_disc(A: torch.Tensor, fmt: QFormat) -> torch.Tensor:
+    """A_bar on the grid of ``fmt``, each part the nearest, with |A_bar| < 1 on the integers.
+
+    A mode that would leave the open disc is pulled to radius 1 - 1 LSB at most and truncated
+    towards zero; one that would become 0 gets 1 LSB, because zero has no logarithm.
+    """
+    one = 2.0 ** fmt.f_bits
+    exact = torch.view_as_real(A.detach().to(torch.complex128)) * one      # (H, n, 2)
+    raw = torch.round(exact)
+    outside = raw.square().sum(-1, keepdim=True) >= one * one
+    radius = exact.square().sum(-1, keepdim=True).sqrt()
+    raw = torch.where(outside, torch.trunc(exact * ((one - 1) / radius).clamp(max=1.0)), raw)
+    raw[..., 0] += (raw == 0).all(-1)
+    return straight_through(torch.view_as_complex(raw / one).to(A.dtype), A)
+
+
+def mixer_quantizer(weight_bits: int, p_bits: int):
+    """Brevitas weight quantiser of the mixer: a power of two per row, the largest weight's.
+
+    The scale is at least ``2**-p_bits``, so that a row's sum is shifted left, never right.
+    """
+    return Int8WeightPerChannelFixedPoint.let(
+        bit_width=weight_bits, scaling_min_val=2.0 ** (weight_bits - 1 - p_bits))
+
+
+def fixed_quantizer(fmt: QFormat):
+    """Brevitas weight quantiser with the given signed format (symmetric: its lowest code unused)."""
+    return Int8WeightPerTensorFixedPoint.let(
+        bit_width=fmt.width, scaling_impl_type=ScalingImplType.CONST,
+        scaling_init=2.0 ** (fmt.width - 1 - fmt.f_bits))
+
+
+def linear(weight: torch.Tensor, quantizer=None) -> nn.Linear:
+    """A layer without bias that holds ``weight``; Brevitas' if there is a quantiser."""
+    rows, columns = weight.shape
+    layer = (nn.Linear(columns, rows, bias=False) if quantizer is None
+             else QuantLinear(columns, rows, bias=False, weight_quant=quantizer))
+    layer.weight = nn.Parameter(weight.clone())
+    return layer.to(weight.dtype)
+
+
+def weight_of(layer: nn.Linear) -> torch.Tensor:
+    """The weights that the forward pass uses, on their grid if the layer has a quantiser."""
+    return layer.quant_weight().value if isinstance(layer, QuantLinear) else layer.weight

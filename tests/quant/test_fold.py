@@ -1,0 +1,119 @@
+"""Folding: the folded network equals the golden one, draw for draw."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from golden.config import NetworkConfig
+from golden.network import Network
+from quant.fold import FoldError, fold
+from quant.qat import QuantNetwork
+
+BASE = NetworkConfig(n_classes=3, n_blocks=3, d_model=10, d_state=6)
+
+
+@pytest.fixture(autouse=True)
+def draws_by_position(monkeypatch):
+    """``torch.rand_like`` fills by memory layout, which a transposed embedding changes."""
+    monkeypatch.setattr(torch, "rand_like", lambda p: torch.rand(p.shape, dtype=p.dtype))
+
+
+def trained_like(cfg: NetworkConfig, seed: int = 0) -> Network:
+    """A network in evaluation mode with every folded quantity away from its start value."""
+    torch.manual_seed(seed)
+    net = Network(cfg).double()
+    v = (torch.randint(cfg.vocab, (4, 40)) if cfg.vocab
+         else torch.rand(4, 40, dtype=torch.float64))
+    net.calibrate(v)
+    with torch.no_grad():
+        for p in (net.input_gamma, net.input_beta):
+            p.add_(0.2 * torch.randn_like(p))
+        for block in net.blocks:
+            block.ssm.D.normal_()
+            fuse = block.fuse
+            fuse.gamma.copy_(torch.randn_like(fuse.gamma))       # both signs
+            fuse.gamma[0] = 0.0
+            fuse.beta.add_(0.2 * torch.randn_like(fuse.beta))
+            fuse.mean.normal_()
+            fuse.var.uniform_(1e-3, 4)
+    return net.eval()
+
+
+CASES = {residual + "-" + act: dataclasses.replace(BASE, residual=residual, act=act)
+         for residual in ("none", "clampfuse", "plain") for act in ("relu", "identity")}
+CASES["tokens"] = dataclasses.replace(BASE, vocab=5)
+CASES["tokens-plain"] = dataclasses.replace(BASE, vocab=5, residual="plain")
+CASES["shared_A"] = dataclasses.replace(BASE, shared_A=True)
+
+
+@pytest.mark.parametrize("cfg", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize("masked", [False, True], ids=["full", "lengths"])
+def test_folded_equals_golden(cfg, masked):
+    net = trained_like(cfg)
+    B, L = 5, 75
+    v = (torch.randint(cfg.vocab, (B, L)) if cfg.vocab else torch.rand(B, L, dtype=torch.float64))
+    lengths = torch.tensor([75, 1, 33, 74, 60]) if masked else None
+    expected, got, folded = [], [], QuantNetwork(fold(net))
+    with torch.no_grad():
+        torch.manual_seed(7)
+        logits = net(v, lengths, record=expected)
+        torch.manual_seed(7)
+        folded_logits = folded(v, lengths, record=got)
+    for j, (e, g) in enumerate(zip(expected, got, strict=True)):
+        assert torch.equal(e["s_in"], g["s_in"]), f"layer {j}: input spikes"
+        assert torch.equal(e["s_out"], g["s_out"]), f"layer {j}: output spikes"
+        assert 0.02 < float(e["s_out"].mean()) < 0.98
+        # golden records the clamped probability in single precision
+        torch.testing.assert_close(g["p"].clamp(0, 1).float(), e["p"].float(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(folded_logits, logits, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("cfg", [CASES["clampfuse-relu"], CASES["plain-relu"]], ids=["p", "x"])
+def test_probabilities_to_1e_9(cfg):
+    """Per block in float64: y + b, the drive of the output sampler."""
+    net = trained_like(cfg)
+    expected, got, folded = [], [], QuantNetwork(fold(net))
+    for block in net.blocks:
+        block.ssm.register_forward_hook(lambda module, args, y: expected.append(y.flatten(1)))
+    v = torch.rand(2, 60, dtype=torch.float64)
+    with torch.no_grad():
+        torch.manual_seed(3)
+        net(v)
+        torch.manual_seed(3)
+        folded(v, record=got)
+    for block, y, g in zip(net.blocks, expected, got, strict=True):
+        p = (y + block.b[:, None]).reshape(len(y), 60, 2).permute(2, 1, 0)
+        torch.testing.assert_close(g["p"], p, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("option, value", [("kernel", "two_sided"), ("act", "gelu"),
+                                           ("gelu_before_sampler", True)])
+def test_refuses_what_hardware_has_not(option, value):
+    with pytest.raises(FoldError, match=f"{option} = {value}.*the hardware needs"):
+        fold(Network(dataclasses.replace(BASE, **{option: value})))
+
+
+def test_refuses_tensors_that_are_not_finite():
+    net = trained_like(BASE)
+    with torch.no_grad():
+        net.blocks[1].fuse.var[2] = float("nan")
+    with pytest.raises(FoldError, match=r"layer 1, W: 10 of 100 values are not finite"):
+        fold(net)
+
+
+def test_refuses_a_mode_that_does_not_decay():
+    net = trained_like(BASE)
+    with torch.no_grad():
+        net.blocks[2].ssm.log_A_re[1, 0] = -200.0
+    with pytest.raises(FoldError, match=r"layer 2, A_bar: 1 of 30 modes"):
+        fold(net)
+
+
+def test_a_scale_of_zero_silences_its_row():
+    folded = fold(trained_like(BASE))
+    for layer in folded.layers:
+        assert not layer.W[0].any() and layer.bias[0] == 0
+        assert layer.negate.any() and not layer.negate.all()
+        assert np.isfinite(layer.addend).all()
