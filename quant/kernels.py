@@ -1,0 +1,214 @@
+"""Compiled integer kernels of ``quant.network``, in numba.
+
+A block is up to 64 sequences, the innermost axis of every buffer, so that each inner loop is a
+vector operation over sequences. A block runs in chunks of time: layer after layer, and in a layer
+neuron after neuron, so that one neuron's states stay in the first-level cache for a whole chunk.
+
+Types: ``S`` holds states and their accumulators, ``X`` everything between blocks (p, x, y, z), ``M``
+the sums of mixer columns; ``quant.network`` chooses each from proven bounds. numba widens small
+integers to 64 bits, so every result is cast back: that is exact, for the bounds hold.
+"""
+
+import numba as nb
+import numpy as np
+from numba.extending import overload
+
+CHUNK = 16      # time steps
+FAST = {"cache": True, "nogil": True}
+
+
+def right(x, by):
+    """``x >> by`` in x's type; LLVM narrows the shift only when it sees that by < 32."""
+
+
+@overload(right)
+def _right(x, by):
+    narrow = nb.int32 if x.bitwidth == 32 else nb.int64
+    most = x.bitwidth - 1
+    return lambda x, by: narrow(x >> (by & most))
+
+
+@nb.njit(**FAST)
+def sample(p, threshold, mask):
+    """mask = -1 where ``p > threshold``, else 0."""
+    one = mask.dtype.type
+    for b in range(len(p)):
+        mask[b] = one(-1) if p[b] > threshold else one(0)
+
+
+@nb.njit(**FAST)
+def update(h_re, h_im, s, coefficients, word, rounding, lo, hi, y, over):
+    """``h <- saturate(round(A_bar h + g s))`` of one neuron's modes; adds Re h to y.
+
+    h_re, h_im : (n, B) S; s : (B,) S, 0 or -1; coefficients : (n, 4) S, A_bar and aligned g;
+    word : (n,) rounding words; rounding : shift, bits, left shift of the bits, constant, flag:
+    the sum to be shifted gets the constant, the random bits, and ``flag & (sum >> shift)`` (half
+    to even is ``+ half - 1`` and the odd bit); over : (B,) counts of saturated parts.
+    """
+    int_ = h_re.dtype.type
+    wide = y.dtype.type
+    shift, bits, left = rounding[0], rounding[1], rounding[2]
+    constant, flag = rounding[3], int_(rounding[4])
+    for k in range(h_re.shape[0]):
+        a_re, a_im = coefficients[k, 0], coefficients[k, 1]
+        g_re, g_im = coefficients[k, 2], coefficients[k, 3]
+        r = nb.int64(word[k])
+        add_re = int_(constant + ((r & ((nb.int64(1) << bits) - 1)) << left))
+        add_im = int_(constant + ((r >> bits) << left))
+        for b in range(h_re.shape[1]):
+            x_re, x_im = h_re[k, b], h_im[k, b]
+            re = int_(int_(a_re * x_re) - int_(a_im * x_im))
+            im = int_(int_(a_re * x_im) + int_(a_im * x_re))
+            re = int_(re + (g_re & s[b]))
+            im = int_(im + (g_im & s[b]))
+            re = right(int_(re + add_re + (flag & right(re, shift))), shift)
+            im = right(int_(im + add_im + (flag & right(im, shift))), shift)
+            new_re = min(max(re, lo), hi)
+            new_im = min(max(im, lo), hi)
+            over[b] = int_(over[b] + int_(new_re != re) + int_(new_im != im))
+            h_re[k, b], h_im[k, b] = new_re, new_im
+            y[b] = wide(y[b] + new_re)
+
+
+@nb.njit(**FAST)
+def mix(w, mask, z):
+    """z = W s for one step: w (H_in, H_out), mask (H_in, B) 0 or -1, z (H_out, B), all M."""
+    int_ = z.dtype.type
+    H = len(w)
+    z[:] = 0
+    for j in range(0, H - 3, 4):
+        for i in range(H):
+            w0, w1, w2, w3 = w[j, i], w[j + 1, i], w[j + 2, i], w[j + 3, i]
+            for b in range(z.shape[1]):
+                z[i, b] = int_(z[i, b] + int_(w0 & mask[j, b]) + int_(w1 & mask[j + 1, b])
+                               + int_(w2 & mask[j + 2, b]) + int_(w3 & mask[j + 3, b]))
+    for j in range(H - H % 4, H):
+        for i in range(H):
+            for b in range(z.shape[1]):
+                z[i, b] = int_(z[i, b] + int_(w[j, i] & mask[j, b]))
+
+
+@nb.njit(**FAST)
+def fuse(z, x, shift, bias, addend, floor, negate, keep, lo, hi, over):
+    """x <- clip(+-act(z << shift + bias) + addend + x), one neuron; ``keep`` 0 drops x."""
+    int_ = x.dtype.type
+    for b in range(len(x)):
+        v = int_(int_(int_(z[b]) << (shift & 31)) + bias)
+        v = max(v, floor)
+        v = int_(-v) if negate else v
+        v = int_(int_(v + addend) + int_(x[b] * keep))
+        x[b] = min(max(v, lo), hi)
+        over[b] = int_(over[b] + int_(x[b] != v))
+
+
+@nb.njit(**FAST)
+def sign(words, h_re, h_im, r_round, p, r_in, y, r_out):
+    """The neuron word of ``quant.reference.neuron_word`` of one neuron; words (B,) uint32."""
+    for b in range(len(words)):
+        words[b] = _low(p[b]) ^ _rotl(_low(y[b]), 3)
+    word = _rotl(_low(r_in), 11) ^ _rotl(_low(r_out), 23)
+    for k in range(len(h_re)):
+        word ^= _rotl(_low(r_round[k]), 5 * k + 9)
+        for b in range(len(words)):
+            words[b] ^= (_rotl(_low(h_re[k, b]), 5 * k + 1) ^ _rotl(_low(h_im[k, b]), 5 * k + 17))
+    for b in range(len(words)):
+        words[b] ^= word
+
+
+@nb.njit(**FAST)
+def _low(x):
+    return np.uint32(nb.int64(x) & 0xFFFFFFFF)
+
+
+@nb.njit(**FAST)
+def _rotl(x, by):
+    by = np.uint32(by % 32)
+    return np.uint32(x << by) | np.uint32(x >> np.uint32((32 - by) % 32))
+
+
+@nb.njit(**FAST)
+def crc(words, tables):
+    """CRC-32 of ``quant.reference.crc32`` over the words (H, B) of one step; (B,) uint32."""
+    out = np.full(words.shape[1], 0xFFFFFFFF, np.uint32)
+    for i in range(words.shape[0]):
+        for b in range(words.shape[1]):
+            v = out[b] ^ words[i, b]
+            out[b] = (tables[0, v & 255] ^ tables[1, v >> 8 & 255]
+                      ^ tables[2, v >> 16 & 255] ^ tables[3, v >> 24])
+    return out
+
+
+@nb.njit(**FAST)
+def run_block(index, lengths, net, draws, tables, out, trace):
+    """All steps of one block of B sequences; runs without the interpreter's lock.
+
+    index : (B, L) int64 columns of the encoder's table; lengths : (B,) int64; net, draws, tables :
+    made by ``quant.network``; out : total (H, B), saturations (B, N + 1) and spikes (B, N, 2) int64
+    to add to; trace : arrays of ``quant.network.Batch`` to fill, empty when not wanted.
+    """
+    table, coefficients, dbi, w, edge, scalars, signs, rounding, limits = net
+    threshold_in, threshold_out, r_in, r_out, r_round = draws
+    total, over, spikes = out
+    s_in_out, s_out_out, signature = trace
+    keep, x_lo, x_hi, plain = scalars
+    B, N, H, n = len(lengths), len(w), coefficients.shape[1], coefficients.shape[2]
+    S, X = coefficients.dtype.type, table.dtype.type
+    record = s_in_out.shape[0] > 0
+
+    h_re = np.zeros((N, H, n, B), coefficients.dtype)
+    h_im = np.zeros((N, H, n, B), coefficients.dtype)
+    x = np.zeros((CHUNK, H, B), table.dtype)
+    mask = np.zeros((CHUNK, H, B), w.dtype)
+    z = np.zeros((H, B), w.dtype)
+    p, y = np.zeros(B, table.dtype), np.zeros(B, table.dtype)
+    s = np.zeros(B, coefficients.dtype)
+    over_h, over_x = np.zeros(B, coefficients.dtype), np.zeros(B, table.dtype)
+    words = np.zeros((CHUNK, H, B), np.uint32)
+
+    longest = lengths.max()
+    for t0 in range(0, longest, CHUNK):
+        steps = min(CHUNK, longest - t0)
+        for t in range(steps):
+            for i in range(H):
+                for b in range(B):
+                    x[t, i, b] = table[i, index[b, t0 + t]]
+        for j in range(N):
+            for i in range(H):
+                d, bias, alpha, beta = dbi[j, i, 0], dbi[j, i, 1], dbi[j, i, 2], dbi[j, i, 3]
+                for t in range(steps):
+                    at = t0 + t
+                    for b in range(B):
+                        p[b] = X(X(alpha * x[t, i, b]) + beta) if plain else x[t, i, b]
+                        over_h[b] = S(0)
+                    sample(p, threshold_in[j, at, i], s)
+                    for b in range(B):
+                        y[b] = X(bias + (d & X(s[b])))
+                    update(h_re[j, i], h_im[j, i], s, coefficients[j, i], r_round[j, at, i],
+                           rounding[j], limits[j, 0], limits[j, 1], y, over_h)
+                    sample(y, threshold_out[j, at, i], mask[t, i])
+                    for b in range(B):
+                        if at < lengths[b]:
+                            over[b, j] += over_h[b]
+                            spikes[b, j, 0] -= s[b]
+                            spikes[b, j, 1] -= mask[t, i, b]
+                    if record:
+                        sign(words[t, i], h_re[j, i], h_im[j, i], r_round[j, at, i], p,
+                             r_in[j, at, i], y, r_out[j, at, i])
+                        for b in range(B):
+                            s_in_out[b, j, at, i] = s[b] != 0
+                            s_out_out[b, j, at, i] = mask[t, i, b] != 0
+            for t in range(steps):
+                mix(w[j], mask[t], z)
+                over_x[:] = 0
+                for i in range(H):
+                    fuse(z[i], x[t, i], signs[j, i, 0], edge[j, i, 0], edge[j, i, 1],
+                         edge[j, i, 2], signs[j, i, 1] != 0, keep, x_lo, x_hi, over_x)
+                if record:
+                    signature[:, j, t0 + t] = crc(words[t], tables)
+                if plain:
+                    for b in range(B):
+                        over[b, N] += over_x[b] if t0 + t < lengths[b] else 0
+        for t in range(steps):
+            for i in range(H):
+                for b in range(B):
+                    total[i, b] += x[t, i, b] if t0 + t < lengths[b] else 0
