@@ -1,0 +1,74 @@
+"""The random words in hardware: one register and fixed networks of XORs."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from quant import lfsr
+from quant.formats import RandomFormat
+from rtl.memory import ConfigRegister, Region
+from rtl.streams import ConfigBus
+
+
+def xor_network(matrix: lfsr.Matrix, value):
+    """The linear map ``matrix`` over GF(2) of an Amaranth value, one XOR tree per row."""
+    return Cat((value & row).xor() for row in matrix)
+
+
+class WordSource(wiring.Component):
+    """``count`` consecutive draws of one stream per cycle.
+
+    A single register serves all lanes, so the draws of a neuron do not depend on how many there
+    are: draw j of a cycle is the register leapt by ``j * bits``, the next cycle's is leapt by
+    ``count * bits``.
+
+    Parameters
+    ----------
+    fmt : RandomFormat
+    bits : int
+        Bits of one draw.
+    count : int
+        Draws per cycle.
+    region : Region
+        Where the host finds the stream's start state, one row of ``fmt.width`` bits.
+    start : int
+        Initial start state, :func:`quant.lfsr.stream_start`.
+
+    Members
+    -------
+    cfg : ``In(ConfigBus())``
+    restart : ``In(1)``
+        This cycle's draws are the stream's first ones.
+    advance : ``In(1)``
+        The next cycle's draws follow this cycle's; without it they stay (and ``restart`` has no
+        effect beyond this cycle).
+    words : ``Out(ArrayLayout(bits, count))``
+        This cycle's draws, combinational from ``restart``.
+    """
+
+    def __init__(self, fmt: RandomFormat, bits: int, count: int, region: Region, start: int):
+        self.fmt = fmt
+        self.bits = bits
+        self.count = count
+        self.start = ConfigRegister(region, start)
+        super().__init__({"cfg": In(ConfigBus()), "restart": In(1), "advance": In(1),
+                          "words": Out(data.ArrayLayout(bits, count))})
+
+    def model(self, cycles: int, start: int | None = None):
+        """Draws (cycles, count) from a restart on."""
+        start = self.start.init if start is None else start
+        return lfsr.words(self.fmt, start, self.bits, cycles * self.count).reshape(-1, self.count)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.start = self.start
+        wiring.connect(m, wiring.flipped(self.cfg), self.start.cfg)
+        state = Signal(self.fmt.width)
+        now = Signal(self.fmt.width)
+        m.d.comb += now.eq(Mux(self.restart, self.start.data, state))
+        with m.If(self.advance):
+            m.d.sync += state.eq(xor_network(lfsr.leap(self.fmt, self.count * self.bits), now))
+        for j in range(self.count):
+            rows = lfsr.leap(self.fmt, j * self.bits)[:self.bits]
+            m.d.comb += self.words[j].eq(xor_network(rows, now))
+        return m

@@ -1,0 +1,72 @@
+"""The signature of a step in hardware: a CRC over everything that the spikes do not show."""
+
+from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from quant import lfsr, reference
+from rtl.lfsr import xor_network
+
+BITS = 32
+
+
+def rotl(x: Value, by: int) -> Value:
+    """32-bit rotation to the left of ``x``, sign-extended or cut to 32 bits."""
+    x = Value.cast(x)
+    sign = x[-1] if x.shape().signed else 0
+    word = Cat(x, *[sign] * max(0, BITS - len(x)))[:BITS]
+    return word.rotate_left(by % BITS)
+
+
+def absorb(count: int = 1) -> lfsr.Matrix:
+    """What ``count`` words of zeros make of a CRC state: a linear map over GF(2)."""
+    columns = [reference.crc32([reference.MASK ^ 1 << j]) for j in range(BITS)]
+    one = tuple(sum((column >> i & 1) << j for j, column in enumerate(columns))
+                for i in range(BITS))
+    out = one
+    for _ in range(count - 1):
+        out = lfsr.compose(one, out)
+    return out
+
+
+class StepSignature(wiring.Component):
+    """CRC-32 of G words per cycle, neuron 0's first. Model: :func:`quant.reference.crc32`.
+
+    The words' share is made one cycle ahead, so that the loop is one fixed XOR network.
+
+    Members
+    -------
+    en : ``In(1)``
+        Clock enable of the pipeline that this is part of.
+    valid, start : ``In(1)``
+        ``words`` count; they are the first ones of a step.
+    words : ``In(ArrayLayout(32, G))``
+    crc : ``Out(32)``
+        CRC of the step up to and with ``words``, one enabled cycle later; holds for that cycle.
+    """
+
+    latency = 1
+
+    def __init__(self, G: int):
+        self.G = G
+        super().__init__({"en": In(1), "valid": In(1), "start": In(1),
+                          "words": In(data.ArrayLayout(BITS, G)), "crc": Out(BITS)})
+
+    def model(self, words):
+        """CRC after each cycle of a step, for words (cycles, G)."""
+        return [reference.crc32(words[:j + 1].ravel()) for j in range(len(words))]
+
+    def elaborate(self, platform):
+        m = Module()
+        share, state = Signal(BITS, reset_less=True), Signal(BITS, reset_less=True)
+        valid, start = Signal(), Signal()
+        total = 0
+        for g in range(self.G):
+            total = total ^ xor_network(absorb(self.G - g), self.words[g])
+        before = Mux(start, reference.MASK, state)
+        m.d.comb += self.crc.eq(xor_network(absorb(self.G), before) ^ share)
+        with m.If(self.en):
+            m.d.sync += [share.eq(total), valid.eq(self.valid), start.eq(self.start)]
+            with m.If(valid):
+                m.d.sync += state.eq(self.crc)
+        return m

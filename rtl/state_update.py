@@ -1,0 +1,100 @@
+"""State update of the diagonal state space model: one complex multiply-add lane."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from quant import reference
+from quant.formats import LayerFormats, RandomFormat
+from rtl.arith import round_half_even, round_stochastic, saturate
+from rtl.streams import shape_of
+
+
+class StateUpdate(wiring.Component):
+    """One step ``h <- round(A_bar h + g s)`` of a complex mode, state and coefficients outside.
+
+    .. code-block:: text
+
+        h, A_bar ─►[operands]─►(x)x4─►[products]─►(+-)─►[sums]─►round, saturate─►[o]
+        g, s ─────►[operands]─►(and)─►[g s]───────►(+)───┘
+
+    Coupled form: four real products, exact sums, one rounding (:mod:`quant.reference`'s
+    ``state_update``). Operand and product registers stand on both sides of the multipliers, where
+    the families' DSP blocks have theirs.
+
+    Parameters
+    ----------
+    fmt : LayerFormats
+    random : RandomFormat
+    rounding : str
+        ``stochastic`` or ``half_even``.
+
+    Members
+    -------
+    i : ``In(stream.Signature(StructLayout))``
+        Raw integers h_re, h_im, s, a_re, a_im, g_re, g_im; with ``stochastic`` also the rounding
+        word r of ``2 round_bits`` bits, the real part's in the low half.
+    o : ``Out(stream.Signature(StructLayout))``
+        h_re, h_im after the step; over: saturated parts, bit 0 real, bit 1 imaginary.
+
+    Timing
+    ------
+    Latency 4 cycles, one result per cycle; a stalled output stalls the whole pipeline.
+    """
+
+    latency = 4     # cycles from a transfer on `i` to `o.valid`
+
+    def __init__(self, fmt: LayerFormats, random: RandomFormat, rounding: str):
+        self.fmt = fmt
+        self.random = random
+        self.rounding = rounding
+        h, a, g = (shape_of(q) for q in (fmt.h, fmt.a_bar, fmt.g))
+        operands = {"h_re": h, "h_im": h, "s": 1, "a_re": a, "a_im": a, "g_re": g, "g_im": g}
+        if rounding == "stochastic":
+            operands["r"] = 2 * random.round_bits
+        super().__init__({
+            "i": In(stream.Signature(data.StructLayout(operands))),
+            "o": Out(stream.Signature(data.StructLayout({"h_re": h, "h_im": h, "over": 2}))),
+        })
+
+    def model(self, h_re, h_im, s, a_re, a_im, g_re, g_im, r=0):
+        """(h_re, h_im, number of saturated parts) for raw integers, scalars or arrays."""
+        return reference.state_update(h_re, h_im, s, a_re, a_im, g_re, g_im, r, self.rounding,
+                                      self.fmt, self.random)
+
+    def elaborate(self, platform):
+        m = Module()
+        fmt, bits = self.fmt, self.random.round_bits
+        product = shape_of(fmt.a_bar * fmt.h)
+        align = (fmt.a_bar * fmt.h).f_bits - fmt.g.f_bits
+        en = Signal()
+        valid = Signal(self.latency - 1)
+        m.d.comb += [en.eq(~self.o.valid | self.o.ready), self.i.ready.eq(en)]
+        with m.If(en):
+            m.d.sync += [valid.eq(valid << 1 | self.i.valid), self.o.valid.eq(valid[-1])]
+
+        p = Signal(self.i.payload.shape(), reset_less=True)
+        rr, ii, ri, ir = (Signal(product, reset_less=True, name=f"product_{name}")
+                          for name in ("rr", "ii", "ri", "ir"))
+        with m.If(en):
+            m.d.sync += [p.eq(self.i.payload), rr.eq(p.a_re * p.h_re), ii.eq(p.a_im * p.h_im),
+                         ri.eq(p.a_re * p.h_im), ir.eq(p.a_im * p.h_re)]
+        for part, g, total in (("re", p.g_re, rr - ii), ("im", p.g_im, ri + ir)):
+            gs = Signal(shape_of(fmt.g), reset_less=True, name=f"gs_{part}")
+            acc = Signal(shape_of(fmt.acc), reset_less=True, name=f"acc_{part}")
+            with m.If(en):
+                m.d.sync += [gs.eq(Mux(p.s, g, 0)), acc.eq(total + (gs << align))]
+            if self.rounding == "stochastic":
+                low = bits * (part == "im")
+                r_product, r_acc = (Signal(bits, reset_less=True, name=f"r_{stage}_{part}")
+                                    for stage in ("product", "acc"))
+                with m.If(en):
+                    m.d.sync += [r_product.eq(p.r[low:low + bits]), r_acc.eq(r_product)]
+                rounded = round_stochastic(acc, fmt.a_bar.f_bits, r_acc, bits)
+            else:
+                rounded = round_half_even(acc, fmt.a_bar.f_bits)
+            h, over = saturate(rounded, fmt.h)
+            with m.If(en):
+                m.d.sync += [self.o.payload[f"h_{part}"].eq(h),
+                             self.o.payload.over[part == "im"].eq(over)]
+        return m
