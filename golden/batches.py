@@ -49,3 +49,23 @@ def accuracy(net: Network, split: Split, task: Task, dtype: torch.dtype | None =
                 for values, lengths, labels in batches(split, task, batch))
     net.train(was_training)
     return right / len(split)
+
+
+@torch.no_grad()
+def spike_rates(net: Network, split: Split, task: Task, dtype: torch.dtype | None = None,
+                batch: int = 50) -> list[dict]:
+    """Share of neurons that fire per step, by block: ``s_in`` and ``s_out``, in evaluation mode."""
+    was_training = net.training
+    net.eval()
+    fired, steps = np.zeros((len(net.blocks), 2)), 0
+    for values, lengths, labels in batches(split, task, batch):
+        record = []
+        net(values, lengths, dtype, record)
+        lengths = torch.full((len(labels),), values.shape[1]) if lengths is None else lengths
+        valid = torch.arange(values.shape[1]) < lengths[:, None]
+        steps += int(lengths.sum())
+        for k, block in enumerate(record):
+            for i, name in enumerate(("s_in", "s_out")):
+                fired[k, i] += block[name].float().mean(2)[valid].sum().item()
+    net.train(was_training)
+    return [{"s_in": round(a, 4), "s_out": round(b, 4)} for a, b in (fired / steps).tolist()]

@@ -4,21 +4,17 @@ Writes ``build/train/<task>/last.pt`` after every epoch (``--resume`` continues 
 same result as without the interruption) and ``log.jsonl``.
 """
 
+if __name__ == "__main__":
+    from golden import heap
+    heap.restart_with_settings("golden.train")
+
 import argparse
 import json
 import math
 import os
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-
-HEAP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "8000000000",
-        "MALLOC_TOP_PAD_": "500000000"}
-if __name__ == "__main__" and any(os.environ.get(k) != v for k, v in HEAP.items()):
-    # glibc reads these once, when a process starts; they make a training step several times faster.
-    os.execve(sys.executable, [sys.executable, "-m", "golden.train", *sys.argv[1:]],
-              {**os.environ, **HEAP})
 
 import numba
 import numpy as np
@@ -27,7 +23,7 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from golden import checkpoint, cli
-from golden.batches import accuracy, batch_of, fast_dtype
+from golden.batches import accuracy, batch_of, fast_dtype, spike_rates
 from golden.network import Network
 from golden.recipes import Recipe, recipe_for
 from golden.tasks import Split, Task, make_task, slug, spec
@@ -124,25 +120,6 @@ class Run:
         return {"loss": round(loss_sum / self.steps, 4),
                 "train_accuracy": round(right / (self.steps * self.batch), 4)}
 
-    @torch.no_grad()
-    def spike_rates(self, split: Split) -> list[float]:
-        """Share of neurons that fire per step, by block, on a few sequences."""
-        values, lengths, _ = batch_of(split, np.arange(min(64, len(split))), self.task)
-        return spike_rates(self.net, values, lengths, self.dtype)
-
-
-@torch.no_grad()
-def spike_rates(net: Network, values, lengths, dtype) -> list[float]:
-    """Share of neurons that fire per step of the sequences, by block, in evaluation mode."""
-    record = []
-    net.eval()
-    net(values, lengths, dtype, record)
-    steps = values.shape[1]
-    valid = (torch.ones(values.shape) if lengths is None
-             else (torch.arange(steps) < lengths[:, None]).float())
-    return [round((r["s_out"].float().mean(2) * valid).sum().item() / valid.sum().item(), 4)
-            for r in record]
-
 
 def kept_log(path: Path, epochs: int) -> str:
     """The lines of an earlier log that belong to the first ``epochs`` epochs."""
@@ -159,7 +136,7 @@ def train(task: Task, recipe: Recipe, out: Path, data_dir=None, resume: bool = F
     if limit:
         train_split, val_split = (s.take(np.arange(min(limit, len(s))))
                                   for s in (train_split, val_split))
-    run = Run(task, recipe, train_split)
+    run, few = Run(task, recipe, train_split), val_split.take(np.arange(min(64, len(val_split))))
     last, log_path = out / "last.pt", out / "log.jsonl"
     done = 0
     if resume and last.exists():
@@ -177,21 +154,15 @@ def train(task: Task, recipe: Recipe, out: Path, data_dir=None, resume: bool = F
         for epoch in range(done, recipe.epochs):
             began = time.time()
             line = {"epoch": epoch + 1} | run.epoch(epoch)
+            rates = [r["s_out"] for r in spike_rates(run.net, few, task, run.dtype)]
             line |= {"val_accuracy": round(accuracy(run.net, val_split, task, run.dtype), 4),
-                     "spike_rates": run.spike_rates(val_split),
+                     "spike_rates": rates,
                      "seconds": round(time.time() - began, 1)}
             print(json.dumps(line), flush=True)
             log.write(json.dumps(line) + "\n")
             log.flush()
             checkpoint.write(last, run.content(epoch + 1, line["val_accuracy"]))
     return run.net.eval()
-
-
-def positive(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
 
 
 def main() -> None:
@@ -202,10 +173,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="default: build/train/<task>")
     parser.add_argument("--data-dir", help="folder with data files; default $SPIKESSM_DATA, "
                         "else they are downloaded")
-    parser.add_argument("--epochs", type=positive)
+    parser.add_argument("--epochs", type=cli.positive)
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--limit", type=positive, help="sequences of each split, for a quick look")
-    parser.add_argument("--threads", type=positive, default=os.cpu_count())
+    parser.add_argument("--limit", type=cli.positive, help="sequences of each split, for a quick look")
+    parser.add_argument("--threads", type=cli.positive, default=os.cpu_count())
     parser.add_argument("--resume", action="store_true", help="continue from last.pt")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -1,0 +1,103 @@
+"""Accuracy and spike rates of a network: ``python -m golden.evaluate --task digits``.
+
+Sampling is part of the network, so the accuracy has a deviation over the samplers' seeds.
+"""
+
+if __name__ == "__main__":
+    from golden import heap
+    heap.restart_with_settings("golden.evaluate")
+
+import argparse
+import json
+import os
+import statistics
+import time
+from pathlib import Path
+
+import numba
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from golden import checkpoint, cli
+from golden.batches import batches, spike_rates
+from golden.network import Network
+from golden.tasks import SPLITS, Split, Task, make_task, spec
+
+
+@torch.no_grad()
+def evaluate(net: Network, task: Task, split: Split, seeds: int = 1, batch: int = 100,
+             dtype: torch.dtype = torch.float32) -> dict:
+    """Accuracy over ``split`` for each of the seeds 0 .. seeds - 1, and spike rates.
+
+    Returns
+    -------
+    dict
+        accuracy_mean, accuracy_std (0 to 1; the sample deviation over seeds, 0 for one), seeds, n,
+        accuracies (one per seed), spike_rates (one dict per block: share of neurons that fire per
+        step at the input (``s_in``) and output (``s_out``) sampler, over up to 200 sequences),
+        seconds.
+    """
+    began = time.time()
+    net.eval()
+    accuracies = []
+    with tqdm(total=seeds * len(split), unit="seq", leave=False) as bar:
+        for seed in range(seeds):
+            torch.manual_seed(seed)
+            right = 0
+            for values, lengths, labels in batches(split, task, batch):
+                right += (net(values, lengths, dtype).argmax(1) == labels).sum().item()
+                bar.update(len(labels))
+            accuracies.append(right / len(split))
+    torch.manual_seed(0)
+    few = split.take(np.arange(min(200, len(split))))
+    return {"accuracy_mean": round(statistics.mean(accuracies), 6),
+            "accuracy_std": round(statistics.stdev(accuracies), 6) if seeds > 1 else 0.0,
+            "seeds": seeds, "n": len(split), "accuracies": accuracies,
+            "spike_rates": spike_rates(net, few, task, dtype),
+            "seconds": round(time.time() - began, 1)}
+
+
+def show(result: dict) -> str:
+    """The result as a few lines of text."""
+    lines = [f"task      {result['task']}, {result['split']}, {result['n']} sequences",
+             f"accuracy  {100 * result['accuracy_mean']:.2f} % +- "
+             f"{100 * result['accuracy_std']:.2f} over {result['seeds']} seeds",
+             "spikes    per neuron and step: block, s_in, s_out"]
+    lines += [f"          {k}  {rates['s_in']:.4f}  {rates['s_out']:.4f}"
+              for k, rates in enumerate(result["spike_rates"])]
+    return "\n".join(lines + [f"seconds   {result['seconds']}"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="golden.evaluate", description=__doc__.split("\n")[0])
+    parser.add_argument("--task", help="default: the checkpoint's")
+    parser.add_argument("--checkpoint", type=Path, help="a file; default: the one shipped")
+    parser.add_argument("--data-dir", help="folder with data files; default $SPIKESSM_DATA, "
+                        "else they are downloaded")
+    parser.add_argument("-n", type=cli.positive, help="the first N sequences; default all")
+    parser.add_argument("--seeds", type=cli.positive, default=3, help="default 3")
+    parser.add_argument("--split", choices=SPLITS, default="test")
+    parser.add_argument("--json", type=Path, help="write the result to this file too")
+    parser.add_argument("--threads", type=cli.positive, default=os.cpu_count())
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))
+    if not args.task and not args.checkpoint:
+        parser.error("give --task, --checkpoint or both")
+    found = checkpoint.load(args.checkpoint or args.task)
+    if args.task and spec(make_task(args.task)) != spec(found.task):
+        raise cli.UserError(f"{args.checkpoint} is a network for task {spec(found.task)}, "
+                            f"not {args.task}")
+    split = found.task.load(args.split, args.data_dir)
+    if args.n:
+        split = split.take(np.arange(min(args.n, len(split))))
+    result = {"task": spec(found.task), "split": args.split} | evaluate(
+        found.network, found.task, split, args.seeds)
+    print(show(result))
+    if args.json:
+        cli.write_text(args.json, json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    cli.run("golden.evaluate", main)
