@@ -143,7 +143,7 @@ def run_block(index, lengths, net, draws, tables, out, trace):
     """All steps of one block of B sequences; runs without the interpreter's lock.
 
     index : (B, L) int64 columns of the encoder's table; lengths : (B,) int64; net, draws, tables :
-    made by ``quant.network``; out : total (H, B), saturations (B, N + 1) and spikes (B, N, 2) int64
+    made by ``quant.network``; out : total (H, B), saturations (N + 1, B) and spikes (N, 2, B) int64
     to add to; trace : arrays of ``quant.network.Batch`` to fill, empty when not wanted.
     """
     table, coefficients, dbi, w, edge, scalars, signs, rounding, limits = net
@@ -163,16 +163,21 @@ def run_block(index, lengths, net, draws, tables, out, trace):
     p, y = np.zeros(B, table.dtype), np.zeros(B, table.dtype)
     s = np.zeros(B, coefficients.dtype)
     over_h, over_x = np.zeros(B, coefficients.dtype), np.zeros(B, table.dtype)
+    alive = np.zeros((CHUNK, B), coefficients.dtype)        # -1 until the sequence has ended
+    counts = np.zeros((3, B), coefficients.dtype)           # of a layer and chunk
     words = np.zeros((CHUNK, H, B), np.uint32)
 
     longest = lengths.max()
     for t0 in range(0, longest, CHUNK):
         steps = min(CHUNK, longest - t0)
         for t in range(steps):
+            for b in range(B):
+                alive[t, b] = S(-1) if t0 + t < lengths[b] else S(0)
             for i in range(H):
                 for b in range(B):
                     x[t, i, b] = table[i, index[b, t0 + t]]
         for j in range(N):
+            counts[:] = 0
             for i in range(H):
                 d, bias, alpha, beta = dbi[j, i, 0], dbi[j, i, 1], dbi[j, i, 2], dbi[j, i, 3]
                 for t in range(steps):
@@ -187,10 +192,9 @@ def run_block(index, lengths, net, draws, tables, out, trace):
                            rounding[j], limits[j, 0], limits[j, 1], y, over_h)
                     sample(y, threshold_out[j, at, i], mask[t, i])
                     for b in range(B):
-                        if at < lengths[b]:
-                            over[b, j] += over_h[b]
-                            spikes[b, j, 0] -= s[b]
-                            spikes[b, j, 1] -= mask[t, i, b]
+                        counts[0, b] = S(counts[0, b] + (over_h[b] & alive[t, b]))
+                        counts[1, b] = S(counts[1, b] - (s[b] & alive[t, b]))
+                        counts[2, b] = S(counts[2, b] - (S(mask[t, i, b]) & alive[t, b]))
                     if record:
                         sign(words[t, i], h_re[j, i], h_im[j, i], r_round[j, at, i], p,
                              r_in[j, at, i], y, r_out[j, at, i])
@@ -207,8 +211,12 @@ def run_block(index, lengths, net, draws, tables, out, trace):
                     signature[:, j, t0 + t] = crc(words[t], tables)
                 if plain:
                     for b in range(B):
-                        over[b, N] += over_x[b] if t0 + t < lengths[b] else 0
+                        over[N, b] += over_x[b] & alive[t, b]
+            for b in range(B):
+                over[j, b] += counts[0, b]
+                spikes[j, 0, b] += counts[1, b]
+                spikes[j, 1, b] += counts[2, b]
         for t in range(steps):
             for i in range(H):
                 for b in range(B):
-                    total[i, b] += x[t, i, b] if t0 + t < lengths[b] else 0
+                    total[i, b] += x[t, i, b] & alive[t, b]

@@ -149,8 +149,7 @@ class IntegerNetwork:
         scalars = (X(art.residual != "none"), X(lo), X(hi), plain)
         limits = np.array([[layer.fmt.h.lo, layer.fmt.h.hi] for layer in art.layers], S)
         self._net = (np.array(coefficients, S), np.array(dbi, X),
-                     np.ascontiguousarray(np.stack([layer.w.T for layer in art.layers]),
-                                          M),
+                     np.array([layer.w.T for layer in art.layers], M, order="C"),
                      np.array(edge, X), scalars, np.array(signs, np.int64),
                      np.array(rounding, np.int64), limits)
         self._steps, self._draws = 0, ()
@@ -225,8 +224,8 @@ class IntegerNetwork:
         index = np.concatenate([index, np.zeros((padded - B, steps), np.int64)])
         sizes = np.concatenate([lengths[order], np.zeros(padded - B, np.int64)])
 
-        total = np.zeros((padded // block, H, block), np.int64)
-        over, spikes = np.zeros((padded, N + 1), np.int64), np.zeros((padded, N, 2), np.int64)
+        total, over, spikes = (np.zeros((padded // block, *shape, block), np.int64)
+                               for shape in ((H,), (N + 1,), (N, 2)))
         kept = padded if record else 0
         trace = (np.zeros((kept, N, steps * record, H), np.uint8),
                  np.zeros((kept, N, steps * record, H), np.uint8),
@@ -236,7 +235,7 @@ class IntegerNetwork:
         def run_block(c):
             part = slice(c * block, (c + 1) * block)
             kernels.run_block(index[part], sizes[part], net, draws, self._tables,
-                              (total[c], over[part], spikes[part]), tuple(a[part] for a in trace))
+                              (total[c], over[c], spikes[c]), tuple(a[part] for a in trace))
         with ThreadPoolExecutor(self.threads) as pool:
             list(pool.map(run_block, range(padded // block)))
 
@@ -245,7 +244,9 @@ class IntegerNetwork:
             for array in trace:
                 np.moveaxis(array, 2, 1)[:B][after] = 0
         back = np.argsort(order)
-        total = total.transpose(0, 2, 1).reshape(padded, H)[back]
+        total, over, spikes = (np.moveaxis(a, -1, 1).reshape(padded, *a.shape[1:-1])
+                               for a in (total, over, spikes))
+        total = total[back]
         over[:B, N] += encoder_over
         logits = total @ art.dec_w.T + lengths[:, None] * art.dec_b
         return Batch(lengths, logits, logits.argmax(1), over[back], spikes[back],
