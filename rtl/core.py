@@ -1,0 +1,130 @@
+"""The network as one component: samples in, class and logits out, one configuration port.
+
+Names in Verilog (``rtl.generate``), one packed vector per struct, lowest field first:
+
+========================================  ======================================================
+port                                      bits, from 0 upwards
+========================================  ======================================================
+``clk``, ``rst``                          synchronous reset, active high
+``i__valid``, ``i__ready``                stream of samples
+``i__payload``                            value (of the sample's format, or the token), last
+``o__valid``, ``o__ready``                stream of results
+``o__payload``                            label, logits 0..n_classes-1 (48 bits each, signed),
+                                          saturations of layers 0..N-1, of the stream (32 each)
+``cfg__en``, ``cfg__addr``, ``cfg__data``  configuration writes, 24 bits of address, 32 of data
+``tap0``, ``tap1``, ...                   valid, s_in (G), s_out (G), end, signature (32)
+========================================  ======================================================
+"""
+
+from amaranth import Module, Signal
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from quant import reference
+from quant.artifact import Artifact
+from rtl.config import Geometry, HardwareConfig
+from rtl.decoder import Decoder
+from rtl.encoder import Encoder
+from rtl.layer import Layer, tap_layout
+from rtl.memory import AddressMap
+from rtl.streams import ConfigBus, result_word, sample_word
+
+
+class Core(wiring.Component):
+    """The streaming accelerator of one artifact; it knows no board.
+
+    .. code-block:: text
+
+        i ──►[Encoder]──►[Layer 0]──►[Layer 1]──► ... ──►[Decoder]──► o
+                 │           │ tap0      │ tap1              ▲
+                 └───────────┴─ saturation counts ─[FIFOs]───┘
+
+    All parts work on different time steps at once, also across sequences: the next may follow with
+    no gap. At most ``max_in_flight`` sequences are inside, so that their counts fit the FIFOs.
+    Bit-exact model: :func:`quant.reference.run`.
+
+    Parameters
+    ----------
+    art : Artifact
+    hw : HardwareConfig
+
+    Members
+    -------
+    i : ``In(stream.Signature(sample_word(art)))``
+        ``last`` with a sequence's last sample; 1 to ``art.length`` samples.
+    o : ``Out(stream.Signature(result_word(art)))``
+    tap0, tap1, ... : ``Out(tap_layout(geo))``
+        The spikes of each layer, a word of G neurons in each cycle with ``valid``; the step's
+        signature with ``end``. For verification: nothing waits for them.
+    cfg : ``In(ConfigBus())``
+
+    Timing
+    ------
+    :func:`rtl.cycles.predict`, exact when samples are always offered and results always taken.
+
+    Resources
+    ---------
+    The sum of its parts, and a FIFO of 32 bits per layer (two with ``residual = plain``).
+    """
+
+    max_in_flight = 16
+
+    def __init__(self, art: Artifact, hw: HardwareConfig = HardwareConfig()):
+        self.art, self.hw, self.geo = art, hw, Geometry.of(art, hw)
+        self.map = AddressMap()
+        self.encoder = Encoder(art, hw, self.map)
+        self.layers = [Layer(art, number, hw, self.map) for number in range(len(art.layers))]
+        self.decoder = Decoder(art, hw, self.map)
+        super().__init__({
+            "i": In(stream.Signature(sample_word(art))),
+            "o": Out(stream.Signature(result_word(art))), "cfg": In(ConfigBus())}
+            | {f"tap{number}": Out(tap_layout(self.geo)) for number in range(len(art.layers))})
+
+    def model(self, values) -> reference.Trace:
+        """Everything the core shows for one sequence of raw samples or tokens."""
+        return reference.run(self.art, values)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.encoder, m.submodules.decoder = self.encoder, self.decoder
+        parts = [self.encoder, *self.layers, self.decoder]
+        for number, layer in enumerate(self.layers):
+            m.submodules[f"layer{number}"] = layer
+            m.d.comb += getattr(self, f"tap{number}").eq(layer.tap)
+        for part, following in zip(parts, parts[1:]):
+            wiring.connect(m, part.o, following.i)
+        for part in parts:
+            wiring.connect(m, wiring.flipped(self.cfg), part.cfg)
+        wiring.connect(m, self.decoder.o, wiring.flipped(self.o))
+
+        # A sequence's first sample waits while max_in_flight sequences have no result yet.
+        inside, starts = Signal(range(self.max_in_flight + 1)), Signal(init=1)
+        admit, taken = Signal(), Signal()
+        m.d.comb += [
+            admit.eq(~starts | (inside != self.max_in_flight)),
+            self.encoder.i.payload.eq(self.i.payload),
+            self.encoder.i.valid.eq(self.i.valid & admit),
+            self.i.ready.eq(self.encoder.i.ready & admit),
+            taken.eq(self.i.valid & self.i.ready),
+        ]
+        with m.If(taken):
+            m.d.sync += starts.eq(self.i.payload.last)
+        m.d.sync += inside.eq(inside + (taken & starts) - self.decoder.taken)
+
+        counts = [(f"states{number}", layer.count) for number, layer in enumerate(self.layers)]
+        stream_counts = []
+        if self.art.residual == "plain":
+            stream_counts = [("encoded", self.encoder.count)] + [
+                (f"fused{number}", layer.stream_count) for number, layer in enumerate(self.layers)]
+        heads = [self._queue(m, name, count) for name, count in counts + stream_counts]
+        last = len(self.layers)
+        m.d.comb += [self.decoder.saturations[number].eq(heads[number]) for number in range(last)]
+        m.d.comb += self.decoder.saturations[last].eq(sum(heads[last:]))
+        return m
+
+    def _queue(self, m: Module, name: str, count: data.View):
+        """Counts of the sequences inside, oldest first; returns the oldest."""
+        m.submodules[name] = queue = fifo.SyncFIFOBuffered(width=32, depth=self.max_in_flight + 1)
+        m.d.comb += [queue.w_data.eq(count.value), queue.w_en.eq(count.valid),
+                     queue.r_en.eq(self.decoder.taken)]
+        return queue.r_data

@@ -1,0 +1,228 @@
+"""Decoder: the sum over time of every neuron, then logits and the class."""
+
+from amaranth import Array, Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from quant import reference
+from quant.artifact import Artifact
+from quant.formats import UQ
+from rtl.config import Geometry, HardwareConfig, HardwareError
+from rtl.memory import AddressMap, ConfigMemory, pack_rows
+from rtl.streams import LOGIT_BITS, ConfigBus, result_word, shape_of, x_word
+
+
+class Decoder(wiring.Component):
+    """``logits = W sum_t x_t + length b``, the class, and the sequence's saturations.
+
+    .. code-block:: text
+
+        i ──►(+)──► totals, 2 banks of H ──►(select)──►(×)──►[logit]──►arg max──►[result]──► o
+              └─────── write back              W RAM ───┘       └── 2 logit + (length bit ? b : 0)
+
+    One bank is summed while the other is decoded. ``length b`` is made first, bit by bit of the
+    length from the highest down, by doubling the logit; then one product per cycle.
+    Bit-exact model: :func:`quant.reference.decode`, then arg max, the lowest index on a tie.
+
+    Parameters
+    ----------
+    art : Artifact
+    hw : HardwareConfig
+    amap : AddressMap
+
+    Members
+    -------
+    i : ``In(stream.Signature(x_word(art, geo)))``
+    o : ``Out(stream.Signature(result_word(art)))``
+    saturations : ``In(ArrayLayout(32, N + 1))``
+        Counts of the sequence that is decoded next, read when ``taken`` is 1.
+    taken : ``Out(1)``
+        The result has its saturations: show the next sequence's.
+    cfg : ``In(ConfigBus())``
+
+    Timing
+    ------
+    ``latency`` cycles from the transfer of a sequence's last word to its result. A step takes
+    ``interval`` cycles and is accepted as a whole; a sequence's first step waits while both banks
+    are taken; a sequence is decoded in ``decode_cycles``.
+
+    Resources
+    ---------
+    One multiplier, a RAM of 2 H totals, a RAM of n_classes H weights.
+    """
+
+    fill = 2            # cycles from the transfer of the last word to the first product's address
+    drain = 7           # cycles from the last product's address to the result on `o`
+    turnaround = 3      # cycles from a total's read to the next read that sees what was written
+
+    def __init__(self, art: Artifact, hw: HardwareConfig, amap: AddressMap):
+        self.art, self.geo, self.hw = art, Geometry.of(art, hw), hw
+        edge, classes = art.edge, art.n_classes
+        self.length = UQ(art.length.bit_length(), 0)
+        self.total = art.x_format.total(art.length)
+        logit = (edge.dec_w * self.total).total(art.H) + (edge.dec_b * self.length)
+        if logit.width > LOGIT_BITS:
+            raise HardwareError(f"logits need {logit.width} bits, there are {LOGIT_BITS}; "
+                                f"shorten the sequences or narrow dec_w {edge.dec_w}")
+        self.w = ConfigMemory(
+            amap.allocate("decoder.w", classes * art.H, edge.dec_w.width,
+                          "one weight, classes outermost"),
+            pack_rows([(art.dec_w.reshape(-1), edge.dec_w.width)]))
+        self.b = ConfigMemory(
+            amap.allocate("decoder.b", classes, edge.dec_b.width, "one bias, added every step"),
+            pack_rows([(art.dec_b, edge.dec_b.width)]))
+        super().__init__({
+            "i": In(stream.Signature(x_word(art, self.geo))),
+            "o": Out(stream.Signature(result_word(art))),
+            "saturations": In(data.ArrayLayout(32, len(art.layers) + 1)),
+            "taken": Out(1), "cfg": In(ConfigBus())})
+
+    @property
+    def decode_cycles(self) -> int:
+        """Cycles that issue one sequence's products."""
+        return self.art.n_classes * (self.length.width + self.art.H)
+
+    @property
+    def latency(self) -> int:
+        return self.fill + self.decode_cycles - 1 + self.drain
+
+    @property
+    def interval(self) -> int:
+        """Least cycles per step."""
+        return max(self.geo.words, self.turnaround)
+
+    def model(self, total, length: int):
+        """(logits, label) of totals (H,) over ``length`` steps."""
+        logits = reference.decode(total, length, self.art)
+        return logits, int(logits.argmax())
+
+    def elaborate(self, platform):
+        m = Module()
+        geo = self.geo
+        word_bits = (geo.words - 1).bit_length()
+        m.submodules.totals = totals = memory.Memory(
+            shape=data.ArrayLayout(shape_of(self.total), geo.G), depth=2 << word_bits, init=[])
+        pending = Signal(range(3))      # sequences summed and not yet answered
+        bank, decoded = Signal(), Signal()      # being summed; being decoded, the older one
+        lengths = Signal(data.ArrayLayout(self.length.width, 2))
+        summed = self._sum(m, totals, pending, bank, lengths)
+        answered = self._decode(m, totals, pending, decoded, lengths)
+        m.d.sync += pending.eq(pending + summed - answered)
+        with m.If(summed):
+            m.d.sync += bank.eq(~bank)
+        with m.If(answered):
+            m.d.sync += decoded.eq(~decoded)
+        return m
+
+    def _sum(self, m: Module, totals: memory.Memory, pending, bank, lengths):
+        """Add the words to the bank's totals; returns 1 when a sequence's last word is taken."""
+        words = self.geo.words
+        word_bits = (words - 1).bit_length()
+        taken, step_end, summed = Signal(), Signal(), Signal()
+        word, steps = Signal(range(max(2, words))), Signal(self.length.width)
+        rest = Signal(range(max(2, self.turnaround)))
+        m.d.comb += [self.i.ready.eq((pending != 2) & (rest == 0)),
+                     taken.eq(self.i.valid & self.i.ready), step_end.eq(word == words - 1),
+                     summed.eq(taken & step_end & self.i.payload.last)]
+        with m.If(rest != 0):
+            m.d.sync += rest.eq(rest - 1)
+        with m.If(taken):
+            m.d.sync += word.eq(Mux(step_end, 0, word + 1))
+            with m.If(step_end):
+                m.d.sync += [steps.eq(Mux(summed, 0, steps + 1)),
+                             rest.eq(max(0, self.turnaround - words))]
+        with m.If(summed):
+            m.d.sync += lengths[bank].eq(steps + 1)
+
+        read, write = totals.read_port(), totals.write_port()
+        m.d.comb += [read.en.eq(1), read.addr.eq(Cat(word[:word_bits], bank))]
+        valid, addr, word_in = self.i.valid & self.i.ready, read.addr, self.i.payload
+        for k in range(2):              # the RAM's cycle, and a register behind it
+            stage = [Signal(name=f"sum_valid{k}"), Signal.like(read.addr, name=f"sum_addr{k}"),
+                     Signal(self.i.payload.shape(), name=f"sum_word{k}")]
+            m.d.sync += [s.eq(v) for s, v in zip(stage, (valid, addr, word_in))]
+            valid, addr, word_in = stage
+        old = Signal.like(read.data)
+        m.d.sync += old.eq(read.data)
+        m.d.comb += [write.en.eq(valid), write.addr.eq(addr)]
+        m.d.comb += [write.data[g].eq(Mux(word_in.first, 0, old[g]) + word_in.x[g])
+                     for g in range(self.geo.G)]
+        return summed
+
+    def _decode(self, m: Module, totals: memory.Memory, pending, decoded, lengths):
+        """Logits, class and result of the oldest bank; returns 1 when the result moves to ``o``."""
+        art, geo, bits = self.art, self.geo, self.length.width
+        m.submodules.w, m.submodules.b = self.w, self.b
+        wiring.connect(m, wiring.flipped(self.cfg), self.w.cfg)
+        wiring.connect(m, wiring.flipped(self.cfg), self.b.cfg)
+
+        # --- issue: per class the bits of the length, then H products ----------------------------
+        busy, issuing = Signal(), Signal()
+        label = Signal(range(max(2, art.n_classes)))
+        bit, adding = Signal(range(max(2, bits)), init=bits - 1), Signal(init=1)
+        word, slot = Signal(range(max(2, geo.words))), Signal(range(max(2, geo.G)))
+        weight = Signal(range(max(2, self.w.region.depth)))
+        class_end, end = Signal(), Signal()
+        m.d.comb += [class_end.eq(~adding & (word == geo.words - 1) & (slot == geo.G - 1)),
+                     end.eq(class_end & (label == art.n_classes - 1))]
+        with m.If(~busy & (pending != 0)):
+            m.d.sync += [busy.eq(1), issuing.eq(1)]
+        with m.If(issuing):
+            with m.If(adding):
+                m.d.sync += [bit.eq(Mux(bit == 0, bits - 1, bit - 1)), adding.eq(bit != 0)]
+            with m.Else():
+                m.d.sync += [slot.eq(Mux(slot == geo.G - 1, 0, slot + 1)),
+                             weight.eq(Mux(end, 0, weight + 1))]
+                with m.If(slot == geo.G - 1):
+                    m.d.sync += word.eq(Mux(word == geo.words - 1, 0, word + 1))
+            with m.If(class_end):
+                m.d.sync += [adding.eq(1), label.eq(Mux(end, 0, label + 1)), issuing.eq(~end)]
+
+        read = totals.read_port()
+        word_bits = (geo.words - 1).bit_length()
+        m.d.comb += [read.en.eq(1), read.addr.eq(Cat(word[:word_bits], decoded)),
+                     self.w.addr.eq(weight), self.w.en.eq(1), self.b.addr.eq(label),
+                     self.b.en.eq(1)]
+
+        # --- tags[k] belongs to k + 1 cycles after the issue -------------------------------------
+        tag = data.StructLayout({"valid": 1, "adding": 1, "top": 1, "one": 1, "slot": slot.shape(),
+                                 "label": label.shape(), "class_end": 1, "end": 1})
+        tags = [Signal(tag, name=f"tag{k}") for k in range(5)]
+        m.d.sync += [tag.eq(before) for tag, before in zip(tags[1:], tags)]
+        m.d.sync += [tags[0].valid.eq(issuing), tags[0].adding.eq(adding),
+                     tags[0].top.eq(bit == bits - 1),
+                     tags[0].one.eq(lengths[decoded].bit_select(bit, 1)), tags[0].slot.eq(slot),
+                     tags[0].label.eq(label), tags[0].class_end.eq(class_end), tags[0].end.eq(end)]
+        w_shape, b_shape = shape_of(art.edge.dec_w), shape_of(art.edge.dec_b)
+        total, w = Signal(shape_of(self.total)), Signal(w_shape)
+        product = [Signal(shape_of(art.edge.dec_w * self.total), name=f"product{k}")
+                   for k in range(2)]
+        b = [Signal(b_shape, name=f"b{k}") for k in range(3)]
+        logit = Signal(signed(LOGIT_BITS))
+        b_data, w_data = Signal(b_shape), Signal(w_shape)
+        m.d.comb += [b_data.eq(self.b.data), w_data.eq(self.w.data)]
+        m.d.sync += [
+            total.eq(Array(read.data[g] for g in range(geo.G))[tags[0].slot]), w.eq(w_data),
+            product[0].eq(total * w), product[1].eq(product[0]),
+            b[0].eq(Mux(tags[0].one, b_data, 0)), b[1].eq(b[0]), b[2].eq(b[1]),
+        ]
+        with m.If(tags[3].valid):
+            m.d.sync += logit.eq(Mux(tags[3].adding, Mux(tags[3].top, 0, logit << 1) + b[2],
+                                     logit + product[1]))
+
+        # --- arg max and result ------------------------------------------------------------------
+        answer, done, best = Signal(result_word(art)), Signal(), Signal(signed(LOGIT_BITS))
+        with m.If(tags[4].valid & tags[4].class_end):
+            logits = answer.logits.as_value()
+            m.d.sync += [answer.logits.as_value().eq(Cat(logits[LOGIT_BITS:], logit)),
+                         done.eq(tags[4].end)]
+            with m.If((tags[4].label == 0) | (logit > best)):
+                m.d.sync += [best.eq(logit), answer.label.eq(tags[4].label)]
+        with m.If(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        m.d.comb += self.taken.eq(done & (~self.o.valid | self.o.ready))
+        with m.If(self.taken):
+            m.d.sync += [self.o.payload.eq(answer),
+                         self.o.payload.saturations.eq(self.saturations),
+                         self.o.valid.eq(1), done.eq(0), busy.eq(0)]
+        return self.taken

@@ -1,0 +1,166 @@
+"""Encoder: a sample or token to the first block's input."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from quant import reference
+from quant.artifact import Artifact
+from rtl.arith import round_half_even, saturate
+from rtl.config import Geometry, HardwareConfig, HardwareError
+from rtl.fuse import clamp_to_one
+from rtl.memory import AddressMap, ConfigMemory, pack_rows
+from rtl.streams import ConfigBus, sample_word, shape_of, x_word
+
+
+class Encoder(wiring.Component):
+    """``x = clamp(round(w v + b))`` for H neurons, or the token's row of an embedding.
+
+    .. code-block:: text
+
+        i ──►[v]───────────►(×)──►[product]──►(+ b)──►[sum]──►round, clamp──►[o]
+        parameter RAM ──►[w, b]┘                ┘
+        token, word ──► embedding RAM ──►[row]───────────────────────────────►[o]
+
+    Bit-exact model: :func:`quant.reference.encode`.
+
+    Parameters
+    ----------
+    art : Artifact
+    hw : HardwareConfig
+    amap : AddressMap
+
+    Members
+    -------
+    i : ``In(stream.Signature(sample_word(art)))``
+    o : ``Out(stream.Signature(x_word(art, geo)))``
+        H / G words per sample.
+    count : ``Out(StructLayout({"valid": 1, "value": 32}))``
+        Saturated elements of a sequence, one pulse after its last word; only with ``plain``.
+    cfg : ``In(ConfigBus())``
+
+    Timing
+    ------
+    ``latency`` cycles from a sample to its first word, then a word per cycle, also from sample to
+    sample. A stalled output stalls the whole pipeline.
+
+    Resources
+    ---------
+    Samples: G multipliers and a RAM of H / G rows. Tokens: a RAM of vocab H / G rows.
+    """
+
+    def __init__(self, art: Artifact, hw: HardwareConfig, amap: AddressMap):
+        self.art, self.geo = art, Geometry.of(art, hw)
+        geo, edge = self.geo, art.edge
+        if not art.vocab:
+            f, least = edge.enc_w.f_bits + edge.sample.f_bits, max(edge.enc_b.f_bits,
+                                                                   art.x_format.f_bits)
+            if f < least:
+                raise HardwareError(f"enc_w {edge.enc_w} times sample {edge.sample} has {f} "
+                                    f"fraction bits; the encoder needs at least {least}")
+        if art.vocab:
+            self.fields = data.StructLayout({"x": shape_of(art.x_format)})
+            columns = [(art.enc_w.reshape(art.vocab * geo.words, geo.G), art.x_format.width)]
+            depth, text = art.vocab * geo.words, f"{geo.G} x of one token, tokens outermost"
+        else:
+            self.fields = data.StructLayout({"w": shape_of(edge.enc_w), "b": shape_of(edge.enc_b)})
+            columns = [column for g in range(geo.G)
+                       for column in ((art.enc_w[g::geo.G], edge.enc_w.width),
+                                      (art.enc_b[g::geo.G], edge.enc_b.width))]
+            depth, text = geo.words, f"{geo.G} x (w, b)"
+        region = amap.allocate("encoder", depth, self.fields.size * geo.G, text)
+        self.rows = ConfigMemory(region, pack_rows(columns))
+        members = {"i": In(stream.Signature(sample_word(art))),
+                   "o": Out(stream.Signature(x_word(art, geo))), "cfg": In(ConfigBus())}
+        if art.residual == "plain":
+            members["count"] = Out(data.StructLayout({"valid": 1, "value": 32}))
+        super().__init__(members)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the transfer of a sample to its first word on ``o``."""
+        return 4 if self.art.vocab else 6
+
+    @property
+    def interval(self) -> int:
+        """Cycles per sample when ``o`` never stalls."""
+        return self.geo.words
+
+    def model(self, value: int):
+        """(x (H,), saturated elements) of one sample or token."""
+        return reference.encode(value, self.art)
+
+    def elaborate(self, platform):
+        m = Module()
+        art, geo = self.art, self.geo
+        m.submodules.rows = rows = self.rows
+        wiring.connect(m, wiring.flipped(self.cfg), rows.cfg)
+        en = Signal()
+        m.d.comb += en.eq(~self.o.valid | self.o.ready)
+
+        # --- one word of the sample per cycle ---------------------------------------------------
+        busy, first, sample = Signal(), Signal(), Signal(sample_word(art))
+        after_last = Signal(init=1)
+        word, end = Signal(range(max(2, geo.words))), Signal()
+        base = Signal(range(max(2, self.rows.region.depth)))
+        m.d.comb += [end.eq(word == geo.words - 1), self.i.ready.eq(en & (~busy | end)),
+                     rows.en.eq(en), rows.addr.eq(base + word)]
+        with m.If(en & busy):
+            m.d.sync += word.eq(Mux(end, 0, word + 1))
+        with m.If(self.i.ready):
+            m.d.sync += busy.eq(self.i.valid)
+        with m.If(self.i.ready & self.i.valid):
+            m.d.sync += [sample.eq(self.i.payload), first.eq(after_last),
+                         after_last.eq(self.i.payload.last)]
+            if art.vocab:
+                m.d.sync += base.eq(self.i.payload.value * geo.words)
+
+        # --- tags[k] belongs to cycle k + 2 after the sample's transfer --------------------------
+        tags = [Signal(data.StructLayout({"valid": 1, "first": 1, "last": 1, "end": 1}),
+                       name=f"tag{k}") for k in range(self.latency - 2)]
+        row = Signal(data.ArrayLayout(self.fields, geo.G))
+        with m.If(en):
+            m.d.sync += [tags[0].valid.eq(busy), tags[0].first.eq(first),
+                         tags[0].last.eq(sample.last), tags[0].end.eq(end), row.eq(rows.data),
+                         self.o.payload.first.eq(tags[-1].first),
+                         self.o.payload.last.eq(tags[-1].last), self.o.valid.eq(tags[-1].valid)]
+            m.d.sync += [tag.eq(before) for tag, before in zip(tags[1:], tags)]
+        overs = []
+        if art.vocab:
+            with m.If(en):
+                m.d.sync += [self.o.payload.x[g].eq(row[g].x) for g in range(geo.G)]
+        else:
+            overs = self._affine(m, en, sample.value, row)
+        if art.residual == "plain":
+            counter = Signal(32)
+            value = counter + sum(overs)
+            closing = en & tags[-1].valid & tags[-1].last & tags[-1].end
+            m.d.sync += self.count.valid.eq(closing)
+            with m.If(en & tags[-1].valid):
+                m.d.sync += [self.count.value.eq(value), counter.eq(Mux(closing, 0, value))]
+        return m
+
+    def _affine(self, m: Module, en: Signal, sample: Signal, row: Signal) -> list:
+        """Multiply, add, round and clamp G neurons; returns where each one saturated."""
+        art, edge, fmt = self.art, self.art.edge, self.art.layers[0].fmt
+        f = edge.enc_w.f_bits + edge.sample.f_bits
+        product_shape = shape_of(edge.enc_w * edge.sample)
+        v = [Signal(shape_of(edge.sample), name=f"v{k}") for k in range(2)]
+        overs = []
+        with m.If(en):
+            m.d.sync += [v[0].eq(sample), v[1].eq(v[0])]
+        for g in range(self.geo.G):
+            product = Signal(product_shape, name=f"product{g}")
+            b = Signal(shape_of(edge.enc_b), name=f"b{g}")
+            exact = product + (b << f - edge.enc_b.f_bits)
+            total = Signal(exact.shape(), name=f"total{g}")
+            rounded = round_half_even(total, f - fmt.p.f_bits)
+            if art.residual == "plain":
+                x, over = saturate(rounded, fmt.x)
+                overs.append(over)
+            else:
+                x = clamp_to_one(rounded, fmt.p.f_bits)
+            with m.If(en):
+                m.d.sync += [product.eq(row[g].w * v[1]), b.eq(row[g].b), total.eq(exact),
+                             self.o.payload.x[g].eq(x)]
+        return overs

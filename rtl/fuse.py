@@ -1,0 +1,157 @@
+"""From a step's spike sums to the next layer's input: bias, activation, norm, residual, clamp."""
+
+from amaranth import Cat, Const, Module, Mux, Shape, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from quant import reference
+from quant.artifact import Artifact
+from rtl.arith import saturate
+from rtl.config import Geometry, HardwareConfig
+from rtl.memory import AddressMap, ConfigMemory, pack_rows
+from rtl.streams import ConfigBus, shape_of, x_word
+
+
+def clamp_to_one(raw: Value, f_bits: int) -> Value:
+    """``raw`` limited to [0, 2**f_bits], the probabilities 0 and 1: only high bits decide."""
+    if not raw.shape().signed:
+        raw = Cat(raw, Const(0, 1)).as_signed()
+    return Mux(raw < 0, 0, Mux(raw[f_bits:-1].any(), 1 << f_bits, raw[:f_bits]))
+
+
+def sum_word(art: Artifact, number: int, geo: Geometry) -> data.StructLayout:
+    """G neurons' sums of the weights of the neurons that fired."""
+    total = art.layers[number].fmt.w.total(art.H)
+    return data.StructLayout({"total": data.ArrayLayout(shape_of(total), geo.G),
+                              "first": 1, "last": 1})
+
+
+class Fuse(wiring.Component):
+    """``x_next = fuse(+-act(total << shift + bias) + addend, x)``, a word of G neurons per cycle.
+
+    .. code-block:: text
+
+        i.total ─►[ ]─►[ ]─►(<<)─►[z]─►(+ bias)─►act─►[y]─►(+-, + addend)─►[s]─►(+ x)─►[t]─►clamp─►[o]
+        parameter RAM ─►[row]─┘                                             x ──┘
+
+    Bit-exact model: :func:`quant.reference.mix` after the sum, then :func:`quant.reference.fuse`.
+
+    Parameters
+    ----------
+    art : Artifact
+    number : int
+        The layer.
+    hw : HardwareConfig
+    amap : AddressMap
+
+    Members
+    -------
+    i : ``In(stream.Signature(sum_word(art, number, geo)))``
+    x : ``In(stream.Signature(x_word(art, geo)))``
+        This layer's input, the same words; missing with ``residual = none``.
+    o : ``Out(stream.Signature(x_word(art, geo)))``
+    count : ``Out(StructLayout({"valid": 1, "value": 32}))``
+        Saturated elements of a sequence, one pulse after its last word; only with ``plain``.
+    cfg : ``In(ConfigBus())``
+
+    Timing
+    ------
+    Latency 7 cycles, a word per cycle; a stalled output stalls the whole pipeline.
+
+    Resources
+    ---------
+    A RAM of ``words`` rows, a barrel shifter and three adders per neuron of a word; no multiplier.
+    """
+
+    latency = 7
+
+    def __init__(self, art: Artifact, number: int, hw: HardwareConfig, amap: AddressMap):
+        self.art, self.layer, self.geo = art, art.layers[number], Geometry.of(art, hw)
+        geo, fmt, layer = self.geo, self.layer.fmt, self.layer
+        self.fields = data.StructLayout({"shift": shape_of(fmt.shift), "negate": 1,
+                                         "bias": shape_of(fmt.bias),
+                                         "addend": shape_of(fmt.addend)})
+        columns = [(getattr(layer, name)[g::geo.G], Shape.cast(shape).width)
+                   for g in range(geo.G) for name, shape in self.fields.members.items()]
+        region = amap.allocate(f"layer{number}.fuse", geo.words, self.fields.size * geo.G,
+                               f"{geo.G} x (shift, negate, bias, addend)")
+        self.rows = ConfigMemory(region, pack_rows(columns))
+        word = x_word(art, geo)
+        members = {"i": In(stream.Signature(sum_word(art, number, geo))),
+                   "o": Out(stream.Signature(word)), "cfg": In(ConfigBus())}
+        if art.residual != "none":
+            members["x"] = In(stream.Signature(word))
+        if art.residual == "plain":
+            members["count"] = Out(data.StructLayout({"valid": 1, "value": 32}))
+        super().__init__(members)
+
+    def model(self, s_out, x):
+        """(x_next (H,), saturated elements) from one step's spikes and input."""
+        return reference.fuse(reference.mix(s_out, self.layer, self.art.act), x, self.layer,
+                              self.art.residual)
+
+    def elaborate(self, platform):
+        m = Module()
+        art, geo, fmt = self.art, self.geo, self.layer.fmt
+        m.submodules.rows = rows = self.rows
+        wiring.connect(m, wiring.flipped(self.cfg), rows.cfg)
+
+        # tags[k] belongs to cycle k + 1 after the transfer on i
+        tags = [Signal(data.StructLayout({"valid": 1, "first": 1, "last": 1, "end": 1}),
+                       name=f"tag{k}") for k in range(self.latency - 1)]
+        en, go = Signal(), Signal()
+        m.d.comb += go.eq(~self.o.valid | self.o.ready)
+        if art.residual == "none":
+            m.d.comb += en.eq(go)
+        else:
+            # x joins before the last addition; the words behind wait for it
+            m.d.comb += [en.eq(go & (~tags[4].valid | self.x.valid)),
+                         self.x.ready.eq(go & tags[4].valid)]
+
+        word, end = Signal(range(max(2, geo.words))), Signal()
+        m.d.comb += [self.i.ready.eq(en), rows.addr.eq(word), rows.en.eq(en),
+                     end.eq(word == geo.words - 1)]
+        with m.If(self.i.valid & en):
+            m.d.sync += word.eq(Mux(end, 0, word + 1))
+        with m.If(en):
+            m.d.sync += [tags[0].valid.eq(self.i.valid), tags[0].first.eq(self.i.payload.first),
+                         tags[0].last.eq(self.i.payload.last), tags[0].end.eq(end)]
+            m.d.sync += [tag.eq(before) for tag, before in zip(tags[1:], tags)]
+
+        row = [Signal(data.ArrayLayout(self.fields, geo.G), name=f"row{k}") for k in range(3)]
+        total = [Signal.like(self.i.payload.total, name=f"total{k}") for k in range(2)]
+        with m.If(en):
+            m.d.sync += [total[0].eq(self.i.payload.total), total[1].eq(total[0]),
+                         row[0].eq(rows.data), row[1].eq(row[0]), row[2].eq(row[1])]
+        overs = []
+        for g in range(geo.G):
+            z, y = (Signal(shape_of(fmt.z(art.H)), name=f"{name}{g}") for name in "zy")
+            s, t = (Signal(shape_of(fmt.fused(art.H)), name=f"{name}{g}") for name in "st")
+            biased = Signal(shape_of(fmt.z(art.H)), name=f"biased{g}")
+            x = self.x.payload.x[g] if art.residual != "none" else 0
+            m.d.comb += biased.eq(z + row[1][g].bias)
+            relu = art.act == "relu"
+            out, over = ((clamp_to_one(t, fmt.p.f_bits), None) if art.residual != "plain"
+                         else saturate(t, fmt.x))
+            overs.append(over)
+            with m.If(en):
+                m.d.sync += [
+                    z.eq(total[1][g] << row[0][g].shift),
+                    y.eq(Mux(biased < 0, 0, biased) if relu else biased),
+                    s.eq(Mux(row[2][g].negate, -y, y) + row[2][g].addend),
+                    t.eq(s + x),
+                    self.o.payload.x[g].eq(out),
+                ]
+        with m.If(en):
+            m.d.sync += [self.o.payload.first.eq(tags[-1].first),
+                         self.o.payload.last.eq(tags[-1].last), self.o.valid.eq(tags[-1].valid)]
+        with m.Elif(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)      # taken while x is awaited
+        if art.residual == "plain":
+            counter = Signal(32)
+            value = counter + sum(overs)
+            closing = en & tags[-1].valid & tags[-1].last & tags[-1].end
+            m.d.sync += self.count.valid.eq(closing)
+            with m.If(en & tags[-1].valid):
+                m.d.sync += [self.count.value.eq(value), counter.eq(Mux(closing, 0, value))]
+        return m

@@ -1,0 +1,99 @@
+"""The input buffer of a layer: whole time steps, read once or twice."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from quant.artifact import Artifact
+from rtl.config import Geometry, HardwareConfig
+from rtl.streams import x_word
+
+NO_FUSE_BANKS = 2   # one is written while the other is read
+FUSE_BANKS = 4      # a step also waits for the state engine, the mixer and the read-out
+
+
+class XBuffer(wiring.Component):
+    """Banks of one whole time step between a layer's input and its two readers.
+
+    .. code-block:: text
+
+        i ──► bank w  │ bank w+1 │ ...          a bank is free again after its last use
+              bank o  ───────────────────► o    the state engine, complete steps only
+              bank f  ───────────────────► fuse the residual addition, steps that o has read
+
+    A word is offered on ``o`` only when its whole step is in the buffer, so the engine never waits
+    in the middle of a step; ``i`` accepts a whole step or none of it, one word per cycle. Without a
+    residual connection there is no ``fuse``.
+
+    Parameters
+    ----------
+    art : Artifact
+    hw : HardwareConfig
+
+    Members
+    -------
+    i : ``In(stream.Signature(x_word(art, geo)))``
+    o : ``Out(stream.Signature(x_word(art, geo)))``
+    fuse : ``Out(stream.Signature(x_word(art, geo)))``
+        The same words again, for the mixer's read-out; missing with ``residual = none``.
+
+    Timing
+    ------
+    ``latency`` cycles from the transfer of a step's last word on ``i`` to its first word on ``o``;
+    then a word per cycle on each side, also from step to step.
+
+    Resources
+    ---------
+    A simple dual-port RAM of ``banks * words`` rows per reader.
+    """
+
+    latency = 2
+
+    def __init__(self, art: Artifact, hw: HardwareConfig):
+        self.geo = Geometry.of(art, hw)
+        self.fused = art.residual != "none"
+        self.banks = FUSE_BANKS if self.fused else NO_FUSE_BANKS
+        self.layout = x_word(art, self.geo)
+        sides = ["o", "fuse"] if self.fused else ["o"]
+        super().__init__({"i": In(stream.Signature(self.layout))}
+                         | {side: Out(stream.Signature(self.layout)) for side in sides})
+
+    def model(self, words: list) -> list:
+        """Each reader sees the words that were written."""
+        return list(words)
+
+    def elaborate(self, platform):
+        m = Module()
+        depth, step = self.banks * self.geo.words, self.geo.words
+        m.submodules.ram = ram = memory.Memory(shape=self.layout, depth=depth, init=[])
+
+        def position(advance):
+            """Row counter over all banks; returns (row, this advance ends a step)."""
+            row, word = Signal(range(max(2, depth))), Signal(range(max(2, step)))
+            with m.If(advance):
+                m.d.sync += [row.eq(Mux(row == depth - 1, 0, row + 1)),
+                             word.eq(Mux(word == step - 1, 0, word + 1))]
+            return row, advance & (word == step - 1)
+
+        write = ram.write_port()
+        taken = self.i.valid & self.i.ready
+        row, full = position(taken)
+        m.d.comb += [write.addr.eq(row), write.data.eq(self.i.payload), write.en.eq(taken)]
+
+        free = Signal(range(self.banks + 1), init=self.banks)   # the one being written included
+        arrived = full
+        for side in [self.o, self.fuse] if self.fused else [self.o]:
+            read = ram.read_port()
+            steps = Signal(range(self.banks + 1))               # complete, not read by this side
+            advance = Signal()
+            fetch = ~side.valid | side.ready                    # the RAM's register is the output
+            row, done = position(advance)
+            m.d.comb += [advance.eq(fetch & (steps != 0)), read.addr.eq(row),
+                         read.en.eq(advance), side.payload.eq(read.data)]
+            with m.If(fetch):
+                m.d.sync += side.valid.eq(steps != 0)
+            m.d.sync += steps.eq(steps + arrived - done)
+            arrived = done      # the fuse may read what the engine has read
+        m.d.comb += self.i.ready.eq(free != 0)
+        m.d.sync += free.eq(free - full + arrived)
+        return m
