@@ -1,0 +1,125 @@
+"""``python -m quant.evaluate --task T``: accuracy of an artifact's integer network.
+
+Accuracy is a mean over sampler seeds: number 0 is the artifact's own, number j > 0 is
+:func:`seed_number`, so that any machine evaluates with the same random words.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from golden.cli import UserError, positive
+from quant.artifact import Artifact, ArtifactError, load
+from quant.files import write_atomic
+from quant.network import BLOCK, IntegerNetwork
+
+ARTIFACTS = Path("build/artifacts")
+
+
+def seed_number(art: Artifact, j: int) -> int:
+    """Master seed number j: 0 is ``art.seed``, then ``art.seed + j * odd constant``, never 0.
+
+    The constant is 2**32 / golden ratio, so that seeds lie far apart in the generator's states.
+    """
+    states = (1 << art.random.width) - 1
+    return (art.seed - 1 + j * 0x9E3779B1) % states + 1
+
+
+def evaluate(art: Artifact, split, seeds: int = 1, threads: int | None = None,
+             progress=lambda count: None) -> dict:
+    """Run a whole split under each seed.
+
+    Returns accuracy_mean and accuracy_std (over seeds, n - 1 in the denominator, 0 for one seed),
+    accuracies, seeds, n, spike_rates (fired share of the output samplers, per layer, over live
+    steps), spike_rates_in, saturations (per layer, then residual stream; all seeds), seconds.
+    ``progress(count)`` is called after ``count`` more sequences.
+    """
+    start, n, N = time.perf_counter(), len(split), len(art.layers)
+    numbers = [seed_number(art, j) for j in range(seeds)]
+    accuracies, spikes, saturations = [], np.zeros((N, 2), np.int64), np.zeros(N + 1, np.int64)
+    order = np.argsort(-np.asarray(split.lengths), kind="stable")    # batches of like length
+    for seed in numbers:
+        network, right = IntegerNetwork(art, seed, threads), 0
+        size = BLOCK * network.threads
+        for at in range(0, n, size):
+            part = order[at:at + size]
+            longest = int(split.lengths[part].max())
+            batch = network.run(split.values[part, :longest], split.lengths[part])
+            right += int(np.count_nonzero(batch.labels == split.labels[part]))
+            spikes += batch.spikes.sum(0)
+            saturations += batch.saturations.sum(0)
+            progress(len(part))
+        accuracies.append(right / n)
+    rates = spikes / (float(np.sum(split.lengths)) * art.H * seeds)
+    return {"accuracy_mean": float(np.mean(accuracies)),
+            "accuracy_std": float(np.std(accuracies, ddof=1)) if seeds > 1 else 0.0,
+            "accuracies": accuracies, "seeds": numbers, "n": n,
+            "spike_rates": rates[:, 1].tolist(), "spike_rates_in": rates[:, 0].tolist(),
+            "saturations": saturations.tolist(),
+            "seconds": time.perf_counter() - start}
+
+
+def _fits(task, art: Artifact) -> None:
+    """Raise ``ArtifactError`` when the artifact is not for this kind of sequence."""
+    for what, want, have in (("vocabulary", task.vocab, art.vocab),
+                             ("number of classes", task.n_classes, art.n_classes),
+                             ("sample format", task.sample_format, art.edge.sample)):
+        if want != have:
+            raise ArtifactError(f"the artifact is for task {art.task}: its {what} is {have}, "
+                                f"task {task.name} has {want}; give another --artifact")
+    if task.length > art.length:
+        raise ArtifactError(f"the artifact takes {art.length} steps, task {task.name} has up to "
+                            f"{task.length}; give another --artifact")
+
+
+def _table(result: dict, task: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    table = Table("", "value", title=f"{task}: integer network, {result['n']} sequences")
+    table.add_row("accuracy", f"{100 * result['accuracy_mean']:.2f} % "
+                              f"+- {100 * result['accuracy_std']:.2f} over "
+                              f"{len(result['seeds'])} seed(s)")
+    table.add_row("spike rate by layer", " ".join(f"{r:.3f}" for r in result["spike_rates"]))
+    table.add_row("saturations by layer, residual", " ".join(map(str, result["saturations"])))
+    table.add_row("seconds", f"{result['seconds']:.1f}")
+    Console().print(table)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; returns the exit code, 2 after one line on stderr for bad input."""
+    parser = argparse.ArgumentParser("quant.evaluate", description=__doc__.splitlines()[0])
+    parser.add_argument("--task", required=True, help="psmnist, digits, listops, or module:Class")
+    parser.add_argument("--artifact", type=Path, help="folder (default build/artifacts/<task>)")
+    parser.add_argument("--data-dir", help="folder with the data sets")
+    parser.add_argument("-n", type=positive, help="first n test sequences (default all)")
+    parser.add_argument("--seeds", type=positive, default=1, help="sampler seeds (default 1)")
+    parser.add_argument("--json", type=Path, help="file for the results")
+    args = parser.parse_args(argv)
+
+    from tqdm import tqdm
+
+    from golden.tasks import make_task, slug
+    try:
+        task = make_task(args.task)
+        art = load(args.artifact or ARTIFACTS / slug(args.task))
+        _fits(task, art)
+        split = task.load("test", args.data_dir)
+        n = min(args.n or len(split), len(split))
+        split = split.take(np.arange(n))
+        with tqdm(total=n * args.seeds, unit="seq", disable=not sys.stderr.isatty()) as bar:
+            result = evaluate(art, split, args.seeds, progress=bar.update)
+        if args.json:
+            write_atomic(args.json, (json.dumps(result, indent=1) + "\n").encode())
+        _table(result, args.task)
+    except (ArtifactError, UserError, OSError) as error:
+        print(f"quant.evaluate: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

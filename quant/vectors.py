@@ -1,0 +1,129 @@
+"""Golden vectors: what every rung of the verification ladder must reproduce, and their files.
+
+A file is one ``.npz``: spikes as packed bits, signatures, logits, saturations, the sequences, and a
+manifest that says how they were made.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from quant.artifact import Artifact, digest
+from quant.files import write_atomic
+from quant.network import IntegerNetwork
+from quant.reference import Trace
+
+SCHEMA = 1
+
+
+class VectorError(Exception):
+    """A vector file that cannot be used; the message says what is wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Sequences and what the network must answer.
+
+    values : (B, L) raw samples or tokens, 0 after the end; lengths : (B,); traces : B of
+    :class:`quant.reference.Trace`; seed : master seed; artifact : digest of the network;
+    command : what made them; indices : (B,) numbers of the sequences in their data set.
+    """
+
+    values: np.ndarray
+    lengths: np.ndarray
+    traces: list[Trace]
+    seed: int
+    artifact: str
+    command: str
+    indices: np.ndarray
+
+
+def expected(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
+             seed: int | None = None, threads: int | None = None) -> list[Trace]:
+    """Every spike, signature and logit of B sequences; arguments as ``IntegerNetwork.run``."""
+    batch = IntegerNetwork(art, seed, threads).run(values, lengths, record=True)
+    return [batch.trace(b) for b in range(len(values))]
+
+
+def make(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
+         seed: int | None = None, command: str = "", indices: np.ndarray | None = None) -> Vectors:
+    """Vectors of some sequences; indices default to 0, 1, 2, ..."""
+    values = np.asarray(values)
+    lengths = np.full(len(values), values.shape[1]) if lengths is None else np.asarray(lengths)
+    indices = np.arange(len(values)) if indices is None else np.asarray(indices)
+    return Vectors(values, lengths, expected(art, values, lengths, seed),
+                   art.seed if seed is None else seed, digest(art), command, indices)
+
+
+def _arrays_digest(arrays: dict[str, np.ndarray]) -> str:
+    h = hashlib.sha256()
+    for name, raw in sorted(arrays.items()):
+        h.update(f"{name} {raw.dtype.str} {raw.shape}".encode() + raw.tobytes())
+    return h.hexdigest()
+
+
+def save(vectors: Vectors, path: Path) -> Path:
+    """Write a file, complete or not at all. Returns its path."""
+    traces = vectors.traces
+    arrays = {
+        "values": np.asarray(vectors.values, np.int64),
+        "lengths": np.asarray(vectors.lengths, np.int64),
+        "indices": np.asarray(vectors.indices, np.int64),
+        "s_in": np.concatenate([np.packbits(t.s_in) for t in traces]),
+        "s_out": np.concatenate([np.packbits(t.s_out) for t in traces]),
+        "signature": np.concatenate([t.signature for t in traces], axis=1),
+        "logits": np.stack([t.logits for t in traces]),
+        "saturations": np.stack([t.saturations for t in traces])}
+    N, _, H = traces[0].s_in.shape
+    manifest = {"schema": SCHEMA, "command": vectors.command, "seed": vectors.seed,
+                "artifact": vectors.artifact, "layers": N, "H": H, "sequences": len(traces),
+                "sha256": _arrays_digest(arrays)}
+    buffer = io.BytesIO()
+    text = np.frombuffer(json.dumps(manifest).encode(), np.uint8)
+    np.savez_compressed(buffer, manifest=text, **arrays)
+    return write_atomic(path, buffer.getvalue())
+
+
+def load(path: Path, art: Artifact | None = None) -> Vectors:
+    """Read and check a file; with ``art`` also that it was made from this very network."""
+    again = "write it again with python -m quant.export"
+    try:
+        with np.load(Path(path), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        m = json.loads(arrays.pop("manifest").tobytes())
+    except FileNotFoundError:
+        raise VectorError(f"{path} does not exist; {again}") from None
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise VectorError(f"{path} is no vector file, truncated or edited ({error}); "
+                          f"{again}") from None
+    if m.get("schema") != SCHEMA:
+        raise VectorError(f"{path} has schema {m.get('schema')}, this version reads schema "
+                          f"{SCHEMA}; {again}")
+    if _arrays_digest(arrays) != m.get("sha256"):
+        raise VectorError(f"{path} does not match its sha256: truncated or edited; {again}")
+    if art is not None and m["artifact"] != digest(art):
+        raise VectorError(f"{path} was made from artifact {m['artifact']}, not {digest(art)}; "
+                          f"{again}")
+    N, H, lengths = m["layers"], m["H"], arrays["lengths"]
+    traces, start = [], {"s_in": 0, "s_out": 0, "signature": 0}
+
+    def bits(name, length):
+        size = N * length * H
+        packed = arrays[name][start[name]:start[name] + -(-size // 8)]
+        start[name] += len(packed)
+        return np.unpackbits(packed, count=size).reshape(N, length, H)
+
+    for b, length in enumerate(int(v) for v in lengths):
+        at = start["signature"]
+        start["signature"] += length
+        logits = arrays["logits"][b]
+        traces.append(Trace(bits("s_in", length), bits("s_out", length),
+                            arrays["signature"][:, at:at + length], logits,
+                            int(np.argmax(logits)), arrays["saturations"][b]))
+    return Vectors(arrays["values"], lengths, traces, m["seed"], m["artifact"], m["command"],
+                   arrays["indices"])
