@@ -1,10 +1,7 @@
 """Helpers for pipelines whose registers all advance with one enable."""
 
 from amaranth import Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
-
-from rtl.config import Geometry
+from amaranth.lib import data
 
 
 def tree_stages(count: int, levels: int) -> int:
@@ -49,75 +46,16 @@ def _pairwise(values: list) -> Value:
     return Value.cast(values[0])
 
 
-def slot_layout(geo: Geometry) -> data.StructLayout:
-    """One cycle of the state engine, as it travels with the pipeline.
+def buffer_output(m: Module, en: Value, valid: Value, result: data.View, o) -> None:
+    """Register ``result`` to stream ``o`` and make ``en``, the enable of the pipeline before it.
 
-    ``first`` and ``last``: the sequence's first and last step; ``start`` and ``end``: the step's
-    first and last word; ``head`` and ``tail``: the word's first and last cycle; ``row``: address
-    of its states; ``word``: of its neurons.
+    A second register takes the result that is on its way when ``o`` stops, so that ``en`` is a
+    register and no path leads from ``o.ready`` through the pipeline. Latency 1 cycle.
     """
-    return data.StructLayout({"valid": 1, "first": 1, "last": 1, "start": 1, "end": 1, "head": 1,
-                              "tail": 1, "row": range(max(2, geo.issue)),
-                              "word": range(max(2, geo.words))})
-
-
-class Scheduler(wiring.Component):
-    """Turns words into slots: F cycles a word, and a pause after a step that is too short.
-
-    Parameters
-    ----------
-    geo : Geometry
-    interval : int
-        Least enabled cycles from a step's first slot to the next step's.
-
-    Members
-    -------
-    i : ``In(stream.Signature(StructLayout({"first", "last"})))``
-    en : ``In(1)``
-        Clock enable of the pipeline.
-    accept : ``Out(1)``
-        A word is taken in this cycle.
-    word : ``Out``
-        Its number in the step.
-    slot : ``Out(slot_layout(geo))``
-        One enabled cycle after the word was taken its first slot, then the others.
-    """
-
-    def __init__(self, geo: Geometry, interval: int):
-        self.geo = geo
-        self.interval = interval
-        super().__init__({
-            "i": In(stream.Signature(data.StructLayout({"first": 1, "last": 1}))),
-            "en": In(1), "accept": Out(1), "word": Out(range(max(2, geo.words))),
-            "slot": Out(slot_layout(geo))})
-
-    def elaborate(self, platform):
-        m = Module()
-        geo, slot = self.geo, self.slot
-        pause_cycles = self.interval - geo.issue
-        sub = Signal(range(max(2, geo.F)))
-        row = Signal.like(slot.row)
-        pause = Signal(range(pause_cycles + 1))
-        issue = Signal()
-        m.d.comb += [
-            self.i.ready.eq(self.en & (sub == 0) & (pause == 0)),
-            self.accept.eq(self.i.valid & self.i.ready),
-            issue.eq(self.accept | self.en & (sub != 0)),
-        ]
-        with m.If(self.en):
-            m.d.sync += slot.valid.eq(issue)
-            with m.If(pause != 0):
-                m.d.sync += pause.eq(pause - 1)
-        with m.If(self.accept):
-            m.d.sync += [slot.first.eq(self.i.payload.first), slot.last.eq(self.i.payload.last)]
-        tail, end = sub == geo.F - 1, self.word == geo.words - 1
-        with m.If(issue):
-            m.d.sync += [slot.row.eq(row), slot.word.eq(self.word),
-                         slot.start.eq(self.word == 0), slot.end.eq(end),
-                         slot.head.eq(sub == 0), slot.tail.eq(tail),
-                         sub.eq(Mux(tail, 0, sub + 1)), row.eq(Mux(tail & end, 0, row + 1))]
-            with m.If(tail):
-                m.d.sync += self.word.eq(Mux(end, 0, self.word + 1))
-                with m.If(end):
-                    m.d.sync += pause.eq(pause_cycles)
-        return m
+    spare, spare_valid = Signal(result.shape(), reset_less=True), Signal()
+    m.d.comb += en.eq(~spare_valid)
+    with m.If(~o.valid | o.ready):
+        m.d.sync += [o.valid.eq(spare_valid | valid), spare_valid.eq(0),
+                     o.payload.eq(Mux(spare_valid, spare, result))]
+    with m.Elif(en & valid):
+        m.d.sync += [spare.eq(result), spare_valid.eq(1)]

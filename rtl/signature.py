@@ -5,7 +5,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from quant import lfsr, reference
+from rtl.config import Geometry
 from rtl.lfsr import xor_network
+from rtl.pipeline import Pipeline
 
 BITS = 32
 
@@ -70,3 +72,50 @@ class StepSignature(wiring.Component):
             with m.If(valid):
                 m.d.sync += state.eq(self.crc)
         return m
+
+
+class NeuronWords:
+    """Registers that gather :func:`quant.reference.neuron_word` of G neurons along a pipeline.
+
+    Call the methods in their order; each argument is as of the cycle that the waits so far lead
+    to. The word comes two cycles after the last wait.
+    """
+
+    def __init__(self, pipe: Pipeline, geo: Geometry):
+        self.pipe = pipe
+        self.geo = geo
+        self.words = []
+
+    def add_inputs(self, head, p_in, r_in, r_round) -> None:
+        """Input samplers' values and draws (counted in a word's first cycle), rounding words."""
+        for g in range(self.geo.G):
+            word = Mux(head, rotl(p_in[g], 0) ^ rotl(r_in[g], 11), 0)
+            for k in range(self.geo.M if r_round is not None else 0):
+                word = word ^ rotl(r_round[g * self.geo.M + k], 5 * k + 9)
+            self.words.append(word)
+
+    def wait(self, cycles: int) -> None:
+        """Nothing to add for some cycles."""
+        self.words = [self.pipe.delay(word, cycles, f"word{g}")
+                      for g, word in enumerate(self.words)]
+
+    def add_states(self, states) -> None:
+        """New states of the cycle's G M modes."""
+        for j, h in enumerate(states):
+            g, k = divmod(j, self.geo.M)
+            self.words[g] = self.words[g] ^ rotl(h.h_re, 5 * k + 1) ^ rotl(h.h_im, 5 * k + 17)
+
+    def finish(self, head, y, r_out) -> list:
+        """Sum over a word's cycles; drives and draws, one cycle after ``head``. Returns words.
+
+        A cycle's modes are rotated by 5 M more than those of the cycle before. Rotating what there
+        is back by 5 M, and the whole forth at the end, needs no shifter.
+        """
+        turn, out = 5 * self.geo.M, []
+        for g, word in enumerate(self.words):
+            kept = Signal(BITS, name=f"word{g}_kept", reset_less=True)
+            with self.pipe.m.If(self.pipe.en):
+                self.pipe.m.d.sync += kept.eq(Mux(head, 0, rotl(kept, -turn)) ^ word)
+            whole = rotl(kept, turn * (self.geo.F - 1)) ^ rotl(y[g], 3) ^ rotl(r_out[g], 23)
+            out.append(self.pipe.register(whole, f"word{g}_whole"))
+        return out

@@ -4,14 +4,15 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant import lfsr
 from quant.artifact import Artifact
+from rtl.coefficients import MODE, EngineMemories
 from rtl.config import Geometry, HardwareConfig
-from rtl.lfsr import WordSource
-from rtl.memory import AddressMap, ConfigMemory, pack_rows
-from rtl.pipeline import Pipeline, Scheduler, tree_stages
+from rtl.memory import AddressMap
+from rtl.pipeline import Pipeline, buffer_output, tree_stages
 from rtl.sampler import AffineSampler, Sampler
-from rtl.signature import StepSignature, rotl
+from rtl.scheduler import Scheduler
+from rtl.signature import NeuronWords, StepSignature
+from rtl.state_model import expected_spikes
 from rtl.state_update import StateUpdate
 from rtl.streams import ConfigBus, shape_of, spike_word, x_word
 
@@ -24,10 +25,10 @@ class StateEngine(wiring.Component):
 
     .. code-block:: text
 
-        i ─►[input samplers]─► s ─►┌───────────────┐    ┌─► sum over modes ─►(+)─►[output ]─► o
-                                   │ G M StateUpdate│─h──┤       d s + b ────┘   [samplers]
-        coefficients ─────────────►└───────▲───────┘    └─► state RAM ─┐
-                                           └───────────────────────────┘
+        i ─►[input samplers]─► s ─►┌────────────────┐    ┌─►[sum over modes]─►(+)─►[output  ]─► o
+                                   │ G M StateUpdate │─h─┤        d s + b ─────┘   [samplers]
+        coefficients ─────────────►└────────▲───────┘    └─►[state RAM]─┐
+                                            └────────────────────────────┘
 
     A word takes F cycles; words, steps and sequences follow each other without a gap, except that
     a step takes at least as long as a state needs from being read to being readable again. The
@@ -41,8 +42,7 @@ class StateEngine(wiring.Component):
     layer_number : int
     hw : HardwareConfig
     amap : AddressMap
-        Gets regions ``layer<j>.state_coefficients``, ``.neuron_coefficients``,
-        ``.input_coefficients`` (plain), ``.start_in``, ``.start_out``, ``.start_rounding``.
+        Gets the regions of :class:`rtl.coefficients.EngineMemories`.
 
     Members
     -------
@@ -64,226 +64,165 @@ class StateEngine(wiring.Component):
         self.layer_number = layer_number
         self.hw = hw
         self.geo = geo = Geometry.of(art, hw)
-        layer, rand = art.layers[layer_number], art.random
-        fmt = self.fmt = layer.fmt
-        self.plain = art.residual == "plain"
-        self.stochastic = art.rounding == "stochastic"
-        name = f"layer{layer_number}"
-
-        def source(text, kind, count):
-            start = lfsr.stream_start(rand, art.seed, lfsr.stream_index(layer_number, kind))
-            region = amap.allocate(f"{name}.start_{text}", 1, rand.width,
-                                   "start state of the random stream")
-            return WordSource(rand, lfsr.word_bits(rand, kind), count, region, start)
-
-        def coefficients(text, depth, per_row, tensors, fields):
-            """A memory of ``per_row`` groups of the named tensors per row."""
-            columns = [(getattr(layer, tensor).reshape(depth, per_row)[:, j],
-                        getattr(fmt, layer.FORMAT_OF[tensor]).width)
-                       for j in range(per_row) for tensor in tensors]
-            formats = ", ".join(f"{tensor} {getattr(fmt, layer.FORMAT_OF[tensor])}"
-                                for tensor in tensors)
-            region = amap.allocate(f"{name}.{text}", depth, sum(bits for _, bits in columns),
-                                   f"{per_row} x ({formats}); {fields}")
-            return ConfigMemory(region, pack_rows(columns))
-
-        rows = f"element j of row r is number r * {geo.lanes} + j of (neuron, mode)"
-        neurons = f"element j of row r is neuron r * {geo.G} + j"
-        self.coefficients = coefficients("state_coefficients", geo.issue, geo.lanes,
-                                         ("a_re", "a_im", "g_re", "g_im"), rows)
-        self.neurons = coefficients("neuron_coefficients", geo.words, geo.G, ("d", "b"), neurons)
-        self.source_in = source("in", lfsr.SAMPLER_IN, geo.G)
-        self.source_out = source("out", lfsr.SAMPLER_OUT, geo.G)
-        if self.stochastic:
-            self.source_rounding = source("rounding", lfsr.ROUNDING, geo.lanes)
-        if self.plain:
-            self.inputs = coefficients("input_coefficients", geo.words, geo.G,
-                                       ("alpha", "beta"), neurons)
-        self.samplers_in = [AffineSampler(fmt, rand) if self.plain else Sampler(fmt.p, rand)
-                            for _ in range(geo.G)]
-        self.samplers_out = [Sampler(fmt.y(geo.n), rand) for _ in range(geo.G)]
-        self.lanes = [StateUpdate(fmt, rand, art.rounding) for _ in range(geo.lanes)]
+        self.fmt = fmt = art.layers[layer_number].fmt
+        self.memories = EngineMemories(art, layer_number, geo, amap)
+        plain = art.residual == "plain"
+        self.samplers_in = [AffineSampler(fmt, art.random) if plain else
+                            Sampler(fmt.p, art.random) for _ in range(geo.G)]
+        self.lanes = [StateUpdate(fmt, art.random, art.rounding) for _ in range(geo.lanes)]
+        self.samplers_out = [Sampler(fmt.y(geo.n), art.random) for _ in range(geo.G)]
 
         # Positions in the pipeline, in enabled cycles after the transfer of a word.
         self.at_operands = 1 + self.samplers_in[0].latency
         self.at_state = self.at_operands + StateUpdate.latency
         self.at_sum = self.at_state + tree_stages(geo.M, ADDERS)
-        self.latency = self.at_sum + 4 + geo.F - 1
+        self.at_result = self.at_sum + 3
+        self.latency = self.at_result + 1 + geo.F - 1
         # Read one cycle before the operands, written with the result, readable a cycle later.
         self.interval = max(geo.issue, StateUpdate.latency + 2)
         super().__init__({"i": In(stream.Signature(x_word(art, geo))),
                           "o": Out(stream.Signature(spike_word(geo))), "cfg": In(ConfigBus())})
 
+    def model(self, words: list[dict], seed: int | None = None) -> list[dict]:
+        """Spike words for x words; see :func:`rtl.state_model.expected_spikes`."""
+        return expected_spikes(self.art, self.layer_number, self.geo, words, self.hw.signature,
+                               seed)
+
     def elaborate(self, platform):
         m = Module()
-        geo, fmt = self.geo, self.fmt
-        G, M = geo.G, geo.M
-        neuron_lanes = [range(g * M, (g + 1) * M) for g in range(G)]
+        mem = self.memories
+        for name, part in mem.submodules().items():
+            m.submodules[name] = part
+            wiring.connect(m, part.cfg, wiring.flipped(self.cfg))
         en = Signal()
         pipe = Pipeline(m, en)
+        # These stand between registers of the pipeline and are always fed: so they move exactly
+        # when `en` is high, because their first result is there before anything can stop them.
+        for name in ("samplers_in", "lanes", "samplers_out"):
+            for j, part in enumerate(getattr(self, name)):
+                m.submodules[f"{name}{j}"] = part
+                m.d.comb += [part.i.valid.eq(1), part.o.ready.eq(en)]
 
-        def add(name, component):
-            """A submodule on the configuration bus."""
-            m.submodules[name] = component
-            m.d.comb += [component.cfg.en.eq(self.cfg.en), component.cfg.addr.eq(self.cfg.addr),
-                         component.cfg.data.eq(self.cfg.data)]
-            return component
-
-        def lockstep(name, component):
-            """A submodule between registers of the pipeline: always fed, so that it moves exactly
-            when ``en`` is high (its first result is there before anything can stop)."""
-            m.submodules[name] = component
-            m.d.comb += [component.i.valid.eq(1), component.o.ready.eq(en)]
-            return component
-
-        # --- slots, one per cycle, and where the word's inputs are drawn and registered ---
-        scheduler = m.submodules.scheduler = Scheduler(geo, self.interval)
+        scheduler = m.submodules.scheduler = Scheduler(self.geo, self.interval)
         m.d.comb += [scheduler.en.eq(en), scheduler.i.valid.eq(self.i.valid),
                      self.i.ready.eq(scheduler.i.ready),
                      scheduler.i.payload.first.eq(self.i.payload.first),
                      scheduler.i.payload.last.eq(self.i.payload.last)]
         slots = [None, scheduler.slot]
-        for j in range(2, self.at_sum + 4):
+        for j in range(2, self.at_result + 1):
             slots.append(pipe.register(slots[-1], f"slot_{j}", reset_less=False))
 
-        source_in = add("source_in", self.source_in)
-        m.d.comb += [source_in.advance.eq(scheduler.accept),
-                     source_in.restart.eq(self.i.payload.first & (scheduler.word == 0))]
-        x = pipe.register(self.i.payload.x, "x")
-        r_in = pipe.register(source_in.words, "r_in")
-        if self.plain:
-            inputs = add("inputs", self.inputs)
-            m.d.comb += [inputs.addr.eq(scheduler.word), inputs.en.eq(en)]
-            pairs = data.View(data.ArrayLayout(data.StructLayout(
-                {"alpha": shape_of(fmt.alpha), "beta": shape_of(fmt.beta)}), G), inputs.data)
-        samplers = [lockstep(f"sampler_in{g}", s) for g, s in enumerate(self.samplers_in)]
-        for g, sampler in enumerate(samplers):
-            m.d.comb += sampler.i.payload.r.eq(r_in[g])
-            if self.plain:
-                m.d.comb += [sampler.i.payload.x.eq(x[g]),
-                             sampler.i.payload.alpha.eq(pairs[g].alpha),
-                             sampler.i.payload.beta.eq(pairs[g].beta)]
-            else:
-                m.d.comb += sampler.i.payload.p.eq(x[g])
+        r_in = self._sample(m, pipe, scheduler)
+        s, r_round = self._update(m, pipe, slots)
+        s, ys, r_out = self._sum(m, pipe, slots, s)
 
-        # --- operands: spikes, states, coefficients, rounding words ---
-        at = self.at_operands
-        slot, ahead = slots[at], slots[at - 1]
-        s, s_held = Signal(G), Signal(G, reset_less=True)
-        m.d.comb += s.eq(Mux(slot.head, Cat(x.o.payload.s for x in samplers), s_held))
-        with m.If(en):
-            m.d.sync += s_held.eq(s)
-        part = data.StructLayout({"re": shape_of(fmt.h), "im": shape_of(fmt.h)})
-        states = m.submodules.states = memory.Memory(shape=data.ArrayLayout(part, geo.lanes),
-                                                     depth=max(2, geo.issue), init=[])
-        read, write = states.read_port(), states.write_port()
-        coefficients = add("coefficients", self.coefficients)
-        m.d.comb += [read.addr.eq(ahead.row), read.en.eq(en),
-                     coefficients.addr.eq(ahead.row), coefficients.en.eq(en)]
-        mode = data.StructLayout({"a_re": shape_of(fmt.a_bar), "a_im": shape_of(fmt.a_bar),
-                                  "g_re": shape_of(fmt.g), "g_im": shape_of(fmt.g)})
-        modes = data.View(data.ArrayLayout(mode, geo.lanes), coefficients.data)
-        r_round = None
-        if self.stochastic:
-            source = add("source_rounding", self.source_rounding)
-            m.d.comb += [source.advance.eq(en & ahead.valid),
-                         source.restart.eq(ahead.first & ahead.start & ahead.head)]
-            r_round = pipe.register(source.words, "r_round")
-        lanes = [lockstep(f"lane{j}", lane) for j, lane in enumerate(self.lanes)]
-        for j, lane in enumerate(lanes):
-            p = lane.i.payload
-            m.d.comb += [p.h_re.eq(Mux(slot.first, 0, read.data[j].re)),
-                         p.h_im.eq(Mux(slot.first, 0, read.data[j].im)), p.s.eq(s[j // M]),
-                         *(p[name].eq(modes[j][name]) for name in ("a_re", "a_im", "g_re", "g_im"))]
-            if self.stochastic:
-                m.d.comb += p.r.eq(r_round[j])
-
-        # --- new states: written back, summed ---
-        at = self.at_state
-        m.d.comb += [write.addr.eq(slots[at].row), write.en.eq(slots[at].valid & en)]
-        for j, lane in enumerate(lanes):
-            m.d.comb += [write.data[j].re.eq(lane.o.payload.h_re),
-                         write.data[j].im.eq(lane.o.payload.h_im)]
-        at = self.at_sum
-        neurons = add("neurons", self.neurons)
-        m.d.comb += [neurons.addr.eq(slots[at - 2].word), neurons.en.eq(en)]
-        drives = data.View(data.ArrayLayout(data.StructLayout(
-            {"d": shape_of(fmt.drive), "b": shape_of(fmt.drive)}), G), neurons.data)
-        s_drive = pipe.delay(s, at - 1 - self.at_operands, "s_drive")
-        source_out = add("source_out", self.source_out)
-        m.d.comb += [source_out.advance.eq(en & slots[at].valid & slots[at].tail),
-                     source_out.restart.eq(slots[at].first & slots[at].start)]
-        r_out = pipe.register(source_out.words, "r_out")
-        ys = []
-        for g in range(G):
-            total = pipe.total([lanes[j].o.payload.h_re for j in neuron_lanes[g]], ADDERS,
-                               f"sum{g}")
-            base = pipe.register(drives[g].b + Mux(s_drive[g], drives[g].d, 0), f"base{g}")
-            y = Signal(shape_of(fmt.y(geo.n)), name=f"y{g}", reset_less=True)
-            with m.If(en):
-                m.d.sync += y.eq(total + Mux(slots[at].head, base, y))
-            sampler = lockstep(f"sampler_out{g}", self.samplers_out[g])
-            m.d.comb += [sampler.i.payload.p.eq(y), sampler.i.payload.r.eq(r_out[g])]
-            ys.append(y)
-
-        # --- results of the word, one cycle before `o` ---
-        at = self.at_sum + 3
-        slot = slots[at]
-        result = Signal(spike_word(geo))
+        slot = slots[self.at_result]
+        result = Signal(spike_word(self.geo))
         s_out = Cat(sampler.o.payload.s for sampler in self.samplers_out)
         m.d.comb += [result.s_out.eq(pipe.register(s_out, "s_out")),
-                     result.s_in.eq(pipe.delay(s_drive, 4, "s_in")),
+                     result.s_in.eq(pipe.delay(s, self.at_result + 1 - self.at_sum, "s_in")),
                      result.first.eq(slot.first), result.last.eq(slot.last),
                      result.end.eq(slot.end)]
-        over = pipe.total([lane.o.payload.over[b] for lane in lanes for b in range(2)], COUNTERS,
-                          "over")
-        over = pipe.delay(over, at - self.at_state - tree_stages(2 * geo.lanes, COUNTERS), "over")
+        over = [lane.o.payload.over[part] for lane in self.lanes for part in range(2)]
+        over = pipe.delay(pipe.total(over, COUNTERS, "over"), self.at_result - self.at_state
+                          - tree_stages(len(over), COUNTERS), "over")
         count = Signal(32, reset_less=True)
-        m.d.comb += result.saturations.eq(
-            Mux(slot.first & slot.start & slot.head, 0, count) + over)
+        begin = slot.first & slot.start & slot.head
+        m.d.comb += result.saturations.eq(Mux(begin, 0, count) + over)
         with m.If(en & slot.valid):
             m.d.sync += count.eq(result.saturations)
         if self.hw.signature:
-            p_in = [sampler.o.payload.p for sampler in samplers]
-            self._signature(m, pipe, slots, neuron_lanes, p_in, r_in, r_round, ys, r_out, result)
-        self._output(m, en, slot.valid & slot.tail, result)
+            self._sign(m, pipe, slots, r_in, r_round, ys, r_out, result)
+        buffer_output(m, en, slot.valid & slot.tail, result, self.o)
         return m
 
-    def _signature(self, m, pipe, slots, neuron_lanes, p_in, r_in, r_round, ys, r_out, result):
-        """The step's CRC, bit for bit :func:`quant.reference.neuron_word` and ``crc32``."""
-        geo = self.geo
-        crc = m.submodules.crc = StepSignature(geo.G)
-        early = self.at_operands
-        r_in = pipe.delay(r_in, early - 1, "r_in")
-        last = slots[self.at_sum + 2]
-        m.d.comb += [crc.en.eq(pipe.en), crc.valid.eq(last.valid & last.tail),
-                     crc.start.eq(last.start), result.signature.eq(crc.crc)]
-        for g in range(geo.G):
-            word = Mux(slots[early].head, rotl(p_in[g], 0) ^ rotl(r_in[g], 11), 0)
-            for k, j in enumerate(neuron_lanes[g]):
-                if r_round is not None:
-                    word = word ^ rotl(r_round[j], 5 * k + 9)
-            word = pipe.delay(word, StateUpdate.latency, f"word{g}_early")
-            for k, j in enumerate(neuron_lanes[g]):
-                h = self.lanes[j].o.payload
-                word = word ^ rotl(h.h_re, 5 * k + 1) ^ rotl(h.h_im, 5 * k + 17)
-            word = pipe.delay(word, self.at_sum - self.at_state, f"word{g}_state")
-            # A cycle's modes are rotated by 5 M more than those of the cycle before. Rotating
-            # what there is back by 5 M, and the whole forth at the end, needs no shifter.
-            kept = Signal(32, name=f"word{g}_kept", reset_less=True)
-            with m.If(pipe.en):
-                m.d.sync += kept.eq(
-                    Mux(slots[self.at_sum].head, 0, rotl(kept, -5 * geo.M)) ^ word)
-            m.d.comb += crc.words[g].eq(pipe.register(
-                rotl(kept, 5 * geo.M * (geo.F - 1)) ^ rotl(ys[g], 3) ^ rotl(r_out[g], 23),
-                f"word{g}"))
+    def _sample(self, m, pipe, scheduler):
+        """Input samplers, from the transfer on ``i`` to the operands. Returns their draws."""
+        mem, payload = self.memories, self.i.payload
+        m.d.comb += [mem.draws_in.advance.eq(scheduler.accept),
+                     mem.draws_in.restart.eq(payload.first & (scheduler.word == 0))]
+        x = pipe.register(payload.x, "x")
+        r_in = pipe.register(mem.draws_in.words, "r_in")
+        if mem.inputs:
+            m.d.comb += [mem.inputs.addr.eq(scheduler.word), mem.inputs.en.eq(pipe.en)]
+        for g, sampler in enumerate(self.samplers_in):
+            p = sampler.i.payload
+            m.d.comb += p.r.eq(r_in[g])
+            if mem.inputs:
+                row = mem.inputs.row[g]
+                m.d.comb += [p.x.eq(x[g]), p.alpha.eq(row.alpha), p.beta.eq(row.beta)]
+            else:
+                m.d.comb += p.p.eq(x[g])
+        return r_in
 
-    def _output(self, m, en, valid, result):
-        """Two registers to ``o``, so that ``en`` does not depend on ``o.ready`` in this cycle."""
-        spare, spare_valid = Signal.like(result, reset_less=True), Signal()
-        m.d.comb += en.eq(~spare_valid)
-        with m.If(~self.o.valid | self.o.ready):
-            m.d.sync += [self.o.valid.eq(spare_valid | valid), spare_valid.eq(0),
-                         self.o.payload.eq(Mux(spare_valid, spare, result))]
-        with m.Elif(en & valid):
-            m.d.sync += [spare.eq(result), spare_valid.eq(1)]
+    def _update(self, m, pipe, slots):
+        """State RAM and lanes. Returns the spikes and the rounding words at the operands."""
+        geo, mem = self.geo, self.memories
+        slot, ahead, done = (slots[at] for at in (self.at_operands, self.at_operands - 1,
+                                                  self.at_state))
+        s, held = Signal(geo.G), Signal(geo.G, reset_less=True)
+        fresh = Cat(sampler.o.payload.s for sampler in self.samplers_in)
+        m.d.comb += s.eq(Mux(slot.head, fresh, held))
+        with m.If(pipe.en):
+            m.d.sync += held.eq(s)
+
+        h = shape_of(self.fmt.h)
+        states = m.submodules.states = memory.Memory(
+            shape=data.ArrayLayout(data.StructLayout({"h_re": h, "h_im": h}), geo.lanes),
+            depth=max(2, geo.issue), init=[])
+        read, write = states.read_port(), states.write_port()
+        m.d.comb += [read.addr.eq(ahead.row), read.en.eq(pipe.en),
+                     mem.modes.addr.eq(ahead.row), mem.modes.en.eq(pipe.en),
+                     write.addr.eq(done.row), write.en.eq(done.valid & pipe.en)]
+        r_round = None
+        if mem.draws_rounding:
+            m.d.comb += [mem.draws_rounding.advance.eq(pipe.en & ahead.valid),
+                         mem.draws_rounding.restart.eq(ahead.first & ahead.start & ahead.head)]
+            r_round = pipe.register(mem.draws_rounding.words, "r_round")
+        for j, lane in enumerate(self.lanes):
+            p = lane.i.payload
+            m.d.comb += [p.s.eq(s[j // geo.M]), *(p[f].eq(mem.modes.row[j][f]) for f in MODE)]
+            for part in ("h_re", "h_im"):
+                m.d.comb += [p[part].eq(Mux(slot.first, 0, read.data[j][part])),
+                             write.data[j][part].eq(lane.o.payload[part])]
+            if r_round is not None:
+                m.d.comb += p.r.eq(r_round[j])
+        return s, r_round
+
+    def _sum(self, m, pipe, slots, s):
+        """Drives and output samplers. Returns s one cycle before the sum, drives and draws."""
+        geo, mem, at = self.geo, self.memories, self.at_sum
+        slot = slots[at]
+        m.d.comb += [mem.neurons.addr.eq(slots[at - 2].word), mem.neurons.en.eq(pipe.en),
+                     mem.draws_out.advance.eq(pipe.en & slot.valid & slot.tail),
+                     mem.draws_out.restart.eq(slot.first & slot.start)]
+        r_out = pipe.register(mem.draws_out.words, "r_out")
+        s = pipe.delay(s, at - 1 - self.at_operands, "s")
+        ys = []
+        for g, sampler in enumerate(self.samplers_out):
+            lanes = self.lanes[g * geo.M:(g + 1) * geo.M]
+            total = pipe.total([lane.o.payload.h_re for lane in lanes], ADDERS, f"sum{g}")
+            row = mem.neurons.row[g]
+            base = pipe.register(row.b + Mux(s[g], row.d, 0), f"base{g}")
+            y = Signal(shape_of(self.fmt.y(geo.n)), name=f"y{g}", reset_less=True)
+            with m.If(pipe.en):
+                m.d.sync += y.eq(total + Mux(slot.head, base, y))
+            m.d.comb += [sampler.i.payload.p.eq(y), sampler.i.payload.r.eq(r_out[g])]
+            ys.append(y)
+        return s, ys, r_out
+
+    def _sign(self, m, pipe, slots, r_in, r_round, ys, r_out, result):
+        """The step's signature."""
+        words = NeuronWords(pipe, self.geo)
+        words.add_inputs(slots[self.at_operands].head,
+                         [sampler.o.payload.p for sampler in self.samplers_in],
+                         pipe.delay(r_in, self.at_operands - 1, "r_in"), r_round)
+        words.wait(StateUpdate.latency)
+        words.add_states([lane.o.payload for lane in self.lanes])
+        words.wait(self.at_sum - self.at_state)
+        last = slots[self.at_sum + 2]
+        crc = m.submodules.crc = StepSignature(self.geo.G)
+        m.d.comb += [crc.en.eq(pipe.en), crc.valid.eq(last.valid & last.tail),
+                     crc.start.eq(last.start), result.signature.eq(crc.crc),
+                     *(crc.words[g].eq(word) for g, word in enumerate(
+                         words.finish(slots[self.at_sum].head, ys, r_out)))]

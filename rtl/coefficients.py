@@ -1,0 +1,92 @@
+"""What a layer's state engine reads: coefficient memories and random streams, from the artifact."""
+
+from amaranth.lib import data
+
+from quant import lfsr
+from quant.artifact import Artifact
+from rtl.config import Geometry
+from rtl.lfsr import WordSource
+from rtl.memory import AddressMap, ConfigMemory, pack_rows
+from rtl.streams import shape_of
+
+MODE = ("a_re", "a_im", "g_re", "g_im")
+NEURON = ("d", "b")
+INPUT = ("alpha", "beta")
+
+
+class CoefficientMemory(ConfigMemory):
+    """A memory whose rows hold ``per_row`` consecutive elements of each named tensor.
+
+    Parameters
+    ----------
+    art : Artifact
+    number : int
+        Layer; the region is ``layer<number>.<text>``.
+    tensors : tuple of str
+        Fields of :class:`quant.artifact.Layer`, lowest bits first, element by element.
+    depth, per_row : int
+        Their product is the tensors' size; elements are in C order.
+    """
+
+    def __init__(self, amap: AddressMap, art: Artifact, number: int, text: str,
+                 tensors: tuple[str, ...], depth: int, per_row: int):
+        layer = art.layers[number]
+        formats = {name: getattr(layer.fmt, layer.FORMAT_OF[name]) for name in tensors}
+        columns = [(getattr(layer, name).reshape(depth, per_row)[:, j], q.width)
+                   for j in range(per_row) for name, q in formats.items()]
+        self.layout = data.ArrayLayout(
+            data.StructLayout({name: shape_of(q) for name, q in formats.items()}), per_row)
+        what = "mode neuron * n + k" if tensors == MODE else "neuron"
+        region = amap.allocate(
+            f"layer{number}.{text}", depth, self.layout.size,
+            f"{per_row} x ({', '.join(f'{name} {q}' for name, q in formats.items())}); element j "
+            f"of row r is {what} number r * {per_row} + j")
+        super().__init__(region, pack_rows(columns))
+
+    @property
+    def row(self) -> data.View:
+        """The row read, as an array of structures."""
+        return data.View(self.layout, self.data)
+
+
+class EngineMemories:
+    """The memories and sources of one layer's engine.
+
+    Attributes
+    ----------
+    modes : CoefficientMemory
+        ``state_coefficients``: A_bar and g of G M modes per row, a row per cycle of a step.
+    neurons : CoefficientMemory
+        ``neuron_coefficients``: d and b of G neurons per row, a row per word.
+    inputs : CoefficientMemory or None
+        ``input_coefficients``, with ``plain`` only: alpha and beta likewise.
+    draws_in, draws_out : WordSource
+        ``start_in``, ``start_out``: G draws of the samplers.
+    draws_rounding : WordSource or None
+        ``start_rounding``, with stochastic rounding only: a draw per lane.
+    """
+
+    def __init__(self, art: Artifact, number: int, geo: Geometry, amap: AddressMap):
+        def source(text: str, kind: int, count: int) -> WordSource:
+            start = lfsr.stream_start(art.random, art.seed, lfsr.stream_index(number, kind))
+            region = amap.allocate(f"layer{number}.start_{text}", 1, art.random.width,
+                                   "state of the random stream at a sequence's start, never 0")
+            return WordSource(art.random, lfsr.word_bits(art.random, kind), count, region, start)
+
+        self.modes = CoefficientMemory(amap, art, number, "state_coefficients", MODE, geo.issue,
+                                       geo.lanes)
+        self.neurons = CoefficientMemory(amap, art, number, "neuron_coefficients", NEURON,
+                                         geo.words, geo.G)
+        self.inputs = None
+        if art.residual == "plain":
+            self.inputs = CoefficientMemory(amap, art, number, "input_coefficients", INPUT,
+                                            geo.words, geo.G)
+        self.draws_in = source("in", lfsr.SAMPLER_IN, geo.G)
+        self.draws_out = source("out", lfsr.SAMPLER_OUT, geo.G)
+        self.draws_rounding = None
+        if art.rounding == "stochastic":
+            self.draws_rounding = source("rounding", lfsr.ROUNDING, geo.lanes)
+
+    def submodules(self) -> dict:
+        """Every part, by name."""
+        return {name: part for name, part in vars(self).items() if part is not None}
