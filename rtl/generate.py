@@ -1,0 +1,117 @@
+"""``python -m rtl.generate --artifact DIR --lanes P``: Verilog and the map of its memories.
+
+Writes ``core.v``, ``memory_map.json`` and the same map as a table, ``memory_map.md``.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from amaranth.back import verilog
+
+from quant import artifact
+from quant.artifact import Artifact, ArtifactError
+from rtl.config import Geometry, HardwareConfig, HardwareError
+from rtl.core import Core
+from rtl.memory import Region
+
+
+def memory_map(core: Core) -> dict:
+    """Regions of the configuration bus and the facts a host needs, ready for JSON.
+
+    Row r, bits 32 c .. 32 c + 31, of a region is at address ``base + r * stride + c``.
+    """
+    art, geo = core.art, core.geo
+    return {
+        "artifact": artifact.digest(art), "task": art.task, "residual": art.residual,
+        "layers": len(art.layers), "H": art.H, "n": art.n, "n_classes": art.n_classes,
+        "lanes": geo.lanes, "neurons_per_word": geo.G, "words_per_step": geo.words,
+        "max_sequences_in_flight": core.max_in_flight, "signature": core.hw.signature,
+        "regions": [{"name": r.name, "base": r.base, "depth": r.depth, "width": r.width,
+                     "stride": r.stride, "size": r.size, "fields": r.fields}
+                    for r in core.map.regions]}
+
+
+def _table(facts: dict, regions: list[Region]) -> str:
+    """The memory map for people."""
+    head = ", ".join(f"{name} {facts[name]}" for name in
+                     ("artifact", "task", "layers", "H", "n", "residual", "lanes"))
+    rows = [f"| {r.name} | 0x{r.base:06x} | {r.depth} | {r.width} | {r.stride} | {r.fields} |"
+            for r in regions]
+    return "\n".join([
+        "# Memory map of the configuration bus", "", f"Core of {head}.", "",
+        "Row r, bits 32 c .. 32 c + 31, of a region is at address `base + r * stride + c`. Fields "
+        "lie in a row from", "its lowest bit upwards. Write only while no sequence is inside.", "",
+        "| region | base | rows | bits | stride | fields |", "|---|---|---|---|---|---|",
+        *rows, ""])
+
+
+def generate(art: Artifact, hw: HardwareConfig, out: Path) -> Path:
+    """Write the core of ``art`` to folder ``out``, every file whole or not at all.
+
+    Returns the path of ``core.v``. The output depends on the artifact and ``hw`` alone. Raises
+    :class:`rtl.config.HardwareError` when they do not fit, ``OSError`` when ``out`` cannot be
+    written.
+    """
+    core = Core(art, hw)
+    facts = memory_map(core)
+    top = core.map.regions[-1].base + core.map.regions[-1].size
+    if top > 1 << len(core.cfg.addr):
+        raise HardwareError(f"the coefficients take {top} addresses, the configuration bus has "
+                            f"{1 << len(core.cfg.addr)}; use fewer layers or neurons")
+    before = os.environ.get("AMARANTH_USE_YOSYS")
+    os.environ["AMARANTH_USE_YOSYS"] = "builtin"    # the same Verilog on every machine
+    try:
+        text = verilog.convert(core, name="core", emit_src=False)
+    finally:
+        if before is None:
+            del os.environ["AMARANTH_USE_YOSYS"]
+        else:
+            os.environ["AMARANTH_USE_YOSYS"] = before
+    files = {"memory_map.json": json.dumps(facts, indent=1) + "\n",
+             "memory_map.md": _table(facts, core.map.regions), "core.v": text}
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        for name, content in files.items():
+            (out / f"{name}.partial").write_text(content)
+        for name in files:
+            os.replace(out / f"{name}.partial", out / name)
+    finally:
+        for name in files:
+            (out / f"{name}.partial").unlink(missing_ok=True)
+    return out / "core.v"
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m rtl.generate", description=__doc__)
+    parser.add_argument("--artifact", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--lanes", type=int, default=HardwareConfig.lanes, metavar="P",
+                        help="complex modes updated per cycle and layer (default %(default)s)")
+    parser.add_argument("--out", type=Path, metavar="DIR",
+                        help="default: build/rtl/<task>_<lanes>")
+    parser.add_argument("--no-signature", action="store_true",
+                        help="leave out the CRCs that verification compares")
+    args = parser.parse_args(argv)
+    try:
+        art = artifact.load(args.artifact)
+        hw = HardwareConfig(args.lanes, signature=not args.no_signature)
+        geo = Geometry.of(art, hw)
+        out = args.out or Path("build/rtl") / f"{art.task}_{hw.lanes}"
+        path = generate(art, hw, out)
+    except (ArtifactError, HardwareError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: cannot write {error.filename}: {error.strerror}; choose another --out",
+              file=sys.stderr)
+        return 2
+    print(f"{path}: {len(art.layers)} layers of {art.H} neurons of {art.n} modes, {geo.lanes} "
+          f"lanes, {geo.issue} cycles per step at best; memory map beside it")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
