@@ -22,7 +22,7 @@ from tqdm import tqdm
 from golden import checkpoint, cli
 from golden.batches import batches, spike_rates
 from golden.network import Network
-from golden.tasks import SPLITS, Split, Task, make_task, spec
+from golden.tasks import SPLITS, Split, Task, checked, make_task, spec
 
 
 @torch.no_grad()
@@ -89,7 +89,7 @@ def main() -> None:
     if args.task and spec(make_task(args.task)) != spec(found.task):
         raise cli.UserError(f"{args.checkpoint} is a network for task {spec(found.task)}, "
                             f"not {args.task}")
-    split = found.task.load(args.split, args.data_dir)
+    split = checked(found.task.load(args.split, args.data_dir), found.task)
     if args.n:
         split = split.take(np.arange(min(args.n, len(split))))
     result = {"task": spec(found.task), "split": args.split} | evaluate(

@@ -26,7 +26,7 @@ from golden import checkpoint, cli
 from golden.batches import accuracy, batch_of, fast_dtype, spike_rates
 from golden.network import Network
 from golden.recipes import Recipe, recipe_for
-from golden.tasks import Split, Task, make_task, slug, spec
+from golden.tasks import Split, Task, checked, make_task, slug, spec
 
 
 def optimiser(net: Network, recipe: Recipe) -> torch.optim.AdamW:
@@ -132,7 +132,7 @@ def kept_log(path: Path, epochs: int) -> str:
 def train(task: Task, recipe: Recipe, out: Path, data_dir=None, resume: bool = False,
           limit: int | None = None) -> Network:
     """Train by ``recipe``; see the module's text for what is written under ``out``."""
-    train_split, val_split = task.load("train", data_dir), task.load("val", data_dir)
+    train_split, val_split = (checked(task.load(name, data_dir), task) for name in ("train", "val"))
     if limit:
         train_split, val_split = (s.take(np.arange(min(limit, len(s))))
                                   for s in (train_split, val_split))

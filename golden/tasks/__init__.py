@@ -4,13 +4,13 @@ import importlib
 import sys
 from pathlib import Path
 
-from golden.tasks.base import SPLITS, Split, Task, TaskError
+from golden.tasks.base import SPLITS, Split, Task, TaskError, checked
 from golden.tasks.digits import Digits
 from golden.tasks.listops import ListOps
 from golden.tasks.psmnist import PermutedMNIST
 from quant.formats import QFormat
 
-__all__ = ["SPLITS", "Split", "TASKS", "Task", "TaskError", "make_task", "slug", "spec"]
+__all__ = ["SPLITS", "Split", "TASKS", "Task", "TaskError", "checked", "make_task", "slug", "spec"]
 TASKS = {"digits": Digits, "psmnist": PermutedMNIST, "listops": ListOps}
 MEMBERS = ("name", "n_classes", "length", "vocab", "sample_format", "load")
 

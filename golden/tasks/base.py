@@ -78,3 +78,26 @@ def known_split(split: str) -> str:
     if split not in SPLITS:
         raise TaskError(f"split {split!r} is unknown; known: {', '.join(SPLITS)}")
     return split
+
+
+def checked(split: Split, task: Task) -> Split:
+    """``split``, if its arrays are what :class:`Split` says; a :class:`TaskError` else."""
+    n, samples = len(split.labels), task.sample_format
+    low, high = (samples.lo, samples.hi) if samples else (0, task.vocab - 1)
+    for name in ("values", "lengths", "labels"):
+        array = getattr(split, name)
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu":
+            raise TaskError(f"task {task.name}: {name} must be an array of integers")
+        if array.ndim != (2 if name == "values" else 1) or len(array) != n or n == 0:
+            raise TaskError(f"task {task.name}: {name} has shape {array.shape} beside {n} labels; "
+                            f"values are (n, L), lengths and labels (n,), n at least 1")
+    if split.values.shape[1] > task.length:
+        raise TaskError(f"task {task.name}: sequences of {split.values.shape[1]} steps, but its "
+                        f"length is {task.length}")
+    for name, low, high in (("values", low, high), ("labels", 0, task.n_classes - 1),
+                            ("lengths", 1, split.values.shape[1])):
+        array = getattr(split, name)
+        if array.min() < low or array.max() > high:
+            raise TaskError(f"task {task.name}: {name} from {array.min()} to {array.max()}, "
+                            f"allowed are {low} to {high}")
+    return split

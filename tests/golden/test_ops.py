@@ -1,0 +1,110 @@
+"""Sampler and fused element-wise operations against plain PyTorch."""
+
+import pytest
+import torch
+
+from golden import ops
+from golden.config import NetworkConfig
+from golden.fuse import Fuse
+
+H, N = 6, 4000
+
+
+def test_sampler_by_given_draws():
+    u = torch.tensor([0.0, 0.0, 0.25, 0.25, 0.999, 0.0])
+    p = torch.tensor([0.0, 0.1, 0.25, 0.26, 1.0, -0.5])
+    assert ops.bernoulli(p, u).tolist() == [0, 1, 0, 1, 1, 0]
+
+
+def test_surrogate_gradient_is_one_inside():
+    p = torch.tensor([-0.1, 0.0, 0.5, 1.0, 1.1], requires_grad=True)
+    ops.bernoulli(p).backward(torch.tensor([2.0, 3.0, 4.0, 5.0, 6.0]))
+    assert p.grad.tolist() == [0, 3, 4, 5, 0]
+
+
+def test_default_draws_are_uniform():
+    torch.manual_seed(0)
+    for p in (0.1, 0.5, 0.9):
+        rate = ops.bernoulli(torch.full((100_000,), p)).mean().item()
+        assert abs(rate - p) < 5 * (p * (1 - p) / 100_000) ** 0.5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_fused_sampler(dtype):
+    """Rates are p (certain at and outside 0 and 1); gradients are those of the plain form."""
+    torch.manual_seed(1)
+    y = torch.tensor([-0.5, 0.0, 0.25, 0.5, 0.75, 1.5])[:, None].repeat(1, N * 5).to(dtype)
+    b = torch.tensor([0.25, 0.0, 0.25, -0.125, 0.125, -0.5])
+    y.requires_grad_()
+    b.requires_grad_()
+    s = ops.sample(y, b)
+    p = (y.detach()[:, 0].float() + b.detach()).clamp(0, 1)
+    rate = s.float().mean(1)
+    assert set(s.unique().tolist()) <= {0.0, 1.0}
+    assert rate[0] == 0 and rate[1] == 0 and rate[5] == 1
+    assert ((rate - p).abs() < 5 * (p * (1 - p) / (5 * N)).sqrt() + 1e-9).all()
+
+    weight = torch.randn(y.shape).to(dtype)
+    s.backward(weight)
+    plain_y = y.detach().double().requires_grad_()
+    plain_b = b.detach().double().requires_grad_()
+    ops.bernoulli(plain_y + plain_b[:, None]).backward(weight.double())
+    torch.testing.assert_close(y.grad.double(), plain_y.grad, rtol=0, atol=0)
+    torch.testing.assert_close(b.grad.double(), plain_b.grad, rtol=1e-4, atol=1e-2)
+
+
+def test_draws_of_neurons_and_calls_are_independent():
+    torch.manual_seed(2)
+    s = torch.cat([ops.sample(torch.full((4, 20_000), 0.5), torch.zeros(4)) for _ in range(2)])
+    seen = torch.corrcoef(s) - torch.eye(8)
+    assert seen.abs().max() < 5 / 20_000 ** 0.5
+    along = torch.corrcoef(torch.stack([s[0, :-1], s[0, 1:]]))[0, 1]
+    assert along.abs() < 5 / 20_000 ** 0.5
+
+
+def fuse_case(residual, training, dtype):
+    """(p_next, s, gradients, running statistics) of a Fuse on fixed values."""
+    fuse = Fuse(NetworkConfig(n_classes=2, d_model=H, residual=residual))
+    gen = torch.Generator().manual_seed(3)
+    z = torch.randn(H, N, generator=gen).to(dtype)
+    bias = torch.randn(H, generator=gen).to(dtype)
+    x = torch.rand(H, N, generator=gen).to(dtype)
+    gradients = torch.randn(2, H, N, generator=gen).to(dtype)
+    with torch.no_grad():
+        fuse.gamma.copy_(torch.linspace(-0.8, 0.9, H))
+        fuse.beta.copy_(torch.linspace(0.5, -0.4, H))
+        fuse.mean.copy_(torch.linspace(0, 1, H))
+        fuse.var.copy_(torch.linspace(0.2, 2, H))
+    fuse.to(dtype).train(training)
+    inputs = [t.requires_grad_() for t in (z, bias, x)]
+    assert ops.fusable(z) is (dtype == torch.float32)
+    p, s = fuse(*inputs)
+    ((p * gradients[0]).sum() + (s * gradients[1]).sum()).backward()
+    grads = [t.grad for t in (z, bias, fuse.gamma, fuse.beta)]
+    grads.append(x.grad if residual == "clampfuse" else torch.zeros(1))
+    return p, s, grads, (fuse.mean, fuse.var)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("residual", ["clampfuse", "none"])
+def test_fused_equals_plain(residual, training):
+    torch.manual_seed(4)
+    fused, plain = (fuse_case(residual, training, dtype)
+                    for dtype in (torch.float32, torch.float64))
+    torch.testing.assert_close(fused[0].double(), plain[0], rtol=0, atol=2e-6)
+    rate, p = fused[1].mean(1).double(), plain[0].mean(1)
+    assert ((rate - p).abs() < 5 * 0.5 / N ** 0.5).all()
+    for name, a, b in zip(("z", "bias", "gamma", "beta", "x"), fused[2], plain[2]):
+        torch.testing.assert_close(a.double(), b.double(), rtol=2e-4, atol=2e-3,
+                                   msg=lambda text: f"gradient of {name}: {text}")
+    for a, b in zip(fused[3], plain[3]):
+        torch.testing.assert_close(a.double(), b, rtol=1e-5, atol=1e-6)
+
+
+def test_bfloat16_is_rounded_to_nearest():
+    z = torch.tensor([[1.0, 0.30078125, 0.5]]).bfloat16()
+    zero, one = torch.zeros(1), torch.ones(1)
+    p, _, _, _ = ops.fuse_relu(z, zero, one, zero, None, (zero, one), eps=0.0)
+    assert torch.equal(p, z)
+    p, _, _, _ = ops.fuse_relu(z, zero, torch.full((1,), 0.1), zero, None, (zero, one), eps=0.0)
+    torch.testing.assert_close(p.float(), 0.1 * z.float(), rtol=2 ** -8, atol=0)

@@ -1,0 +1,101 @@
+"""The convolution form of the SSM is its recurrence, to rounding of float64."""
+
+import numpy as np
+import pytest
+import torch
+
+from golden.config import NetworkConfig
+from golden.network import Network
+from golden.ssm import DiagonalSSM, initial_A, kernel
+
+H, B = 5, 3
+
+
+def ssm(**options) -> DiagonalSSM:
+    torch.manual_seed(7)
+    made = DiagonalSSM(NetworkConfig(n_classes=2, d_model=H, d_state=8, dt_max=0.5, **options))
+    with torch.no_grad():
+        made.D.normal_()
+        made.a.uniform_(0.2, 2.0)
+    return made.double()
+
+
+def spikes(L: int) -> torch.Tensor:
+    """(H, L, B) bits; the first step and the last are 1 somewhere."""
+    s = (torch.rand(H, L, B, generator=torch.Generator().manual_seed(L)) < 0.4).double()
+    s[0, 0] = s[1, -1] = 1
+    return s
+
+
+def chunked(made: DiagonalSSM, s: torch.Tensor, C: int) -> torch.Tensor:
+    """The convolution form with chunks of C steps, the sequence padded with zeros."""
+    L = s.shape[1]
+    M = -(-L // C)
+    padded = torch.nn.functional.pad(s, (0, 0, 0, C * M - L))
+    y = made(padded.reshape(H, M, C, B).transpose(1, 2).contiguous())
+    return y.transpose(1, 2).reshape(H, C * M, B)[:, :L]
+
+
+@pytest.mark.parametrize("shared_A", [False, True], ids=["per-neuron", "shared"])
+@pytest.mark.parametrize("side", ["causal", "two_sided"])
+@pytest.mark.parametrize("L", [1, 2, 7, 48, 56, 57, 73, 100, 131])
+def test_convolution_is_recurrence(L, side, shared_A):
+    made, s = ssm(kernel=side, shared_A=shared_A), spikes(L)
+    expected = made.recurrent(s)
+    C, M = Network.chunks(L)
+    assert C * M >= L
+    for size in {C, L, max(1, L // 3), L + 2}:
+        got = chunked(made, s, size)
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-9, msg=lambda text: (
+            f"L={L}, chunks of {size}: {text}"))
+
+
+def test_causal_output_is_convolution_with_the_kernel():
+    made, s = ssm(), spikes(40)
+    K = kernel(*made.discrete(), 40).detach().numpy()
+    for i in range(H):
+        for b in range(B):
+            np.testing.assert_allclose(np.convolve(K[i], s[i, :, b])[:40],
+                                       made.recurrent(s)[i, :, b].detach(), rtol=0, atol=1e-9)
+
+
+def test_two_sided_sees_the_future_and_causal_does_not():
+    s = spikes(30)
+    later = s.clone()
+    later[:, 20] = 1 - later[:, 20]
+    for side, same in (("causal", True), ("two_sided", False)):
+        made = ssm(kernel=side)
+        assert torch.equal(made.recurrent(s)[:, :20], made.recurrent(later)[:, :20]) is same
+
+
+def test_impulse_response_by_hand():
+    """One mode A = -0.5, dt = 0.2: y = 2 a Re(C (A_bar - 1) / A) A_bar^t, and a D at once."""
+    made = DiagonalSSM(NetworkConfig(n_classes=2, d_model=1, d_state=2)).double()
+    with torch.no_grad():
+        made.log_A_re.fill_(np.log(0.5))
+        made.A_im.zero_()
+        made.log_dt.fill_(np.log(0.2))
+        made.C.copy_(torch.tensor([[[1.5, 0.7]]]))
+        made.D.fill_(0.25)
+        made.a.fill_(3.0)
+    s = torch.zeros(1, 4, 1).double()
+    s[0, 0, 0] = 1
+    decay = np.exp(-0.1)
+    expected = 2 * 3.0 * 1.5 * (decay - 1) / -0.5 * decay ** np.arange(4)
+    expected[0] += 3.0 * 0.25
+    np.testing.assert_allclose(made.recurrent(s)[0, :, 0].detach(), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("init", ["s4d_lin", "s4d_inv", "s4d_legs"])
+def test_start_values_of_A(init):
+    A = initial_A(init, 4).numpy()
+    assert A.shape == (4,) and (A.real == -0.5).all() and (A.imag >= 0).all()
+    if init == "s4d_lin":
+        np.testing.assert_allclose(A.imag, np.pi * np.arange(4))
+    if init == "s4d_inv":
+        np.testing.assert_allclose(A.imag, 8 / np.pi * np.array([7, 5 / 3, 3 / 5, 1 / 7]))
+    if init == "s4d_legs":      # the whole HiPPO-LegS matrix has eigenvalues -1/2 +- i A.imag
+        q = np.sqrt(2 * np.arange(8) + 1)
+        S = -0.5 * np.eye(8) - 0.5 * (np.tril(np.outer(q, q), -1) - np.triu(np.outer(q, q), 1))
+        seen = np.linalg.eigvals(S)
+        np.testing.assert_allclose(np.sort(seen.imag[seen.imag > 0]), A.imag, rtol=1e-9)
