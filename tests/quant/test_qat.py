@@ -1,0 +1,172 @@
+"""The quantisation-aware model: its recurrence equals the integer reference bit for bit."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from quant import reference
+from quant.convert import formats_of, to_artifact, to_folded
+from quant.formats import SQ, UQ, LayerFormats, RandomFormat
+from quant.qat import LfsrDraws, QuantNetwork
+from quant.synthetic import random_artifact
+
+
+def as_model(art) -> QuantNetwork:
+    return QuantNetwork(to_folded(art), formats_of(art))
+
+
+def first_difference(got: np.ndarray, expected: np.ndarray, layer: int, tensor: str) -> None:
+    """Fail with layer, step, neuron (and mode) of the first difference, expected and got."""
+    assert got.shape == expected.shape, f"layer {layer}, {tensor}: {got.shape} {expected.shape}"
+    where = np.argwhere(got != expected)
+    if len(where):
+        at = tuple(where[0])
+        pytest.fail(f"layer {layer}, {tensor}: {len(where)} of {got.size} differ, first at step "
+                    f"{at[0]}, neuron {at[1:]}: expected {expected[at]}, got {got[at]}")
+
+
+def traced_reference(art, values, monkeypatch):
+    """The reference's trace, with the states after every step: per layer (L, H, n) re, im, y."""
+    states, drives = [], []
+    update, drive = reference.state_update, reference.drive
+
+    def keep_state(*args):
+        out = update(*args)
+        states.append(out[:2])
+        return out
+
+    def keep_drive(*args):
+        drives.append(drive(*args))
+        return drives[-1]
+
+    monkeypatch.setattr(reference, "state_update", keep_state)
+    monkeypatch.setattr(reference, "drive", keep_drive)
+    trace = reference.run(art, values)
+    N = len(art.layers)
+    return trace, [[np.array([s[part] for s in states[j::N]]) for part in (0, 1)]
+                   + [np.array(drives[j::N])] for j in range(N)]
+
+
+def assert_equals_reference(net, art, values, monkeypatch):
+    """Spikes, p, states and logits of one sequence, layer by layer."""
+    trace, expected = traced_reference(art, values, monkeypatch)
+    record, states = [], {}
+
+    def observe(layer, step, re, im):
+        states.setdefault(layer, []).append((re[..., 0].clone(), im[..., 0].clone()))
+
+    v = torch.from_numpy(values)[None]
+    if not art.vocab:
+        v = v.double() * 2.0 ** -art.edge.sample.f_bits
+    draws = LfsrDraws(art.random, art.seed, art.H, art.n)
+    with torch.no_grad():
+        logits = net(v, form="recurrence", draws=draws, record=record, observe=observe)
+    for j, (layer, seen) in enumerate(zip(art.layers, record[:-1], strict=True)):
+        one = 2.0 ** layer.fmt.h.f_bits
+        first_difference(seen["s_in"][0].numpy(), trace.s_in[j], j, "input spikes")
+        for part, name in enumerate(("Re h", "Im h")):
+            got = torch.stack([s[part] for s in states[j]]).numpy() * one
+            first_difference(got, expected[j][part], j, name)
+        first_difference(seen["p"][0].numpy() * one, expected[j][2], j, "p")
+        first_difference(seen["s_out"][0].numpy(), trace.s_out[j], j, "output spikes")
+    f = art.edge.dec_b.f_bits
+    first_difference(logits[0].numpy()[None], trace.logits[None] * 2.0 ** -f / len(values),
+                     len(art.layers), "logits")
+    return trace
+
+
+CASES = {
+    "clampfuse": {},
+    "none": {"residual": "none"},
+    "plain": {"residual": "plain"},
+    "identity": {"act": "identity"},
+    "half_even": {"rounding": "half_even"},
+    "tokens": {"vocab": 6},
+    "tokens-plain": {"vocab": 6, "residual": "plain"},
+    "stress": {"stress": 0.2, "n_layers": 3},
+    "stress-plain": {"stress": 0.3, "residual": "plain"},
+    "one": {"H": 1, "n": 1, "n_layers": 1, "n_classes": 1},
+    "narrow": {"fmt": LayerFormats(h=SQ(3, 5), drive=SQ(3, 5), g=SQ(2, 6), w=SQ(4, 0),
+                                   p=UQ(1, 6), bias=SQ(6, 6), addend=SQ(6, 6), x=SQ(6, 6))},
+    "un-centred": {"random": RandomFormat(k=6, centred=False)},
+}
+
+
+@pytest.mark.parametrize("options", CASES.values(), ids=CASES.keys())
+def test_recurrence_equals_reference(options, monkeypatch):
+    start = random_artifact(seed=len(options), length=48, **options)
+    net = as_model(start)
+    art = to_artifact(net, "synthetic", start.length, start.seed, {})
+    rng = np.random.default_rng(5)
+    top = art.vocab - 1 if art.vocab else art.edge.sample.hi
+    trace = assert_equals_reference(net, art, rng.integers(0, top + 1, 48), monkeypatch)
+    if "stress" in options:
+        assert trace.saturations.sum() > 0
+    if art.H > 1:
+        assert 0 < trace.s_in.mean() < 1 and 0 < trace.s_out.mean() < 1
+
+
+def test_other_seed_other_spikes():
+    """The comparison above can see the draws: another seed gives another run."""
+    art = random_artifact(seed=3)
+    values = np.arange(48) % 256
+    a, b = (reference.run(art, values, seed) for seed in (art.seed, art.seed + 1))
+    assert (a.s_in != b.s_in).any()
+
+
+def test_artifact_round_trip():
+    """Model, artifact, model, artifact: nothing moves the second time."""
+    net = as_model(random_artifact(seed=8, n_layers=3))
+    one = to_artifact(net, "synthetic", 64, 1, {})
+    two = to_artifact(as_model(one), "synthetic", 64, 1, {})
+    for j, (a, b) in enumerate(zip(one.layers, two.layers, strict=True)):
+        for field in dataclasses.fields(a):
+            if field.name not in ("fmt", "w", "shift"):     # a row may find a finer scale
+                np.testing.assert_array_equal(getattr(a, field.name), getattr(b, field.name),
+                                              f"layer {j}, {field.name}")
+        np.testing.assert_array_equal(a.w << a.shift[:, None], b.w << b.shift[:, None])
+    for name in ("enc_w", "enc_b", "dec_w", "dec_b"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name), name)
+
+
+def test_forms_agree_without_state_rounding():
+    """Convolution and recurrence of the same coefficients in float64, to 1e-9."""
+    folded = to_folded(random_artifact(seed=2, H=6, n=3))
+    net = QuantNetwork(folded)
+    v = torch.rand(3, 70, dtype=torch.float64)
+    lengths = torch.tensor([70, 5, 41])
+    draws = LfsrDraws(RandomFormat(), 77, 6, 3)
+    out = {}
+    with torch.no_grad():
+        for form in ("convolution", "recurrence"):
+            padded = torch.nn.functional.pad(v, (0, 2)) if form == "recurrence" else v
+            record = []
+            logits = net(padded[:, :70], lengths, form, draws if form == "recurrence" else None,
+                         record)
+            out[form] = logits, record
+    A, g, d = net.blocks[0].discrete()
+    s = out["recurrence"][1][0]["s_in"].permute(2, 1, 0)                     # (H, L, B)
+    from golden.ssm import chunked_conv
+    expected = net.recur(s, 0, None, None)
+    got = chunked_conv(s.reshape(6, 70, 1, 3), A, g, d).reshape(6, 70, 3)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("form", ["convolution", "recurrence"])
+def test_every_parameter_learns(form):
+    """Straight-through: a gradient reaches every trainable tensor."""
+    art = random_artifact(seed=4, H=8, n=2)
+    net = as_model(art)
+    draws = LfsrDraws(art.random, 5, 8, 2) if form == "recurrence" else None
+    net(torch.rand(2, 30, dtype=torch.float64), form=form, draws=draws).square().sum().backward()
+    for name, p in net.named_parameters():
+        if p.numel():
+            assert p.grad is not None and p.grad.abs().sum() > 0, name
+
+
+def test_unknown_form():
+    net = as_model(random_artifact())
+    with pytest.raises(ValueError, match="convolution or recurrence, not 'fft'"):
+        net(torch.rand(1, 4, dtype=torch.float64), form="fft")
