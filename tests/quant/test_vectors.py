@@ -1,0 +1,99 @@
+"""Golden vectors: files that hold everything, or say what is wrong."""
+
+import json
+
+import numpy as np
+import pytest
+
+from quant import reference
+from quant.synthetic import random_artifact
+from quant.vectors import VectorError, expected, load, make, save
+
+ART = random_artifact(2, H=5, n=2, n_layers=3)      # 3 * 5 bits a step: no whole bytes
+VALUES = np.random.default_rng(0).integers(0, 256, (4, 13))
+LENGTHS = np.array([1, 13, 7, 8])
+
+
+@pytest.fixture
+def path(tmp_path):
+    return save(make(ART, VALUES, LENGTHS, seed=5, command="make it",
+                     indices=np.array([17, 4242, 1, 2])), tmp_path / "deep" / "vectors.npz")
+
+
+def assert_traces(traces, seed):
+    for b, got in enumerate(traces):
+        want = reference.run(ART, VALUES[b, :LENGTHS[b]], seed)
+        for name in ("s_in", "s_out", "signature", "logits", "label", "saturations"):
+            np.testing.assert_array_equal(getattr(got, name), getattr(want, name), name)
+
+
+def test_expected_is_the_reference():
+    assert_traces(expected(ART, VALUES, LENGTHS, 9, threads=1), 9)
+
+
+def test_round_trip(path):
+    back = load(path, ART)
+    assert_traces(back.traces, 5)
+    np.testing.assert_array_equal(back.values, VALUES)
+    np.testing.assert_array_equal(back.lengths, LENGTHS)
+    assert back.indices.tolist() == [17, 4242, 1, 2]
+    assert (back.seed, back.command) == (5, "make it")
+    assert [p.name for p in path.parent.iterdir()] == ["vectors.npz"]
+
+
+def test_default_seed_is_the_artifacts():
+    assert make(ART, VALUES).seed == ART.seed
+
+
+def edit(path, change):
+    with np.load(path) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    change(arrays)
+    np.savez_compressed(path, **arrays)
+
+
+def test_another_artifact(path):
+    with pytest.raises(VectorError, match="was made from artifact"):
+        load(path, random_artifact(3))
+
+
+def test_missing(tmp_path):
+    with pytest.raises(VectorError, match="does not exist"):
+        load(tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize("keep", [0, 10, 0.5, -1])
+def test_truncated(path, keep):
+    whole = path.read_bytes()
+    path.write_bytes(whole[:int(len(whole) * keep) if keep == 0.5 else keep])
+    with pytest.raises(VectorError, match="truncated or edited"):
+        load(path)
+
+
+@pytest.mark.parametrize("name", ["s_in", "s_out", "signature", "logits", "values", "lengths",
+                                  "saturations", "indices"])
+def test_edited(path, name):
+    def change(arrays):
+        arrays[name] = arrays[name].copy()
+        arrays[name].flat[-1] ^= 1
+    edit(path, change)
+    with pytest.raises(VectorError, match="sha256"):
+        load(path)
+
+
+def test_newer_schema(path):
+    def change(arrays):
+        manifest = json.loads(arrays["manifest"].tobytes()) | {"schema": 2}
+        arrays["manifest"] = np.frombuffer(json.dumps(manifest).encode(), np.uint8)
+    edit(path, change)
+    with pytest.raises(VectorError, match="schema 2, this version reads schema 1"):
+        load(path)
+
+
+def test_a_failed_write_leaves_the_old_file(path, monkeypatch):
+    before = path.read_bytes()
+    monkeypatch.setattr("os.replace", lambda *a: (_ for _ in ()).throw(OSError(28, "no space")))
+    with pytest.raises(OSError, match="no space"):
+        save(make(ART, VALUES), path)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == ["vectors.npz"]
