@@ -204,7 +204,8 @@ class QuantNetwork(nn.Module):
         draws
             None: PyTorch's generator (convolution, or recurrence that rounds to nearest).
         record : list
-            Gets one dict per block with the (B, L, H) tensors ``x``, ``s_in``, ``p``, ``s_out``.
+            Gets one dict per block with the (B, L, H) tensors ``x`` (the block's input), ``s_in``,
+            ``p``, ``s_out``, and one with the last block's ``x``.
         observe
             Called with (layer, step, Re h, Im h), both (H, n, B), after every step of a recurrence.
         """
@@ -220,6 +221,11 @@ class QuantNetwork(nn.Module):
         if masked:
             t = torch.arange(C)[:, None, None] + C * torch.arange(M)[None, :, None]
             valid = (t < lengths).reshape(-1).to(x.dtype)                   # (N,)
+
+        def keep(**tensors):
+            record.append({name: t.detach().reshape(-1, C, M, B).permute(3, 2, 1, 0)
+                           .reshape(B, M * C, -1)[:, :L] for name, t in tensors.items()})
+
         s = self.sample(*self.input_probability(x, 0), 0, lfsr.SAMPLER_IN, L, B, draws)
         for j, block in enumerate(self.blocks):
             s_in = s * valid if masked else s
@@ -230,11 +236,10 @@ class QuantNetwork(nn.Module):
             b = block.on_grid("b", "drive")
             s_out = self.sample(y, b, j, lfsr.SAMPLER_OUT, L, B, draws)
             if record is not None:
-                record.append({name: t.detach().reshape(-1, C, M, B).permute(3, 2, 1, 0)
-                               .reshape(B, M * C, -1)[:, :L]
-                               for name, t in (("x", x), ("s_in", s_in), ("p", y + b[:, None]),
-                                               ("s_out", s_out))})
+                keep(x=x, s_in=s_in, p=y + b[:, None], s_out=s_out)
             x, s = self.fuse(weight_of(block.mixer) @ s_out, x, j, L, B, draws, masked)
+        if record is not None:
+            keep(x=x)
         total = (x * valid if masked else x).view(len(x), -1, B).sum(1)       # (H, B)
         steps = lengths.to(x.dtype)[:, None] if masked else L
         b = self.dec_b

@@ -1,0 +1,233 @@
+"""From a trained checkpoint to the artifact: ``python -m quant.export --task psmnist``.
+
+Re-estimates the batch norms and measures the ranges of the states on the training split, folds,
+fits number formats, quantises, checks, and writes the artifact with golden vectors of the first
+test sequences. Same inputs, same integers.
+"""
+
+if __name__ == "__main__":
+    from golden import heap
+    heap.restart_with_settings("quant.export")
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from golden import checkpoint, cli, norms, tasks
+from golden.batches import accuracy, batch_of, batches
+from golden.checkpoint import Checkpoint
+from quant import artifact, finetune, ranges, tables, vectors
+from quant.artifact import Artifact, ArtifactError
+from quant.convert import to_artifact, to_folded
+from quant.fit import ExportError, Extremes, fit
+from quant.fold import Folded, check_config, fold
+from quant.formats import QUANT_CONFIGS, QuantConfig
+from quant.network import IntegerNetwork
+from quant.qat import QuantNetwork
+
+ARTIFACTS = Path("build/artifacts")
+SEED = 0xACE1                   # default master seed of the random words
+SEQUENCES = {"norms": 512, "ranges": 256}   # of the training split
+WIDTHS = {"coef_bits": "bits of A_bar", "g_bits": "bits of g", "state_bits": "bits of a state",
+          "state_i_bits": "its integer bits; default: fitted to the seen range",
+          "weight_bits": "bits of a mixer weight", "p_bits": "fraction bits of p",
+          "decoder_bits": "bits of a decoder weight"}
+VERSIONS = ("torch", "brevitas", "numpy")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A folded network with what was measured on the training split."""
+
+    folded: Folded
+    seen: Extremes
+
+
+def reestimate(found: Checkpoint, train: tasks.Split, count: int) -> None:
+    """Batch-norm statistics of the network from ``count`` training sequences, in place."""
+    torch.manual_seed(0)
+    chosen = np.sort(np.random.default_rng(0).permutation(len(train))[:count])
+    norms.reestimate(found.network, [batch_of(train, chosen[k:k + 64], found.task)
+                                     for k in range(0, len(chosen), 64)])
+
+
+def prepare(found: Checkpoint, train: tasks.Split, count: dict[str, int] = SEQUENCES) -> Prepared:
+    """Re-estimate, fold, and measure the states' ranges; deterministic."""
+    check_config(found.network.cfg)
+    reestimate(found, train, count["norms"])
+    folded = fold(found.network)
+    return Prepared(folded, measure(folded, train, found.task, count["ranges"]))
+
+
+def measure(folded: Folded, train: tasks.Split, task: tasks.Task, count: int) -> Extremes:
+    """Ranges of the states over ``count`` sequences of the training split."""
+    torch.manual_seed(0)
+    chosen = np.random.default_rng(1).permutation(len(train))[:count]
+    by_length = chosen[np.argsort(train.lengths[chosen], kind="stable")]
+    return ranges.seen(folded, train, task, by_length)
+
+
+@torch.no_grad()
+def qat_accuracy(net: QuantNetwork, split: tasks.Split, task: tasks.Task) -> float:
+    """Of the convolution form, with PyTorch's draws."""
+    right = sum(int((net(values, lengths).argmax(1) == labels).sum())
+                for values, lengths, labels in batches(split, task, 100))
+    return right / len(split)
+
+
+def evaluate(found: Checkpoint, net: QuantNetwork, art: Artifact,
+             test: tasks.Split) -> tuple[dict, list[int] | None]:
+    """Accuracies (0 to 1) of the three networks, and the integer one's saturations per tensor."""
+    if not len(test):
+        return {"n": 0}, None
+    torch.manual_seed(0)
+    out = {"n": len(test), "float": accuracy(found.network, test, found.task),
+           "qat": qat_accuracy(net.float().eval(), test, found.task)}
+    batch = IntegerNetwork(art).run(test.values, test.lengths)
+    out["integer"] = float((batch.labels == test.labels).mean())
+    return out, batch.saturations.sum(0).tolist()
+
+
+def write(art: Artifact, golden: vectors.Vectors | None, out: Path) -> None:
+    """Artifact and vectors, both or nothing: a new folder takes the old one's place by renaming."""
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.exists() and not (out.is_dir() and ((out / "manifest.json").exists()
+                                               or not any(out.iterdir()))):
+        raise ExportError(f"{out} exists and is no artifact; give another --out")
+    fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        artifact.save(art, fresh)
+        if golden is not None:
+            vectors.save(golden, fresh / "vectors.npz")
+        fresh.chmod(0o755)
+        old = fresh.with_name(fresh.name + ".old")
+        if out.exists():
+            out.rename(old)
+        fresh.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), data_dir=None,
+           n: int = 1000, n_vectors: int = 4, seed: int = SEED, qat: Path | None = None,
+           source: str = "", count: dict[str, int] = SEQUENCES, say=lambda text: None) -> Artifact:
+    """The whole way; see the module's text. ``say`` is told what is being done.
+
+    n : test sequences for the accuracies, 0 for none; n_vectors : sequences in vectors.npz, 0 for
+    no file; qat : fine-tuned weights of ``quant.finetune`` or None; source : name of the
+    checkpoint, for the manifest. Raises ``golden.cli.UserError`` for everything that does not fit.
+    """
+    start, task = time.perf_counter(), found.task
+    check_config(found.network.cfg)
+    train = task.load("train", data_dir)
+    say(f"batch norms and ranges on {min(count['ranges'], len(train))} training sequences")
+    if qat is None:
+        prepared = prepare(found, train, count)
+        formats = fit(prepared.folded, prepared.seen, config, task.sample_format, task.length)
+        net = QuantNetwork(prepared.folded, formats)
+    else:
+        net = finetune.load(qat, found)
+        reestimate(found, train, count["norms"])
+        formats = net.formats
+    art = to_artifact(net, tasks.spec(task), task.length, seed, {})
+    seen = (prepared.seen if qat is None
+            else measure(to_folded(art), train, task, count["ranges"]))
+    ranges.check_seen(seen, formats, config.margin, art.residual == "plain")
+    rows, states = tables.constants(art), ranges.report(art, seen)
+    scores, saturations = {"n": 0}, None
+    test = task.load("test", data_dir) if n or n_vectors else None
+    if n:
+        say(f"accuracies on {min(n, len(test))} test sequences")
+        scores, saturations = evaluate(found, net, art, test.take(np.arange(min(n, len(test)))))
+    info = {"permutation": getattr(task, "permutation", None), "accuracy": scores,
+            "ranges": states, "tensors": rows, "saturations": saturations,
+            "config": asdict(config), "calibration": count | {"split": "train"},
+            "checkpoint": {"name": source, "state_sha256": finetune.state_digest(found.network),
+                           "fine_tuned": qat is not None},
+            "versions": {name: version(name) for name in VERSIONS}}
+    art = replace(art, info=info)
+    golden = None
+    if n_vectors:
+        say(f"golden vectors of {min(n_vectors, len(test))} test sequences")
+        part = test.take(np.arange(min(n_vectors, len(test))))
+        golden = vectors.make(art, part.values, part.lengths,
+                              command=f"python -m quant.export --task {art.task}")
+    write(art, golden, out)
+    tables.show(art.task, rows, states, saturations, scores, time.perf_counter() - start)
+    return art
+
+
+def add_width_options(parser: argparse.ArgumentParser) -> None:
+    """Options that choose a :class:`quant.formats.QuantConfig`; read them with ``config_of``."""
+    parser.add_argument("--config", choices=QUANT_CONFIGS, default="default",
+                        help="widths to start from")
+    for name, what in WIDTHS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=what)
+    parser.add_argument("--rounding", choices=artifact.ROUNDINGS, help="of the state")
+
+
+def config_of(args) -> QuantConfig:
+    """The widths of parsed arguments; ``ValueError`` for one out of range."""
+    given = {name: getattr(args, name) for name in (*WIDTHS, "rounding")}
+    return replace(QUANT_CONFIGS[args.config], **{k: v for k, v in given.items() if v is not None})
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("quant.export", description=__doc__.splitlines()[0])
+    parser.add_argument("--task", required=True, help="psmnist, digits, listops, or module:Class")
+    parser.add_argument("--checkpoint", type=Path, help="a trained network; default: the shipped")
+    parser.add_argument("--qat", type=Path, help="fine-tuned weights of quant.finetune; default: "
+                        "the ones shipped with the shipped checkpoint, if there are any")
+    parser.add_argument("--no-qat", action="store_true", help="leave shipped fine-tuning out")
+    parser.add_argument("--out", type=Path, help="folder; default build/artifacts/<task>")
+    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
+    parser.add_argument("-n", type=_natural, default=1000,
+                        help="test sequences for the accuracies (default 1000, 0: none)")
+    parser.add_argument("--vectors", type=_natural, default=4,
+                        help="golden vectors of the first N test sequences (default 4, 0: none)")
+    parser.add_argument("--seed", type=int, default=SEED, help=f"of the samplers, default {SEED}")
+    add_width_options(parser)
+    return parser
+
+
+def main() -> None:
+    args = _arguments().parse_args()
+    torch.set_num_threads(1)        # float sums depend on it, and with them a rounding or two
+    try:
+        task = tasks.make_task(args.task)
+        found = checkpoint.load(args.checkpoint or args.task)
+        if tasks.spec(found.task) != tasks.spec(task):
+            raise ExportError(f"{args.checkpoint} is a network for task {tasks.spec(found.task)}, "
+                              f"not {args.task}")
+        shipped = checkpoint.shipped(tasks.spec(task))
+        qat = args.qat
+        if qat is None and not args.checkpoint and not args.no_qat:
+            tuned = shipped.with_suffix(".qat.pt")
+            qat = tuned if tuned.exists() else None
+        export(found, args.out or ARTIFACTS / tasks.slug(args.task), config_of(args), args.data_dir,
+               args.n, args.vectors, args.seed, qat, (args.checkpoint or shipped).name,
+               say=lambda text: print(f"{text} ...", file=sys.stderr))
+    except (ArtifactError, ValueError) as error:
+        raise ExportError(str(error)) from None
+    except OSError as error:
+        raise ExportError(f"cannot write the artifact: {error}") from None
+
+
+if __name__ == "__main__":
+    cli.run("quant.export", main)

@@ -1,0 +1,100 @@
+"""Ranges of the states: proven, seen in calibration, and what the format holds."""
+
+import numpy as np
+import torch
+
+from golden.batches import batch_of
+from golden.tasks import Split, Task
+from quant.artifact import Artifact, Layer
+from quant.fit import ExportError, Extremes, NetworkFormats
+from quant.fold import Folded
+from quant.qat import QuantNetwork
+
+
+def proven(layer: Layer, length: int, rounding: str) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest value that each state can reach in ``length`` steps, (2, H, n) each.
+
+    Input spikes are 0 or 1, so the real part is at most the sum over t of the positive parts of
+    ``Re(g A_bar**t)``, at least that of the negative ones; likewise the imaginary part. Rounding
+    adds at most ``sqrt(2) e / (1 - |A_bar|)``, e = 1/2 LSB to the nearest and 1 LSB stochastic.
+    Saturation is left out: it only ever brings a state nearer to zero.
+    """
+    fmt = layer.fmt
+    A = (layer.a_re + 1j * layer.a_im) * 2.0 ** -fmt.a_bar.f_bits
+    term = (layer.g_re + 1j * layer.g_im) * 2.0 ** -fmt.g.f_bits
+    low, high = (np.zeros((2, *A.shape)) for _ in range(2))
+    for _ in range(length):
+        parts = np.stack([term.real, term.imag])
+        high += np.maximum(parts, 0)
+        low += np.minimum(parts, 0)
+        term = term * A
+    e = (1.0 if rounding == "stochastic" else 0.5) * 2.0 ** -fmt.h.f_bits
+    slack = np.sqrt(2) * e / (1 - np.abs(A))
+    return low - slack, high + slack
+
+
+@torch.no_grad()
+def seen(folded: Folded, split: Split, task: Task, indices: np.ndarray, batch: int = 64) -> Extremes:
+    """Extremes over some training sequences of the network in real numbers, step by step.
+
+    Draws come from PyTorch's generator: seed it for a reproducible result.
+    """
+    net = QuantNetwork(folded).float()
+    N, (H, n) = len(folded.layers), folded.layers[0].g.shape
+    low, high = torch.zeros(N, 2, H, n), torch.zeros(N, 2, H, n)
+    x_low, x_high = torch.zeros(H), torch.zeros(H)
+
+    def observe(layer, _step, re, im):
+        for part, h in enumerate((re, im)):
+            least, most = torch.aminmax(h, dim=-1)
+            torch.minimum(low[layer, part], least, out=low[layer, part])
+            torch.maximum(high[layer, part], most, out=high[layer, part])
+
+    for first in range(0, len(indices), batch):
+        values, lengths, _ = batch_of(split, indices[first:first + batch], task)
+        record = [] if folded.residual == "plain" else None
+        net(values, lengths, form="recurrence", record=record, observe=observe)
+        for entry in record or ():
+            least, most = torch.aminmax(entry["x"].flatten(0, 1), dim=0)
+            x_low, x_high = torch.minimum(x_low, least), torch.maximum(x_high, most)
+    return Extremes(*(t.double().numpy() for t in (low, high, x_low, x_high)))
+
+
+def check_seen(extremes: Extremes, formats: NetworkFormats, margin: float, plain: bool) -> None:
+    """Raise :class:`ExportError` where ``margin`` times the seen range leaves a format.
+
+    The message names layer, tensor, count, the range and the format.
+    """
+    tensors = [(f"layer {j}, h", fmt.h, extremes.h_lo[j], extremes.h_hi[j])
+               for j, fmt in enumerate(formats.layers)]
+    if plain:
+        tensors.append(("residual stream, x", formats.layers[0].x, extremes.x_lo, extremes.x_hi))
+    for name, fmt, low, high in tensors:
+        lsb = 2.0 ** -fmt.f_bits
+        bad = np.count_nonzero((margin * low < fmt.lo * lsb) | (margin * high > fmt.hi * lsb))
+        if bad:
+            raise ExportError(
+                f"{name}: {bad} of {low.size} values leave {fmt} [{fmt.lo * lsb:g}, "
+                f"{fmt.hi * lsb:g}]: seen [{low.min():.4g}, {high.max():.4g}] in calibration, "
+                f"{margin:g} times that must fit; give it more integer bits")
+
+
+def report(art: Artifact, extremes: Extremes) -> list[dict]:
+    """Per layer the three ranges of the state and, with a plain residual, of x; plain numbers."""
+    rows = []
+    for j, layer in enumerate(art.layers):
+        low, high = proven(layer, art.length, art.rounding)
+        fmt = layer.fmt.h
+        rows.append({"layer": j, "tensor": "h", "format": str(fmt),
+                     "proven": _pair(low, high), "seen": _pair(extremes.h_lo[j], extremes.h_hi[j]),
+                     "holds": _pair(fmt.lo * 2.0 ** -fmt.f_bits, fmt.hi * 2.0 ** -fmt.f_bits)})
+    if art.residual == "plain":
+        fmt = art.layers[0].fmt.x
+        rows.append({"layer": len(art.layers), "tensor": "x", "format": str(fmt), "proven": None,
+                     "seen": _pair(extremes.x_lo, extremes.x_hi),
+                     "holds": _pair(fmt.lo * 2.0 ** -fmt.f_bits, fmt.hi * 2.0 ** -fmt.f_bits)})
+    return rows
+
+
+def _pair(low, high) -> list[float]:
+    return [round(float(np.min(low)), 6), round(float(np.max(high)), 6)]
