@@ -50,22 +50,23 @@ class WordSource(wiring.Component):
         self.fmt = fmt
         self.bits = bits
         self.count = count
-        self.start = ConfigRegister(region, start)
+        self.region = region
+        self.start = start
         super().__init__({"cfg": In(ConfigBus()), "restart": In(1), "advance": In(1),
                           "words": Out(data.ArrayLayout(bits, count))})
 
     def model(self, cycles: int, start: int | None = None):
         """Draws (cycles, count) from a restart on."""
-        start = self.start.init if start is None else start
+        start = self.start if start is None else start
         return lfsr.words(self.fmt, start, self.bits, cycles * self.count).reshape(-1, self.count)
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.start = self.start
-        wiring.connect(m, wiring.flipped(self.cfg), self.start.cfg)
+        start = m.submodules.start = ConfigRegister(self.region, self.start)
+        wiring.connect(m, wiring.flipped(self.cfg), start.cfg)
         state = Signal(self.fmt.width)
         now = Signal(self.fmt.width)
-        m.d.comb += now.eq(Mux(self.restart, self.start.data, state))
+        m.d.comb += now.eq(Mux(self.restart, start.data, state))
         with m.If(self.advance):
             m.d.sync += state.eq(xor_network(lfsr.leap(self.fmt, self.count * self.bits), now))
         for j in range(self.count):

@@ -134,17 +134,18 @@ class ConfigMemory(wiring.Component):
 
 
 class ConfigRegister(wiring.Component):
-    """One row of at most 32 bits on the configuration bus, always visible at ``data``."""
+    """One row on the configuration bus, always visible at ``data``."""
 
     def __init__(self, region: Region, init: int):
-        if region.width > WORD or region.depth != 1:
-            raise ValueError(f"{region.name}: a register has one row of at most {WORD} bits")
+        if region.depth != 1:
+            raise ValueError(f"{region.name}: a register has one row, not {region.depth}")
         self.region = region
         self.init = init
         super().__init__({"cfg": In(ConfigBus()), "data": Out(region.width, init=init)})
 
     def elaborate(self, platform):
         m = Module()
-        with m.If(self.cfg.en & (self.cfg.addr == self.region.base)):
-            m.d.sync += self.data.eq(self.cfg.data)
+        for c in range(self.region.chunks):
+            with m.If(self.cfg.en & (self.cfg.addr == self.region.base + c)):
+                m.d.sync += self.data[c * WORD:(c + 1) * WORD].eq(self.cfg.data)
         return m

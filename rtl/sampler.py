@@ -1,5 +1,6 @@
 """The spike samplers: a sum against a random integer of the same scale."""
 
+import numpy as np
 from amaranth import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -45,7 +46,7 @@ class Sampler(wiring.Component):
 
     def model(self, p, r):
         """(p, s) for raw integers, scalars or arrays."""
-        return p, reference.fires(p, self.p.f_bits, r, self.random)
+        return p, reference.fires(np.asarray(p), self.p.f_bits, r, self.random)
 
     def elaborate(self, platform):
         m = Module()
@@ -92,7 +93,7 @@ class AffineSampler(wiring.Component):
         """(p, s) for raw integers, scalars or arrays."""
         f = self.p.f_bits
         p = alpha * x + (beta << f - self.fmt.beta.f_bits)
-        return p, reference.fires(p, f, r, self.random)
+        return p, reference.fires(np.asarray(p), f, r, self.random)
 
     def elaborate(self, platform):
         m = Module()

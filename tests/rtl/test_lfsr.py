@@ -1,0 +1,73 @@
+"""WordSource gives the stream's draws in order, whatever the number per cycle."""
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+
+from quant import lfsr
+from quant.formats import RandomFormat
+from rtl.lfsr import WordSource
+from rtl.memory import AddressMap
+from tests.rtl.streams import configure, plain
+
+SMALL = RandomFormat(width=7, taps=(7, 6), k=5, round_bits=2, stream_jump=8)
+WIDE = RandomFormat(width=48, taps=(48, 47, 21, 20))
+
+
+def source(fmt, bits, count, start):
+    amap = AddressMap()
+    amap.allocate("before", 3, 8)
+    return WordSource(fmt, bits, count, amap.allocate("start", 1, fmt.width), start)
+
+
+def simulate(dut, bench):
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+    sim.add_testbench(bench)
+    sim.run()
+
+
+@pytest.mark.parametrize("fmt, bits", [(RandomFormat(), 16), (RandomFormat(), 11), (SMALL, 5),
+                                       (SMALL, 4), (WIDE, 16)],
+                         ids=["default", "odd bits", "small", "small rounding", "wide"])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_draws(fmt, bits, count):
+    start = lfsr.stream_start(fmt, 0x5B, 3)
+    dut = source(fmt, bits, count, start)
+    expected = lfsr.words(fmt, start, bits, 60 * count).reshape(60, count)
+    np.testing.assert_array_equal(dut.model(60), expected)
+    rng = np.random.default_rng(count)
+
+    async def bench(ctx):
+        turn = None
+        for cycle in range(60):
+            restart = int(cycle == 0 or rng.random() < 0.1)
+            advance = int(cycle == 0 or rng.random() < 0.7)
+            ctx.set(dut.restart, restart)
+            ctx.set(dut.advance, advance)
+            shown = 0 if restart else turn
+            assert plain(ctx.get(dut.words)) == expected[shown].tolist(), f"cycle {cycle}"
+            turn = shown + 1 if advance else turn
+            await ctx.tick()
+
+    simulate(dut, bench)
+
+
+@pytest.mark.parametrize("fmt", [RandomFormat(), WIDE], ids=["default", "wide"])
+def test_host_sets_the_start(fmt):
+    dut = source(fmt, 16, 2, 1)
+    start = lfsr.stream_start(fmt, 77, 0)
+    region = dut.region
+
+    async def bench(ctx):
+        await configure(ctx, dut.cfg, [(region.base + c, start >> 32 * c & 0xFFFFFFFF)
+                                       for c in range(region.chunks)]
+                        + [(region.base + region.size, 5), (region.base - 1, 6)])
+        ctx.set(dut.restart, 1)
+        ctx.set(dut.advance, 1)
+        for row in dut.model(3, start):
+            assert plain(ctx.get(dut.words)) == row.tolist()
+            await ctx.tick()
+            ctx.set(dut.restart, 0)
+
+    simulate(dut, bench)

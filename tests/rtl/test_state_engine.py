@@ -1,0 +1,131 @@
+"""StateEngine against the reference: shapes, options, stalls, timing, configuration."""
+
+import numpy as np
+import pytest
+from amaranth.hdl import Fragment
+
+from quant.formats import SQ, LayerFormats, RandomFormat
+from quant.synthetic import random_artifact
+from rtl.coefficients import EngineMemories
+from rtl.config import Geometry, HardwareConfig
+from rtl.memory import WORD, AddressMap, ConfigMemory
+from rtl.state_engine import StateEngine
+from rtl.state_model import expected_spikes
+from tests.rtl.streams import exchange
+
+NARROW = LayerFormats(h=SQ(2, 8), drive=SQ(3, 8))
+TIGHT = LayerFormats(h=SQ(2, 12))
+
+# name: artifact, lanes. Odd sizes, every residual and rounding, from one lane to whole layers.
+CASES = {
+    "one lane": (dict(H=5, n=3), 1),
+    "half a neuron": (dict(H=3, n=4, rounding="half_even", residual="none"), 2),
+    "one neuron": (dict(H=5, n=7, residual="plain"), 7),
+    "two neurons": (dict(H=6, n=3, residual="none"), 6),
+    "whole layer": (dict(H=3, n=3, residual="plain", rounding="half_even"), 9),
+    "real modes": (dict(H=4, n=1), 2),
+    "long word": (dict(H=2, n=9, residual="plain"), 3),
+    "stress": (dict(H=4, n=4, stress=0.3, fmt=TIGHT), 4),
+    "stress narrow": (dict(H=4, n=4, stress=0.3, rounding="half_even", fmt=NARROW), 2),
+    "coarse draws": (dict(H=6, n=2, random=RandomFormat(k=5, centred=False, round_bits=3)), 4),
+    "single neuron": (dict(H=1, n=2), 1),
+    "single cycle": (dict(H=1, n=2, residual="plain"), 2),
+}
+LENGTHS = (2, 1, 1, 5, 2)
+
+
+def engine(art, lanes, number=1, signature=True):
+    return StateEngine(art, number, HardwareConfig(lanes, signature), AddressMap())
+
+
+def x_words(dut, lengths=LENGTHS, seed=0) -> list[dict]:
+    """Random block inputs, many of them at 0, 1 and the format's ends; sequences back to back."""
+    rng = np.random.default_rng(seed)
+    q, geo = dut.art.x_format, dut.geo
+    out = []
+    for length in lengths:
+        for t in range(length):
+            x = rng.integers(0, (1 << q.f_bits) + 1, dut.art.H)
+            ends = rng.choice([q.lo, 0, 1 << q.f_bits, q.hi], dut.art.H)
+            x = np.where(rng.random(dut.art.H) < 0.2, ends, x).reshape(geo.words, geo.G)
+            out += [{"x": row.tolist(), "first": int(t == 0), "last": int(t == length - 1)}
+                    for row in x]
+    return out
+
+
+def check(dut, words, expected, stall=0.0, seed=0, writes=()):
+    got, cycles = exchange(dut, {"i": words}, {"o": len(words)}, stall, seed, writes=writes)
+    for j, (out, want) in enumerate(zip(got["o"], expected)):
+        assert out == want, f"step {j // dut.geo.words}, word {j % dut.geo.words}"
+    return cycles
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_timing(case):
+    options, lanes = CASES[case]
+    dut = engine(random_artifact(seed=1, **options), lanes)
+    words = x_words(dut)
+    expected = dut.model(words)
+    cycles = check(dut, words, expected)
+    assert {o - i for i, o in zip(cycles["i"], cycles["o"])} == {dut.latency}
+    starts = cycles["o"][::dut.geo.words]
+    assert set(np.diff(starts)) == {dut.interval}
+    assert dut.interval == max(dut.geo.issue, 6)
+    inside = np.diff(np.reshape(cycles["o"], (-1, dut.geo.words)), axis=1)
+    assert np.all(inside == dut.geo.F)
+    assert {bit for word in expected for bit in (word["s_in"], word["s_out"])} != {0}
+    if "stress" in options:
+        assert max(word["saturations"] for word in expected) > 3
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_stalls(case):
+    options, lanes = CASES[case]
+    dut = engine(random_artifact(seed=2, **options), lanes, number=0)
+    words = x_words(dut, (1, 2, 3), seed=1)
+    check(dut, words, dut.model(words), stall=0.4, seed=len(case))
+
+
+def test_lanes_do_not_change_results():
+    art = random_artifact(seed=3, H=4, n=4)
+    answers = set()
+    rng = np.random.default_rng(0)
+    steps = rng.integers(0, 4097, (6, art.H)).tolist()
+    for lanes in (1, 2, 4, 8, 16):
+        geo = Geometry.of(art, HardwareConfig(lanes))
+        words = [{"x": x[w * geo.G:(w + 1) * geo.G], "first": int(t in (0, 2)),
+                  "last": int(t in (1, 5))}
+                 for t, x in enumerate(steps) for w in range(geo.words)]
+        out = expected_spikes(art, 1, geo, words)
+        ends = out[geo.words - 1::geo.words]
+        spikes = tuple(word["s_out"] >> g & 1 for word in out for g in range(geo.G))
+        answers.add((spikes, tuple((word["signature"], word["saturations"]) for word in ends)))
+    assert len(answers) == 1
+
+
+def test_without_signature():
+    dut = engine(random_artifact(seed=4, H=4, n=2), 4, signature=False)
+    words = x_words(dut, (1, 3))
+    expected = dut.model(words)
+    assert {word["signature"] for word in expected} == {0}
+    check(dut, words, expected, stall=0.2)
+
+
+@pytest.mark.parametrize("options, lanes", [(dict(H=6, n=2, residual="plain"), 4),
+                                            (dict(H=5, n=4), 2)], ids=["plain", "clampfuse"])
+def test_configured_over_the_bus(options, lanes):
+    """Every memory and start state written: the engine then is another artifact's."""
+    dut = engine(random_artifact(seed=5, **options), lanes)
+    other = random_artifact(seed=6, **options)
+    writes = []
+    for part in EngineMemories(other, 1, dut.geo, AddressMap()).submodules().values():
+        Fragment.get(part, None)    # Amaranth warns about components that are never built
+        region = part.region
+        rows = part.init if isinstance(part, ConfigMemory) else [part.start]
+        writes += [(region.base + r * region.stride + c, row >> WORD * c & 0xFFFFFFFF)
+                   for r, row in enumerate(rows) for c in range(region.chunks)]
+    np.random.default_rng(0).shuffle(writes)
+    words = x_words(dut, (2, 3))
+    expected = expected_spikes(other, 1, dut.geo, words)
+    assert expected != dut.model(words)
+    check(dut, words, expected, writes=[tuple(map(int, write)) for write in writes])
