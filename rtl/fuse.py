@@ -64,6 +64,7 @@ class Fuse(wiring.Component):
     """
 
     latency = 7
+    x_at = latency - 2      # cycles from the transfer on `i` to that of the same word on `x`
 
     def __init__(self, art: Artifact, number: int, hw: HardwareConfig, amap: AddressMap):
         self.art, self.layer, self.geo = art, art.layers[number], Geometry.of(art, hw)
