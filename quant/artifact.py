@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from quant.formats import EdgeFormats, LayerFormats, RandomFormat
+from quant.formats import UQ, EdgeFormats, LayerFormats, RandomFormat
 
 SCHEMA = 1
 RESIDUALS = ("none", "clampfuse", "plain")
@@ -126,9 +126,10 @@ class Artifact:
                     shape = (0,)
                 need(raw.shape == shape, f"layer {number}, {tensor}: shape {raw.shape}, "
                                          f"expected {shape}")
-                if tensor in Layer.FORMAT_OF and raw.size:
+                if raw.size:
+                    fmt = UQ(1, 0) if tensor == "negate" else getattr(f, Layer.FORMAT_OF[tensor])
                     try:
-                        getattr(f, Layer.FORMAT_OF[tensor]).check(raw, f"layer {number}, {tensor}")
+                        fmt.check(raw, f"layer {number}, {tensor}")
                     except ValueError as error:
                         raise ArtifactError(str(error)) from None
             radius = layer.a_re.astype(object) ** 2 + layer.a_im.astype(object) ** 2
@@ -211,12 +212,17 @@ def load(folder: Path) -> Artifact:
                             f"python -m quant.export") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{folder}/manifest.json is not JSON ({error}); export again") from None
+    if not isinstance(m, dict):
+        raise ArtifactError(f"{folder}/manifest.json is not a JSON object; export again")
     if m.get("schema") != SCHEMA:
         raise ArtifactError(f"{folder} has schema {m.get('schema')}, this version reads schema "
                             f"{SCHEMA}; update the project or export again")
     if hashlib.sha256(packed).hexdigest() != m.get("arrays_sha256"):
         raise ArtifactError(f"{folder}/arrays.npz does not match the manifest's sha256: "
                             f"truncated or edited; export again")
+    if m.get("sampling") != "bernoulli":
+        raise ArtifactError(f"{folder} has sampling {m.get('sampling')!r}, this version knows "
+                            f"bernoulli; update the project or export again")
     try:
         arrays = np.load(io.BytesIO(packed))
         layers = tuple(
@@ -227,10 +233,13 @@ def load(folder: Path) -> Artifact:
                        m["residual"], m["rounding"], m["seed"],
                        RandomFormat.from_dict(m["random"]),
                        EdgeFormats.from_dict(m["edge_formats"]), layers,
-                       *(arrays[name] for name in EDGE_ARRAYS), info=m["info"])
-    except (KeyError, TypeError, ValueError) as error:
+                       *(arrays[name] for name in EDGE_ARRAYS), info=m["info"]).check()
+        have = {"layers": len(art.layers), "H": art.H, "n": art.n}
+        if m["shape"] != have:
+            raise ValueError(f"shape {m['shape']} is not the arrays' {have}")
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ArtifactError(f"{folder}/manifest.json: {error}; export again") from None
-    return art.check()
+    return art
 
 
 def digest(art: Artifact) -> str:

@@ -1,0 +1,109 @@
+"""Number formats: text, limits, exact growth, checks."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from quant.formats import SQ, UQ, EdgeFormats, LayerFormats, QFormat, RandomFormat
+
+SMALL = [q(i, f) for q in (SQ, UQ) for i in range(4) for f in range(-1, 4)
+         if 1 <= i + f <= 4 and not (q is SQ and i < 1)]
+
+
+def fits(value: int, f_bits: int, fmt: QFormat) -> bool:
+    """Whether ``value * 2**-f_bits`` is a value of ``fmt``."""
+    scaled = value * 2.0 ** (fmt.f_bits - f_bits)
+    return scaled == int(scaled) and fmt.lo <= scaled <= fmt.hi
+
+
+@pytest.mark.parametrize("fmt", SMALL, ids=str)
+def test_text_and_limits(fmt):
+    assert QFormat.parse(str(fmt)) == fmt
+    assert fmt.hi - fmt.lo == 2 ** fmt.width - 1
+    assert (fmt.lo < 0) == fmt.signed
+    assert fmt.lo * 2.0 ** -fmt.f_bits == (-2.0 ** (fmt.i_bits - 1) if fmt.signed else 0)
+
+
+@pytest.mark.parametrize("text", ["", "SQ(1)", "Q(1,2)", "SQ(1,2) ", "SQ(1.0,2)", "uq(1,2)", None])
+def test_parse_refuses(text):
+    with pytest.raises(ValueError, match="write SQ"):
+        QFormat.parse(text)
+
+
+@pytest.mark.parametrize("make, i, f", [(SQ, 0, 4), (SQ, 1, -1), (UQ, 0, 0), (UQ, -3, 2)])
+def test_refuses_formats_without_room(make, i, f):
+    with pytest.raises(ValueError, match="no room"):
+        make(i, f)
+
+
+def test_products_and_sums_are_exact():
+    """Every corner of every pair of small formats: products and sums are monotone between them."""
+    for a, b in itertools.product(SMALL, SMALL):
+        product, total = a * b, a + b
+        for x, y in itertools.product((a.lo, a.lo + 1, 0, a.hi), (b.lo, b.lo + 1, 0, b.hi)):
+            assert fits(x * y, a.f_bits + b.f_bits, product), (a, b, x, y)
+            f = max(a.f_bits, b.f_bits)
+            value = (x << f - a.f_bits) + (y << f - b.f_bits)
+            assert fits(value, f, total), (a, b, x, y)
+        assert product.width == a.width + b.width
+
+
+@pytest.mark.parametrize("fmt", SMALL, ids=str)
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 9, 128])
+def test_total_is_exact_and_tight(fmt, count):
+    total = fmt.total(count)
+    assert total.lo <= count * fmt.lo and count * fmt.hi <= total.hi
+    if fmt.signed and total.width > 1:
+        assert count * fmt.lo < total.lo // 2 or count == 1
+
+
+def test_check_names_count_and_range():
+    raw = np.array([[0, -9], [7, 8]])
+    with pytest.raises(ValueError, match=r"layer 2, w: 2 of 4 values outside SQ\(4,0\) \[-8, 7\]; "
+                                         r"seen \[-9, 8\]"):
+        SQ(4, 0).check(raw, "layer 2, w")
+    inside = np.array([-8, 7])
+    assert SQ(4, 0).check(inside, "w") is inside
+
+
+@pytest.mark.parametrize("fmt", [LayerFormats(), LayerFormats(h=SQ(3, 9), drive=SQ(5, 9)),
+                                 LayerFormats(a_bar=SQ(1, 7), g=SQ(1, 3))])
+def test_derived_formats_hold_their_sums(fmt):
+    n, H = 8, 16
+    g = max(fmt.g.hi, -fmt.g.lo) << fmt.a_bar.f_bits + fmt.h.f_bits - fmt.g.f_bits
+    assert 2 * fmt.a_bar.lo * fmt.h.lo + g <= fmt.acc.hi
+    assert fmt.acc.f_bits == fmt.a_bar.f_bits + fmt.h.f_bits
+    y = fmt.y(n)
+    assert y.lo <= n * fmt.h.lo + 2 * fmt.drive.lo and n * fmt.h.hi + 2 * fmt.drive.hi <= y.hi
+    z, fused = fmt.z(H), fmt.fused(H)
+    low = (H * fmt.w.lo << fmt.shift.hi) + fmt.bias.lo
+    high = (H * fmt.w.hi << fmt.shift.hi) + fmt.bias.hi
+    assert z.lo <= low and high <= z.hi
+    assert fused.lo <= min(low, -high) + fmt.addend.lo + fmt.x.lo
+    assert max(high, -low) + fmt.addend.hi + max(fmt.x.hi, fmt.p.hi) <= fused.hi
+
+
+@pytest.mark.parametrize("change", [{"drive": SQ(4, 11)}, {"bias": SQ(6, 11)},
+                                    {"addend": SQ(6, 13)}, {"x": SQ(6, 10)}])
+def test_layer_formats_refuse_unlike_fractions(change):
+    with pytest.raises(ValueError, match=f"{next(iter(change))} .* must have the 12 fraction"):
+        LayerFormats(**change)
+
+
+@pytest.mark.parametrize("p", [UQ(2, 12), SQ(1, 12)], ids=str)
+def test_layer_formats_refuse_other_p(p):
+    with pytest.raises(ValueError, match="p must be UQ"):
+        LayerFormats(p=p)
+
+
+@pytest.mark.parametrize("fmt", [LayerFormats(w=SQ(4, 0)), EdgeFormats(sample=None), EdgeFormats(),
+                                 RandomFormat(k=5, centred=False)])
+def test_dictionaries_round_trip(fmt):
+    assert type(fmt).from_dict(fmt.to_dict()) == fmt
+
+
+@pytest.mark.parametrize("change", [{"k": 0}, {"k": 33}, {"round_bits": 17}])
+def test_random_format_refuses(change):
+    with pytest.raises(ValueError, match="must be"):
+        RandomFormat(**change)
