@@ -145,5 +145,5 @@ class Network(nn.Module):
 
     def parameter_count(self) -> int:
         """Trained real numbers that the forward pass uses; a complex one counts two."""
-        unused = 0 if self.cfg.residual == "plain" else 2 * self.cfg.d_model
-        return sum(p.numel() for p in self.parameters()) - unused
+        # the norm at the input, or with residual = plain the one behind the last block
+        return sum(p.numel() for p in self.parameters()) - 2 * self.cfg.d_model

@@ -1,0 +1,141 @@
+"""The whole network: variable lengths, batches, recording, calibration."""
+
+import pytest
+import torch
+
+from golden import ops
+from golden.config import NetworkConfig
+from golden.network import Network
+
+CASES = [{}, {"kernel": "two_sided"}, {"residual": "none", "act": "gelu"}, {"residual": "plain"},
+         {"gelu_before_sampler": True, "shared_A": True, "act": "identity"}, {"vocab": 7}]
+LENGTHS = [90, 1, 57, 33]
+
+
+def network(**options) -> Network:
+    torch.manual_seed(5)
+    net = Network(NetworkConfig(n_classes=3, n_blocks=2, d_model=6, d_state=4, dt_max=0.5,
+                                **options)).double()
+    with torch.no_grad():
+        for block in net.blocks:
+            block.fuse.mean.uniform_(0, 0.5)
+            block.fuse.var.uniform_(0.1, 1)
+    return net.eval()
+
+
+def sequences(net: Network) -> torch.Tensor:
+    """(4, 90) samples or tokens, zero behind each sequence's length."""
+    gen = torch.Generator().manual_seed(6)
+    shape = len(LENGTHS), max(LENGTHS)
+    v = (torch.randint(1, net.cfg.vocab, shape, generator=gen) if net.cfg.vocab
+         else torch.rand(shape, generator=gen).double())
+    return v * (torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None])
+
+
+@pytest.fixture
+def fixed_draws(monkeypatch):
+    """Every uniform draw is 0.4: the network is a function of its input."""
+    monkeypatch.setattr(torch, "rand_like", lambda p: torch.full_like(p, 0.4))
+
+
+@pytest.mark.parametrize("options", CASES, ids=str)
+def test_a_batch_of_lengths_equals_each_sequence_alone(options, fixed_draws):
+    net = network(**options)
+    v, lengths = sequences(net), torch.tensor(LENGTHS)
+    record = []
+    together = net(v, lengths, record=record)
+    fired = 0
+    for k, length in enumerate(LENGTHS):
+        alone_record = []
+        alone = net(v[k:k + 1, :length], record=alone_record)
+        torch.testing.assert_close(together[k], alone[0], rtol=0, atol=1e-12)
+        for block, alone_block in zip(record, alone_record):
+            for name in ("s_in", "s_out"):
+                assert torch.equal(block[name][k, :length], alone_block[name][0]), (k, name)
+            torch.testing.assert_close(block["p"][k, :length], alone_block["p"][0])
+            fired += alone_block["s_out"].sum().item()
+    assert 0 < fired < 2 * 6 * sum(LENGTHS)
+
+
+def test_what_lies_behind_a_sequence_does_not_matter(fixed_draws):
+    net = network(kernel="two_sided")
+    v, lengths = sequences(net), torch.tensor(LENGTHS)
+    other = v.clone()
+    other[torch.arange(90) >= lengths[:, None]] = 0.9
+    torch.testing.assert_close(net(v, lengths), net(other, lengths), rtol=0, atol=1e-12)
+
+
+def test_causal_network_is_the_step_by_step_recurrence(fixed_draws):
+    """The paper's equations, one step at a time, written out."""
+    net = network()
+    v = sequences(net)[0]
+    with torch.no_grad():
+        discrete = [block.ssm.discrete() for block in net.blocks]
+        states = [torch.zeros(6, 2, dtype=torch.complex128) for _ in net.blocks]
+        total = torch.zeros(6).double()
+        for value in v:
+            p = (net.encoder.weight * value + net.encoder.bias).clamp(0, 1)
+            for k, (block, (A_bar, g, d)) in enumerate(zip(net.blocks, discrete)):
+                s = (p > 0.4).double()
+                states[k] = A_bar * states[k] + g * s[:, None]
+                fired = (states[k].real.sum(1) + d * s + block.b > 0.4).double()
+                z = (block.mixer.weight @ fired + block.mixer.bias).clamp(min=0)
+                fuse = block.fuse
+                p = (p + fuse.gamma * (z - fuse.mean) / (fuse.var + fuse.eps).sqrt()
+                     + fuse.beta).clamp(0, 1)
+            total += p
+        expected = net.decoder.weight @ (total / len(v)) + net.decoder.bias
+    torch.testing.assert_close(net(v[None])[0], expected, rtol=0, atol=1e-10)
+
+
+def test_every_parameter_gets_a_gradient():
+    for options in CASES:
+        net = network(**options).train()
+        v = sequences(net)
+        net(v, torch.tensor(LENGTHS)).square().sum().backward()
+        unused = {"input_gamma", "input_beta"}
+        if options.get("residual") == "plain":      # no norm behind the last block
+            unused = {"blocks.1.fuse.gamma", "blocks.1.fuse.beta"}
+        without = {name for name, p in net.named_parameters() if p.grad is None}
+        assert without == unused, options
+        assert net.parameter_count() == sum(p.numel() for n, p in net.named_parameters()
+                                            if n not in unused)
+
+
+def test_calibration_sets_mean_and_deviation():
+    torch.manual_seed(0)
+    net = Network(NetworkConfig(n_classes=3, d_model=16))
+    v = torch.rand(32, 200)
+    net.calibrate(v, mean=0.4, std=0.2)
+    for block in net.blocks:
+        seen = []
+        hook = block.ssm.register_forward_hook(lambda *args: seen.append(args[2]))
+        net(v)
+        hook.remove()
+        p = seen[0].flatten(1) + block.b[:, None]
+        assert (p.mean(1) - 0.4).abs().max() < 0.08
+        assert (p.std(1) - 0.2).abs().max() < 0.08
+
+
+@pytest.mark.parametrize("L", [1, 47, 48, 49, 56, 57, 64, 97, 784, 1999])
+def test_chunks_cover_the_sequence_with_little_padding(L):
+    C, M = Network.chunks(L)
+    assert L <= C * M < L + M and 1 <= C <= 72
+
+
+def test_fused_network_fires_at_the_rates_of_the_plain_one():
+    """Float32 on a CPU (numba) and float64 (plain PyTorch) are the same network."""
+    torch.manual_seed(1)
+    cfg = NetworkConfig(n_classes=3, n_blocks=2, d_model=8, d_state=4)
+    net = Network(cfg)
+    v = torch.rand(200, 56)
+    net.calibrate(v)
+    net.eval()
+    assert ops.fusable(v) and not ops.fusable(v.double())
+    fused, plain = [], []
+    net(v, record=fused)
+    net.double()(v.double(), record=plain)
+    for a, b in zip(fused, plain):
+        for name in ("s_in", "s_out"):
+            difference = a[name].float().mean((0, 1)) - b[name].float().mean((0, 1))
+            assert difference.abs().max() < 0.04
