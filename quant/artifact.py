@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from quant.formats import UQ, EdgeFormats, LayerFormats, RandomFormat
+from quant.formats import BIT, EdgeFormats, LayerFormats, RandomFormat
 
 SCHEMA = 1
 RESIDUALS = ("none", "clampfuse", "plain")
@@ -127,7 +127,7 @@ class Artifact:
                 need(raw.shape == shape, f"layer {number}, {tensor}: shape {raw.shape}, "
                                          f"expected {shape}")
                 if raw.size:
-                    fmt = UQ(1, 0) if tensor == "negate" else getattr(f, Layer.FORMAT_OF[tensor])
+                    fmt = BIT if tensor == "negate" else getattr(f, Layer.FORMAT_OF[tensor])
                     try:
                         fmt.check(raw, f"layer {number}, {tensor}")
                     except ValueError as error:

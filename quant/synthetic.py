@@ -3,7 +3,7 @@
 import numpy as np
 
 from quant.artifact import Artifact, Layer
-from quant.formats import SQ, UQ, EdgeFormats, LayerFormats, QFormat, RandomFormat
+from quant.formats import PIXEL, SQ, EdgeFormats, LayerFormats, QFormat, RandomFormat
 
 
 def _extremes(rng, fmt: QFormat, shape, share: float) -> np.ndarray:
@@ -52,7 +52,7 @@ def random_artifact(seed: int = 0, n_layers: int = 2, H: int = 8, n: int = 4, n_
             alpha=moderate(fmt.alpha, H, -1, 1) if plain else np.zeros(0, np.int64),
             beta=moderate(fmt.beta, H, 0, 0.6) if plain else np.zeros(0, np.int64)))
     stream = fmt.x if plain else fmt.p
-    edge = EdgeFormats(sample=None if vocab else UQ(0, 8),
+    edge = EdgeFormats(sample=None if vocab else PIXEL,
                        dec_b=SQ(8, EdgeFormats().dec_w.f_bits + stream.f_bits))
     if vocab:
         enc_w = rng.integers(0, scale + 1, (vocab, H))

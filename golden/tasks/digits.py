@@ -3,7 +3,7 @@
 import numpy as np
 
 from golden.tasks.base import Split, known_split, permuted
-from quant.formats import UQ
+from quant.formats import DIGIT
 
 SHARES = {"test": 0.2, "val": 0.1}      # the rest trains
 
@@ -15,7 +15,7 @@ class Digits:
     validates.
     """
 
-    n_classes, length, vocab, sample_format = 10, 64, 0, UQ(1, 4)
+    n_classes, length, vocab, sample_format = 10, 64, 0, DIGIT
 
     def __init__(self, permutation: str = "seed0"):
         self.order = permuted(permutation, self.length)

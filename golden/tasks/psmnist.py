@@ -4,13 +4,13 @@ import numpy as np
 
 from golden import data
 from golden.tasks.base import Split, known_split, permuted
-from quant.formats import UQ
+from quant.formats import PIXEL
 
 
 class PermutedMNIST:
     """MNIST as 784 grey values v / 256; validation is 10 % of the training set, seed 42."""
 
-    n_classes, length, vocab, sample_format = 10, 784, 0, UQ(0, 8)
+    n_classes, length, vocab, sample_format = 10, 784, 0, PIXEL
 
     def __init__(self, permutation: str = "bit_reversal"):
         self.order = permuted(permutation, self.length)
