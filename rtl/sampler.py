@@ -34,7 +34,11 @@ class Sampler(wiring.Component):
 
     Timing
     ------
-    Latency 1 cycle, one result per cycle.
+    Latency 1 cycle, one result per cycle; a stalled output stalls it.
+
+    Resources
+    ---------
+    A comparator of about ``p.width`` bits.
     """
 
     latency = 1
@@ -77,7 +81,12 @@ class AffineSampler(wiring.Component):
 
     Timing
     ------
-    Latency 4 cycles (operands, product, sum, comparison), one result per cycle.
+    Latency 4 cycles (operands, product, sum, comparison), one result per cycle; a stalled output
+    stalls the whole pipeline.
+
+    Resources
+    ---------
+    1 multiplier of ``alpha.width x x.width`` bits, an adder and a comparator.
     """
 
     latency = 4

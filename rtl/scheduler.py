@@ -39,7 +39,17 @@ class Scheduler(wiring.Component):
         Its number in the step.
     slot : ``Out(slot_layout(geo))``
         One enabled cycle after the word was taken its first slot, then the others.
+
+    Timing
+    ------
+    Latency 1 enabled cycle, a word every F.
+
+    Resources
+    ---------
+    Three counters.
     """
+
+    latency = 1
 
     def __init__(self, geo: Geometry, interval: int):
         self.geo = geo
@@ -48,6 +58,14 @@ class Scheduler(wiring.Component):
             "i": In(stream.Signature(data.StructLayout({"first": 1, "last": 1}))),
             "en": In(1), "accept": Out(1), "word": Out(range(max(2, geo.words))),
             "slot": Out(slot_layout(geo))})
+
+    def model(self, words: list[dict]) -> list[dict]:
+        """Slots of whole steps of words (``first``, ``last``), without the gaps between them."""
+        geo = self.geo
+        return [{"valid": 1, "first": word["first"], "last": word["last"],
+                 "start": int(w == 0), "end": int(w == geo.words - 1),
+                 "head": int(f == 0), "tail": int(f == geo.F - 1), "row": w * geo.F + f, "word": w}
+                for j, word in enumerate(words) for w in [j % geo.words] for f in range(geo.F)]
 
     def elaborate(self, platform):
         m = Module()

@@ -51,6 +51,11 @@ class StateEngine(wiring.Component):
         ``signature`` and ``saturations`` run along: over the step and the sequence so far.
     cfg : ``In(ConfigBus())``
 
+    Resources
+    ---------
+    4 multipliers per lane (``plain``: and G); a state RAM of ``2 lanes h.width`` bits a row and the
+    coefficient memories, ``geo.issue`` rows each.
+
     Attributes
     ----------
     latency : int

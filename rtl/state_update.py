@@ -40,6 +40,10 @@ class StateUpdate(wiring.Component):
     Timing
     ------
     Latency 4 cycles, one result per cycle; a stalled output stalls the whole pipeline.
+
+    Resources
+    ---------
+    4 multipliers of ``a_bar.width x h.width`` bits.
     """
 
     latency = 4     # cycles from a transfer on `i` to `o.valid`

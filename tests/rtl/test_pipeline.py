@@ -82,9 +82,8 @@ def test_schedule(H, n, lanes, pause):
     rng = np.random.default_rng(H)
     words = [{"first": int(t == 0), "last": int(t == 2)} for t in range(3)
              for _ in range(geo.words)] * 2
-    expected = [dict(word, valid=1, start=int(w == 0), end=int(w == geo.words - 1),
-                     head=int(f == 0), tail=int(f == geo.F - 1), row=w * geo.F + f, word=w)
-                for j, word in enumerate(words) for w in [j % geo.words] for f in range(geo.F)]
+    expected = dut.model(words)
+    assert [slot["row"] for slot in expected] == list(range(geo.issue)) * 6
     slots, starts = [], []
 
     async def bench(ctx):
