@@ -1,0 +1,96 @@
+"""Mixer and Fuse against mix and fuse of the reference: shapes, options, stalls, timing."""
+
+import numpy as np
+import pytest
+
+from quant.formats import SQ, LayerFormats
+from quant.synthetic import random_artifact
+from rtl.config import HardwareConfig
+from rtl.memory import WORD, AddressMap
+from rtl.mixer import Mixer
+from tests.rtl.fabric import WithCounts, sequence_sums, spike_words, x_words
+from tests.rtl.streams import exchange
+
+LENGTHS = (3, 1, 1, 4, 2)
+
+# name: artifact, lanes. Folds K = 1, 2, 3, 4; one to all neurons in a word.
+CASES = {
+    "no residual": (dict(H=6, n=2, residual="none"), 2),
+    "four folds": (dict(H=8, n=4, residual="clampfuse", act="identity"), 1),
+    "three folds": (dict(H=6, n=3, residual="plain"), 1),
+    "odd folds": (dict(H=5, n=4, residual="clampfuse"), 2),
+    "two neurons": (dict(H=6, n=2, residual="plain", act="identity"), 4),
+    "whole layer": (dict(H=4, n=2, residual="plain"), 8),
+    "many words": (dict(H=16, n=2, residual="none", act="identity"), 2),
+    "single neuron": (dict(H=1, n=2, residual="clampfuse"), 2),
+    "stress": (dict(H=8, n=2, residual="plain", stress=0.5,
+                    fmt=LayerFormats(x=SQ(3, 12))), 4),
+}
+
+
+def mixer(case, seed=3, number=1):
+    shape, lanes = CASES[case]
+    return Mixer(random_artifact(seed, **shape), number, HardwareConfig(lanes), AddressMap())
+
+
+def stimulus(dut, lengths=LENGTHS, seed=4):
+    """Spikes (none, all, then random rates) and inputs at the format's ends and between."""
+    rng, H, q = np.random.default_rng(seed), dut.art.H, dut.art.x_format
+    steps = sum(lengths)
+    s = (rng.random((steps, H)) < rng.random((steps, 1))).astype(int)
+    s[0], s[1] = 0, 1
+    plain = dut.art.residual == "plain"
+    low, high = (q.lo, q.hi) if plain else (0, 1 << q.f_bits)
+    x = rng.integers(low, high + 1, (steps, H))
+    x = np.where(rng.random((steps, H)) < 0.3, rng.choice([low, 0, high], (steps, H)), x)
+    return s, x
+
+
+def run(dut, s, x, lengths=LENGTHS, stall=0.0, writes=()):
+    geo, port = dut.geo, dut
+    sends = {"i": spike_words(s, lengths, geo.G)}
+    takes = {"o": len(sends["i"])}
+    if dut.art.residual != "none":
+        sends["x"] = x_words(x, lengths, geo.G)
+    if dut.art.residual == "plain":
+        port, takes["counts"] = WithCounts(dut), len(lengths)
+    return exchange(port, sends, takes, stall, seed=5, writes=writes)
+
+
+def expected(dut, s, x, lengths=LENGTHS):
+    results = [dut.model(*step) for step in zip(s, x)]
+    return (x_words([out for out, _ in results], lengths, dut.geo.G),
+            sequence_sums([over for _, over in results], lengths))
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.4], ids=["free", "stalled"])
+@pytest.mark.parametrize("case", CASES)
+def test_matches_model(case, stall):
+    dut = mixer(case)
+    s, x = stimulus(dut)
+    words, counts = expected(dut, s, x)
+    got, cycles = run(dut, s, x, stall=stall)
+    for j, (out, want) in enumerate(zip(got["o"], words)):
+        assert out == want, f"step {j // dut.geo.words}, word {j % dut.geo.words}"
+    assert got.get("counts", counts) == counts
+    if case == "stress":
+        assert min(counts) > 0
+    if not stall:
+        ends = cycles["i"][dut.geo.words - 1::dut.geo.words]
+        starts = cycles["o"][::dut.geo.words]
+        assert [b - a for a, b in zip(ends, starts)] == [dut.latency] * len(ends)
+        assert [b - a for a, b in zip(ends, ends[1:])] == [dut.interval] * (len(ends) - 1)
+        for start in range(0, len(cycles["o"]), dut.geo.words):
+            step = cycles["o"][start:start + dut.geo.words]
+            assert step == list(range(step[0], step[0] + len(step))), "a word per cycle"
+
+
+def test_a_written_row_counts():
+    """Weight and bias rows from the configuration bus replace the artifact's."""
+    dut, other = mixer("two neurons"), mixer("two neurons", seed=6)
+    stores = [*other.weights, other.fuse.rows]
+    writes = [(m.region.base + r * m.region.stride + c, row >> WORD * c & (1 << WORD) - 1)
+              for m in stores for r, row in enumerate(m.init) for c in range(m.region.chunks)]
+    s, x = stimulus(dut)
+    got, _ = run(dut, s, x, writes=writes)
+    assert got["o"] == expected(other, s, x)[0] != expected(dut, s, x)[0]
