@@ -156,3 +156,14 @@ def test_refuses_tokens_outside_the_vocabulary_and_missing_traces():
         IntegerNetwork(art, threads=1).run(np.array([[5]]))
     with pytest.raises(ValueError, match="record=True"):
         IntegerNetwork(art, threads=1).run(np.array([[4]])).trace(0)
+
+
+@pytest.mark.parametrize("random", [RandomFormat(), UNCENTRED], ids=["centred", "uncentred"])
+def test_thresholds_are_the_largest_p_that_does_not_fire(random):
+    art = random_artifact(5, random=random, n_layers=1)
+    t_in, t_out, r_in, r_out, _ = IntegerNetwork(art)._draw(40)
+    for limit, r, f_bits in ((t_in, r_in, art.layers[0].fmt.p.f_bits),
+                             (t_out, r_out, art.layers[0].fmt.h.f_bits)):
+        limit, r = limit.astype(np.int64), r.astype(np.int64)
+        assert not reference.fires(limit, f_bits, r, random).any()
+        assert reference.fires(limit + 1, f_bits, r, random).all()
