@@ -1,0 +1,90 @@
+"""Decoder against decode of the reference: totals, lengths, ties, two banks, timing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from quant.formats import SQ
+from quant.synthetic import random_artifact
+from rtl.config import HardwareConfig, HardwareError
+from rtl.decoder import Decoder
+from rtl.memory import AddressMap
+from tests.rtl.fabric import x_words
+from tests.rtl.streams import exchange
+
+LENGTHS = (3, 1, 1, 7, 1, 2)
+
+# name: artifact, lanes
+CASES = {
+    "words of one": (dict(H=6, n=2, n_classes=3), 2),
+    "words of two": (dict(H=6, n=2, n_classes=2, residual="plain"), 4),
+    "one word": (dict(H=4, n=2, n_classes=3, residual="plain"), 8),
+    "two words": (dict(H=4, n=2, n_classes=4), 4),
+    "one neuron, one class": (dict(H=1, n=2, n_classes=1), 2),
+}
+
+
+def decoder(case, **changes):
+    shape, lanes = CASES[case]
+    art = random_artifact(5, n_layers=1, length=7, **shape)
+    return Decoder(replace(art, **changes), HardwareConfig(lanes), AddressMap())
+
+
+def inputs(dut, lengths=LENGTHS, seed=6):
+    """Inputs (steps, H), a third of them at the format's ends."""
+    rng, q = np.random.default_rng(seed), dut.art.x_format
+    shape = (sum(lengths), dut.art.H)
+    ends = rng.choice([q.lo, q.hi], shape)
+    return np.where(rng.random(shape) < 0.3, ends, rng.integers(q.lo, q.hi + 1, shape))
+
+
+def results(dut, x, lengths=LENGTHS):
+    out, at = [], 0
+    for length in lengths:
+        logits, label = dut.model(x[at:at + length].sum(0), length)
+        out.append({"label": label, "logits": logits.tolist(), "saturations": [0, 0]})
+        at += length
+    return out
+
+
+def run(dut, x, lengths=LENGTHS, stall=0.0):
+    got, cycles = exchange(dut, {"i": x_words(x, lengths, dut.geo.G)}, {"o": len(lengths)},
+                           stall, seed=7, limit=20_000)
+    return got["o"], cycles
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.4], ids=["free", "stalled"])
+@pytest.mark.parametrize("case", CASES)
+def test_matches_model(case, stall):
+    dut = decoder(case)
+    x = inputs(dut)
+    got, cycles = run(dut, x, stall=stall)
+    assert got == results(dut, x)
+    if not stall:
+        ends = np.cumsum(LENGTHS) * dut.geo.words - 1
+        firsts = cycles["i"][::dut.geo.words]
+        assert firsts[1] - firsts[0] == dut.interval
+        assert cycles["o"][0] - cycles["i"][ends[0]] == dut.latency
+        # short sequences are summed meanwhile, and both banks are used
+        period = dut.decode_cycles + dut.drain
+        assert np.diff(cycles["o"]).tolist()[:2] == [period] * 2
+        third = cycles["i"][ends[1] + 1]
+        assert third == max(cycles["o"][0], firsts[3] + dut.interval)
+
+
+@pytest.mark.parametrize("rows, label", [([7, 7, 7], 0), ([-7, 3, 3], 1), ([1, 2, 3], 2),
+                                         ([-3, -2, -9], 1)])
+def test_the_lowest_index_wins_a_tie(rows, label):
+    dec_w = np.repeat(np.array(rows)[:, None], 6, 1)
+    dut = decoder("words of one", dec_w=dec_w, dec_b=np.zeros(3, np.int64))
+    x = np.full((2, 6), 5)
+    got, _ = run(dut, x, (2,))
+    assert got == results(dut, x, (2,)) and got[0]["label"] == label
+
+
+def test_logits_that_do_not_fit_are_refused():
+    art = random_artifact(H=4, n=2)
+    art = replace(art, edge=replace(art.edge, dec_w=SQ(34, 6)))
+    with pytest.raises(HardwareError, match=r"logits need 62 bits, there are 48; shorten"):
+        Decoder(art, HardwareConfig(2), AddressMap())

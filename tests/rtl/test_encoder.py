@@ -1,0 +1,78 @@
+"""Encoder against encode of the reference: every sample value, tokens, stalls, timing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from quant.formats import SQ, UQ, EdgeFormats, LayerFormats
+from quant.synthetic import random_artifact
+from rtl.config import HardwareConfig, HardwareError
+from rtl.encoder import Encoder
+from rtl.memory import AddressMap
+from tests.rtl.fabric import WithCounts, sequence_sums, x_words
+from tests.rtl.streams import exchange
+
+# name: artifact, lanes
+CASES = {
+    "samples": (dict(H=6, n=2, residual="none", stress=0.2), 2),
+    "two products": (dict(H=6, n=2, residual="clampfuse", stress=0.2), 4),
+    "plain": (dict(H=4, n=2, residual="plain", stress=0.4, fmt=LayerFormats(x=SQ(2, 12))), 4),
+    "whole layer": (dict(H=4, n=2, residual="plain"), 8),
+    "tokens": (dict(H=6, n=2, vocab=5), 4),
+    "plain tokens": (dict(H=3, n=2, vocab=9, residual="plain"), 2),
+    "one token": (dict(H=1, n=2, vocab=1), 2),
+}
+
+
+def encoder(art, lanes):
+    return Encoder(art, HardwareConfig(lanes), AddressMap())
+
+
+def samples(values, lengths):
+    ends = set(np.cumsum(lengths) - 1)
+    return [{"value": int(v), "last": int(t in ends)} for t, v in enumerate(values)]
+
+
+def check(art, lanes, values, lengths, stall=0.0):
+    dut = port = encoder(art, lanes)
+    results = [dut.model(int(v)) for v in values]
+    want = x_words([x for x, _ in results], lengths, dut.geo.G)
+    takes = {"o": len(want)}
+    if art.residual == "plain":
+        port, takes["counts"] = WithCounts(dut), len(lengths)
+    got, cycles = exchange(port, {"i": samples(values, lengths)}, takes, stall, seed=1)
+    for j, (out, word) in enumerate(zip(got["o"], want)):
+        assert out == word, f"sample {values[j // dut.geo.words]}, word {j % dut.geo.words}"
+    counts = sequence_sums([over for _, over in results], lengths)
+    assert got.get("counts", counts) == counts
+    return dut, cycles, counts
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.4], ids=["free", "stalled"])
+@pytest.mark.parametrize("case", CASES)
+def test_matches_model(case, stall):
+    shape, lanes = CASES[case]
+    art = random_artifact(2, **shape)
+    lengths = (3, 1, 1, 4)
+    top = art.vocab - 1 if art.vocab else art.edge.sample.hi
+    rng = np.random.default_rng(3)
+    values = np.concatenate([[0, top, top, 0], rng.integers(0, top + 1, sum(lengths) - 4)])
+    dut, cycles, counts = check(art, lanes, values, lengths, stall)
+    assert case != "plain" or max(counts) > 0
+    if not stall:
+        assert cycles["i"] == [j * dut.interval for j in range(len(values))]
+        first = cycles["i"][0] + dut.latency
+        assert cycles["o"] == list(range(first, first + len(cycles["o"]))), "a word per cycle"
+
+
+def test_every_sample_value():
+    """All 256 samples against coefficients that tie and clamp."""
+    check(random_artifact(4, H=4, n=2, stress=0.3), 8, np.arange(256), (256,))
+
+
+def test_formats_that_would_need_a_left_shift_are_refused():
+    edge = EdgeFormats(sample=UQ(4, 0), enc_w=SQ(4, 8), enc_b=SQ(4, 8))
+    art = replace(random_artifact(H=4, n=2), edge=edge)
+    with pytest.raises(HardwareError, match=r"has 8 fraction bits; the encoder needs at least 12"):
+        encoder(art, 2)
