@@ -117,7 +117,8 @@ class ConfigMemory(wiring.Component):
             low = c * WORD
             bits = min(WORD, region.width - low)
             mask = (1 << bits) - 1
-            bank = memory.Memory(shape=bits, depth=region.depth,
+            # An address of no bits would become a wire of two in Verilog: at least two rows.
+            bank = memory.Memory(shape=bits, depth=max(2, region.depth),
                                  init=[(row >> low) & mask for row in self.init])
             m.submodules[f"bank{c}"] = bank
             read = bank.read_port(domain="sync")
