@@ -1,0 +1,161 @@
+"""Training and evaluation as commands, on a few digits; resuming changes nothing."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from golden import checkpoint, cli, evaluate, train
+from golden.config import NetworkConfig
+from golden.recipes import RECIPES, Recipe, recipe_for
+from golden.tasks import make_task
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = Recipe(NetworkConfig(n_classes=10, n_blocks=1, d_model=8, d_state=4, dropout=0.1), epochs=3,
+              warmup=2)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def run(monkeypatch, module, *args) -> int:
+    """Exit code of ``python -m golden.<module>`` with these arguments, in this process."""
+    name = module.__name__
+    monkeypatch.setattr(sys, "argv", [name, *map(str, args)])
+    try:
+        cli.run(name, module.main)
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+def log_of(out: Path) -> list[dict]:
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines if "epoch" in line]
+
+
+def test_resumed_equals_uninterrupted(tmp_path, monkeypatch):
+    task = make_task("digits")
+    train.train(task, TINY, tmp_path / "whole", limit=96)
+    write = checkpoint.write
+
+    def interrupted(path, content):
+        write(path, content)
+        if content["epoch"] == 2:
+            raise KeyboardInterrupt
+    monkeypatch.setattr(checkpoint, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(task, TINY, tmp_path / "parts", limit=96)
+    monkeypatch.setattr(checkpoint, "write", write)
+    torch.manual_seed(99)
+    train.train(task, TINY, tmp_path / "parts", resume=True, limit=96)
+    whole, parts = (torch.load(tmp_path / name / "last.pt", weights_only=True)
+                    for name in ("whole", "parts"))
+    for name in whole["state"]:
+        assert torch.equal(whole["state"][name], parts["state"][name]), name
+    assert whole["val_accuracy"] == parts["val_accuracy"] and parts["epoch"] == 3
+    assert log_of(tmp_path / "whole") == log_of(tmp_path / "parts")
+
+
+def test_resume_of_another_training(tmp_path, monkeypatch):
+    task = make_task("digits")
+    train.train(task, replace(TINY, epochs=1), tmp_path, limit=64)
+    content = (tmp_path / "last.pt").read_bytes()
+    for other, recipe, limit, message in (
+            (task, replace(TINY, epochs=1, lr=0.5), 64, "lr: 0.01, now 0.5"),
+            (task, replace(TINY, epochs=2), 64, "epochs: 1, now 2"),
+            (task, replace(TINY, epochs=1, network=replace(TINY.network, d_model=9)), 64,
+             "d_model: 8, now 9"),
+            (make_task("digits:seed5"), replace(TINY, epochs=1), 64, "task: digits, now digits:s"),
+            (task, replace(TINY, epochs=1), 32, "training sequences: 64, now 32")):
+        with pytest.raises(checkpoint.CheckpointError, match=message):
+            train.train(other, recipe, tmp_path, resume=True, limit=limit)
+    assert (tmp_path / "last.pt").read_bytes() == content
+    checkpoint.save(tmp_path / "last.pt", checkpoint.load(tmp_path / "last.pt").network, task, {})
+    with pytest.raises(checkpoint.CheckpointError, match="cannot be resumed: it lacks recipe"):
+        train.train(task, replace(TINY, epochs=1), tmp_path, resume=True, limit=64)
+
+
+def test_it_learns():
+    """Two classes by brightness: an epoch is enough."""
+    class Bright:
+        name, n_classes, length, vocab, sample_format = "bright", 2, 64, 0, None
+    digits = make_task("digits")
+    split = digits.load("train")
+    labels = (split.values.sum(1) > 310).astype(int)
+    split = train.Split(split.values, split.lengths, labels)
+    Bright.sample_format = digits.sample_format
+    recipe = replace(TINY, epochs=4, warmup=10, network=replace(TINY.network, n_classes=2))
+    training = train.Run(Bright(), recipe, split)
+    training.calibrate()
+    first = training.epoch(0)
+    for epoch in range(1, 4):
+        last = training.epoch(epoch)
+    assert last["loss"] < first["loss"] and last["train_accuracy"] > 0.8
+
+
+@pytest.mark.parametrize("module, args, message", [
+    (train, ["--task", "mnist"], "task 'mnist' is unknown; known:"),
+    (train, ["--task", "digits", "--recipe", "best"], "recipe 'best' is unknown; known: psmnist"),
+    (train, ["--task", "digits", "--recipe", "listops"], "made for 10 classes and a vocabulary of"),
+    (train, ["--task", "psmnist", "--data-dir", "/nowhere"], "/nowhere (from --data-dir)"),
+    (train, ["--task", "digits", "--epochs", "0"], "'0' is not a whole number of at least 1"),
+    (evaluate, ["--task", "digits", "--checkpoint", "gone.pt"], "gone.pt does not exist"),
+    (evaluate, ["--task", "psmnist", "--checkpoint", "digits"], "digits does not exist"),
+    (evaluate, ["--task", "psmnist", "--checkpoint", checkpoint.shipped("digits")],
+     "is a network for task digits, not psmnist"),
+    (evaluate, [], "give --task, --checkpoint or both")])
+def test_mistakes_are_one_line(module, args, message, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, module, *args) == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_own_tasks_get_a_general_recipe():
+    class Mine:
+        name, n_classes, vocab = "mine", 3, 5
+    recipe = recipe_for(Mine())
+    assert (recipe.network.n_classes, recipe.network.vocab) == (3, 5)
+    for name, recipe in RECIPES.items():
+        assert recipe_for(make_task(name)) is recipe
+
+
+def test_evaluate_shipped_digits(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "r" / "result.json"
+    assert run(monkeypatch, evaluate, "--task", "digits", "--seeds", "3", "--json", path,
+               "--threads", "1") == 0
+    result = json.loads(path.read_text())
+    assert result["n"] == 359 and result["seeds"] == 3 and result["split"] == "test"
+    assert result["accuracy_mean"] >= 0.85 and 0 < result["accuracy_std"] < 0.05
+    assert abs(sum(result["accuracies"]) / 3 - result["accuracy_mean"]) < 1e-5
+    assert all(0.02 < rate < 0.9 for block in result["spike_rates"] for rate in block.values())
+    assert f"{100 * result['accuracy_mean']:.2f} %" in capsys.readouterr().out
+
+
+def test_commands_in_a_shell(tmp_path):
+    """The two commands as a user types them, heap settings included."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
+    out = tmp_path / "run"
+
+    def shell(*args):
+        return subprocess.run([sys.executable, "-m", *map(str, args)], cwd=ROOT, env=env,
+                              capture_output=True, text=True, timeout=300)
+    done = shell("golden.train", "--task", "digits", "--limit", 64, "--epochs", 1, "--out", out,
+                 "--threads", 1)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["epoch"] == 1
+    done = shell("golden.evaluate", "--checkpoint", out / "last.pt", "-n", 20, "--seeds", 1,
+                 "--threads", 1)
+    assert done.returncode == 0 and "digits, test, 20 sequences" in done.stdout, done.stderr
