@@ -149,10 +149,10 @@ class Run:
 
     @property
     def cycles(self) -> int:
-        """From the first sample taken to the last result given, both included."""
+        """From the first sample's transfer to the last result's."""
         if not len(self.answers):
             return 0
-        return int(self.answers["done"][-1] - self.answers["first"][0]) + 1
+        return int(self.answers["done"][-1] - self.answers["first"][0])
 
 
 def run(program: Program, sequences: list[np.ndarray], limit: int, folder: Path,

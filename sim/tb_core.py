@@ -1,0 +1,111 @@
+"""cocotb test bench of the core: whole sequences against the expected tensors.
+
+``SIM_CORE`` names a folder made by :func:`sim.cosim.run`: the artifact, ``job.json`` and the
+expected vectors. The comparison is written to ``tally.json`` there.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import cocotb
+import numpy as np
+from cocotb.triggers import RisingEdge
+
+from quant import artifact, vectors
+from rtl.config import HardwareConfig
+from rtl.core import Core
+from sim.compare import Result, Rows, Tally
+from sim.ports import fields
+from sim.streams import Stream, configure, start
+
+
+async def watch(dut, name: str, tap: dict, rows: list) -> None:
+    """Append (word bits) of every committed word of a layer."""
+    port, valid = getattr(dut, name), tap["valid"]
+    while True:
+        await RisingEdge(dut.clk)
+        word = int(port.value)
+        if valid.of(word):
+            rows.append(word)
+
+
+def steps_of(words: list[int], tap: dict, H: int, G: int) -> Rows:
+    """The committed words of one layer as time steps."""
+    count, size = H // G, tap["s_in"].width
+    steps, part = [], []
+    for word in words:
+        part.append(word)
+        if tap["end"].of(word) or len(part) == count:
+            steps.append(part)
+            part = []
+    if part:
+        steps.append(part)
+
+    def spikes(kind):
+        out = np.zeros((len(steps), count, size), np.uint8)
+        for t, step in enumerate(steps):
+            for w, word in enumerate(step):
+                bits = tap[kind].of(word)
+                out[t, w] = [bits >> g & 1 for g in range(size)]
+        return out.reshape(len(steps), H)
+
+    return Rows(spikes("s_in"), spikes("s_out"),
+                np.array([tap["signature"].of(step[-1]) for step in steps], np.uint32),
+                np.array([len(step) for step in steps], np.int64),
+                np.array([tap["end"].of(step[-1]) for step in steps], np.uint8))
+
+
+@cocotb.test()
+async def every_spike(dut):
+    folder = Path(os.environ["SIM_CORE"])
+    job = json.loads((folder / "job.json").read_text())
+    art = artifact.load(folder / "artifact")
+    expected = vectors.load(folder / "vectors.npz", art)
+    core = Core(art, HardwareConfig(**job["hardware"]))
+    sequences = [values[:length] for values, length in zip(expected.values, expected.lengths)]
+    samples = [{"value": int(v), "last": t == len(values) - 1} for values in sequences
+               for t, v in enumerate(values)]
+
+    dut.cfg__en.value = 0
+    await start(dut, "i__valid", "o__ready")
+    await configure(dut, job["writes"])
+    i = Stream(dut, "i", core.i.p.shape(), job["stall"], job["stall_seed"])
+    o = Stream(dut, "o", core.o.p.shape(), job["stall"], job["stall_seed"] + 1)
+    taps = [fields(core, f"tap{j}") for j in range(len(art.layers))]
+    words = [[] for _ in taps]
+    watchers = [cocotb.start_soon(watch(dut, f"tap{j}", tap, words[j]))
+                for j, tap in enumerate(taps)]
+
+    begin = time.perf_counter()
+    cocotb.start_soon(i.put(samples))
+    results, stuck = [], ""
+    try:
+        for _ in sequences:
+            results += await o.get(1, job["limit"])
+    except AssertionError as error:
+        stuck = str(error)
+    for _ in range(64):     # anything more would be wrong
+        await RisingEdge(dut.clk)
+    seconds = time.perf_counter() - begin
+    for watcher in watchers:
+        watcher.cancel()
+
+    tally, at = Tally(core.geo.words), 0
+    layers = [steps_of(layer, tap, art.H, core.geo.G) for layer, tap in zip(words, taps)]
+    for b, length in enumerate(int(v) for v in expected.lengths):
+        result = None
+        if b < len(results):
+            r = results[b]
+            result = Result(r["label"], np.array(r["logits"]), np.array(r["saturations"]))
+        tally.add(int(expected.indices[b]), expected.traces[b],
+                  [layer.part(at, at + length) for layer in layers], result)
+        at += length
+    tally.surplus(int(expected.indices[-1]), [max(0, len(layer) - at) for layer in layers], 0)
+    (folder / "tally.json").write_text(json.dumps({
+        "sequences": tally.sequences, "steps": tally.steps, "spikes_compared": tally.spikes,
+        "signatures_compared": tally.signatures, "mismatches": tally.mismatches,
+        "equal": tally.equal, "first": tally.first and str(tally.first), "labels": tally.labels,
+        "seconds": seconds, "steps_per_second": tally.steps / seconds}))
+    assert tally.equal, f"{tally.first}{'; ' + stuck if stuck else ''}"
