@@ -183,8 +183,9 @@ class QuantNetwork(nn.Module):
         y = []
         for t in range(L):
             fired = s[:, t][:, None]                                       # (H, 1, B)
-            h_re, h_im = (stored(a_re * h_re - a_im * h_im + g_re * fired, t, 0),
-                          stored(a_re * h_im + a_im * h_re + g_im * fired, t, 1))
+            re = torch.addcmul(torch.addcmul(g_re * fired, a_re, h_re), a_im, h_im, value=-1)
+            im = torch.addcmul(torch.addcmul(g_im * fired, a_re, h_im), a_im, h_re)
+            h_re, h_im = stored(re, t, 0), stored(im, t, 1)
             if observe is not None:
                 observe(j, t, h_re, h_im)
             y.append(h_re.sum(1) + d[:, None] * s[:, t])
