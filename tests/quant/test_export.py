@@ -1,0 +1,233 @@
+"""The export, end to end on small tasks, and every way in which it refuses."""
+
+import json
+import resource
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from golden import checkpoint, cli
+from golden.config import NetworkConfig
+from golden.network import Network
+from golden.tasks import make_task
+from quant import artifact, export, reference, vectors
+from quant.fit import random_format
+from quant.formats import QUANT_CONFIGS, SQ, cover_signed, fit_signed
+
+COUNT = {"norms": 32, "ranges": 16}
+TOY, TOKENS = "tests.quant.toy:Toy", "tests.quant.toy:ToyTokens"
+SMALL = {"n_blocks": 2, "d_model": 8, "d_state": 4}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def made(path, task: str = TOY, seed: int = 0, **options):
+    """A checkpoint file of an untrained, calibrated network."""
+    task = make_task(task)
+    torch.manual_seed(seed)
+    net = Network(NetworkConfig(n_classes=task.n_classes, vocab=task.vocab, **SMALL | options))
+    net.calibrate(torch.randint(task.vocab, (8, 20)) if task.vocab else torch.rand(8, 20))
+    checkpoint.save(path, net, task, {})
+    return path
+
+
+def command(monkeypatch, *arguments) -> None:
+    """``python -m quant.export`` in this process."""
+    monkeypatch.setattr(sys, "argv", ["quant.export", *map(str, arguments)])
+    cli.run("quant.export", export.main)
+
+
+def refused(monkeypatch, capsys, *arguments) -> str:
+    """The one line on stderr of a command that ends with exit code 2."""
+    with pytest.raises(SystemExit) as stop:
+        command(monkeypatch, *arguments)
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.endswith("...")]
+    assert stop.value.code == 2 and len(lines) == 1, lines
+    assert lines[0].startswith("quant.export: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize("task, options", [
+    (TOY, {}), (TOKENS, {}), (TOY, {"residual": "plain"}), (TOKENS, {"residual": "plain"}),
+    (TOY, {"residual": "none", "act": "identity", "shared_A": True})],
+    ids=["samples", "tokens", "plain", "tokens-plain", "none"])
+def test_end_to_end(tmp_path, task, options):
+    """Variable lengths, every residual: loads again, its vectors are the reference's answers."""
+    found = checkpoint.load(made(tmp_path / "net.pt", task, **options))
+    out = tmp_path / "artifact"
+    export.export(found, out, n=12, n_vectors=2, count=COUNT)
+    art = artifact.load(out)
+    assert art.task == task and art.length == 20 and art.residual == found.network.cfg.residual
+    stored = vectors.load(out / "vectors.npz", art)
+    test = found.task.load("test")
+    for b in range(2):
+        np.testing.assert_array_equal(stored.values[b], test.values[b])
+        trace = reference.run(art, test.values[b, :test.lengths[b]])
+        for field in ("s_in", "s_out", "signature", "logits", "saturations"):
+            np.testing.assert_array_equal(getattr(trace, field), getattr(stored.traces[b], field))
+    info = json.loads((out / "manifest.json").read_text())["info"]
+    assert info["accuracy"]["n"] == 12 and all(0 <= info["accuracy"][k] <= 1
+                                               for k in ("float", "qat", "integer"))
+    assert len(info["saturations"]) == 3 and len(info["ranges"]) == 2 + (art.residual == "plain")
+    assert {row["tensor"] for row in info["tensors"]} >= {"a_bar", "g", "w", "enc_w", "dec_b"}
+
+
+def test_same_inputs_same_integers(tmp_path):
+    path = made(tmp_path / "net.pt")
+    folders = []
+    for name in ("one", "two"):
+        torch.manual_seed(len(name) + ord(name[0]))       # whatever was drawn before
+        export.export(checkpoint.load(path), tmp_path / name, n=0, n_vectors=0, count=COUNT)
+        folders.append((tmp_path / name / "arrays.npz").read_bytes())
+        assert not (tmp_path / name / "vectors.npz").exists()
+    assert folders[0] == folders[1]
+    other = checkpoint.load(made(tmp_path / "other.pt", seed=1))
+    export.export(other, tmp_path / "other", n=0, n_vectors=0, count=COUNT)
+    assert (tmp_path / "other" / "arrays.npz").read_bytes() != folders[0]
+
+
+def test_command_line(tmp_path, monkeypatch, capsys):
+    """Widths, rounding and seed arrive; the tables and accuracies are printed."""
+    path = made(tmp_path / "net.pt")
+    command(monkeypatch, "--task", TOY, "--checkpoint", path, "--out", tmp_path / "a", "-n", 5,
+            "--vectors", 1, "--seed", 99, "--state-bits", 14, "--weight-bits", 5, "--coef-bits", 18,
+            "--rounding", "half_even", "--p-bits", 10)
+    art = artifact.load(tmp_path / "a")
+    fmt = art.layers[1].fmt
+    assert (fmt.h.width, fmt.w.width, str(fmt.a_bar), str(fmt.p)) == (14, 5, "SQ(1,17)", "UQ(1,10)")
+    assert art.seed == 99 and art.rounding == "half_even"
+    assert max(abs(layer.w).max() for layer in art.layers) <= 15
+    text = capsys.readouterr().out
+    for part in ("a_bar", "seen in calibration", "saturations", "accuracy on 5 test sequences"):
+        assert part in text
+
+
+def test_replaces_an_artifact_only_when_it_succeeds(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "a"
+    good, bad = made(tmp_path / "good.pt"), made(tmp_path / "bad.pt", act="gelu")
+    plain = ("--task", TOY, "--out", out, "-n", 0, "--vectors", 1)
+    command(monkeypatch, *plain, "--checkpoint", good)
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+    refused(monkeypatch, capsys, *plain, "--checkpoint", bad)
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+    command(monkeypatch, *plain, "--checkpoint", good, "--state-bits", 15)
+    assert artifact.load(out).layers[0].fmt.h.width == 15
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "bad.pt", "good.pt"]
+
+
+def test_full_disk(tmp_path, monkeypatch, capsys):
+    """A limit on file sizes stands for a full disk: one line, and nothing half-written."""
+    path = made(tmp_path / "net.pt")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (512, hard))
+    try:
+        line = refused(monkeypatch, capsys, "--task", TOY, "--checkpoint", path, "--out",
+                       tmp_path / "a", "-n", 0, "--vectors", 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "cannot write the artifact: " in line and "File too large" in line
+    assert [p.name for p in tmp_path.iterdir()] == ["net.pt"]
+
+
+def test_out_that_is_something_else(tmp_path, monkeypatch, capsys):
+    path, out = made(tmp_path / "net.pt"), tmp_path / "precious"
+    out.mkdir()
+    (out / "letter.txt").write_text("keep")
+    line = refused(monkeypatch, capsys, "--task", TOY, "--checkpoint", path, "--out", out, "-n", 0)
+    assert "exists and is no artifact" in line and (out / "letter.txt").read_text() == "keep"
+
+
+WRONG = {
+    "task": (("--task", "nothing"), "task 'nothing' is unknown; known: digits"),
+    "checkpoint": (("--task", TOY, "--checkpoint", "missing.pt"), "missing.pt does not exist"),
+    "not shipped": (("--task", TOY), "no network is shipped for task"),
+    "other task": (("--task", "digits", "--checkpoint", "NET"), "not digits"),
+    "width": (("--task", TOY, "--checkpoint", "NET", "--state-bits", "99"), "state_bits must be in"),
+    "seed": (("--task", TOY, "--checkpoint", "NET", "--seed", "0"), "seed must be in 1..2**32 - 1"),
+    "no qat": (("--task", TOY, "--checkpoint", "NET", "--qat", "no.pt"), "no.pt does not exist"),
+    "misfit": (("--task", TOY, "--checkpoint", "NET", "--state-i-bits", "1"),
+               "layer 0, h: "),
+}
+
+
+@pytest.mark.parametrize("arguments, text", WRONG.values(), ids=WRONG.keys())
+def test_refusals(tmp_path, monkeypatch, capsys, arguments, text):
+    path = made(tmp_path / "net.pt")
+    arguments = [str(path) if a == "NET" else a for a in arguments]
+    line = refused(monkeypatch, capsys, *arguments, "--out", tmp_path / "a")
+    assert text in line and not (tmp_path / "a").exists()
+    if text == "layer 0, h: ":
+        assert "values leave SQ(1,15) [-1, 0.999969]: seen [" in line
+
+
+@pytest.mark.parametrize("arguments", [("--rounding", "up"), ("--config", "huge"), ("-n", "-1")])
+def test_unknown_option_values(tmp_path, monkeypatch, capsys, arguments):
+    with pytest.raises(SystemExit) as stop:
+        command(monkeypatch, "--task", TOY, *arguments)
+    assert stop.value.code == 2 and "quant.export: error: argument" in capsys.readouterr().err
+
+
+def test_missing_data(tmp_path, monkeypatch, capsys):
+    path = made(tmp_path / "net.pt", "psmnist")
+    (tmp_path / "empty").mkdir()
+    line = refused(monkeypatch, capsys, "--task", "psmnist", "--checkpoint", path, "--out",
+                   tmp_path / "a", "--data-dir", tmp_path / "empty")
+    assert "train-images-idx3-ubyte" in line
+
+
+def test_weights_beyond_the_largest_shift(tmp_path, monkeypatch, capsys):
+    path = made(tmp_path / "net.pt")
+    found = checkpoint.load(path)
+    with torch.no_grad():
+        found.network.blocks[1].fuse.gamma[3] = 1e6
+    checkpoint.save(path, found.network, found.task, {})
+    line = refused(monkeypatch, capsys, "--task", TOY, "--checkpoint", path, "--out",
+                   tmp_path / "a", "-n", 0)
+    assert "layer 1, w: 1 of 8 rows need a left shift of up to" in line
+
+
+def test_values_beyond_every_format(tmp_path, monkeypatch, capsys):
+    path = made(tmp_path / "net.pt")
+    found = checkpoint.load(path)
+    with torch.no_grad():
+        found.network.decoder.weight[1, 2] = 1e6
+    checkpoint.save(path, found.network, found.task, {})
+    line = refused(monkeypatch, capsys, "--task", TOY, "--checkpoint", path, "--out",
+                   tmp_path / "a", "-n", 0)
+    assert "dec_w: 1 of 16 values leave 8 bits: seen [" in line and "ends at 127" in line
+
+
+@pytest.mark.parametrize("values, width, f_max, expected", [
+    ([0.0], 16, None, "SQ(1,15)"), ([0.999], 8, None, "SQ(2,6)"), ([0.99], 8, None, "SQ(1,7)"),
+    ([-1.0], 8, None, "SQ(2,6)"), ([7.99], 16, None, "SQ(4,12)"), ([8.0], 16, None, "SQ(5,11)"),
+    ([0.5], 16, 4, "SQ(1,4)"), ([], 16, None, "SQ(1,15)")])
+def test_fit_signed(values, width, f_max, expected):
+    assert str(fit_signed(np.array(values), width, f_max)) == expected
+
+
+@pytest.mark.parametrize("low, high, expected", [
+    (0, 0, SQ(1, 4)), (-1, 0, SQ(1, 4)), (0, 1, SQ(2, 4)), (-1.1, 0, SQ(2, 4)), (-9, 9, SQ(5, 4))])
+def test_cover_signed(low, high, expected):
+    assert cover_signed(low, high, 4) == expected
+
+
+def test_named_configurations_export(tmp_path):
+    for name, config in QUANT_CONFIGS.items():
+        found = checkpoint.load(made(tmp_path / "net.pt"))
+        art = export.export(found, tmp_path / name, config, n=0, n_vectors=0, count=COUNT)
+        assert art.layers[0].fmt.h.width == config.state_bits
+        assert art.layers[0].fmt.a_bar.width == config.coef_bits
+
+
+def test_long_sequences_get_the_longer_generator():
+    assert random_format(784, 4, 128, 8).width == 32
+    assert random_format(784, 21, 128, 8).width == 48       # too many streams
+    assert random_format(1 << 14, 4, 128, 8).width == 48    # streams too long
