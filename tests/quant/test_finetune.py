@@ -1,0 +1,108 @@
+"""Fine-tuning: deterministic, resumable, and taken up by the export."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from golden import checkpoint, cli
+from quant import artifact, export, finetune
+from quant.convert import to_artifact
+from quant.fit import ExportError, fit
+from quant.formats import QuantConfig
+from quant.qat import QuantNetwork
+from tests.quant.test_export import COUNT, TOY, made
+
+
+def start(path):
+    found = checkpoint.load(path)
+    prepared = export.prepare(found, found.task.load("train"), COUNT)
+    formats = fit(prepared.folded, prepared.seen, QuantConfig(), found.task.sample_format, 20)
+    return found, QuantNetwork(prepared.folded, formats)
+
+
+def integers(net):
+    art = to_artifact(net, TOY, 20, 1, {})
+    return np.concatenate([np.ravel(getattr(layer, name)) for layer in art.layers
+                           for name in ("a_re", "g_re", "b", "w", "bias", "addend")])
+
+
+def test_learns_and_is_deterministic(tmp_path):
+    before = integers(start(made(tmp_path / "net.pt"))[1])
+    results = []
+    for name in ("one.pt", "two.pt"):
+        found, net = start(tmp_path / "net.pt")
+        results.append(integers(finetune.finetune(found, net, tmp_path / name, steps=3, batch=4)))
+    np.testing.assert_array_equal(*results)
+    assert np.mean(results[0] != before) > 0.1
+
+
+def test_resume_equals_an_uninterrupted_run(tmp_path, monkeypatch):
+    path = made(tmp_path / "net.pt")
+    found, net = start(path)
+    whole = integers(finetune.finetune(found, net, tmp_path / "whole.pt", steps=6, batch=4))
+
+    saved, save = [], finetune.save
+
+    def stop_after_saving(*args):
+        save(*args)
+        saved.append(args)
+        raise KeyboardInterrupt
+
+    found, net = start(path)
+    monkeypatch.setattr(finetune, "save", stop_after_saving)
+    with pytest.raises(KeyboardInterrupt):
+        finetune.finetune(found, net, tmp_path / "part.pt", steps=6, batch=4, save_every=4)
+    monkeypatch.setattr(finetune, "save", save)
+    content = finetune.read(tmp_path / "part.pt", found)
+    assert content["steps"] == 4 and "optimiser" in content
+    net = finetune.build(content, found)
+    resumed = finetune.finetune(found, net, tmp_path / "part.pt", steps=6, batch=4, resume=content)
+    np.testing.assert_array_equal(integers(resumed), whole)
+    np.testing.assert_array_equal(integers(finetune.load(tmp_path / "part.pt", found)), whole)
+    assert "optimiser" not in finetune.read(tmp_path / "part.pt", found)
+
+
+def test_export_takes_the_fine_tuned_weights(tmp_path):
+    found, net = start(made(tmp_path / "net.pt"))
+    tuned = finetune.finetune(found, net, tmp_path / "tuned.pt", steps=3, batch=4)
+    art = export.export(checkpoint.load(tmp_path / "net.pt"), tmp_path / "a", n=4, n_vectors=0,
+                        qat=tmp_path / "tuned.pt", count=COUNT)
+    np.testing.assert_array_equal(art.layers[1].w, to_artifact(tuned, TOY, 20, 1, {}).layers[1].w)
+    assert artifact.load(tmp_path / "a").info["checkpoint"]["fine_tuned"]
+
+
+def test_files_that_do_not_fit(tmp_path):
+    found, net = start(made(tmp_path / "net.pt"))
+    finetune.save(tmp_path / "tuned.pt", found, net, 1, None)
+    other = checkpoint.load(made(tmp_path / "other.pt", seed=1))
+    with pytest.raises(ExportError, match="fine-tuned from another checkpoint"):
+        finetune.load(tmp_path / "tuned.pt", other)
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "tuned.pt").read_bytes()[:900])
+    with pytest.raises(ExportError, match="is damaged or was not made by quant.finetune"):
+        finetune.load(tmp_path / "cut.pt", found)
+    with pytest.raises(ExportError, match="it lacks golden, formats, steps"):
+        finetune.load(tmp_path / "net.pt", found)
+
+
+def test_command_line(tmp_path, monkeypatch, capsys):
+    made(tmp_path / "net.pt")
+    out = tmp_path / "tuned.pt"
+
+    def command(*extra):
+        monkeypatch.setattr(sys, "argv", [
+            "quant.finetune", "--task", TOY, "--checkpoint", str(tmp_path / "net.pt"), "--steps",
+            "2", "--batch", "4", "--threads", "1", "--out", str(out), *extra])
+        cli.run("quant.finetune", finetune.main)
+
+    before = torch.get_num_threads()
+    try:
+        command("--weight-bits", "6")
+        assert "after 2 steps" in capsys.readouterr().out
+        assert finetune.load(out, checkpoint.load(tmp_path / "net.pt")).blocks[0].fmt.w.width == 6
+        with pytest.raises(SystemExit) as stop:
+            command("--resume")
+    finally:
+        torch.set_num_threads(before)
+    assert stop.value.code == 2 and "is finished after 2 steps" in capsys.readouterr().err
