@@ -1,8 +1,5 @@
-"""The streaming accelerator in Amaranth, generated from an artifact alone."""
+"""The streaming accelerator in Amaranth, generated from an artifact alone.
 
-import warnings
-
-from amaranth.hdl import UnusedElaboratable
-
-# A core is also made just to read its latencies and its memory map: that is no mistake.
-warnings.filterwarnings("ignore", category=UnusedElaboratable)
+A core is also made just to read its latencies or its memory map; so modules that make components
+tell Amaranth not to warn about components that are not used, in their first line.
+"""

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """What a layer's state engine reads: coefficient memories and random streams, from the artifact."""
 
 from amaranth.lib import data

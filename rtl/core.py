@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The network as one component: samples in, class and logits out, one configuration port.
 
 Names in Verilog (``rtl.generate``), one packed vector per struct, lowest field first:

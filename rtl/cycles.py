@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Predicted clock cycles of a core, from its parts' ``latency`` and ``interval``.
 
 No timing depends on data and nothing waits in the middle of a step, so a recurrence over whole

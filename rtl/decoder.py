@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Decoder: the sum over time of every neuron, then logits and the class."""
 
 from amaranth import Array, Cat, Module, Mux, Signal, signed

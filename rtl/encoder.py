@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Encoder: a sample or token to the first block's input."""
 
 from amaranth import Module, Mux, Signal

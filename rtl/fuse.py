@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """From a step's spike sums to the next layer's input: bias, activation, norm, residual, clamp."""
 
 from amaranth import Cat, Const, Module, Mux, Shape, Signal, Value

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """One block of the network: input buffer, state engine, mixer."""
 
 from amaranth import Module

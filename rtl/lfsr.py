@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The random words in hardware: one register and fixed networks of XORs."""
 
 from amaranth import Cat, Module, Mux, Signal

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """SpikeMixer: the columns of the neurons that fired, summed; then the next layer's input."""
 
 from amaranth import Cat, Module, Mux, Shape, Signal

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """One layer's samplers and state space model: block inputs in, spikes out."""
 
 from amaranth import Cat, Module, Mux, Signal

@@ -1,9 +1,9 @@
 """Words of steps and sequences for the tests of buffers, mixer, encoder, decoder and core."""
 
 import numpy as np
-from amaranth import Module
-from amaranth.lib import fifo, stream, wiring
-from amaranth.lib.wiring import Out
+from amaranth.sim import Simulator
+
+from tests.rtl.streams import configure, get, plain, put
 
 
 def marks(lengths):
@@ -35,24 +35,53 @@ def sequence_sums(per_step, lengths) -> list[int]:
     return [int(np.sum(per_step[end - length:end])) for length, end in zip(lengths, ends)]
 
 
-class WithCounts(wiring.Component):
-    """A component whose pulses on ``count`` can be taken as a stream ``counts``."""
+def observe(dut, sends: dict[str, list], takes: dict[str, int], pulses: list[str],
+            stall: float = 0.0, seed: int = 0, limit: int = 40_000, writes=()):
+    """As :func:`tests.rtl.streams.exchange`, and every payload of ``pulses`` with ``valid``.
 
-    def __init__(self, dut):
-        self.dut = dut
-        members = {name: member for name, member in dut.signature.members.items()
-                   if name != "count"}
-        super().__init__(members | {"counts": Out(stream.Signature(32))})
+    Pulses are outputs that nothing holds up: structures with a field ``valid``, which is left out.
+    Returns (got, cycles); both have the pulses' names too.
+    """
+    got, cycles = {name: [] for name in pulses}, {name: [] for name in [*sends, *takes, *pulses]}
 
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.dut = dut = self.dut
-        m.submodules.queue = queue = fifo.SyncFIFO(width=32, depth=64)
-        for name in self.signature.members:
-            if name != "counts":
-                ours, theirs = wiring.flipped(getattr(self, name)), getattr(dut, name)
-                wiring.connect(m, ours, theirs)
-        m.d.comb += [queue.w_en.eq(dut.count.valid), queue.w_data.eq(dut.count.value),
-                     self.counts.valid.eq(queue.r_rdy), self.counts.payload.eq(queue.r_data),
-                     queue.r_en.eq(self.counts.ready)]
-        return m
+    def source(j, name, values):
+        async def bench(ctx):
+            for _ in writes:
+                await ctx.tick()
+            rng = np.random.default_rng([seed, j])
+            await put(ctx, getattr(dut, name), values, rng, stall, cycles[name])
+        return bench
+
+    def sink(j, name, count):
+        async def bench(ctx):
+            for _ in writes:
+                await ctx.tick()
+            rng = np.random.default_rng([seed, 100 + j])
+            got[name] = await get(ctx, getattr(dut, name), count, rng, stall, limit, cycles[name])
+        return bench
+
+    async def host(ctx):
+        await configure(ctx, dut.cfg, writes)
+
+    async def watch(ctx):
+        cycle = 0
+        async for _, _, *words in ctx.tick().sample(*(getattr(dut, name) for name in pulses)):
+            for name, word in zip(pulses, words):
+                fields = plain(word)
+                if fields.pop("valid"):
+                    got[name].append(fields)
+                    cycles[name].append(cycle)
+            cycle += 1
+
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+    if writes:
+        sim.add_testbench(host)
+    for j, (name, values) in enumerate(sends.items()):
+        sim.add_testbench(source(j, name, values), background=True)
+    if pulses:
+        sim.add_testbench(watch, background=True)
+    for j, (name, count) in enumerate(takes.items()):
+        sim.add_testbench(sink(j, name, count))
+    sim.run()
+    return got, cycles

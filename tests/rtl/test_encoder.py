@@ -10,8 +10,7 @@ from quant.synthetic import random_artifact
 from rtl.config import HardwareConfig, HardwareError
 from rtl.encoder import Encoder
 from rtl.memory import AddressMap
-from tests.rtl.fabric import WithCounts, sequence_sums, x_words
-from tests.rtl.streams import exchange
+from tests.rtl.fabric import observe, sequence_sums, x_words
 
 # name: artifact, lanes
 CASES = {
@@ -35,17 +34,16 @@ def samples(values, lengths):
 
 
 def check(art, lanes, values, lengths, stall=0.0):
-    dut = port = encoder(art, lanes)
+    dut = encoder(art, lanes)
     results = [dut.model(int(v)) for v in values]
     want = x_words([x for x, _ in results], lengths, dut.geo.G)
-    takes = {"o": len(want)}
-    if art.residual == "plain":
-        port, takes["counts"] = WithCounts(dut), len(lengths)
-    got, cycles = exchange(port, {"i": samples(values, lengths)}, takes, stall, seed=1)
+    pulses = ["count"] if art.residual == "plain" else []
+    got, cycles = observe(dut, {"i": samples(values, lengths)}, {"o": len(want)}, pulses, stall,
+                          seed=1)
     for j, (out, word) in enumerate(zip(got["o"], want)):
         assert out == word, f"sample {values[j // dut.geo.words]}, word {j % dut.geo.words}"
     counts = sequence_sums([over for _, over in results], lengths)
-    assert got.get("counts", counts) == counts
+    assert [count["value"] for count in got.get("count", [])] == (counts if pulses else [])
     return dut, cycles, counts
 
 

@@ -8,8 +8,7 @@ from quant.synthetic import random_artifact
 from rtl.config import HardwareConfig
 from rtl.memory import WORD, AddressMap
 from rtl.mixer import Mixer
-from tests.rtl.fabric import WithCounts, sequence_sums, spike_words, x_words
-from tests.rtl.streams import exchange
+from tests.rtl.fabric import observe, sequence_sums, spike_words, x_words
 
 LENGTHS = (3, 1, 1, 4, 2)
 
@@ -47,20 +46,18 @@ def stimulus(dut, lengths=LENGTHS, seed=4):
 
 
 def run(dut, s, x, lengths=LENGTHS, stall=0.0, writes=()):
-    geo, port = dut.geo, dut
+    geo = dut.geo
     sends = {"i": spike_words(s, lengths, geo.G)}
-    takes = {"o": len(sends["i"])}
     if dut.art.residual != "none":
         sends["x"] = x_words(x, lengths, geo.G)
-    if dut.art.residual == "plain":
-        port, takes["counts"] = WithCounts(dut), len(lengths)
-    return exchange(port, sends, takes, stall, seed=5, writes=writes)
+    pulses = ["count"] if dut.art.residual == "plain" else []
+    return observe(dut, sends, {"o": len(sends["i"])}, pulses, stall, seed=5, writes=writes)
 
 
 def expected(dut, s, x, lengths=LENGTHS):
     results = [dut.model(*step) for step in zip(s, x)]
     return (x_words([out for out, _ in results], lengths, dut.geo.G),
-            sequence_sums([over for _, over in results], lengths))
+            [{"value": n} for n in sequence_sums([over for _, over in results], lengths)])
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4], ids=["free", "stalled"])
@@ -72,9 +69,9 @@ def test_matches_model(case, stall):
     got, cycles = run(dut, s, x, stall=stall)
     for j, (out, want) in enumerate(zip(got["o"], words)):
         assert out == want, f"step {j // dut.geo.words}, word {j % dut.geo.words}"
-    assert got.get("counts", counts) == counts
+    assert got.get("count", counts) == counts
     if case == "stress":
-        assert min(counts) > 0
+        assert min(count["value"] for count in counts) > 0
     if not stall:
         ends = cycles["i"][dut.geo.words - 1::dut.geo.words]
         starts = cycles["o"][::dut.geo.words]

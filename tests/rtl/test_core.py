@@ -1,0 +1,119 @@
+"""The whole core against quant.reference.run: spikes, signatures, logits, saturations."""
+
+import numpy as np
+import pytest
+
+from quant import reference
+from quant.formats import SQ, LayerFormats
+from quant.synthetic import random_artifact
+from rtl import image
+from rtl.config import HardwareConfig
+from rtl.core import Core
+from tests.rtl.fabric import observe
+
+LENGTHS = (3, 1, 1, 6, 2)
+TIGHT = LayerFormats(h=SQ(2, 12), x=SQ(3, 12))
+
+# name: artifact, lanes, probability of a stall
+CASES = {
+    "no residual": (dict(H=6, n=2, residual="none"), 2, 0.3),
+    "three layers": (dict(H=4, n=4, n_layers=3, residual="clampfuse"), 2, 0.0),
+    "plain": (dict(H=6, n=2, residual="plain", act="identity"), 4, 0.3),
+    "tokens": (dict(H=4, n=2, vocab=5, rounding="half_even"), 2, 0.3),
+    "stress": (dict(H=4, n=4, residual="plain", stress=0.4, fmt=TIGHT), 8, 0.3),
+    "single neuron": (dict(H=1, n=2, n_layers=1, n_classes=1), 2, 0.3),
+}
+
+
+def sequences(art, lengths=LENGTHS, seed=1):
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, art.vocab or 256, length) for length in lengths]
+
+
+def run(core, values, stall=0.0, writes=()):
+    """(results, per layer the words of its tap, cycles) of sequences that follow each other."""
+    words = [{"value": int(v), "last": int(t == len(seq) - 1)} for seq in values
+             for t, v in enumerate(seq)]
+    taps = [f"tap{j}" for j in range(len(core.art.layers))]
+    got, cycles = observe(core, {"i": words}, {"o": len(values)}, taps, stall, writes=writes)
+    return got["o"], [got[tap] for tap in taps], cycles
+
+
+def steps_of(words, geo):
+    """(s_in, s_out, signatures) of a tap's words: (steps, H), (steps, H), (steps,)."""
+    spikes = [np.array([[word[name] >> g & 1 for g in range(geo.G)] for word in words])
+              .reshape(-1, geo.H) for name in ("s_in", "s_out")]
+    ends = [j for j, word in enumerate(words) if word["end"]]
+    assert ends == list(range(geo.words - 1, len(words), geo.words)), "`end` with each last word"
+    return *spikes, np.array([words[j]["signature"] for j in ends])
+
+
+def check(art, values, results, taps, geo):
+    """Every spike, signature and result equals the reference's."""
+    traces = [reference.run(art, seq) for seq in values]
+    for j, words in enumerate(taps):
+        for name, seen in zip(("s_in", "s_out", "signature"), steps_of(words, geo)):
+            want = np.concatenate([getattr(trace, name)[j] for trace in traces])
+            np.testing.assert_array_equal(seen, want, f"layer {j}, {name}")
+    for number, (result, trace) in enumerate(zip(results, traces)):
+        assert result == {"label": trace.label, "logits": trace.logits.tolist(),
+                          "saturations": trace.saturations.tolist()}, f"sequence {number}"
+    return traces
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_matches_reference(case):
+    shape, lanes, stall = CASES[case]
+    art = random_artifact(7, **shape)
+    core = Core(art, HardwareConfig(lanes))
+    values = sequences(art)
+    results, taps, _ = run(core, values, stall)
+    traces = check(art, values, results, taps, core.geo)
+    if case == "stress":
+        assert all(min(trace.saturations) > 0 for trace in traces[-2:])
+
+
+def test_lanes_change_nothing_but_time():
+    art = random_artifact(8, n_layers=1, H=4, n=2, residual="clampfuse")
+    values = sequences(art, (4, 2))
+    spent = []
+    for lanes in (1, 2, 4, 8):
+        core = Core(art, HardwareConfig(lanes))
+        results, taps, cycles = run(core, values)
+        check(art, values, results, taps, core.geo)
+        spent.append(cycles["o"][-1])
+    assert spent == sorted(spent, reverse=True)
+
+
+@pytest.mark.parametrize("limit", [2, Core.max_in_flight])
+def test_more_short_sequences_than_fit(limit, monkeypatch):
+    """The saturation counts of sequences that wait inside stay with their sequences."""
+    monkeypatch.setattr(Core, "max_in_flight", limit)
+    art = random_artifact(9, n_layers=1, H=2, n=2, n_classes=12, residual="plain", stress=0.5,
+                          fmt=TIGHT)
+    core = Core(art, HardwareConfig(4, signature=False))
+    values = sequences(art, [1, 1, 3, 2] * 4)
+    results, _, _ = run(core, values, stall=0.2)
+    traces = [reference.run(art, seq) for seq in values]
+    assert [r["saturations"] for r in results] == [t.saturations.tolist() for t in traces]
+    assert len({tuple(trace.saturations) for trace in traces}) > 2
+
+
+def test_the_bus_loads_another_network():
+    """A core whose every coefficient is written becomes the other artifact's."""
+    shape = dict(H=4, n=2, n_layers=1, residual="plain", stress=0.2)
+    art, other = random_artifact(10, **shape), random_artifact(11, **shape)
+    hw = HardwareConfig(2)
+    core, values = Core(art, hw), sequences(art, (3, 2))
+    results, taps, _ = run(core, values, writes=image.writes(Core(other, hw)))
+    check(other, values, results, taps, core.geo)
+    assert results[0]["logits"] != reference.run(art, values[0]).logits.tolist()
+
+
+def test_without_signature():
+    art = random_artifact(12, H=4, n=2, n_layers=1)
+    core = Core(art, HardwareConfig(2, signature=False))
+    values = sequences(art, (2,))
+    results, taps, _ = run(core, values)
+    assert not steps_of(taps[0], core.geo)[2].any()
+    assert results[0]["logits"] == reference.run(art, values[0]).logits.tolist()

@@ -1,0 +1,78 @@
+"""Predicted cycles equal simulated ones; the clock that stops, against one that is counted."""
+
+import numpy as np
+import pytest
+
+from quant.synthetic import random_artifact
+from rtl.config import HardwareConfig
+from rtl.core import Core
+from rtl.cycles import StoppingClock, predict
+from tests.rtl.fabric import observe
+
+# name: artifact, lanes, lengths. The decoder holds everything up in the runs of short sequences.
+CASES = {
+    "one lane": (dict(H=4, n=2, n_layers=1), 1, (3, 1, 2)),
+    "a word a cycle": (dict(H=6, n=2, n_layers=2), 2, (1, 5, 3)),
+    "plain": (dict(H=6, n=2, residual="plain"), 4, (12, 1, 1, 1)),
+    "whole layer": (dict(H=4, n=2, residual="clampfuse"), 8, (6, 1, 1, 1, 1, 4)),
+    "tokens, short": (dict(H=4, n=2, vocab=3, residual="none"), 4, (1,) * 20),
+    "short, one step's bank after the other": (dict(H=2, n=2, residual="plain"), 4, (1,) * 22),
+}
+
+
+def simulate(art, hw, lengths):
+    """Cycle of each result, counted from the first sample's transfer."""
+    samples = [{"value": 1, "last": int(t == length - 1)} for length in lengths
+               for t in range(length)]
+    _, cycles = observe(Core(art, hw), {"i": samples}, {"o": len(lengths)}, [])
+    return [cycle - cycles["i"][0] for cycle in cycles["o"]]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_prediction_is_exact(case):
+    shape, lanes, lengths = CASES[case]
+    art, hw = random_artifact(1, **shape), HardwareConfig(lanes, signature=False)
+    prediction = predict(art, hw, list(lengths))
+    assert prediction.results == simulate(art, hw, lengths)
+    assert prediction.cycles == prediction.results[-1]
+    assert prediction.steps == sum(lengths)
+
+
+def test_prediction_with_few_sequences_inside(monkeypatch):
+    """The first sample of a sequence waits for the result of the second last one."""
+    shape, lanes, lengths = CASES["tokens, short"]
+    art, hw = random_artifact(1, **shape), HardwareConfig(lanes, signature=False)
+    free = predict(art, hw, list(lengths)).cycles
+    monkeypatch.setattr(Core, "max_in_flight", 2)
+    prediction = predict(art, hw, list(lengths))
+    assert prediction.results == simulate(art, hw, lengths)
+    assert prediction.cycles > free
+
+
+def test_steady_state_of_a_network_of_useful_size():
+    """A step costs the state updates and nothing else, with one lane and with many."""
+    art = random_artifact(1, H=64, n=4, length=1000)
+    for lanes, cycles in ((1, 256), (4, 64), (16, 16)):
+        prediction = predict(art, HardwareConfig(lanes), [1000])
+        assert prediction.cycles_per_step == prediction.roofline == cycles
+        assert prediction.utilisation == 1
+        assert cycles * 1000 < prediction.cycles < cycles * 1003 + 1000
+
+
+@pytest.mark.parametrize("length", [0, 65, -1])
+def test_lengths_are_checked(length):
+    with pytest.raises(ValueError, match=rf"a sequence has 1..64 steps, not {length}"):
+        predict(random_artifact(length=64), HardwareConfig(), [3, length])
+
+
+def test_stopping_clock():
+    """Against own times counted one by one, with stops in rising order at random places."""
+    rng = np.random.default_rng(1)
+    clock, ends = StoppingClock(), np.arange(200)
+    for own in np.sort(rng.choice(200, 30, replace=False)):
+        until = int(ends[own] + rng.integers(-2, 5))
+        ends[own:] += max(0, until - ends[own])
+        assert clock.stop(int(own), until) == ends[own]
+    assert [clock.cycle(own) for own in range(200)] == ends.tolist()
+    for cycle in range(int(ends[-1])):
+        assert clock.own(cycle) == np.searchsorted(ends, cycle)

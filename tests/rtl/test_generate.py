@@ -1,0 +1,99 @@
+"""rtl.generate: reproducible Verilog, a memory map that is right, one line for bad input."""
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from quant import artifact
+from quant.formats import SQ
+from quant.synthetic import random_artifact
+from rtl import generate, image
+from rtl.config import HardwareConfig
+from rtl.core import Core
+
+ART = random_artifact(1, n_layers=1, H=2, n=2)
+HW = HardwareConfig(lanes=2, signature=False)
+FILES = {"core.v", "memory_map.json", "memory_map.md"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The artifact on disk."""
+    return artifact.save(ART, tmp_path_factory.mktemp("artifact"))
+
+
+def files(path):
+    return {p.name: p.read_bytes() for p in path.iterdir()}
+
+
+def run(capsys, *args) -> tuple[int, str]:
+    """(exit code, stderr) of the command."""
+    code = generate.main([str(arg) for arg in args])
+    return code, capsys.readouterr().err
+
+
+def test_files(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("AMARANTH_USE_YOSYS", "none")    # the caller's choice does not matter
+    code, err = run(capsys, "--artifact", folder, "--lanes", 2, "--no-signature",
+                    "--out", tmp_path / "a")
+    assert (code, err) == (0, "")
+    path = generate.generate(ART, HW, tmp_path / "b")
+    assert path == tmp_path / "b" / "core.v"
+    assert files(tmp_path / "a") == files(tmp_path / "b")       # the same every time
+    assert set(files(tmp_path / "a")) == FILES
+    verilog = path.read_text()
+    core = Core(ART, HW)
+    for name, width in (("i__payload", 9), ("o__payload", core.o.payload.shape().size),
+                        ("tap0", core.tap0.shape().size), ("cfg__addr", 24)):
+        assert re.search(rf"(in|out)put \[{width - 1}:0\] {name};", verilog), name
+    facts = json.loads((tmp_path / "b" / "memory_map.json").read_text())
+    assert facts["artifact"] == artifact.digest(ART)
+    assert [r["name"] for r in facts["regions"]] == [r.name for r in core.map.regions]
+    table = (tmp_path / "b" / "memory_map.md").read_text()
+    assert all(f"| {r.name} | 0x{r.base:06x} | {r.depth} |" in table for r in core.map.regions)
+
+
+@pytest.mark.parametrize("residual", ["none", "plain"])
+@pytest.mark.parametrize("lanes", [1, 4, 8])
+def test_regions_do_not_overlap(lanes, residual):
+    """No two words of the image share an address, and each lies in its own region."""
+    core = Core(random_artifact(2, H=4, n=4, residual=residual), HardwareConfig(lanes))
+    addresses = [address for address, _ in image.writes(core)]
+    assert len(set(addresses)) == len(addresses)
+    for region, rows in image.contents(core):
+        assert region.base % region.size == 0 and len(rows) == region.depth
+        inside = [a for a in addresses if region.base <= a < region.base + region.size]
+        assert len(inside) == region.depth * region.chunks, region.name
+        assert max(row.bit_length() for row in rows) <= region.width
+
+
+def test_bad_input_is_one_line(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    broken = artifact.save(ART, tmp_path / "broken")
+    (broken / "arrays.npz").write_bytes((folder / "arrays.npz").read_bytes()[:-9])
+    wide = artifact.save(replace(ART, edge=replace(ART.edge, dec_w=SQ(40, 6))), tmp_path / "wide")
+    for args, message in (
+            (("--artifact", folder, "--lanes", 3), "3 lanes do not divide 2 neurons of 2 modes; "
+                                                   "allowed: 1, 2, 4"),
+            (("--artifact", folder, "--lanes", 0), "lanes must be at least 1, not 0"),
+            (("--artifact", tmp_path / "no"), "no/manifest.json does not exist; make the artifact"),
+            (("--artifact", broken), "arrays.npz does not match the manifest's sha256"),
+            (("--artifact", wide, "--lanes", 2), "logits need 68 bits, there are 48")):
+        code, err = run(capsys, *args, "--out", out)
+        assert code == 2 and err.startswith("error: ") and err.count("\n") == 1
+        assert message in err
+        assert not out.exists()
+
+
+def test_a_full_disk_leaves_nothing(folder, tmp_path, capsys, monkeypatch):
+    def full(path, text):
+        path.touch()
+        raise OSError(28, "No space left on device", str(path))
+    monkeypatch.setattr(generate.verilog, "convert", lambda *args, **kwargs: "module")
+    monkeypatch.setattr(generate.Path, "write_text", full)
+    code, err = run(capsys, "--artifact", folder, "--lanes", 2, "--out", tmp_path / "out")
+    assert code == 2 and err.count("\n") == 1
+    assert "No space left on device" in err and "choose another --out" in err
+    assert not list((tmp_path / "out").iterdir())
