@@ -1,9 +1,10 @@
 """Trained networks as files: ``load`` a shipped or an own one, ``save``, ``ship`` a training's.
 
-A file is what ``torch.save`` makes of a plain dict of tensors, numbers, strings, lists and dicts, so
-it is read with ``weights_only=True`` and runs no code. Keys: ``network`` (the configuration),
-``task``, ``permutation`` (or None), ``state`` (the tensors) and ``info`` (anything json can say about
-how the network was made). Training's ``last.pt`` has its resumable state in the keys of ``RESUME``.
+A file is what ``torch.save`` makes of a plain dict of tensors, numbers, strings, lists and dicts,
+so it is read with ``weights_only=True`` and runs no code. Keys: ``network`` (the configuration),
+``task``, ``permutation`` (or None), ``state`` (the tensors) and ``info`` (anything json can say
+about how the network was made). Training's ``last.pt`` has its resumable state in the keys of
+``RESUME``.
 
 ``python -m golden.checkpoint ship build/train/psmnist/last.pt`` copies a training's result and its
 log to ``golden/checkpoints/``.

@@ -17,7 +17,8 @@ def reestimate(net: Network, batches: Iterable[tuple], dtype: torch.dtype | None
     """Set every block's ``fuse.mean`` and ``fuse.var`` to those over all of ``batches``.
 
     One block after the other, each seeing the blocks before it as they will be in evaluation, so
-    the batches (training data) are gone through once per block. The network ends in evaluation mode.
+    the batches (training data) are gone through once per block. The network ends in evaluation
+    mode.
 
     Parameters
     ----------

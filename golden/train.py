@@ -175,7 +175,8 @@ def main() -> None:
                         "else they are downloaded")
     parser.add_argument("--epochs", type=cli.positive)
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--limit", type=cli.positive, help="sequences of each split, for a quick look")
+    parser.add_argument("--limit", type=cli.positive,
+                        help="sequences of each split, for a quick look")
     parser.add_argument("--threads", type=cli.positive, default=os.cpu_count())
     parser.add_argument("--resume", action="store_true", help="continue from last.pt")
     args = parser.parse_args()

@@ -2,8 +2,8 @@
 
 A tree at depth d (root 1) is with probability 1/4, and d < 10, an operator with 2 to 10 arguments,
 each a tree at depth d + 1, else a digit. It is kept iff 500 < length < 2000, where a digit counts 1
-and an operator 2 (its name and its ``]``), so the length is the number of symbols. Values: MIN, MAX,
-MED (the median, truncated), SM (sum modulo 10).
+and an operator 2 (its name and its ``]``), so the length is the number of symbols. Values: MIN,
+MAX, MED (the median, truncated), SM (sum modulo 10).
 """
 
 import numba as nb

@@ -25,7 +25,7 @@ def small_mnist(tmp_path, monkeypatch):
 
 @pytest.fixture
 def mirrors(monkeypatch):
-    """Two local mirrors; ``mirrors[k]`` is what the k-th answers (None: 404), asked[k] how often."""
+    """Two local mirrors; ``mirrors[k]`` is the k-th's answer (None: 404), asked[k] the count."""
     answers, asked = [None, None], [0, 0]
 
     class Handler(http.server.BaseHTTPRequestHandler):

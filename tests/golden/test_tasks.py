@@ -51,7 +51,8 @@ def test_permutations_by_name():
     assert a.permutation == "seed1" and make_task("psmnist").permutation == "bit_reversal"
 
 
-@pytest.mark.parametrize("name", ["digits", "psmnist", "listops", "psmnist:seed1", "digits:identity"])
+@pytest.mark.parametrize("name", ["digits", "psmnist", "listops", "psmnist:seed1",
+                                  "digits:identity"])
 def test_spec_makes_the_task_again(name):
     task = make_task(name)
     assert spec(task) == task.name == name and spec(make_task(spec(task))) == name
