@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from golden.ssm import chunked_conv
 from quant import reference
 from quant.convert import formats_of, to_artifact, to_folded
 from quant.formats import SQ, UQ, LayerFormats, RandomFormat
@@ -132,26 +133,32 @@ def test_artifact_round_trip():
 
 
 def test_forms_agree_without_state_rounding():
-    """Convolution and recurrence of the same coefficients in float64, to 1e-9."""
-    folded = to_folded(random_artifact(seed=2, H=6, n=3))
-    net = QuantNetwork(folded)
-    v = torch.rand(3, 70, dtype=torch.float64)
-    lengths = torch.tensor([70, 5, 41])
-    draws = LfsrDraws(RandomFormat(), 77, 6, 3)
-    out = {}
+    """Convolution and recurrence of one folded layer on the same spikes, in float64, to 1e-9."""
+    net = QuantNetwork(to_folded(random_artifact(seed=2, H=6, n=3)))
+    s = torch.randint(0, 2, (6, 72, 5)).double()                             # (H, L, B)
+    for j, block in enumerate(net.blocks):
+        for C, M in ((72, 1), (12, 6), (1, 72)):
+            chunks = s.reshape(6, M, C, 5).transpose(1, 2).contiguous()
+            y = chunked_conv(chunks, *block.discrete()).transpose(1, 2).reshape(6, 72, 5)
+            torch.testing.assert_close(y, net.recur(s, j, None, None).detach(), rtol=0, atol=1e-9)
+
+
+def test_lengths_leave_out_the_rest():
+    """A sequence's logits do not depend on what lies behind its end, in either form."""
+    art = random_artifact(seed=2)
+    net = as_model(art)
+    v = torch.randint(0, 256, (3, 40)).double() / 256
+    lengths = torch.tensor([40, 5, 17])
+    noisy = torch.where(torch.arange(40) < lengths[:, None], v, torch.rand(3, 40).double())
+    draws = LfsrDraws(art.random, art.seed, art.H, art.n)
     with torch.no_grad():
-        for form in ("convolution", "recurrence"):
-            padded = torch.nn.functional.pad(v, (0, 2)) if form == "recurrence" else v
-            record = []
-            logits = net(padded[:, :70], lengths, form, draws if form == "recurrence" else None,
-                         record)
-            out[form] = logits, record
-    A, g, d = net.blocks[0].discrete()
-    s = out["recurrence"][1][0]["s_in"].permute(2, 1, 0)                     # (H, L, B)
-    from golden.ssm import chunked_conv
-    expected = net.recur(s, 0, None, None)
-    got = chunked_conv(s.reshape(6, 70, 1, 3), A, g, d).reshape(6, 70, 3)
-    torch.testing.assert_close(got, expected, rtol=0, atol=1e-9)
+        one, two = (net(x, lengths, form="recurrence", draws=draws) for x in (v, noisy))
+        alone = net(v[1:2, :5], form="recurrence", draws=draws)
+        assert torch.equal(one, two) and torch.equal(one[1:2], alone)
+        torch.manual_seed(1)
+        one = net(v, lengths)
+        torch.manual_seed(1)
+        assert torch.equal(one, net(noisy, lengths))
 
 
 @pytest.mark.parametrize("form", ["convolution", "recurrence"])
