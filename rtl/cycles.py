@@ -84,7 +84,7 @@ class _EncoderTimes:
 
 
 class _LayerTimes:
-    """Input buffer, engine, mixer and fuse; all histories are of the last step but ``free``."""
+    """Input buffer, engine, mixer and fuse: what the last step left behind, and ``free``."""
 
     def __init__(self, part: Layer):
         self.part, self.geo = part, part.mixer.geo
@@ -94,7 +94,7 @@ class _LayerTimes:
         self.given = NEVER                  # the step's last spike word
         self.drained = NEVER                # may the mixer take another step's last word
         self.issued = NEVER                 # first read-out, on fuse's clock
-        self.x_taken = NEVER
+        self.fetched = self.x_taken = NEVER # the buffer's last word left for o, for fuse
 
     @property
     def ready(self) -> int:
@@ -113,22 +113,21 @@ class _LayerTimes:
         taken = [self.engine.cycle(self.start + word * geo.F)
                  for word in (max(0, geo.words - 2), geo.words - 1)]
         self.read = taken[1]
-        last_fetched = taken[0] if geo.words > 1 else fetched
+        self.fetched = taken[0] if geo.words > 1 else fetched
 
         end = self.engine.cycle(self.start + engine.latency + (geo.words - 1) * geo.F)
         self.given = max(end, self.given + mixer.fill + 1, self.drained)
         self.issued = max(self.fuse.own(self.given + mixer.fill + 1), self.issued + geo.words)
-        self._last_fetched = last_fetched
         return self.fuse, self.issued + mixer.fuse.latency
 
     def accepted(self, first: int) -> None:
         """The step's first result was taken in cycle ``first``."""
         geo, mixer = self.geo, self.part.mixer
-        issue = lambda word: self.fuse.cycle(self.issued + word)
+        read = self.fuse.cycle(self.issued + geo.words - 1)
         enough = geo.words - mixer.fill - 1
-        few_left = issue(enough - 1) if enough > 0 else NEVER
-        self.drained = 1 + min(issue(geo.words - 1), max(first, few_left))
-        freed = self._last_fetched
+        few_left = self.fuse.cycle(self.issued + enough - 1) if enough > 0 else NEVER
+        self.drained = 1 + min(read, max(first, few_left))
+        freed = self.fetched
         if self.part.buffer.fused:
             x_taken = mixer.fuse.x_at + self.issued
             if geo.words > 1:

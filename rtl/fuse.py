@@ -32,8 +32,8 @@ class Fuse(wiring.Component):
 
     .. code-block:: text
 
-        i.total ─►[ ]─►[ ]─►(<<)─►[z]─►(+ bias)─►act─►[y]─►(+-, + addend)─►[s]─►(+ x)─►[t]─►clamp─►[o]
-        parameter RAM ─►[row]─┘                                             x ──┘
+        i.total ─►[ ]─►[ ]─►(<<)─►[z]─►(+ bias, act)─►[y]─►(+-, + addend)─►[s]─►(+ x)─►[t]─►clamp ─► o
+        parameter RAM ─►[row]─┘
 
     Bit-exact model: :func:`quant.reference.mix` after the sum, then :func:`quant.reference.fuse`.
 

@@ -7,11 +7,12 @@ from amaranth.lib.wiring import In, Out
 
 from quant.artifact import Artifact
 from rtl.config import Geometry, HardwareConfig
+from rtl.fuse import Fuse
 from rtl.memory import AddressMap
 from rtl.mixer import Mixer
 from rtl.state_engine import StateEngine
 from rtl.streams import ConfigBus, spike_word, x_word
-from rtl.x_buffer import XBuffer
+from rtl.x_buffer import FUSE_BANKS, XBuffer
 
 
 def tap_layout(geo: Geometry) -> data.StructLayout:
@@ -59,15 +60,23 @@ class Layer(wiring.Component):
 
     def __init__(self, art: Artifact, number: int, hw: HardwareConfig, amap: AddressMap):
         self.art, geo = art, Geometry.of(art, hw)
-        self.buffer = XBuffer(art, hw)
         self.engine = StateEngine(art, number, hw, amap)
         self.mixer = Mixer(art, number, hw, amap)
+        self.buffer = XBuffer(art, hw, self._banks(geo))
         word, count = x_word(art, geo), data.StructLayout({"valid": 1, "value": 32})
         members = {"i": In(stream.Signature(word)), "o": Out(stream.Signature(word)),
                    "tap": Out(tap_layout(geo)), "count": Out(count), "cfg": In(ConfigBus())}
         if art.residual == "plain":
             members["stream_count"] = Out(count)
         super().__init__(members)
+
+    def _banks(self, geo: Geometry) -> int | None:
+        """Steps to buffer so that the residual addition, which comes late, holds nothing up."""
+        if self.art.residual == "none":
+            return None
+        fill, drain = geo.words + XBuffer.latency, geo.words + self.mixer.fill + Fuse.x_at
+        inside = fill + (geo.words - 1) * geo.F + self.engine.latency + drain
+        return max(FUSE_BANKS, -(-inside // self.interval))
 
     @property
     def latency(self) -> int:

@@ -9,7 +9,8 @@ from rtl.config import Geometry, HardwareConfig
 from rtl.streams import x_word
 
 NO_FUSE_BANKS = 2   # one is written while the other is read
-FUSE_BANKS = 4      # a step also waits for the state engine, the mixer and the read-out
+FUSE_BANKS = 4      # a step also waits for the state engine, the mixer and the read-out; short
+                    # steps need more, as those take a fixed time as well
 
 
 class XBuffer(wiring.Component):
@@ -29,6 +30,8 @@ class XBuffer(wiring.Component):
     ----------
     art : Artifact
     hw : HardwareConfig
+    banks : int, optional
+        Steps that fit; default 2, or 4 with a residual connection.
 
     Members
     -------
@@ -49,10 +52,10 @@ class XBuffer(wiring.Component):
 
     latency = 2
 
-    def __init__(self, art: Artifact, hw: HardwareConfig):
+    def __init__(self, art: Artifact, hw: HardwareConfig, banks: int | None = None):
         self.geo = Geometry.of(art, hw)
         self.fused = art.residual != "none"
-        self.banks = FUSE_BANKS if self.fused else NO_FUSE_BANKS
+        self.banks = banks or (FUSE_BANKS if self.fused else NO_FUSE_BANKS)
         self.layout = x_word(art, self.geo)
         sides = ["o", "fuse"] if self.fused else ["o"]
         super().__init__({"i": In(stream.Signature(self.layout))}
