@@ -32,7 +32,7 @@ class Fuse(wiring.Component):
 
     .. code-block:: text
 
-        i.total ─►[ ]─►[ ]─►(<<)─►[z]─►(+ bias, act)─►[y]─►(+-, + addend)─►[s]─►(+ x)─►[t]─►clamp ─► o
+        i.total ─►[ ]─►[ ]─►(<<)─►[z]─►(+ bias, act)─►[y]─►(+-, + addend)─►[s]─►(+ x)─►[t]─►clamp
         parameter RAM ─►[row]─┘
 
     Bit-exact model: :func:`quant.reference.mix` after the sum, then :func:`quant.reference.fuse`.
