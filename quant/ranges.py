@@ -41,23 +41,28 @@ def seen(folded: Folded, split: Split, task: Task, indices: np.ndarray, batch: i
     """
     net = QuantNetwork(folded).float()
     N, (H, n) = len(folded.layers), folded.layers[0].g.shape
-    low, high = torch.zeros(N, 2, H, n), torch.zeros(N, 2, H, n)
+    low, high = (torch.zeros(N, 2, H, n, batch) for _ in range(2))      # reduced over B at the end
     x_low, x_high = torch.zeros(H), torch.zeros(H)
 
     def observe(layer, _step, re, im):
         for part, h in enumerate((re, im)):
-            least, most = torch.aminmax(h, dim=-1)
-            torch.minimum(low[layer, part], least, out=low[layer, part])
-            torch.maximum(high[layer, part], most, out=high[layer, part])
+            for seen_, pick in ((low, torch.minimum), (high, torch.maximum)):
+                kept = seen_[layer, part, ..., :h.shape[-1]]
+                pick(kept, h, out=kept)
 
-    for first in range(0, len(indices), batch):
-        values, lengths, _ = batch_of(split, indices[first:first + batch], task)
-        record = [] if folded.residual == "plain" else None
-        net(values, lengths, form="recurrence", record=record, observe=observe)
-        for entry in record or ():
-            least, most = torch.aminmax(entry["x"].flatten(0, 1), dim=0)
-            x_low, x_high = torch.minimum(x_low, least), torch.maximum(x_high, most)
-    return Extremes(*(t.double().numpy() for t in (low, high, x_low, x_high)))
+    # The states of a silent neuron decay into denormal numbers, 20 times slower and worth nothing.
+    torch.set_flush_denormal(True)
+    try:
+        for first in range(0, len(indices), batch):
+            values, lengths, _ = batch_of(split, indices[first:first + batch], task)
+            record = [] if folded.residual == "plain" else None
+            net(values, lengths, form="recurrence", record=record, observe=observe)
+            for entry in record or ():
+                least, most = torch.aminmax(entry["x"].flatten(0, 1), dim=0)
+                x_low, x_high = torch.minimum(x_low, least), torch.maximum(x_high, most)
+    finally:
+        torch.set_flush_denormal(False)
+    return Extremes(*(t.double().numpy() for t in (low.amin(-1), high.amax(-1), x_low, x_high)))
 
 
 def check_seen(extremes: Extremes, formats: NetworkFormats, margin: float, plain: bool) -> None:
