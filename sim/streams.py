@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from random import Random
 
+import cocotb
 from amaranth.lib import data
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
@@ -99,6 +100,35 @@ class Stream:
             else:
                 assert waiting is None, f"{self.name}, cycle {cycle}: an offer was withdrawn"
         raise AssertionError(f"{self.name}: {len(got)} of {count} words after {limit} cycles")
+
+
+async def exchange(dut, part, name: str, sends: dict[str, list], takes: dict[str, int],
+                   stall: float, seed: int = 1) -> dict[str, list]:
+    """Offer each list of ``sends`` and take the counts of ``takes``, all streams at once.
+
+    ``part`` is the component whose ports are ``<name>__...`` of ``dut``; every stream stalls on
+    its own. Starts the clock and resets first. Returns what came, by port.
+    """
+    ports = {port: Stream(dut, f"{name}__{port}", getattr(part, port).p.shape(), stall,
+                          1000 * seed + j) for j, port in enumerate([*sends, *takes])}
+    await start(dut, *(f"{name}__{port}__valid" for port in sends),
+                *(f"{name}__{port}__ready" for port in takes))
+    sources = [cocotb.start_soon(ports[port].put(words)) for port, words in sends.items()]
+    sinks = {port: cocotb.start_soon(ports[port].get(count)) for port, count in takes.items()}
+    got = {port: await sink for port, sink in sinks.items()}
+    for source in sources:
+        source.cancel()
+    return got
+
+
+async def pulses(dut, name: str, layout, found: list) -> None:
+    """Append ``value`` in every cycle in which the structure ``name`` has ``valid``; for ever."""
+    port = getattr(dut, name)
+    while True:
+        await RisingEdge(dut.clk)
+        word = unpack(layout, int(port.value))
+        if word["valid"]:
+            found.append(word["value"])
 
 
 async def configure(dut, writes: Iterable[tuple[int, int]], name: str = "cfg") -> None:

@@ -16,45 +16,20 @@ from cocotb.triggers import RisingEdge
 from quant import artifact, vectors
 from rtl.config import HardwareConfig
 from rtl.core import Core
-from sim.compare import Result, Rows, Tally
-from sim.ports import fields
+from sim.compare import Result, Tally
+from sim.ports import Field, fields
+from sim.pysim import steps_of
 from sim.streams import Stream, configure, start
 
 
-async def watch(dut, name: str, tap: dict, rows: list) -> None:
-    """Append (word bits) of every committed word of a layer."""
-    port, valid = getattr(dut, name), tap["valid"]
+async def watch(dut, name: str, valid: Field, rows: list) -> None:
+    """Append the bits of every committed word of a layer."""
+    port = getattr(dut, name)
     while True:
         await RisingEdge(dut.clk)
         word = int(port.value)
         if valid.of(word):
             rows.append(word)
-
-
-def steps_of(words: list[int], tap: dict, H: int, G: int) -> Rows:
-    """The committed words of one layer as time steps."""
-    count, size = H // G, tap["s_in"].width
-    steps, part = [], []
-    for word in words:
-        part.append(word)
-        if tap["end"].of(word) or len(part) == count:
-            steps.append(part)
-            part = []
-    if part:
-        steps.append(part)
-
-    def spikes(kind):
-        out = np.zeros((len(steps), count, size), np.uint8)
-        for t, step in enumerate(steps):
-            for w, word in enumerate(step):
-                bits = tap[kind].of(word)
-                out[t, w] = [bits >> g & 1 for g in range(size)]
-        return out.reshape(len(steps), H)
-
-    return Rows(spikes("s_in"), spikes("s_out"),
-                np.array([tap["signature"].of(step[-1]) for step in steps], np.uint32),
-                np.array([len(step) for step in steps], np.int64),
-                np.array([tap["end"].of(step[-1]) for step in steps], np.uint8))
 
 
 @cocotb.test()
@@ -73,10 +48,9 @@ async def every_spike(dut):
     await configure(dut, job["writes"])
     i = Stream(dut, "i", core.i.p.shape(), job["stall"], job["stall_seed"])
     o = Stream(dut, "o", core.o.p.shape(), job["stall"], job["stall_seed"] + 1)
-    taps = [fields(core, f"tap{j}") for j in range(len(art.layers))]
-    words = [[] for _ in taps]
-    watchers = [cocotb.start_soon(watch(dut, f"tap{j}", tap, words[j]))
-                for j, tap in enumerate(taps)]
+    words = [[] for _ in art.layers]
+    watchers = [cocotb.start_soon(watch(dut, f"tap{j}", fields(core, f"tap{j}")["valid"], layer))
+                for j, layer in enumerate(words)]
 
     begin = time.perf_counter()
     cocotb.start_soon(i.put(samples))
@@ -93,7 +67,7 @@ async def every_spike(dut):
         watcher.cancel()
 
     tally, at = Tally(core.geo.words), 0
-    layers = [steps_of(layer, tap, art.H, core.geo.G) for layer, tap in zip(words, taps)]
+    layers = [steps_of(layer, core.tap0.shape(), core.geo) for layer in words]
     for b, length in enumerate(int(v) for v in expected.lengths):
         result = None
         if b < len(results):

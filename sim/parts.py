@@ -1,0 +1,76 @@
+"""Every component of a core in two shapes, side by side in one Verilog module.
+
+One build then serves all component benches. The ports of component ``mixer`` in variant ``wide``
+are ``wide_mixer__i__payload`` and so on; each bench drives only its own.
+"""
+
+from functools import cache
+
+from amaranth import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
+
+from quant import lfsr
+from quant.artifact import Artifact
+from quant.synthetic import random_artifact
+from rtl.config import Geometry, HardwareConfig
+from rtl.decoder import Decoder
+from rtl.encoder import Encoder
+from rtl.layer import Layer
+from rtl.lfsr import WordSource
+from rtl.memory import AddressMap
+from rtl.mixer import Mixer
+from rtl.sampler import AffineSampler, Sampler
+from rtl.state_engine import StateEngine
+from rtl.state_update import StateUpdate
+from rtl.x_buffer import XBuffer
+
+# wide: words of two neurons. narrow: a word takes two cycles.
+VARIANTS = {
+    "wide": (dict(seed=1, H=4, n=2, stress=0.2), 4),
+    "narrow": (dict(seed=2, H=3, n=2, stress=0.2, vocab=5, residual="plain",
+                    rounding="half_even"), 1),
+}
+
+
+@cache
+def shape(variant: str) -> tuple[Artifact, HardwareConfig, Geometry]:
+    """Artifact, configuration and geometry of a variant."""
+    options, lanes = VARIANTS[variant]
+    art, hw = random_artifact(n_layers=1, length=16, **options), HardwareConfig(lanes)
+    return art, hw, Geometry.of(art, hw)
+
+
+def components(variant: str) -> dict[str, wiring.Component]:
+    """The components of a variant by name, with their own address maps."""
+    art, hw, geo = shape(variant)
+    fmt, start = art.layers[0].fmt, lfsr.stream_start(art.random, art.seed, 0)
+    region = AddressMap().allocate("start", 1, art.random.width)
+    return {
+        "state_update": StateUpdate(fmt, art.random, art.rounding),
+        "sampler": AffineSampler(fmt, art.random) if art.residual == "plain" else
+        Sampler(fmt.y(art.n), art.random),
+        "lfsr": WordSource(art.random, art.random.k, geo.lanes, region, start),
+        "state_engine": StateEngine(art, 0, hw, AddressMap()),
+        "mixer": Mixer(art, 0, hw, AddressMap()),
+        "x_buffer": XBuffer(art, hw),
+        "encoder": Encoder(art, hw, AddressMap()),
+        "decoder": Decoder(art, hw, AddressMap()),
+        "layer": Layer(art, 0, hw, AddressMap()),
+    }
+
+
+class Parts(wiring.Component):
+    """All components of all variants, their ports passed through."""
+
+    def __init__(self):
+        self.parts = {f"{variant}_{name}": part for variant in VARIANTS
+                      for name, part in components(variant).items()}
+        super().__init__({name: Out(part.signature) for name, part in self.parts.items()})
+
+    def elaborate(self, platform):
+        m = Module()
+        for name, part in self.parts.items():
+            m.submodules[name] = part
+            wiring.connect(m, part, wiring.flipped(getattr(self, name)))
+        return m

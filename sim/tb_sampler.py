@@ -1,0 +1,30 @@
+"""cocotb bench of the samplers: values at and beside every threshold, then random ones."""
+
+import cocotb
+
+from quant.formats import UQ
+from sim import parts
+from sim.stimulus import as_words, corners_and_random
+from sim.streams import exchange, first_difference
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+@cocotb.parametrize(variant=list(parts.VARIANTS), stall=[0.0, 0.4])
+async def matches_model(dut, variant: str, stall: float):
+    art = parts.shape(variant)[0]
+    part, fmt, k = parts.components(variant)["sampler"], art.layers[0].fmt, art.random.k
+    if art.residual == "plain":
+        formats = {"x": fmt.x, "alpha": fmt.alpha, "beta": fmt.beta, "r": UQ(k, 0)}
+        words = as_words(corners_and_random(formats, 200, seed=2))
+    else:
+        words = as_words(corners_and_random({"p": part.p, "r": UQ(k, 0)}, 100, seed=2))
+        for r in range(0, 1 << k, (1 << k) // 40):
+            tie = (r << part.p.f_bits) >> k
+            words += [{"p": tie + off, "r": r} for off in (-1, 0, 1)]
+    expected = []
+    for word in words:
+        p, s = part.model(**word)
+        expected.append({"p": int(p), "s": int(s)})
+    got = await exchange(dut, part, f"{variant}_sampler", {"i": words}, {"o": len(words)}, stall)
+    difference = first_difference(expected, got["o"])
+    assert not difference, difference

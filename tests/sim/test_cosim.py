@@ -1,0 +1,25 @@
+"""Every component and the core as Verilog, in Verilator, under cocotb, with stalls."""
+
+import pytest
+from amaranth.back import verilog
+
+from sim.parts import Parts
+from sim.runner import simulate
+
+COMPONENTS = ("state_update", "sampler", "lfsr", "state_engine", "mixer", "x_buffer", "encoder",
+              "decoder", "layer")
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """All components and their Verilog: one build serves every bench."""
+    component = Parts()
+    return component, verilog.convert(component, name="parts", emit_src=False)
+
+
+@pytest.mark.cosim
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_component(component, parts):
+    """Two shapes of the component, free and stalled."""
+    part, source = parts
+    simulate(part, f"sim.tb_{component}", "parts", source=source)

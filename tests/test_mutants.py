@@ -1,0 +1,162 @@
+"""Sabotage: each mutant of the RTL must be seen by the comparison, and the first difference named.
+
+A small artifact that saturates states, ties thresholds and roundings, and fires everywhere; the
+core in Amaranth's simulator; the comparison of every rung. Text mutants replace a piece of an RTL
+function's source, which must occur in it exactly once.
+"""
+
+import inspect
+import textwrap
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+import rtl.encoder
+import rtl.fuse
+import rtl.lfsr
+import rtl.sampler
+import rtl.state_update
+import rtl.x_buffer
+from quant.formats import SQ, LayerFormats, RandomFormat
+from quant.reference import run
+from quant.synthetic import random_artifact
+from rtl import arith
+from rtl.config import HardwareConfig
+from rtl.core import Core
+from sim import pysim
+from sim.compare import Tally
+
+HW = HardwareConfig(lanes=4)            # words of two neurons, two words a step
+LENGTHS = (16, 1, 9)
+# One element of each tensor and its layer; what follows layer 0 is seen in layer 1's input.
+PLACE = {"a_re": (1, (0, 0)), "g_re": (1, (0, 0)), "w": (0, (0, 0)), "bias": (0, (0,))}
+
+
+@cache
+def artifact():
+    art = random_artifact(seed=23, n_layers=2, H=4, n=2, length=16, stress=0.1,
+                          fmt=LayerFormats(h=SQ(2, 12)),
+                          random=RandomFormat(k=4, centred=False, round_bits=4))
+    layers = tuple(replace(layer, b=np.maximum(layer.b, 1000), addend=np.maximum(
+        layer.addend, -500)) for layer in art.layers)
+    # Odd multiples of half a unit in the last place: the encoder's rounding ties on odd samples.
+    return replace(art, layers=layers, enc_w=np.array([128, 3 * 128, 640, 2176]),
+                   enc_b=np.array([0, 9, 80, 900]))
+
+
+@cache
+def stimulus():
+    rng = np.random.default_rng(3)
+    return [rng.integers(0, 256, length) for length in LENGTHS]
+
+
+@cache
+def expected():
+    return [run(artifact(), values) for values in stimulus()]
+
+
+def compare(art) -> Tally:
+    """The core made from ``art`` against the reference of the right artifact."""
+    core = Core(art, HW)
+    seen = pysim.run(core, stimulus(), limit=1000, stall=0.3)
+    tally = Tally(core.geo.words)
+    for number, trace in enumerate(expected()):
+        tally.add(number, trace, seen.rows(number), seen.result(number))
+    tally.surplus(len(LENGTHS) - 1, *seen.surplus())
+    return tally
+
+
+def caught(tally: Tally):
+    assert not tally.equal, "the comparison saw nothing"
+    print(f"{tally.mismatches} differences, first: {tally.first}")
+    return tally.first
+
+
+def test_unmutated_core_passes_and_the_artifact_is_under_stress():
+    tally = compare(artifact())
+    assert tally.equal, tally.first
+    assert tally.spikes == 2 * 2 * sum(LENGTHS) * 4 and tally.signatures == 2 * sum(LENGTHS)
+    assert all(sum(trace.saturations[layer] for trace in expected()) for layer in range(2))
+    fired = np.concatenate([np.stack([t.s_in, t.s_out]) for t in expected()], axis=2)
+    assert fired.any(2).all() and not fired.all(2).any(), "a sampler always or never fires"
+
+
+@pytest.mark.parametrize("end", ["lowest", "highest"])
+@pytest.mark.parametrize("tensor", PLACE)
+def test_one_bit_of_a_coefficient(tensor, end):
+    art, (number, place) = artifact(), PLACE[tensor]
+    layer = art.layers[number]
+    width = getattr(layer.fmt, layer.FORMAT_OF[tensor]).width
+    raw = getattr(layer, tensor).copy()
+    flipped = int(raw[place]) & (1 << width) - 1 ^ (1 if end == "lowest" else 1 << width - 1)
+    raw[place] = flipped - (flipped >> width - 1 << width)
+    layers = list(art.layers)
+    layers[number] = replace(layer, **{tensor: raw})
+    first = caught(compare(replace(art, layers=tuple(layers))))
+    assert first.layer == 1 and first.kind in ("s_in", "signature")
+
+
+def test_seed():
+    first = caught(compare(replace(artifact(), seed=artifact().seed ^ 1)))
+    assert (first.sequence, first.step, first.layer) == (0, 0, 0)
+
+
+# name: owner, function, text, mutated text, and the kind of the first difference
+TEXT_MUTANTS = {
+    "stochastic rounding floors": (
+        arith, "round_stochastic", "Cat(Const(1, 1), r)", "Cat(Const(0, 1), r & 0)", "signature"),
+    "rounding word one bit off": (
+        rtl.state_update.StateUpdate, "elaborate", "low = bits * (part == \"im\")", "low = 0",
+        "signature"),
+    "half up for half to even": (
+        arith, "round_half_even", "(half & (rest.any() | odd))", "half", "signature"),
+    "saturation wraps": (
+        arith, "saturate", "Mux(over, Mux(negative, dst.lo, dst.hi), kept)", "kept", "signature"),
+    "upper limit off by one": (
+        arith, "saturate", "Mux(negative, dst.lo, dst.hi)", "Mux(negative, dst.lo, dst.hi - 1)",
+        "signature"),
+    "a tie fires": (
+        arith, "fires", "(p << f - f_bits) > (u << f - u_bits)",
+        "(p << f - f_bits) >= (u << f - u_bits)", "s_in"),
+    "draw order within a word": (
+        rtl.lfsr.WordSource, "elaborate", "lfsr.leap(self.fmt, j * self.bits)",
+        "lfsr.leap(self.fmt, (self.count - 1 - j) * self.bits)", None),
+    "draws of a step too few": (
+        rtl.lfsr.WordSource, "elaborate", "self.count * self.bits", "self.bits", None),
+    "last one step late": (
+        rtl.encoder.Encoder, "elaborate", "after_last.eq(self.i.payload.last)",
+        "after_last.eq(sample.last)", None),
+    "last one step early": (
+        rtl.encoder.Encoder, "elaborate", "tags[0].last.eq(sample.last)",
+        "tags[0].last.eq(self.i.payload.last)", None),
+    "stalled word dropped by the buffer": (
+        rtl.x_buffer.XBuffer, "elaborate", "fetch = ~side.valid | side.ready",
+        "fetch = ~side.valid | 1", None),
+    "stalled word dropped by the encoder": (
+        rtl.encoder.Encoder, "elaborate", "en.eq(~self.o.valid | self.o.ready)", "en.eq(1)", None),
+}
+
+
+def mutate(monkeypatch, owner, name: str, text: str, mutated: str) -> None:
+    """Replace ``text`` in the source of function ``name`` of a module or class."""
+    function = getattr(owner, name)
+    source = textwrap.dedent(inspect.getsource(function))
+    assert source.count(text) == 1, f"{name} has {text!r} {source.count(text)} times"
+    scope = {}
+    exec(compile(source.replace(text, mutated), f"<mutant of {name}>", "exec"),
+         function.__globals__, scope)
+    users = [owner] if inspect.isclass(owner) else [
+        owner, rtl.state_update, rtl.sampler, rtl.encoder, rtl.fuse]
+    for user in users:
+        if getattr(user, name, None) is function:
+            monkeypatch.setattr(user, name, scope[name])
+
+
+@pytest.mark.parametrize("mutant", TEXT_MUTANTS)
+def test_text_mutant(mutant, monkeypatch):
+    *place, kind = TEXT_MUTANTS[mutant]
+    mutate(monkeypatch, *place)
+    first = caught(compare(artifact()))
+    assert kind in (None, first.kind)
