@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from amaranth.sim import Simulator
 
 from quant.formats import SQ
 from quant.synthetic import random_artifact
@@ -11,7 +12,7 @@ from rtl.config import HardwareConfig, HardwareError
 from rtl.decoder import Decoder
 from rtl.memory import AddressMap
 from tests.rtl.fabric import x_words
-from tests.rtl.streams import exchange
+from tests.rtl.streams import exchange, get, put
 
 LENGTHS = (3, 1, 1, 7, 1, 2)
 
@@ -71,6 +72,27 @@ def test_matches_model(case, stall):
         assert np.diff(cycles["o"]).tolist()[:2] == [period] * 2
         third = cycles["i"][ends[1] + 1]
         assert third == max(cycles["o"][0], firsts[3] + dut.interval)
+
+
+def test_results_wait():
+    """Nobody takes a result for long: three are inside, then everything comes in order."""
+    dut = decoder("one neuron, one class")
+    lengths = (1, 2, 1, 1, 3, 1)
+    x, taken, got = inputs(dut, lengths), [], []
+
+    async def source(ctx):
+        await put(ctx, dut.i, x_words(x, lengths, dut.geo.G), cycles=taken)
+
+    async def sink(ctx):
+        await ctx.tick().repeat(10 * dut.decode_cycles + 100)
+        assert len(taken) == sum(lengths[:3]), "one answered, two in the banks"
+        got.extend(await get(ctx, dut.o, len(lengths)))
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+    sim.add_testbench(source, background=True)
+    sim.add_testbench(sink)
+    sim.run()
+    assert got == results(dut, x, lengths)
 
 
 @pytest.mark.parametrize("rows, label", [([7, 7, 7], 0), ([-7, 3, 3], 1), ([1, 2, 3], 2),
