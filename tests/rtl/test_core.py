@@ -103,7 +103,7 @@ def test_the_bus_loads_another_network():
     """A core whose every coefficient is written becomes the other artifact's."""
     shape = dict(H=4, n=2, n_layers=1, residual="plain", stress=0.2)
     art, other = random_artifact(10, **shape), random_artifact(11, **shape)
-    hw = HardwareConfig(2)
+    hw = HardwareConfig(4)      # rows of one to eight bus words, three among them
     core, values = Core(art, hw), sequences(art, (3, 2))
     results, taps, _ = run(core, values, writes=image.writes(Core(other, hw)))
     check(other, values, results, taps, core.geo)

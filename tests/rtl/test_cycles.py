@@ -15,6 +15,8 @@ CASES = {
     "a word a cycle": (dict(H=6, n=2, n_layers=2), 2, (1, 5, 3)),
     "plain": (dict(H=6, n=2, residual="plain"), 4, (12, 1, 1, 1)),
     "whole layer": (dict(H=4, n=2, residual="clampfuse"), 8, (6, 1, 1, 1, 1, 4)),
+    "the engine waits": (dict(H=16, n=2, n_layers=1, n_classes=2, residual="none"), 1,
+                         (12, 1, 1, 1, 4)),
     "tokens, short": (dict(H=4, n=2, vocab=3, residual="none"), 4, (1,) * 20),
     "short, one step's bank after the other": (dict(H=2, n=2, residual="plain"), 4, (1,) * 22),
 }
