@@ -116,7 +116,8 @@ class _LayerTimes:
         self.fetched = taken[0] if geo.words > 1 else fetched
 
         end = self.engine.cycle(self.start + engine.latency + (geo.words - 1) * geo.F)
-        self.given = max(end, self.given + mixer.fill + 1, self.drained)
+        sums = max(geo.words * geo.K, mixer.fill + 1)
+        self.given = max(end, self.given + sums, self.drained)
         self.issued = max(self.fuse.own(self.given + mixer.fill + 1), self.issued + geo.words)
         return self.fuse, self.issued + mixer.fuse.latency
 
