@@ -27,6 +27,7 @@ from sim import campaign, tools
 from sim.tools import SimError
 
 ARTIFACTS = Path("build/artifacts")
+DEFAULT_N = 20
 MISTAKES = (ArtifactError, DataError, HardwareError, SimError, TaskError, OSError)
 
 
@@ -51,8 +52,8 @@ def _arguments(argv) -> argparse.Namespace:
     parser = argparse.ArgumentParser("sim", description=__doc__.splitlines()[0])
     parser.add_argument("--task", required=True, help="digits, psmnist, listops, or module:Class")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("-n", type=_positive, default=20, metavar="N",
-                       help="the first N test sequences (default 20)")
+    which.add_argument("-n", type=_positive, metavar="N",
+                       help=f"the first N test sequences (default {DEFAULT_N})")
     which.add_argument("--indices", type=_numbers, metavar="17,4242",
                        help="these test sequences instead")
     parser.add_argument("--lanes", type=_positive, default=HardwareConfig.lanes,
@@ -110,7 +111,7 @@ def simulate(args) -> tuple[campaign.Report, dict]:
             bar.update(done - bar.n)
         report = campaign.run(
             art, part.values[:, :part.lengths.max()], part.lengths, hw, args.seed, indices,
-            args.stall, waves=args.waves, name=name, progress=progress,
+            args.stall, waves=args.waves, folder=tools.BUILD / name, progress=progress,
             report=lambda text: tqdm.write(f"{text} ...", file=sys.stderr))
     row = summary(report, args.task, indices, part)
     path = tools.BUILD / name / "report.json"
@@ -121,9 +122,9 @@ def simulate(args) -> tuple[campaign.Report, dict]:
 def chosen(args, split: Split) -> np.ndarray:
     """Numbers of the test sequences that are simulated."""
     if not args.indices:
-        if args.n > len(split):
+        if args.n and args.n > len(split):
             raise SimError(f"-n {args.n}: the test set of {args.task} has {len(split)} sequences")
-        return np.arange(args.n)
+        return np.arange(args.n or min(DEFAULT_N, len(split)))
     bad = [number for number in args.indices if number >= len(split)]
     if bad:
         raise SimError(f"--indices {bad[0]}: the test set of {args.task} has sequences "
@@ -177,8 +178,8 @@ def show(report: campaign.Report, row: dict) -> None:
     def agreement(equal: bool, mismatches: int) -> str:
         return "[green]equal[/]" if equal else f"[bold red]DIFFERENT[/] ({mismatches})"
 
-    table = Table(title=f"{row['task']}, artifact {row['artifact']}, {row['lanes']} lanes, "
-                        f"seed {row['seed']}")
+    print(f"{row['task']}, artifact {row['artifact']}, {row['lanes']} lanes, seed {row['seed']}")
+    table = Table()
     for name, align in (("", "left"), ("cocotb", "right"), ("native", "right")):
         table.add_column(name, justify=align)
     for name, key in (("sequences", "sequences"), ("steps", "steps"),

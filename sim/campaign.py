@@ -75,8 +75,8 @@ def _share(steps: int, sequences: int) -> list[range]:
 def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
         hw: HardwareConfig = HardwareConfig(), seed: int | None = None,
         indices: np.ndarray | None = None, stall: float = 0.0, with_cocotb: bool = True,
-        waves: bool = False, name: str | None = None, folder: Path | None = None,
-        optimise: str = "-O2", threads: int | None = None, report: Callable[[str], None] = print,
+        waves: bool = False, folder: Path | None = None, optimise: str = "-O2",
+        threads: int | None = None, report: Callable[[str], None] = print,
         progress: Callable[[int], None] | None = None) -> Report:
     """Compare the hardware of an artifact with the integer network on some sequences.
 
@@ -93,8 +93,8 @@ def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
         Run the first sequence through the cocotb bench as well.
     waves : bool
         Trace at most 200 steps of the first sequence.
-    name, folder : str, Path
-        Of the native build; where the run's files go (default ``build/sim/<name>``).
+    folder : Path or None
+        Where the run's files go; None: ``build/sim/<task>``.
     optimise : str
         Of the compiler, ``-O0`` for short runs.
     threads : int or None
@@ -115,8 +115,7 @@ def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
     B = len(values)
     lengths = np.full(B, values.shape[1]) if lengths is None else np.asarray(lengths, np.int64)
     indices = np.arange(B) if indices is None else np.asarray(indices)
-    name = name or art.task
-    folder = folder or tools.BUILD / name
+    folder = folder or tools.BUILD / art.task
     seed = art.seed if seed is None else seed
     core = Core(art, hw)
     writes = seed_writes(core, seed)
@@ -124,7 +123,7 @@ def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
     report("generating Verilog")
     source = _source(core)
     report("building the native simulation (kept for the next time)")
-    program = native.build(core, name, waves, source, optimise)
+    program = native.build(core, waves, source, optimise)
     found = Report(Tally(core.geo.words), 0, 0, 0.0, 0.0, digest(art), hw.lanes, seed, stall == 0)
     if with_cocotb:
         report("running the first sequence under cocotb")

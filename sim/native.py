@@ -32,7 +32,7 @@ class Program:
     trace: str | None           # fst, vcd, or None
 
 
-def build(core, name: str = "core", waves: bool = False, source: str | None = None,
+def build(core, waves: bool = False, source: str | None = None,
           optimise: str = "-O2") -> Program:
     """Verilate and compile a core (cached by content).
 
@@ -40,8 +40,6 @@ def build(core, name: str = "core", waves: bool = False, source: str | None = No
     ----------
     core : rtl.core.Core
         Anything with ``art``, ``hw`` and the core's ports.
-    name : str
-        Folder below ``build/sim/native``.
     waves : bool
         Build in a trace; slower.
     source : str or None
@@ -68,7 +66,7 @@ def build(core, name: str = "core", waves: bool = False, source: str | None = No
             part.unlink()
         (folder / "obj").rmdir()
 
-    folder = tools.cached(tools.BUILD / "native" / f"{name}-{key}", compile_into)
+    folder = tools.cached(tools.BUILD / "native" / key, compile_into)
     art = core.art
     row = np.dtype([("words", "<u2"), ("ended", "u1"), ("signature", "<u4"),
                     ("s_in", "u1", (-(-art.H // 8),)), ("s_out", "u1", (-(-art.H // 8),))])

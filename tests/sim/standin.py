@@ -1,7 +1,7 @@
 """A core in miniature with the real one's ports: spikes are bits of the sample. For tests of sim/."""
 
 import numpy as np
-from amaranth import Cat, Const, Module, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,12 +13,14 @@ from rtl.streams import ConfigBus, result_word, sample_word
 class StandIn(wiring.Component):
     """One word of G neurons a cycle in every layer; logits count the samples.
 
-    A configuration write to address 5 sets the key that spikes are XORed with. ``fault`` is one of
-    None, "stuck" (no word after the third step), "no_end", "early_end", "extra_result".
+    A configuration write to address 5 sets the key that spikes are XORed with, one to address 6 the
+    fault: the index in FAULTS.
     """
 
-    def __init__(self, art, hw, fault: str | None = None):
-        self.art, self.hw, self.fault = art, hw, fault
+    FAULTS = ("none", "stuck after three steps", "no end", "early end", "extra result")
+
+    def __init__(self, art, hw):
+        self.art, self.hw = art, hw
         self.geo = geo = Geometry.of(art, hw)
         tap = data.StructLayout({"valid": 1, "s_in": geo.G, "s_out": geo.G, "end": 1,
                                  "signature": 32})
@@ -31,16 +33,12 @@ class StandIn(wiring.Component):
         geo, W = self.geo, self.geo.words
         key, word, count, total = Signal(8), Signal(range(W + 1)), Signal(16), Signal(32)
         value = self.i.payload.value
-        with m.If(self.cfg.en & (self.cfg.addr == 5)):
-            m.d.sync += key.eq(self.cfg.data)
-        busy = Signal()
-        again = Signal()
-        m.d.comb += busy.eq(self.i.valid & ~self.o.valid)
-        if self.fault == "stuck":
-            m.d.comb += busy.eq(self.i.valid & ~self.o.valid & (count < 3))
-        end = word == W - (2 if self.fault == "early_end" else 1)
-        if self.fault == "no_end":
-            end = Const(0)
+        fault, busy, again = Signal(3), Signal(), Signal()
+        for address, register in ((5, key), (6, fault)):
+            with m.If(self.cfg.en & (self.cfg.addr == address)):
+                m.d.sync += register.eq(self.cfg.data)
+        m.d.comb += busy.eq(self.i.valid & ~self.o.valid & ~((fault == 1) & (count == 3)))
+        end = (word == Mux(fault == 3, W - 2, W - 1)) & (fault != 2)
         last_word = word == W - 1
         for j in range(len(self.art.layers)):
             tap = getattr(self, f"tap{j}")
@@ -56,7 +54,7 @@ class StandIn(wiring.Component):
                 m.d.sync += [word.eq(0), count.eq(count + 1), total.eq(total + value)]
                 with m.If(self.i.payload.last):
                     m.d.sync += [self.o.valid.eq(1), count.eq(0), total.eq(0),
-                                 again.eq(self.fault == "extra_result"),
+                                 again.eq(fault == 4),
                                  self.o.payload.label.eq(count),
                                  self.o.payload.logits[0].eq(-(total + value)),
                                  self.o.payload.logits[-1].eq(total + value),

@@ -1,0 +1,106 @@
+"""The native runner on a core in miniature: what it drives, writes, times and refuses."""
+
+import numpy as np
+import pytest
+
+from quant.synthetic import random_artifact
+from rtl.config import HardwareConfig
+from sim import native
+from sim.compare import Tally
+from sim.tools import SimError
+from tests.sim.standin import StandIn
+
+pytestmark = pytest.mark.cosim
+LENGTHS = (3, 1, 4, 2)
+KEY = 0x5A
+
+
+@pytest.fixture(scope="module")
+def core():
+    return StandIn(random_artifact(n_layers=3, H=12, n=2, length=5000), HardwareConfig(lanes=8))
+
+
+@pytest.fixture(scope="module")
+def program(core):
+    return native.build(core, optimise="-O0")
+
+
+def sequences(lengths=LENGTHS):
+    rng = np.random.default_rng(1)
+    return [rng.integers(0, 256, length) for length in lengths]
+
+
+def compare(core, out, values) -> Tally:
+    tally = Tally(core.geo.words)
+    for number, sequence in enumerate(values):
+        tally.add(number, core.trace(sequence, KEY), out.rows(number), out.result(number))
+    tally.surplus(len(values) - 1, *out.surplus())
+    return tally
+
+
+def run(program, folder, fault="none", **options):
+    writes = [(5, KEY), (6, StandIn.FAULTS.index(fault))]
+    return native.run(program, sequences(), 2000, folder, writes, allow_stuck=True, **options)
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.5])
+def test_equal_and_timed(core, program, tmp_path, stall):
+    steps = []
+    out = run(program, tmp_path, stall=stall, seed=3, progress=steps.append)
+    tally = compare(core, out, sequences())
+    assert tally.equal, tally.first
+    assert tally.steps == sum(LENGTHS) == steps[-1]
+    words, free = core.geo.words, []
+    for length in LENGTHS:      # a step takes as many cycles as words, a result one more
+        free.append((free[-1] + 1 if free else -1) + length * words + 1 - (not free) + (not free))
+    done = (out.answers["done"] - out.answers["first"][0]).tolist()
+    assert (done == free) == (stall == 0), (done, free)
+    assert stall == 0 or out.cycles > free[-1]
+    assert [int(a) for a in out.answers["last"] - out.answers["first"]] == \
+        [(length - 1) * words for length in LENGTHS] or stall
+
+
+def test_stalls_depend_on_the_seed(program, tmp_path):
+    stamps = [run(program, tmp_path, stall=0.5, seed=seed).answers["done"].tolist()
+              for seed in (3, 3, 4)]
+    assert stamps[0] == stamps[1] != stamps[2]
+
+
+@pytest.mark.parametrize("fault, text", [
+    ("stuck after three steps", "sequence 2, layer 0, step 3, words: missing: 3 of 4 steps seen"),
+    ("no end", "sequence 0, layer 0, step 0, words: expected 3, got 3 and no end mark"),
+    ("early end", "sequence 0, layer 0, step 0, words: expected 3, got 2"),
+    ("extra result", "sequence 1, logits[0]")])
+def test_faults_are_named(core, program, tmp_path, fault, text):
+    tally = compare(core, run(program, tmp_path, fault), sequences())
+    assert str(tally.first).startswith(text)
+
+
+def test_extra_last_result_is_surplus(core, program, tmp_path):
+    out = native.run(program, sequences()[:1], 2000, tmp_path, [(5, KEY), (6, 4)])
+    assert out.surplus() == ([0, 0, 0], 1)
+    assert str(compare(core, out, sequences()[:1]).first) == \
+        "sequence 0, result: 1 more than expected"
+
+
+def test_stuck_says_how_far(program, tmp_path):
+    with pytest.raises(SimError, match=r"stuck: 2 of 4 results after 500 cycles; samples taken: 7; "
+                                       r"steps committed by layer: 7 7 7"):
+        native.run(program, sequences(), 500, tmp_path, [(6, 1)])
+
+
+def test_a_full_disk_is_reported(program, tmp_path):
+    (tmp_path / "layer0.bin").symlink_to("/dev/full")
+    with pytest.raises(SimError, match="cannot write: disk full"):
+        native.run(program, sequences((5000,) * 6), 200_000, tmp_path)
+
+
+def test_trace_is_short(core, tmp_path):
+    program = native.build(core, waves=True, optimise="-O0")
+    path = tmp_path / f"trace.{program.trace}"
+    native.run(program, sequences((1000,)), 10_000, tmp_path, waves=path)
+    assert 1000 < path.stat().st_size < 1 << 20
+    if program.trace == "vcd":
+        stamps = [int(line[1:]) for line in path.read_text().splitlines() if line[:1] == "#"]
+        cycles = max(stamps) // 10
+        assert native.TRACE_STEPS * core.geo.words <= cycles < 220 * core.geo.words
