@@ -16,6 +16,9 @@ from sim.ports import port_names
 from sim.tools import SimError
 
 
+OPTIMISE = "-O1"        # a bench runs for seconds: compiling it longer does not pay
+
+
 class PortsOnlyVerilator(Verilator):
     """Verilator with only the signals of a control file public.
 
@@ -31,6 +34,7 @@ class PortsOnlyVerilator(Verilator):
         env = tools.verilator().env()
         self.env |= {name: env[name] for name in ("VERILATOR_ROOT", "OBJCACHE", "MAKEFLAGS")
                      if name in env}
+        self.env["MAKEFLAGS"] += f" OPT_FAST={OPTIMISE}"
 
     def _build_command(self):
         return [[arg for arg in command if arg != "--public-flat-rw"]
@@ -48,7 +52,8 @@ def build(component: wiring.Component, name: str, source: str | None = None) -> 
     tool = tools.verilator()
     source = source or verilog.convert(component, name=name, emit_src=False)
     control = control_file(component, name)
-    key = tools.content_hash(source, control, tool.version, version("cocotb"))
+    key = tools.content_hash(source, control, tool.version, version("cocotb"),
+                             OPTIMISE)
 
     def compile_into(folder: Path) -> None:
         (folder / f"{name}.v").write_text(source)

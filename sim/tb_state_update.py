@@ -2,7 +2,7 @@
 
 import cocotb
 
-from quant.formats import UQ
+from quant.formats import BIT, UQ
 from sim import parts
 from sim.stimulus import as_words, corners_and_random
 from sim.streams import exchange, first_difference
@@ -12,7 +12,7 @@ from sim.streams import exchange, first_difference
 @cocotb.parametrize(variant=list(parts.VARIANTS), stall=[0.0, 0.4])
 async def matches_model(dut, variant: str, stall: float):
     part, fmt = parts.components(variant)["state_update"], parts.shape(variant)[0].layers[0].fmt
-    formats = {"h_re": fmt.h, "h_im": fmt.h, "s": UQ(1, 0), "a_re": fmt.a_bar, "a_im": fmt.a_bar,
+    formats = {"h_re": fmt.h, "h_im": fmt.h, "s": BIT, "a_re": fmt.a_bar, "a_im": fmt.a_bar,
                "g_re": fmt.g, "g_im": fmt.g}
     if part.rounding == "stochastic":
         formats["r"] = UQ(2 * part.random.round_bits, 0)
