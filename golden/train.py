@@ -63,6 +63,12 @@ class Run:
         start = np.random.default_rng(self.recipe.seed).permutation(len(self.split))[:64]
         self.net.calibrate(*batch_of(self.split, start, self.task)[:2])
 
+    def start_from(self, path: Path) -> str:
+        """Take the weights of ``path``; returns the log of the training that made it, if there."""
+        checkpoint.fill(self.net, checkpoint.read(path)["state"], path)
+        log = path.with_name("log.jsonl")
+        return log.read_text() if log.exists() else ""
+
     def content(self, epoch: int, val_accuracy: float) -> dict:
         """What ``last.pt`` holds."""
         return {"network": self.recipe.network.to_dict(), "recipe": self.recipe.to_dict(),
@@ -126,30 +132,39 @@ def kept_log(path: Path, epochs: int) -> str:
     if not epochs or not path.exists():
         return ""
     lines = path.read_text().splitlines(keepends=True)
-    return "".join(line for line in lines if json.loads(line).get("epoch", 0) <= epochs)
+    content = [json.loads(line) for line in lines]
+    begin = max((k for k, c in enumerate(content) if c.get("resumed_at") == 0), default=0)
+    return "".join(line for k, (line, c) in enumerate(zip(lines, content))
+                   if k < begin or c.get("epoch", 0) <= epochs)
 
 
 def train(task: Task, recipe: Recipe, out: Path, data_dir=None, resume: bool = False,
-          limit: int | None = None) -> Network:
-    """Train by ``recipe``; see the module's text for what is written under ``out``."""
+          limit: int | None = None, start: Path | None = None) -> Network:
+    """Train by ``recipe``; see the module's text for what is written under ``out``.
+
+    ``start`` is the ``last.pt`` of an earlier training to go on from with a new schedule; its log
+    comes first in the new one.
+    """
     train_split, val_split = (checked(task.load(name, data_dir), task) for name in ("train", "val"))
     if limit:
         train_split, val_split = (s.take(np.arange(min(limit, len(s))))
                                   for s in (train_split, val_split))
     run, few = Run(task, recipe, train_split), val_split.take(np.arange(min(64, len(val_split))))
     last, log_path = out / "last.pt", out / "log.jsonl"
-    done = 0
+    done, earlier = 0, ""
     if resume and last.exists():
         done = run.restore(last)
+        earlier = kept_log(log_path, done)
+    elif start:
+        earlier = run.start_from(start)
     else:
         run.calibrate()
     out.mkdir(parents=True, exist_ok=True)
-    earlier = kept_log(log_path, done)
     with log_path.open("w") as log:
         log.write(earlier)
         log.write(json.dumps({"task": task.name, "parameters": run.net.parameter_count(),
                               "recipe": recipe.to_dict(), "train_sequences": len(train_split),
-                              "resumed_at": done}) + "\n")
+                              "resumed_at": done, "started_from": start and start.name}) + "\n")
         log.flush()
         for epoch in range(done, recipe.epochs):
             began = time.time()
@@ -178,6 +193,7 @@ def main() -> None:
     parser.add_argument("--limit", type=cli.positive,
                         help="sequences of each split, for a quick look")
     parser.add_argument("--threads", type=cli.positive, default=os.cpu_count())
+    parser.add_argument("--start", type=Path, help="last.pt of an earlier training to go on from")
     parser.add_argument("--resume", action="store_true", help="continue from last.pt")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -187,7 +203,7 @@ def main() -> None:
     changes = {"epochs": args.epochs, "seed": args.seed}
     recipe = replace(recipe, **{k: v for k, v in changes.items() if v is not None})
     train(task, recipe, args.out or Path("build/train") / slug(task.name), args.data_dir,
-          args.resume, args.limit)
+          args.resume, args.limit, args.start)
 
 
 if __name__ == "__main__":

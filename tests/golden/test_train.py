@@ -67,6 +67,18 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch):
     assert log_of(tmp_path / "whole") == log_of(tmp_path / "parts")
 
 
+def test_second_round_keeps_the_first_ones_log(tmp_path):
+    task = make_task("digits")
+    first = train.train(task, TINY, tmp_path / "first", limit=96)
+    second = replace(TINY, epochs=2, lr=0.0, ssm_lr=0.0, seed=5)
+    net = train.train(task, second, tmp_path / "second", limit=96,
+                      start=tmp_path / "first" / "last.pt")
+    assert [line["epoch"] for line in log_of(tmp_path / "second")] == [1, 2, 3, 1, 2]
+    assert torch.equal(net.blocks[0].mixer.weight, first.blocks[0].mixer.weight)
+    train.train(task, second, tmp_path / "second", limit=96, resume=True)
+    assert [line["epoch"] for line in log_of(tmp_path / "second")] == [1, 2, 3, 1, 2]
+
+
 def test_resume_of_another_training(tmp_path, monkeypatch):
     task = make_task("digits")
     train.train(task, replace(TINY, epochs=1), tmp_path, limit=64)
