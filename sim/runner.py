@@ -52,8 +52,7 @@ def build(component: wiring.Component, name: str, source: str | None = None) -> 
     tool = tools.verilator()
     source = source or verilog.convert(component, name=name, emit_src=False)
     control = control_file(component, name)
-    key = tools.content_hash(source, control, tool.version, version("cocotb"),
-                             OPTIMISE)
+    key = tools.content_hash(source, control, tool.version, version("cocotb"), OPTIMISE)
 
     def compile_into(folder: Path) -> None:
         (folder / f"{name}.v").write_text(source)

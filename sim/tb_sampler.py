@@ -16,11 +16,12 @@ async def matches_model(dut, variant: str, stall: float):
     if art.residual == "plain":
         formats = {"x": fmt.x, "alpha": fmt.alpha, "beta": fmt.beta, "r": UQ(k, 0)}
         words = as_words(corners_and_random(formats, 200, seed=2))
+        words += [{"x": 0, "alpha": 1, "beta": (r << fmt.beta.f_bits >> k) + off, "r": r}
+                  for r in range(0, 1 << k, 7) for off in (-1, 0, 1)]
     else:
         words = as_words(corners_and_random({"p": part.p, "r": UQ(k, 0)}, 100, seed=2))
-        for r in range(0, 1 << k, (1 << k) // 40):
-            tie = (r << part.p.f_bits) >> k
-            words += [{"p": tie + off, "r": r} for off in (-1, 0, 1)]
+        words += [{"p": (r << part.p.f_bits >> k) + off, "r": r}
+                  for r in range(0, 1 << k, (1 << k) // 40) for off in (-1, 0, 1)]
     expected = []
     for word in words:
         p, s = part.model(**word)
