@@ -1,8 +1,9 @@
 """``python -m sim --task T``: every spike of every layer, hardware against the integer network.
 
 Exports the artifact if it is missing, generates the RTL, builds it, runs the first test sequence
-under cocotb and all of them in the native program, compares, and writes build/sim/<task>/report.json.
-Exit code 1: a difference, the first one is printed. Exit code 2: a mistake of the user's.
+under cocotb and all of them in the native program, compares, and writes
+build/sim/<task>/report.json. Exit code 1: a difference, the first one is printed; 2: a mistake of
+the user's.
 """
 
 import argparse
@@ -133,7 +134,7 @@ def chosen(args, split: Split) -> np.ndarray:
 
 
 def load(args, task) -> Artifact:
-    """The artifact, exported first where it is the default one and missing; checked for the task."""
+    """The artifact, exported first where the default one is missing; checked for the task."""
     folder = args.artifact or ARTIFACTS / slug(args.task)
     if not args.artifact and not (folder / "manifest.json").exists():
         command = [sys.executable, "-m", "quant.export", "--task", args.task]

@@ -118,7 +118,8 @@ struct Layer {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 7 && argc != 9) die("usage: sim INPUT FOLDER LIMIT STALL_IN STALL_OUT SEED [TRACE STEPS]");
+    if (argc != 7 && argc != 9)
+        die("usage: sim INPUT FOLDER LIMIT STALL_IN STALL_OUT SEED [TRACE STEPS]");
     FILE* in = open_for(argv[1], "rb");
     const std::string folder = argv[2];
     const uint64_t limit = strtoull(argv[3], nullptr, 10);
@@ -135,7 +136,8 @@ int main(int argc, char** argv) {
     std::vector<std::vector<int64_t>> sequences(next());
     for (auto& values : sequences) {
         values.resize(next());
-        if (fread(values.data(), 8, values.size(), in) != values.size()) die("input file is too short");
+        if (fread(values.data(), 8, values.size(), in) != values.size())
+            die("input file is too short");
     }
     fclose(in);
 

@@ -137,7 +137,8 @@ class Run:
         if position >= len(self.answers):
             return None
         answer = self.answers[position]
-        return Result(int(answer["label"]), answer["logits"], answer["saturations"].astype(np.int64))
+        return Result(int(answer["label"]), answer["logits"],
+                      answer["saturations"].astype(np.int64))
 
     def surplus(self) -> tuple[list[int], int]:
         """Steps per layer and results behind the last sequence."""

@@ -1,4 +1,4 @@
-"""A core in miniature with the real one's ports: spikes are bits of the sample. For tests of sim/."""
+"""A core in miniature with the real one's ports, for tests of sim/: spikes are sample bits."""
 
 import numpy as np
 from amaranth import Cat, Module, Mux, Signal

@@ -1,4 +1,4 @@
-"""Campaigns and ``python -m sim`` on a small core: agreement, differences, exit codes, bad input."""
+"""Campaigns and ``python -m sim`` on a small core: agreement, differences, bad input."""
 
 import json
 import shutil
