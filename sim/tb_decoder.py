@@ -1,7 +1,6 @@
 """cocotb bench of Decoder: sequences from one step to the longest."""
 
 import cocotb
-import numpy as np
 
 from sim import parts
 from sim.stimulus import block_inputs, framed
