@@ -35,7 +35,7 @@ from quant.qat import QuantNetwork
 
 ARTIFACTS = Path("build/artifacts")
 SEED = 0xACE1                   # default master seed of the random words
-SEQUENCES = {"norms": 256, "ranges": 128}   # of the training split
+SEQUENCES = {"norms": 1024, "ranges": 128}   # of the training split
 WIDTHS = {"coef_bits": "bits of A_bar", "g_bits": "bits of g", "state_bits": "bits of a state",
           "state_i_bits": "its integer bits; default: fitted to the seen range",
           "weight_bits": "bits of a mixer weight", "p_bits": "fraction bits of p",
