@@ -6,12 +6,12 @@ A folder with ``manifest.json`` (formats, shapes, options, seeds, sha256) and ``
 import hashlib
 import io
 import json
-import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 
+from quant.files import write_all_atomic
 from quant.formats import BIT, EdgeFormats, LayerFormats, RandomFormat
 
 SCHEMA = 1
@@ -184,21 +184,11 @@ def _manifest(art: Artifact, arrays: bytes) -> dict:
 def save(art: Artifact, folder: Path) -> Path:
     """Write a checked artifact; each file to a temporary name first. Returns the folder."""
     art.check()
-    folder = Path(folder)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **_arrays(art))
     manifest = json.dumps(_manifest(art, buffer.getvalue()), indent=1) + "\n"
-    folder.mkdir(parents=True, exist_ok=True)
-    parts = {"arrays.npz": buffer.getvalue(), "manifest.json": manifest.encode()}
-    try:
-        for name, content in parts.items():
-            (folder / f"{name}.partial").write_bytes(content)
-        for name in parts:
-            os.replace(folder / f"{name}.partial", folder / name)
-    finally:
-        for name in parts:
-            (folder / f"{name}.partial").unlink(missing_ok=True)
-    return folder
+    return write_all_atomic(folder, {"arrays.npz": buffer.getvalue(),
+                                     "manifest.json": manifest.encode()})
 
 
 def load(folder: Path) -> Artifact:

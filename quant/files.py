@@ -4,17 +4,27 @@ import os
 from pathlib import Path
 
 
-def write_atomic(path: Path, content: bytes) -> Path:
-    """Write under a temporary name in the same folder, then rename; makes the folder.
+def write_all_atomic(folder: Path, contents: dict[str, bytes]) -> Path:
+    """Write files of one folder under temporary names, then rename them in order; makes the folder.
 
-    A full disk raises ``OSError`` and leaves what was there before.
+    A full disk raises ``OSError`` before the first renaming and leaves what was there before.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = {name: folder / f"{name}.partial" for name in contents}
     try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
+        for name, content in contents.items():
+            partial[name].write_bytes(content)
+        for name in contents:
+            os.replace(partial[name], folder / name)
     finally:
-        partial.unlink(missing_ok=True)
+        for path in partial.values():
+            path.unlink(missing_ok=True)
+    return folder
+
+
+def write_atomic(path: Path, content: bytes) -> Path:
+    """:func:`write_all_atomic` for one file; returns its path."""
+    path = Path(path)
+    write_all_atomic(path.parent, {path.name: content})
     return path

@@ -13,6 +13,7 @@ from amaranth.back import verilog
 
 from quant import artifact
 from quant.artifact import Artifact, ArtifactError
+from quant.files import write_all_atomic
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.memory import Region
@@ -72,17 +73,8 @@ def generate(art: Artifact, hw: HardwareConfig, out: Path) -> Path:
             os.environ["AMARANTH_USE_YOSYS"] = before
     files = {"memory_map.json": json.dumps(facts, indent=1) + "\n",
              "memory_map.md": _table(facts, core.map.regions), "core.v": text}
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        for name, content in files.items():
-            (out / f"{name}.partial").write_text(content)
-        for name in files:
-            os.replace(out / f"{name}.partial", out / name)
-    finally:
-        for name in files:
-            (out / f"{name}.partial").unlink(missing_ok=True)
-    return out / "core.v"
+    folder = write_all_atomic(out, {name: content.encode() for name, content in files.items()})
+    return folder / "core.v"
 
 
 def main(argv: list[str] | None = None) -> int:

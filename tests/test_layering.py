@@ -15,7 +15,7 @@ ALLOWED = {
     "sim": {"sim", "rtl", "quant", "golden.tasks", "golden.data", "golden.cli"},
 }
 # What the hardware side may take from quant: nothing that knows PyTorch.
-INTEGER_SIDE = {"quant.formats", "quant.lfsr", "quant.artifact", "quant.reference",
+INTEGER_SIDE = {"quant.files", "quant.formats", "quant.lfsr", "quant.artifact", "quant.reference",
                 "quant.network", "quant.synthetic", "quant.vectors"}
 
 

@@ -92,7 +92,7 @@ def test_a_full_disk_leaves_nothing(folder, tmp_path, capsys, monkeypatch):
         path.touch()
         raise OSError(28, "No space left on device", str(path))
     monkeypatch.setattr(generate.verilog, "convert", lambda *args, **kwargs: "module")
-    monkeypatch.setattr(generate.Path, "write_text", full)
+    monkeypatch.setattr(generate.Path, "write_bytes", full)
     code, err = run(capsys, "--artifact", folder, "--lanes", 2, "--out", tmp_path / "out")
     assert code == 2 and err.count("\n") == 1
     assert "No space left on device" in err and "choose another --out" in err
