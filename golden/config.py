@@ -7,6 +7,7 @@ CHOICES = {
     "act": ("gelu", "relu", "identity"),
     "residual": ("none", "clampfuse", "plain"),
     "init": ("s4d_lin", "s4d_inv", "s4d_legs"),
+    "sampling": ("bernoulli", "sobol", "systematic", "mean"),
 }
 
 
@@ -31,6 +32,7 @@ class NetworkConfig:
     dt_min: float = 1e-3            # start range of dt, in steps of the sequence
     dt_max: float = 1e-1
     dropout: float = 0.0            # of mixer outputs, during training
+    sampling: str = "bernoulli"     # how spikes are drawn, see golden.sampling
 
     def __post_init__(self):
         for name, allowed in CHOICES.items():

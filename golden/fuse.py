@@ -6,6 +6,7 @@ from torch import nn
 
 from golden import ops
 from golden.config import NetworkConfig
+from golden.sampling import Draw
 
 ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu, "identity": lambda z: z}
 
@@ -59,11 +60,13 @@ class Fuse(nn.Module):
         return (x - mean[:, None]) * scale[:, None] + self.beta[:, None]
 
     def forward(self, z: torch.Tensor, bias: torch.Tensor, x: torch.Tensor,
-                valid: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+                valid: torch.Tensor | None = None,
+                draw: Draw = Draw()) -> tuple[torch.Tensor, torch.Tensor]:
         """(x_next, s_next), both (H, N).
 
         z is the mixer's sum before its bias, x the block's input: the clamped p, or with
-        ``plain`` the un-clamped stream; valid (N,) is 1 where a step belongs to the sequence.
+        ``plain`` the un-clamped stream; valid (N,) is 1 where a step belongs to the sequence;
+        draw says how s_next is drawn.
         """
         dropping = self.training and self.dropout > 0
         if (self.residual != "plain" and self.act == "relu" and valid is None and not dropping
@@ -71,7 +74,7 @@ class Fuse(nn.Module):
             stats = None if self.training else (self.mean, self.var)
             p, s, mean, var = ops.fuse_relu(z, bias, self.gamma, self.beta,
                                             x if self.residual == "clampfuse" else None, stats,
-                                            self.eps)
+                                            self.eps, draw)
             self._track(mean, var)
             return p, s
         dtype = z.dtype
@@ -86,4 +89,4 @@ class Fuse(nn.Module):
             if self.residual == "clampfuse":
                 p = p + x.to(p.dtype)
             p = x_next = p.clamp(0, 1).to(dtype)
-        return x_next, ops.bernoulli(p)
+        return x_next, ops.spikes(p, draw)

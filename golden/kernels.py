@@ -64,6 +64,48 @@ def sample(y, b, keys, s):
 
 
 @nb.njit(**FAST)
+def mean(y, b, s):
+    """s = clamp(y + b, 0, 1): the expectation of every sampling form."""
+    for i in nb.prange(y.shape[0]):
+        bias = b[i]
+        for j in range(y.shape[1]):
+            store(s, i, j, min(max(load(y[i, j]) + bias, np.float32(0.0)), np.float32(1.0)))
+
+
+@nb.njit(**FAST)
+def systematic(y, b, phase, chunks, s):
+    """Spike where the running sum of clamp(y + b), begun at ``phase`` (H, B), passes an integer.
+
+    Columns are (C, M, B) = ``chunks``, step t = m C + c. ``phase`` is overwritten.
+    """
+    C, M, B = chunks
+    for i in nb.prange(y.shape[0]):
+        bias = b[i]
+        for m in range(M):
+            for c in range(C):
+                start = (c * M + m) * B
+                for k in range(B):
+                    p = min(max(load(y[i, start + k]) + bias, np.float32(0.0)), np.float32(1.0))
+                    q = phase[i, k] + p
+                    fired = np.float32(q >= np.float32(1.0))
+                    phase[i, k] = q - fired
+                    store(s, i, start + k, fired)
+
+
+@nb.njit(**FAST)
+def sobol(y, b, words, masks, s):
+    """s = [y + b > u], u the 24-bit word of the step, ``words`` (C M,), XOR ``masks`` (H, B)."""
+    B = masks.shape[1]
+    for i in nb.prange(y.shape[0]):
+        bias = b[i]
+        for n in range(words.shape[0]):
+            word = words[n]
+            for k in range(B):
+                u = np.float32(word ^ masks[i, k]) * np.float32(1.0 / (1 << 24))
+                store(s, i, n * B + k, np.float32(load(y[i, n * B + k]) + bias > u))
+
+
+@nb.njit(**FAST)
 def sample_grad(y, b, ds, dy, db):
     """Straight-through inside [0, 1]."""
     for i in nb.prange(y.shape[0]):
@@ -91,8 +133,8 @@ def relu_stats(z, bias, mean, var):
 
 
 @nb.njit(**FAST)
-def fuse(z, bias, scale, shift, p, residual, keys, p_next, s):
-    """p_next = clamp(p + scale relu(z + bias) + shift, 0, 1), s = [p_next > u].
+def fuse(z, bias, scale, shift, p, residual, keys, draw, p_next, s):
+    """p_next = clamp(p + scale relu(z + bias) + shift, 0, 1) and, with ``draw``, s = [p_next > u].
 
     Without ``residual`` p is not read and nothing is added.
     """
@@ -104,7 +146,8 @@ def fuse(z, bias, scale, shift, p, residual, keys, p_next, s):
                 v += load(p[i, j])
             v = min(max(v, np.float32(0.0)), np.float32(1.0))
             store(p_next, i, j, v)
-            store(s, i, j, np.float32(v > uniform(key, j)))
+            if draw:
+                store(s, i, j, np.float32(v > uniform(key, j)))
 
 
 @nb.njit(**FAST)

@@ -8,6 +8,7 @@ from torch import nn
 from golden import ops
 from golden.config import NetworkConfig
 from golden.fuse import Fuse
+from golden.sampling import Draw
 from golden.ssm import DiagonalSSM
 
 
@@ -100,24 +101,27 @@ class Network(nn.Module):
                 lengths = torch.full((B,), L, device=v.device)
             valid = (t < lengths).reshape(-1).to(self.decoder.weight.dtype)   # (N,)
 
+        draws = [Draw(self.cfg.sampling, number, (C, M, B))
+                 for number in range(2 * len(self.blocks) + 1)]
         x = self.encoder(v, dtype)                                           # (H, N)
         if self.cfg.residual == "plain":
-            s = ops.sample(x * self.input_gamma.to(dtype)[:, None], self.input_beta)
+            s = ops.sample(x * self.input_gamma.to(dtype)[:, None], self.input_beta, draws[0])
         else:
             x = nn.functional.hardtanh(x, 0, 1)    # a clamp whose gradient is one pass
-            s = ops.sample(x, torch.zeros_like(self.input_beta))
-        for block in self.blocks:
+            s = ops.sample(x, torch.zeros_like(self.input_beta), draws[0])
+        for k, block in enumerate(self.blocks):
             s_in = s if valid is None else s * valid.to(dtype)
             y = block.ssm(s_in.view(-1, C, M, B)).reshape(s.shape)
-            s_out = (ops.bernoulli(nn.functional.gelu(y) + block.b[:, None].to(dtype))
-                     if block.gelu else ops.sample(y, block.b))
+            s_out = (ops.spikes(nn.functional.gelu(y) + block.b[:, None].to(dtype),
+                                draws[2 * k + 1])
+                     if block.gelu else ops.sample(y, block.b, draws[2 * k + 1]))
             z = block.mixer.weight.to(dtype) @ s_out
             if record is not None:
                 p = (y.float() + block.b[:, None]).clamp(0, 1)
                 record.append({name: t.detach().reshape(-1, C, M, B).permute(3, 2, 1, 0)
                                .reshape(B, M * C, -1)[:, :L]
                                for name, t in (("s_in", s_in), ("p", p), ("s_out", s_out))})
-            x, s = block.fuse(z, block.mixer.bias, x, valid)
+            x, s = block.fuse(z, block.mixer.bias, x, valid, draws[2 * k + 2])
         if valid is None:
             mean = x.view(len(x), -1, B).sum(1, dtype=self.decoder.weight.dtype) / L
         else:

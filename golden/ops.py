@@ -7,16 +7,17 @@ through ``golden.kernels``; anything else (float64, a GPU, a mask) through plain
 import numpy as np
 import torch
 
-from golden import kernels
+from golden import kernels, sampling
+from golden.sampling import Draw
 
 
 class _StraightThrough(torch.autograd.Function):
-    """[p > u] forward, gradient of the expectation clamp(p, 0, 1) backward."""
+    """Given spikes forward, gradient of the expectation clamp(p, 0, 1) backward."""
 
     @staticmethod
-    def forward(ctx, p, u):
+    def forward(ctx, p, s):
         ctx.save_for_backward((p >= 0) & (p <= 1))
-        return (p > u).to(p.dtype)
+        return s
 
     @staticmethod
     def backward(ctx, ds):
@@ -24,12 +25,13 @@ class _StraightThrough(torch.autograd.Function):
         return ds * inside, None
 
 
-def bernoulli(p: torch.Tensor, u: torch.Tensor | None = None) -> torch.Tensor:
-    """SpikeSampler: 1 where ``p > u``, u uniform in [0, 1), drawn here when not given.
+def spikes(p: torch.Tensor, draw: Draw = Draw(), u: torch.Tensor | None = None) -> torch.Tensor:
+    """SpikeSampler in plain PyTorch: spikes of p (H, N), or 1 where ``p > u`` for given draws u.
 
     The gradient is 1 inside 0 <= p <= 1 and 0 outside (the surrogate of the paper, section 3.2).
     """
-    return _StraightThrough.apply(p, torch.rand_like(p) if u is None else u)
+    s = sampling.spikes(p.detach(), draw) if u is None else (p > u).to(p.dtype)
+    return _StraightThrough.apply(p, s)
 
 
 def fusable(x: torch.Tensor) -> bool:
@@ -46,11 +48,26 @@ def _keys(H: int) -> np.ndarray:
     return torch.randint(0, 1 << 32, (H,), dtype=torch.int64).numpy().astype(np.uint32)
 
 
+def _draw(y: torch.Tensor, b: torch.Tensor, draw: Draw, s: torch.Tensor) -> None:
+    """Spikes of y + b into s, by the fused kernel of the form."""
+    y, b, s = _np(y), _np(b), _np(s)
+    if draw.form == "bernoulli":
+        kernels.sample(y, b, _keys(len(y)), s)
+    elif draw.form == "mean":
+        kernels.mean(y, b, s)
+    elif draw.form == "sobol":
+        words = sampling.sobol_words(draw.number, draw.chunks).numpy().astype(np.uint32)
+        masks = sampling.masks(len(y), draw.chunks).numpy().astype(np.uint32)
+        kernels.sobol(y, b, words, masks, s)
+    else:
+        kernels.systematic(y, b, torch.rand(len(y), draw.chunks[2]).numpy(), draw.chunks, s)
+
+
 class _FusedSample(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, y, b):
+    def forward(ctx, y, b, draw):
         s = torch.empty_like(y)
-        kernels.sample(_np(y), _np(b), _keys(len(y)), _np(s))
+        _draw(y, b, draw, s)
         ctx.save_for_backward(y, b)
         return s
 
@@ -59,19 +76,21 @@ class _FusedSample(torch.autograd.Function):
         y, b = ctx.saved_tensors
         dy, db = torch.empty_like(y), torch.empty_like(b)
         kernels.sample_grad(_np(y), _np(b), _np(ds.contiguous()), _np(dy), _np(db))
-        return dy, db
+        return dy, db, None
 
 
-def sample(y: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def sample(y: torch.Tensor, b: torch.Tensor, draw: Draw = Draw()) -> torch.Tensor:
     """Spikes of ``p = y + b``, y (H, N), b (H,)."""
-    return _FusedSample.apply(y, b) if fusable(y) else bernoulli(y + b[:, None].to(y.dtype))
+    if fusable(y):
+        return _FusedSample.apply(y, b, draw)
+    return spikes(y + b[:, None].to(y.dtype), draw)
 
 
 class _FusedFuse(torch.autograd.Function):
     """ClampFuse with its batch norm and the sampler behind it; see ``kernels.fuse``."""
 
     @staticmethod
-    def forward(ctx, z, bias, gamma, beta, p, stats, eps):
+    def forward(ctx, z, bias, gamma, beta, p, stats, eps, draw):
         H, residual = len(z), p is not None
         if stats is None:                       # training: statistics of this batch
             mean, var = torch.empty(H), torch.empty(H)
@@ -83,7 +102,9 @@ class _FusedFuse(torch.autograd.Function):
         shift = beta.detach() - scale * mean
         p_next, s = torch.empty_like(z), torch.empty_like(z)
         kernels.fuse(_np(z), _np(bias), _np(scale), _np(shift), _np(p if residual else z),
-                     residual, _keys(H), _np(p_next), _np(s))
+                     residual, _keys(H), draw.form == "bernoulli", _np(p_next), _np(s))
+        if draw.form != "bernoulli":
+            _draw(p_next, torch.zeros(H), draw, s)
         ctx.save_for_backward(z, bias, gamma, p, mean, inv, scale, shift)
         ctx.batch_stats = stats is None
         ctx.mark_non_differentiable(mean, var)
@@ -107,13 +128,13 @@ class _FusedFuse(torch.autograd.Function):
             c2 = -scale * dbeta / N - c1 * mean
         kernels.fuse_grad(_np(z), _np(bias), _np(scale), _np(c1), _np(c2), _np(dp), _np(dz),
                           _np(dbias))
-        return dz, dbias, dgamma, dbeta, dp if residual else None, None, None
+        return dz, dbias, dgamma, dbeta, dp if residual else None, None, None, None
 
 
-def fuse_relu(z, bias, gamma, beta, p, stats, eps=1e-5):
+def fuse_relu(z, bias, gamma, beta, p, stats, eps=1e-5, draw: Draw = Draw()):
     """``p_next = clamp([p +] BN(relu(z + bias)), 0, 1)`` and its spikes, in one pass.
 
     z, p (H, N), p None without residual; bias, gamma, beta (H,); stats (mean, var) or None to
     take them from ``z``. Returns p_next, s, mean, var. Only for tensors that are :func:`fusable`.
     """
-    return _FusedFuse.apply(z, bias, gamma, beta, p, stats, eps)
+    return _FusedFuse.apply(z, bias, gamma, beta, p, stats, eps, draw)

@@ -42,6 +42,9 @@ RECIPES = {
                              epochs=2, lr=3e-3, ssm_lr=1e-3, seed=1),
     "psmnist_third": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=128, d_state=16),
                             epochs=1, lr=2e-3, ssm_lr=7e-4, seed=2),
+    # At most 170 k parameters, sampled systematically: little noise, so it learns more an epoch
+    "psmnist_large": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=160, d_state=16,
+                                          sampling="systematic"), epochs=8),
     "digits": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=64, d_state=8, dt_min=1e-2,
                                    dt_max=0.5), epochs=80),
     "listops": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=32, d_state=8, vocab=16),

@@ -133,7 +133,7 @@ class QuantNetwork(nn.Module):
     def sample(self, p, b, j: int, kind: int, L: int, B: int, draws) -> torch.Tensor:
         if draws is None:
             return ops.sample(p, b)
-        return ops.bernoulli(p + b[:, None], draws.sampler(j, kind, L, B).to(p.dtype))
+        return ops.spikes(p + b[:, None], u=draws.sampler(j, kind, L, B).to(p.dtype))
 
     def fuse(self, z, x, j: int, L: int, B: int, draws, masked: bool):
         """x of the next block, and its input spikes (None after the last block)."""

@@ -13,19 +13,19 @@ H, N = 6, 4000
 def test_sampler_by_given_draws():
     u = torch.tensor([0.0, 0.0, 0.25, 0.25, 0.999, 0.0])
     p = torch.tensor([0.0, 0.1, 0.25, 0.26, 1.0, -0.5])
-    assert ops.bernoulli(p, u).tolist() == [0, 1, 0, 1, 1, 0]
+    assert ops.spikes(p, u=u).tolist() == [0, 1, 0, 1, 1, 0]
 
 
 def test_surrogate_gradient_is_one_inside():
     p = torch.tensor([-0.1, 0.0, 0.5, 1.0, 1.1], requires_grad=True)
-    ops.bernoulli(p).backward(torch.tensor([2.0, 3.0, 4.0, 5.0, 6.0]))
+    ops.spikes(p).backward(torch.tensor([2.0, 3.0, 4.0, 5.0, 6.0]))
     assert p.grad.tolist() == [0, 3, 4, 5, 0]
 
 
 def test_default_draws_are_uniform():
     torch.manual_seed(0)
     for p in (0.1, 0.5, 0.9):
-        rate = ops.bernoulli(torch.full((100_000,), p)).mean().item()
+        rate = ops.spikes(torch.full((100_000,), p)).mean().item()
         assert abs(rate - p) < 5 * (p * (1 - p) / 100_000) ** 0.5
 
 
@@ -48,7 +48,7 @@ def test_fused_sampler(dtype):
     s.backward(weight)
     plain_y = y.detach().double().requires_grad_()
     plain_b = b.detach().double().requires_grad_()
-    ops.bernoulli(plain_y + plain_b[:, None]).backward(weight.double())
+    ops.spikes(plain_y + plain_b[:, None]).backward(weight.double())
     torch.testing.assert_close(y.grad.double(), plain_y.grad, rtol=0, atol=0)
     torch.testing.assert_close(b.grad.double(), plain_b.grad, rtol=1e-4, atol=1e-2)
 
