@@ -8,12 +8,18 @@ CHOICES = {
     "residual": ("none", "clampfuse", "plain"),
     "init": ("s4d_lin", "s4d_inv", "s4d_legs"),
     "sampling": ("bernoulli", "sobol", "systematic", "mean"),
+    "neuron": ("sampler", "heaviside", "gelu", "lif"),
+    "mixer": ("linear", "glu", "gsu"),
+    "surrogate": ("triangle", "rectangle", "sigmoid", "arctan"),
 }
+MIXERS = {      # that each neuron can feed
+    "sampler": ("linear",), "heaviside": ("glu",), "gelu": ("linear", "glu", "gsu"),
+    "lif": ("linear",)}
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Shape and options of a P-SpikeSSM network (Bal & Sengupta, ICLR 2025).
+    """Shape and options of a P-SpikeSSM network (Bal & Sengupta, ICLR 2025) or a comparison's.
 
     ``d_state`` counts real numbers: a neuron holds ``d_state / 2`` complex modes.
     """
@@ -33,6 +39,12 @@ class NetworkConfig:
     dt_max: float = 1e-1
     dropout: float = 0.0            # of mixer outputs, during training
     sampling: str = "bernoulli"     # how spikes are drawn, see golden.sampling
+    neuron: str = "sampler"         # "heaviside": Binary S4D; "gelu": GSU, or a non-spiking S4D
+    mixer: str = "linear"           # "glu", "gsu": the gates of Stan & Rhodes (arXiv 2401.00955)
+    surrogate: str = "triangle"     # heaviside: shape of its gradient, see golden.binary_s4d
+    surrogate_width: float = 1.0    # heaviside: half width of that shape
+    fires_at_zero: bool = True      # heaviside: H(0) = 1
+    ternary_threshold: float = 0.15     # gsu: times max |z|, see golden.gsu
 
     def __post_init__(self):
         for name, allowed in CHOICES.items():
@@ -49,6 +61,13 @@ class NetworkConfig:
                              f"not {self.dt_min}, {self.dt_max}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), not {self.dropout}")
+        if self.mixer not in MIXERS[self.neuron]:
+            raise ValueError(f"mixer must be one of {', '.join(MIXERS[self.neuron])} with neuron "
+                             f"{self.neuron}, not {self.mixer!r}")
+        if not self.surrogate_width > 0:
+            raise ValueError(f"surrogate_width must be above 0, not {self.surrogate_width}")
+        if not 0 <= self.ternary_threshold < 1:
+            raise ValueError(f"ternary_threshold must be in [0, 1), not {self.ternary_threshold}")
 
     @property
     def n_modes(self) -> int:
