@@ -6,15 +6,21 @@ CHOICES = {
     "kernel": ("causal", "two_sided"),
     "act": ("gelu", "relu", "identity"),
     "residual": ("none", "clampfuse", "plain"),
-    "init": ("s4d_lin", "s4d_inv", "s4d_legs"),
+    "init": ("s4d_lin", "s4d_inv", "s4d_legs", "hippo_legs"),
     "sampling": ("bernoulli", "sobol", "systematic", "mean"),
+    "architecture": ("paper", "released"),
+    "ssm": ("diagonal", "dplr"),
     "neuron": ("sampler", "heaviside", "gelu", "lif"),
     "mixer": ("linear", "glu", "gsu"),
+    "norm": ("batch", "layer"),
+    "norm_position": ("pre", "post"),
     "surrogate": ("triangle", "rectangle", "sigmoid", "arctan"),
 }
 MIXERS = {      # that each neuron can feed
     "sampler": ("linear",), "heaviside": ("glu",), "gelu": ("linear", "glu", "gsu"),
     "lif": ("linear",)}
+
+RELEASED = {"neuron": ("sampler",), "residual": ("none", "plain")}      # what its blocks can do
 
 
 @dataclass(frozen=True)
@@ -39,8 +45,15 @@ class NetworkConfig:
     dt_max: float = 1e-1
     dropout: float = 0.0            # of mixer outputs, during training
     sampling: str = "bernoulli"     # how spikes are drawn, see golden.sampling
+    architecture: str = "paper"     # "released": the blocks of golden.released_network
+    ssm: str = "diagonal"           # "dplr": S4's, see golden.dplr
+    branch: bool = False            # released: a second SSM beside the first in every block
+    pair: bool = False              # released: classify two sequences together
+    tie_dropout: bool = False       # released: one dropout mask for all steps of a sequence
     neuron: str = "sampler"         # "heaviside": Binary S4D; "gelu": GSU, or a non-spiking S4D
     mixer: str = "linear"           # "glu", "gsu": the gates of Stan & Rhodes (arXiv 2401.00955)
+    norm: str = "batch"             # per neuron, or over the neurons of a step
+    norm_position: str = "pre"      # in front of a block, or behind its residual sum
     surrogate: str = "triangle"     # heaviside: shape of its gradient, see golden.binary_s4d
     surrogate_width: float = 1.0    # heaviside: half width of that shape
     fires_at_zero: bool = True      # heaviside: H(0) = 1
@@ -64,10 +77,36 @@ class NetworkConfig:
         if self.mixer not in MIXERS[self.neuron]:
             raise ValueError(f"mixer must be one of {', '.join(MIXERS[self.neuron])} with neuron "
                              f"{self.neuron}, not {self.mixer!r}")
+        if self.neuron in ("heaviside", "gelu") and self.residual == "clampfuse":
+            raise ValueError(f"residual clampfuse clamps probabilities; neuron {self.neuron} needs "
+                             f"plain or none")
+        self._check_ssm()
         if not self.surrogate_width > 0:
             raise ValueError(f"surrogate_width must be above 0, not {self.surrogate_width}")
         if not 0 <= self.ternary_threshold < 1:
             raise ValueError(f"ternary_threshold must be in [0, 1), not {self.ternary_threshold}")
+
+    def _check_ssm(self):
+        if (self.ssm == "dplr") != (self.init == "hippo_legs"):
+            raise ValueError(f"ssm dplr starts from init hippo_legs and only it does, not {self.ssm} "
+                             f"from {self.init}")
+        if self.ssm == "dplr" and self.neuron != "sampler":
+            raise ValueError(f"ssm dplr needs neuron sampler, not {self.neuron}")
+        if self.architecture == "released":
+            for name, allowed in RELEASED.items():
+                if getattr(self, name) not in allowed:
+                    raise ValueError(f"{name} must be {' or '.join(allowed)} with architecture "
+                                     f"released, not {getattr(self, name)!r}")
+            if self.branch and self.sampling not in ("bernoulli", "mean"):
+                raise ValueError(f"a branch shares uniform draws, so sampling must be bernoulli or "
+                                 f"mean, not {self.sampling!r}")
+            return
+        for name in ("branch", "pair", "tie_dropout"):
+            if getattr(self, name):
+                raise ValueError(f"{name} needs architecture released")
+        if self.neuron == "sampler" and (self.norm, self.norm_position) != ("batch", "pre"):
+            raise ValueError(f"norm {self.norm}, norm_position {self.norm_position}: neuron sampler "
+                             f"needs architecture released for other than batch, pre")
 
     @property
     def n_modes(self) -> int:

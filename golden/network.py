@@ -9,7 +9,7 @@ from golden import ops
 from golden.config import NetworkConfig
 from golden.fuse import Fuse
 from golden.sampling import Draw
-from golden.ssm import DiagonalSSM
+from golden.ssm import make_ssm
 
 
 class Encoder(nn.Module):
@@ -43,7 +43,7 @@ class Block(nn.Module):
     def __init__(self, cfg: NetworkConfig):
         super().__init__()
         H = cfg.d_model
-        self.ssm = DiagonalSSM(cfg)
+        self.ssm = make_ssm(cfg)
         self.b = nn.Parameter(torch.full((H,), 0.3))        # out-affine bias of the sampler
         self.mixer = nn.Linear(H, H)
         self.fuse = Fuse(cfg)

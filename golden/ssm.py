@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from golden.config import NetworkConfig
+from golden.dplr import DPLR
 
 
 def initial_A(init: str, n: int) -> torch.Tensor:
@@ -94,9 +95,12 @@ def chunked_conv(s: torch.Tensor, A_bar: torch.Tensor, g: torch.Tensor, d: torch
 
 
 class DiagonalSSM(nn.Module):
-    """H neurons, each with n complex modes; parameters and both ways to run them."""
+    """H neurons, each with n complex modes; parameters and both ways to run them.
 
-    def __init__(self, cfg: NetworkConfig):
+    ``scaled`` false leaves the output scale ``a`` out, for a block that has its own.
+    """
+
+    def __init__(self, cfg: NetworkConfig, scaled: bool = True):
         super().__init__()
         H, n = cfg.d_model, cfg.n_modes
         rows = 1 if cfg.shared_A else H
@@ -107,7 +111,7 @@ class DiagonalSSM(nn.Module):
         self.log_dt = nn.Parameter(log_min + torch.rand(H) * (log_max - log_min))
         self.C = nn.Parameter(torch.randn(H, n, 2) / math.sqrt(2))
         self.D = nn.Parameter(torch.zeros(H))
-        self.a = nn.Parameter(torch.ones(H))
+        self.a = nn.Parameter(torch.ones(H)) if scaled else None
         self.two_sided = cfg.kernel == "two_sided"
         if self.two_sided:
             self.C_future = nn.Parameter(torch.randn(H, n, 2) / math.sqrt(2))
@@ -117,8 +121,9 @@ class DiagonalSSM(nn.Module):
         A = torch.complex(-torch.exp(self.log_A_re), self.A_im)
         A_bar = torch.exp(torch.exp(self.log_dt)[:, None] * A)
         C = torch.view_as_complex((self.C_future if future else self.C).contiguous())
-        g = 2 * self.a[:, None] * C * (A_bar - 1) / A
-        return A_bar, g, torch.zeros_like(self.D) if future else self.a * self.D
+        a = torch.ones_like(self.D) if self.a is None else self.a
+        g = 2 * a[:, None] * C * (A_bar - 1) / A
+        return A_bar, g, torch.zeros_like(self.D) if future else a * self.D
 
     def forward(self, s: torch.Tensor) -> torch.Tensor:
         """Convolution form on (H, C, M, B)."""
@@ -145,3 +150,8 @@ class DiagonalSSM(nn.Module):
         if self.two_sided:
             y = y + run(range(s.shape[1] - 1, -1, -1), *self.discrete(future=True), delay=1)
         return y
+
+
+def make_ssm(cfg: NetworkConfig, scaled: bool = True) -> DiagonalSSM | DPLR:
+    """The state space model that ``ssm`` of the configuration names."""
+    return (DPLR if cfg.ssm == "dplr" else DiagonalSSM)(cfg, scaled)
