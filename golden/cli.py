@@ -32,12 +32,23 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write under a temporary name, then rename."""
-    partial = path.with_name(path.name + ".partial")
+def write_files(contents: dict[Path, bytes]) -> None:
+    """Write files under temporary names, then rename them; makes their folders.
+
+    A full disk raises ``OSError`` before the first renaming and leaves what was there before.
+    """
+    partial = {path: path.with_name(path.name + ".partial") for path in contents}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text)
-        partial.replace(path)
+        for path, content in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial[path].write_bytes(content)
+        for path in contents:
+            partial[path].replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        for path in partial.values():
+            path.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """:func:`write_files` for one text file."""
+    write_files({path: text.encode()})
