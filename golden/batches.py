@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from torch import nn
 
-from golden.network import Network
 from golden.tasks import Split, Task
 
 
@@ -40,7 +40,7 @@ def fast_dtype() -> torch.dtype:
 
 
 @torch.no_grad()
-def accuracy(net: Network, split: Split, task: Task, dtype: torch.dtype | None = None,
+def accuracy(net: nn.Module, split: Split, task: Task, dtype: torch.dtype | None = None,
              batch: int = 200) -> float:
     """Fraction of ``split`` that the network gets right, one sampler draw per step."""
     was_training = net.training
@@ -52,20 +52,26 @@ def accuracy(net: Network, split: Split, task: Task, dtype: torch.dtype | None =
 
 
 @torch.no_grad()
-def spike_rates(net: Network, split: Split, task: Task, dtype: torch.dtype | None = None,
+def spike_rates(net: nn.Module, split: Split, task: Task, dtype: torch.dtype | None = None,
                 batch: int = 50) -> list[dict]:
-    """Share of neurons that fire per step, by block: ``s_in`` and ``s_out``, in evaluation mode."""
+    """Share of neurons that fire per step, by block: ``s_in`` (if the network has it) and ``s_out``.
+
+    In evaluation mode. A ternary spike counts by its size, as does an activation of a network
+    without spikes.
+    """
     was_training = net.training
     net.eval()
-    fired, steps = np.zeros((len(net.blocks), 2)), 0
+    fired, steps = [{} for _ in net.blocks], 0
     for values, lengths, labels in batches(split, task, batch):
         record = []
         net(values, lengths, dtype, record)
         lengths = torch.full((len(labels),), values.shape[1]) if lengths is None else lengths
         valid = torch.arange(values.shape[1]) < lengths[:, None]
         steps += int(lengths.sum())
-        for k, block in enumerate(record):
-            for i, name in enumerate(("s_in", "s_out")):
-                fired[k, i] += block[name].float().mean(2)[valid].sum().item()
+        for sums, block in zip(fired, record):
+            for name in ("s_in", "s_out"):
+                if name in block:
+                    size = block[name].float().abs().mean(2)[valid].sum().item()
+                    sums[name] = sums.get(name, 0.0) + size
     net.train(was_training)
-    return [{"s_in": round(a, 4), "s_out": round(b, 4)} for a, b in (fired / steps).tolist()]
+    return [{name: round(total / steps, 4) for name, total in sums.items()} for sums in fired]

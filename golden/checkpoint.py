@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from golden import cli, tasks
+from golden import cli, models, tasks
 from golden.config import NetworkConfig
-from golden.network import Network
 
 SHIPPED = Path(__file__).resolve().parent / "checkpoints"
 REQUIRED = ("network", "task", "permutation", "state")
@@ -35,7 +35,7 @@ class CheckpointError(cli.UserError):
 class Checkpoint:
     """A trained network (in evaluation mode) with its task and what is known about its making."""
 
-    network: Network
+    network: nn.Module
     task: tasks.Task
     info: dict
 
@@ -86,7 +86,7 @@ def read(path: Path) -> dict:
     return content
 
 
-def fill(net: Network, state: dict, path: Path) -> None:
+def fill(net: nn.Module, state: dict, path: Path) -> None:
     """Copy tensors into the network; names and shapes must be its own, values finite."""
     own = net.state_dict()
     missing, extra = sorted(set(own) - set(state)), sorted(set(state) - set(own))
@@ -131,14 +131,14 @@ def load(source: str | Path) -> Checkpoint:
         raise CheckpointError(
             f"{path}: {config.n_classes} classes and a vocabulary of {config.vocab}, but task "
             f"{content['task']} has {task.n_classes} and {task.vocab}")
-    net = Network(config)
+    net = models.build(config)
     fill(net, content["state"], path)
     info = dict(content.get("info", {}))
     info.update({k: content[k] for k in ("recipe", "epoch", "val_accuracy") if k in content})
     return Checkpoint(net.eval(), task, info)
 
 
-def save(path: str | Path, network: Network, task: tasks.Task, info: dict) -> None:
+def save(path: str | Path, network: nn.Module, task: tasks.Task, info: dict) -> None:
     """Write a checkpoint without a training's resumable state; ``info`` must be plain json."""
     write(Path(path), {
         "network": network.cfg.to_dict(), "task": tasks.spec(task),

@@ -17,16 +17,16 @@ from pathlib import Path
 import numba
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from golden import checkpoint, cli
 from golden.batches import batches, spike_rates
-from golden.network import Network
 from golden.tasks import SPLITS, Split, Task, checked, make_task, spec
 
 
 @torch.no_grad()
-def evaluate(net: Network, task: Task, split: Split, seeds: int = 1, batch: int = 100,
+def evaluate(net: nn.Module, task: Task, split: Split, seeds: int = 1, batch: int = 100,
              dtype: torch.dtype = torch.float32) -> dict:
     """Accuracy over ``split`` for each of the seeds 0 .. seeds - 1, and spike rates.
 
@@ -35,8 +35,8 @@ def evaluate(net: Network, task: Task, split: Split, seeds: int = 1, batch: int 
     dict
         accuracy_mean, accuracy_std (0 to 1; the sample deviation over seeds, 0 for one), seeds, n,
         accuracies (one per seed), spike_rates (one dict per block: share of neurons that fire per
-        step at the input (``s_in``) and output (``s_out``) sampler, over up to 200 sequences),
-        seconds.
+        step at the input (``s_in``, if there is one) and output (``s_out``) of the neuron, over up
+        to 200 sequences), seconds.
     """
     began = time.time()
     net.eval()
@@ -63,8 +63,8 @@ def show(result: dict) -> str:
     lines = [f"task      {result['task']}, {result['split']}, {result['n']} sequences",
              f"accuracy  {100 * result['accuracy_mean']:.2f} % +- "
              f"{100 * result['accuracy_std']:.2f} over {result['seeds']} seeds",
-             "spikes    per neuron and step: block, s_in, s_out"]
-    lines += [f"          {k}  {rates['s_in']:.4f}  {rates['s_out']:.4f}"
+             f"spikes    per neuron and step: block, {', '.join(result['spike_rates'][0])}"]
+    lines += [f"          {k}  " + "  ".join(f"{rate:.4f}" for rate in rates.values())
               for k, rates in enumerate(result["spike_rates"])]
     return "\n".join(lines + [f"seconds   {result['seconds']}"])
 

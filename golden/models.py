@@ -1,11 +1,13 @@
-"""The network class of a configuration, chosen by its neuron."""
+"""The network class of a configuration, chosen by its architecture and neuron."""
 
 from torch import nn
 
 from golden.config import NetworkConfig
+from golden.gated import GatedNetwork
 from golden.network import Network
+from golden.released_network import ReleasedNetwork
 
-CLASSES = {"sampler": Network}
+CLASSES = {"sampler": Network, "heaviside": GatedNetwork, "gelu": GatedNetwork}
 
 
 def build(cfg: NetworkConfig) -> nn.Module:
@@ -14,4 +16,6 @@ def build(cfg: NetworkConfig) -> nn.Module:
     Every class has ``forward(v, lengths, dtype, record) -> logits``, ``calibrate``,
     ``parameter_count``, ``cfg``, ``blocks`` and ``decoder`` as :class:`golden.network.Network`.
     """
+    if cfg.architecture == "released":
+        return ReleasedNetwork(cfg)
     return CLASSES[cfg.neuron](cfg)

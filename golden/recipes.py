@@ -35,6 +35,12 @@ class Recipe:
         return [f"{k}: {other[k]}, now {mine[k]}" for k in mine if mine[k] != other.get(k)]
 
 
+def stream(neuron: str, mixer: str, **options) -> NetworkConfig:
+    """Two blocks of 64 neurons that pass a real-valued stream, norm in front of each."""
+    return NetworkConfig(n_classes=10, d_model=64, neuron=neuron, mixer=mixer, residual="plain",
+                         **options)
+
+
 RECIPES = {
     "psmnist": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=128, d_state=16), epochs=7),
     # A second round from the first one's weights: --start build/train/psmnist/last.pt
@@ -47,6 +53,12 @@ RECIPES = {
                                           sampling="systematic"), epochs=8),
     "digits": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=64, d_state=8, dt_min=1e-2,
                                    dt_max=0.5), epochs=80),
+    # Binary S4D and the gated spiking unit (golden.gated): --recipe digits_binary
+    "digits_binary": Recipe(stream("heaviside", "glu", d_state=8, dt_min=1e-2, dt_max=0.5),
+                            epochs=40),
+    "digits_gsu": Recipe(stream("gelu", "gsu", d_state=8, dt_min=1e-2, dt_max=0.5), epochs=40),
+    "psmnist_binary": Recipe(stream("heaviside", "glu"), epochs=4),
+    "psmnist_gsu": Recipe(stream("gelu", "gsu"), epochs=4),
     "listops": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=32, d_state=8, vocab=16),
                       epochs=1, batch=16),
 }

@@ -20,16 +20,16 @@ import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 from tqdm import tqdm
 
-from golden import checkpoint, cli
+from golden import checkpoint, cli, models
 from golden.batches import accuracy, batch_of, fast_dtype, spike_rates
-from golden.network import Network
 from golden.recipes import Recipe, recipe_for
 from golden.tasks import Split, Task, checked, make_task, slug, spec
 
 
-def optimiser(net: Network, recipe: Recipe) -> torch.optim.AdamW:
+def optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW; A and dt get their own rate and no decay, as in S4."""
     ssm, norms, weights = [], [], []
     for name, p in net.named_parameters():
@@ -52,7 +52,7 @@ class Run:
         self.dtype = fast_dtype()
         self.batch = min(recipe.batch, len(train_split))
         self.steps = len(train_split) // self.batch         # in an epoch
-        self.net = Network(recipe.network)
+        self.net = models.build(recipe.network)
         self.opt = optimiser(self.net, recipe)
         total = recipe.epochs * self.steps
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.opt, lambda i: min(
@@ -139,7 +139,7 @@ def kept_log(path: Path, epochs: int) -> str:
 
 
 def train(task: Task, recipe: Recipe, out: Path, data_dir=None, resume: bool = False,
-          limit: int | None = None, start: Path | None = None) -> Network:
+          limit: int | None = None, start: Path | None = None) -> nn.Module:
     """Train by ``recipe``; see the module's text for what is written under ``out``.
 
     ``start`` is the ``last.pt`` of an earlier training to go on from with a new schedule; its log
