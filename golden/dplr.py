@@ -16,6 +16,7 @@ the future; A, B, P and dt are the same.
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -230,3 +231,21 @@ def generate(length: int, L: torch.Tensor, dt: torch.Tensor, B: torch.Tensor, P:
     CB, CP, QB, QP = S[:, :sides], S[:, sides:2 * sides], S[:, -2:-1], S[:, -1:]
     spectrum = torch.polar(torch.ones_like(c), theta / 2) * (CB - c * CP * QB / (1 + c * QP))
     return torch.fft.irfft(spectrum, n=length).transpose(0, 1)
+
+
+def modes(dense: Dense) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Independent modes of a dense recurrence: (A_bar, g, condition), (H, N), (H, N) and (H,).
+
+    ``y = sum_k Re(h_k) + D s`` with ``h <- A_bar h + g s``; conjugate pairs are both there.
+    ``condition`` is that of the eigenvectors: rounding errors of the dense form are amplified by
+    it, and infinite means that the neuron's matrix does not diagonalise.
+    """
+    A_bar, B_bar, C = (t.detach().cpu().numpy() for t in dense[:3])
+    values, V = np.linalg.eig(A_bar)
+    condition = np.array([np.linalg.cond(v) for v in V])
+    condition[~np.isfinite(condition) | (condition > 1 / np.finfo(float).eps)] = np.inf
+    g = np.zeros_like(B_bar)
+    sound = np.isfinite(condition)
+    g[sound] = (np.linalg.solve(V[sound], B_bar[sound, :, None])[..., 0]
+                * (C[sound, None] @ V[sound])[:, 0])
+    return values, g, condition
