@@ -51,8 +51,7 @@ class GatedBlock(nn.Module):
     def __init__(self, cfg: NetworkConfig):
         super().__init__()
         self.norm = StreamNorm(cfg)
-        self.ssm = DiagonalSSM(cfg)
-        self.ssm.a.requires_grad_(False)    # the sampler's output scale: C and D have it already
+        self.ssm = DiagonalSSM(cfg, scaled=False)
         nn.init.normal_(self.ssm.D)         # as in S4D
         self.mixer = MIXERS[cfg.mixer](cfg)
 
@@ -154,4 +153,4 @@ class GatedNetwork(nn.Module):
 
     def parameter_count(self) -> int:
         """Trained real numbers; a complex one counts two."""
-        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+        return sum(p.numel() for p in self.parameters())
