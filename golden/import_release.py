@@ -1,0 +1,104 @@
+"""Networks of the released P-SpikeSSM code: ``python -m golden.import_release CKPT``.
+
+``--out FILE`` writes a checkpoint of this project, ``--check FIXTURE.npz`` compares with what the
+released code computed. A fixture has the stack's input ``x`` (B, L, H), the uniform draws ``u0``,
+``u1``, ... in the order they were made, the output ``block0``, ... of every block and ``y``, of
+the stack. Exit code 1 if an output differs by more than 1e-4 or a spike differs.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from golden import checkpoint, cli, dplr, released_check
+from golden.released_build import network
+from golden.released_network import ReleasedNetwork
+from golden.released_state import Release, ReleaseError, read, sizes
+from golden.tasks import make_task
+
+CONDITION = 1e4                 # of the eigenvectors, up to which a layer is made diagonal
+
+
+def residual_of(found: Release, asked: str | None, fixture: Path | None) -> str:
+    """The residual, which no tensor shows: as asked, or the one that fits the fixture."""
+    if asked:
+        return asked
+    if fixture is None:
+        raise ReleaseError(f"{found.path}: whether blocks have a residual is not in the tensors; "
+                           f"give --residual none (psMNIST's configuration), --residual plain "
+                           f"(the others), or a fixture to --check")
+    return released_check.fitting_residual(found.stack, released_check.read_fixture(
+        fixture, sizes(found)))
+
+
+def conditions(net: ReleasedNetwork) -> list[str]:
+    """A line per layer with neurons that do not become independent modes."""
+    lines = []
+    for k, block in enumerate(net.blocks):
+        for name in ("ssm", "ssm_branch"):
+            ssm = getattr(block, name, None)
+            if ssm is None:
+                continue
+            with torch.no_grad():
+                *_, condition = dplr.modes(ssm.dense())
+            bad = np.count_nonzero(condition > CONDITION)
+            if bad:
+                lines.append(
+                    f"block {k}, {name}: {bad} of {len(condition)} neurons do not diagonalise "
+                    f"(eigenvector condition up to {condition.max():.1e}, limit {CONDITION:.0e}); "
+                    f"their dense recurrence is exact")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="golden.import_release",
+                                     description=__doc__.split("\n")[0])
+    parser.add_argument("checkpoint", type=Path, help="torch file, or npz with state.* keys")
+    parser.add_argument("--out", type=Path, help="write a checkpoint of this project")
+    parser.add_argument("--check", type=Path, metavar="FIXTURE.npz",
+                        help="compare with the released code's outputs, block by block")
+    parser.add_argument("--residual", choices=("none", "plain"),
+                        help="not in the file; default: as the fixture shows")
+    parser.add_argument("--norm-position", choices=("pre", "post"),
+                        help="refuse the file if it is another")
+    parser.add_argument("--task", default="psmnist", help="what encoder and decoder are for; they "
+                        "start afresh where the file has none; default psmnist")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    task = make_task(args.task)
+    found = read(args.checkpoint)
+    position = "pre" if sizes(found).prenorm else "post"
+    if args.norm_position not in (None, position):
+        raise ReleaseError(f"{args.checkpoint}: norm_position is {position}, not "
+                           f"{args.norm_position}: the stack has "
+                           f"{'a' if position == 'pre' else 'no'} norm behind its blocks")
+    net = network(found, residual_of(found, args.residual, args.check), task)
+    cfg = net.cfg
+    print(f"{cfg.n_blocks} blocks of {cfg.d_model} neurons, d_state {cfg.d_state}, {cfg.kernel} "
+          f"kernel, {cfg.norm} norm {cfg.norm_position}, residual {cfg.residual}, "
+          f"{'with' if cfg.branch else 'no'} branch, A "
+          f"{'shared' if cfg.shared_A else 'per neuron'}")
+    fresh = [part for part in ("encoder", "decoder") if not getattr(found, part)]
+    if fresh:
+        print(f"{' and '.join(fresh)} not in the file: start values for task {args.task}")
+    for line in conditions(net):
+        print(line)
+    passed = True
+    if args.check:
+        report = released_check.compare(net, found.stack, released_check.read_fixture(
+            args.check, sizes(found)))
+        print(report.table())
+        passed = report.passed()
+    if args.out and passed:
+        info = {"imported": args.checkpoint.name, "start_values": fresh}
+        checkpoint.save(args.out, net, task, info)
+        print(f"{args.out} {args.out.stat().st_size} bytes")
+    if not passed:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    cli.run("golden.import_release", main)

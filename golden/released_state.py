@@ -1,0 +1,193 @@
+"""Checkpoints of the released P-SpikeSSM code: reading one, and what its names and shapes say.
+
+A checkpoint is a torch file (a state dict, or one nested in the dict of a training framework) or
+an npz whose keys begin with ``state.``. Sizes, number of blocks, kernel sides, norm and its
+position and the branch follow from names and shapes. Not in the tensors, and taken as all
+released configurations have it: dt = softplus(inv_dt), bilinear rule, GELU as activation and in
+front of the output sampler. The residual is not there either: the caller says it.
+"""
+
+import pickle
+import re
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from golden.cli import UserError
+
+ANCHOR = "layers.0.inp_a"           # the key by which a state dict is known
+
+
+class ReleaseError(UserError):
+    """A file is no checkpoint of the released code; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a file holds: tensors of the stack by their released names, and those around it."""
+
+    path: Path
+    stack: dict[str, np.ndarray]
+    encoder: dict[str, np.ndarray] = field(default_factory=dict)
+    decoder: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What names and shapes say about the network."""
+
+    blocks: int
+    H: int
+    n: int              # complex modes
+    sides: int          # 1 causal, 2 two-sided
+    rows: int           # of A, B and P: n_ssm
+    prenorm: bool
+    batch_norm: bool
+    branch: bool
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an npz; raises :class:`ReleaseError` if it is none."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, AttributeError, KeyError, zipfile.BadZipFile) as error:
+        raise ReleaseError(f"{path} is no npz file: {error}") from None
+
+
+def _is_npz(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return all(name.endswith(".npy") for name in archive.namelist())
+
+
+def _state_dict(content, path: Path) -> dict:
+    """The dict with the anchor key, at the top or up to three dicts below."""
+    level = [content]
+    for _ in range(4):
+        found = [d for d in level if any(str(key).endswith(ANCHOR) for key in d)]
+        if found:
+            return found[0]
+        level = [v for d in level for v in d.values() if isinstance(v, dict)]
+    raise ReleaseError(f"{path} is no checkpoint of the released code: no key ends in {ANCHOR}")
+
+
+def read(path: Path) -> Release:
+    """Tensors of a checkpoint file. Raises :class:`ReleaseError` if it is none."""
+    path = Path(path)
+    if not path.is_file():
+        raise ReleaseError(f"{path} does not exist; give a checkpoint of the released code")
+    if _is_npz(path):
+        arrays = read_npz(path)
+        content = {k[len("state."):]: v for k, v in arrays.items() if k.startswith("state.")}
+    else:
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            if "weights_only" not in str(error) and "Unsupported" not in str(error):
+                raise ReleaseError(f"{path} is no torch file and no npz") from None
+            raise ReleaseError(
+                f"{path} holds Python objects, which are not run here; where it was made, save its "
+                f"tensors alone: torch.save(torch.load(FILE)['state_dict'], NEW)") from None
+        except (RuntimeError, OSError, EOFError, ValueError, KeyError, UnicodeDecodeError):
+            raise ReleaseError(f"{path} is no torch file and no npz") from None
+        if not isinstance(content, dict):
+            raise ReleaseError(f"{path} holds a {type(content).__name__}, not a state dict")
+    state = _state_dict(content, path)
+    prefix = min((str(k) for k in state if str(k).endswith(ANCHOR)), key=len)[:-len(ANCHOR)]
+    parts = {"stack": {}, "encoder": {}, "decoder": {}}
+    for key, value in state.items():
+        if isinstance(value, torch.Tensor):
+            value = value.detach().float().numpy() if value.is_floating_point() else value.numpy()
+        if not isinstance(value, np.ndarray):
+            raise ReleaseError(f"{path}: {key} is a {type(value).__name__}, not a tensor")
+        if not np.isfinite(value).all():
+            raise ReleaseError(f"{path}: {key} contains values that are not finite")
+        part = str(key).split(".")[0]
+        if part in ("encoder", "decoder"):
+            parts[part][str(key)] = value
+        else:
+            name = str(key)
+            parts["stack"][name[len(prefix):] if name.startswith(prefix) else name] = value
+    return Release(path, **parts)
+
+
+def sizes(found: Release) -> Sizes:
+    """What the stack's names and shapes say. Raises :class:`ReleaseError` as :func:`check` does."""
+    stack, first = found.stack, "layers.0."
+
+    def shape(name, ndim):
+        if name not in stack:
+            raise ReleaseError(f"{found.path}: missing {name}")
+        if stack[name].ndim != ndim:
+            raise ReleaseError(f"{found.path}: {name} has shape {stack[name].shape}, but "
+                               f"{ndim} dimensions are expected")
+        return stack[name].shape
+
+    numbers = {int(m[1]) for m in (re.match(r"layers\.(\d+)\.", key) for key in stack) if m}
+    kernel = first + "layer.layer.kernel."
+    sides, _, n, _ = shape(kernel + "C", 4)
+    rank = shape(kernel + "P", 4)[0]
+    made = Sizes(max(numbers) + 1, *shape(first + "inp_a", 1), n, sides,
+                 shape(kernel + "A_real", 2)[0], "norm.norm.weight" in stack,
+                 first + "norm.norm.running_mean" in stack,
+                 first + "bidirectional_linear.weight" in stack)
+    if sides not in (1, 2):
+        raise ReleaseError(f"{found.path}: {kernel}C has {sides} channels; a causal kernel has 1, "
+                           f"a two-sided one 2")
+    if rank != 1:
+        raise ReleaseError(f"{found.path}: {kernel}P has rank {rank}; only rank 1 can be imported")
+    if made.rows < 1 or made.H % made.rows:
+        raise ReleaseError(f"{found.path}: {kernel}A_real has {made.rows} rows, which do not "
+                           f"divide {made.H} neurons")
+    check(found, made)
+    return made
+
+
+def expected(made: Sizes) -> tuple[dict[str, tuple], set[str]]:
+    """(name -> shape of all that is used, beginnings of names that are allocated but unused)."""
+    H, n, rows = made.H, made.n, made.rows
+    ssm = {"D": (1, H), "kernel.inv_dt": (H, 1), "kernel.C": (made.sides, H, n, 2),
+           "kernel.B": (1, rows, n, 2), "kernel.P": (1, rows, n, 2), "kernel.A_real": (rows, n),
+           "kernel.A_imag": (rows, n), "kernel.l_kernel": ()}
+    norm = {f"norm.norm.{name}": (H,) for name in ("weight", "bias") + (
+        ("running_mean", "running_var") if made.batch_norm else ())}
+    block = {name: (H,) for name in ("inp_a", "inp_b", "out_a", "out_b")} | norm
+    block |= {f"layer.layer.{name}": shape for name, shape in ssm.items()}
+    unused = {"layer.output_linear.", "norm.norm.num_batches_tracked"}
+    if made.branch:
+        block |= {"inp2_a": (H,), "inp2_b": (H,), "bidirectional_linear.weight": (H, 2 * H),
+                  "bidirectional_linear.bias": (H,)}
+        block |= {f"reverse_layer.layer.{name}": shape for name, shape in ssm.items()}
+        unused |= {"reverse_layer.output_linear.", "bidirectional_linear1.",
+                   "bidirectional_linear2."}
+    else:
+        block |= {"bidirectional_linear1.weight": (H, H), "bidirectional_linear1.bias": (H,)}
+        unused |= {"inp2_a", "inp2_b"}
+    used = {f"layers.{k}.{name}": shape for k in range(made.blocks)
+            for name, shape in block.items()}
+    unused = {f"layers.{k}.{name}" for k in range(made.blocks) for name in unused}
+    if made.prenorm:
+        used |= norm
+        unused.add("norm.norm.num_batches_tracked")
+    return used, unused
+
+
+def check(found: Release, made: Sizes) -> None:
+    """Raise :class:`ReleaseError` naming tensors that are missing, unknown or of another shape."""
+    used, unused = expected(made)
+    missing = sorted(set(used) - set(found.stack))
+    extra = sorted(name for name in set(found.stack) - set(used)
+                   if not any(name.startswith(beginning) for beginning in unused))
+    if missing or extra:
+        raise ReleaseError(f"{found.path}: " + "; ".join(
+            f"{word} {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
+            for word, names in (("missing", missing), ("unknown", extra)) if names))
+    for name, shape in used.items():
+        if found.stack[name].shape != shape:
+            raise ReleaseError(f"{found.path}: {name} has shape {found.stack[name].shape}, "
+                               f"the other tensors say {shape}")
