@@ -46,8 +46,15 @@ def optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
 class Run:
     """One training: network, optimiser and schedule, an epoch at a time."""
 
-    def __init__(self, task: Task, recipe: Recipe, train_split: Split):
+    def __init__(self, task: Task, recipe: Recipe, train_split: Split,
+                 teacher: nn.Module | None = None):
+        if recipe.augment and not hasattr(task, "augment"):
+            raise cli.UserError(f"the recipe augments, but task {task.name} has no augment(values, "
+                                f"rng)")
+        if bool(recipe.distil) != (teacher is not None):
+            raise cli.UserError("distillation needs both a recipe with distil > 0 and --teacher")
         torch.manual_seed(recipe.seed)
+        self.teacher = teacher
         self.task, self.recipe, self.split = task, recipe, train_split
         self.dtype = fast_dtype()
         self.batch = min(recipe.batch, len(train_split))
@@ -101,6 +108,25 @@ class Run:
         torch.set_rng_state(content["rng"])
         return content["epoch"]
 
+    def sequences(self, indices, seed: list[int]) -> tuple:
+        """A training batch, augmented if the recipe says so."""
+        if not self.recipe.augment:
+            return batch_of(self.split, indices, self.task)
+        part = self.split.take(indices)
+        moved = self.task.augment(part.values, np.random.default_rng(seed))
+        return batch_of(replace(part, values=moved), np.arange(len(part)), self.task)
+
+    def loss(self, logits, values, lengths, labels) -> torch.Tensor:
+        """Cross entropy, and with a teacher its share of the divergence from the teacher's."""
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+        if self.teacher is None:
+            return loss
+        with torch.no_grad():
+            wanted = self.teacher(values, lengths, self.dtype).log_softmax(1)
+        divergence = F.kl_div(logits.log_softmax(1), wanted, log_target=True,
+                              reduction="batchmean")
+        return (1 - self.recipe.distil) * loss + self.recipe.distil * divergence
+
     def epoch(self, epoch: int) -> dict:
         """Train one epoch; loss and accuracy over it."""
         order = np.random.default_rng([self.recipe.seed, epoch]).permutation(len(self.split))
@@ -110,9 +136,10 @@ class Run:
         self.net.train()
         for k in bar:
             indices = order[k * self.batch:(k + 1) * self.batch]
-            values, lengths, labels = batch_of(self.split, indices, self.task)
-            logits = self.net(values, lengths, self.dtype)
-            loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+            values, lengths, labels = self.sequences(indices, [self.recipe.seed, epoch, k])
+            logits = sum(self.net(values, lengths, self.dtype)
+                         for _ in range(self.recipe.draws)) / self.recipe.draws
+            loss = self.loss(logits, values, lengths, labels)
             self.opt.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
@@ -139,17 +166,19 @@ def kept_log(path: Path, epochs: int) -> str:
 
 
 def train(task: Task, recipe: Recipe, out: Path, data_dir=None, resume: bool = False,
-          limit: int | None = None, start: Path | None = None) -> nn.Module:
+          limit: int | None = None, start: Path | None = None,
+          teacher: Path | None = None) -> nn.Module:
     """Train by ``recipe``; see the module's text for what is written under ``out``.
 
     ``start`` is the ``last.pt`` of an earlier training to go on from with a new schedule; its log
-    comes first in the new one.
+    comes first in the new one. ``teacher`` is the checkpoint to follow where the recipe distils.
     """
     train_split, val_split = (checked(task.load(name, data_dir), task) for name in ("train", "val"))
     if limit:
         train_split, val_split = (s.take(np.arange(min(limit, len(s))))
                                   for s in (train_split, val_split))
-    run, few = Run(task, recipe, train_split), val_split.take(np.arange(min(64, len(val_split))))
+    guide = checkpoint.load(teacher).network if teacher else None
+    run, few = Run(task, recipe, train_split, guide), val_split.take(np.arange(min(64, len(val_split))))
     last, log_path = out / "last.pt", out / "log.jsonl"
     done, earlier = 0, ""
     if resume and last.exists():
@@ -194,6 +223,7 @@ def main() -> None:
                         help="sequences of each split, for a quick look")
     parser.add_argument("--threads", type=cli.positive, default=os.cpu_count())
     parser.add_argument("--start", type=Path, help="last.pt of an earlier training to go on from")
+    parser.add_argument("--teacher", type=Path, help="checkpoint to follow, if the recipe distils")
     parser.add_argument("--resume", action="store_true", help="continue from last.pt")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -203,7 +233,7 @@ def main() -> None:
     changes = {"epochs": args.epochs, "seed": args.seed}
     recipe = replace(recipe, **{k: v for k, v in changes.items() if v is not None})
     train(task, recipe, args.out or Path("build/train") / slug(task.name), args.data_dir,
-          args.resume, args.limit, args.start)
+          args.resume, args.limit, args.start, args.teacher)
 
 
 if __name__ == "__main__":

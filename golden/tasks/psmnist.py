@@ -27,3 +27,14 @@ class PermutedMNIST:
         shuffled = np.random.default_rng(42).permutation(len(whole))
         held_out = len(whole) // 10
         return whole.take(np.sort(shuffled[:held_out] if split == "val" else shuffled[held_out:]))
+
+    def augment(self, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """(B, 784) raw sequences, each digit moved by -1, 0 or 1 pixels both ways."""
+        picture = np.zeros((len(values), 30, 30), values.dtype)
+        flat = np.empty_like(values)
+        flat[:, self.order] = values
+        picture[:, 1:29, 1:29] = flat.reshape(-1, 28, 28)
+        dy, dx = rng.integers(0, 3, (2, len(values), 1, 1))
+        span = np.arange(28)
+        moved = picture[np.arange(len(values))[:, None, None], dy + span[:, None], dx + span]
+        return moved.reshape(-1, 784)[:, self.order]

@@ -130,3 +130,19 @@ def test_the_example_of_the_docs(tmp_path, monkeypatch):
         split = checked(task.load(name), task)
         louder = split.values[:, 20:].sum(1) > split.values[:, :20].sum(1)
         assert np.array_equal(louder, split.labels == 1)
+
+
+def test_augmentation_moves_the_digit_by_at_most_one_pixel():
+    task = make_task("psmnist:seed1")
+    rng = np.random.default_rng(0)
+    flat = rng.integers(0, 256, (40, 784), dtype=np.uint8)
+    moved = np.empty_like(flat)
+    moved[:, task.order] = task.augment(flat[:, task.order], rng)
+    seen = set()
+    for before, after in zip(flat.reshape(-1, 28, 28), moved.reshape(-1, 28, 28)):
+        framed = np.pad(before, 1)
+        found = {(dy, dx) for dy in range(3) for dx in range(3)
+                 if (framed[dy:dy + 28, dx:dx + 28] == after).all()}
+        assert len(found) == 1
+        seen |= found
+    assert len(seen) == 9

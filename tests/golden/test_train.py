@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -172,3 +173,37 @@ def test_commands_in_a_shell(tmp_path):
     done = shell("golden.evaluate", "--checkpoint", out / "last.pt", "-n", 20, "--seeds", 1,
                  "--threads", 1)
     assert done.returncode == 0 and "digits, test, 20 sequences" in done.stdout, done.stderr
+
+
+def test_augmentation_draws_and_teacher_change_the_training(tmp_path):
+    class Moved(type(make_task("digits"))):
+        def augment(self, values, rng):
+            return np.roll(values, rng.integers(1, 9), axis=1)
+    found = {}
+    train.train(make_task("digits"), TINY, tmp_path / "plain", limit=64)
+    for name, options in {"augment": {"augment": True}, "draws": {"draws": 2},
+                          "distil": {"distil": 0.5}}.items():
+        task = Moved()
+        train.train(task, replace(TINY, epochs=1, **options), tmp_path / name, limit=64,
+                    teacher=tmp_path / "plain" / "last.pt" if name == "distil" else None)
+        found[name] = log_of(tmp_path / name)[0]["loss"]
+    assert len(set(found.values()) | {log_of(tmp_path / "plain")[0]["loss"]}) == 4
+
+
+def test_augmentation_and_distillation_need_what_they_need(tmp_path):
+    task = make_task("digits")
+    with pytest.raises(cli.UserError, match="digits has no augment"):
+        train.train(task, replace(TINY, augment=True), tmp_path, limit=64)
+    with pytest.raises(cli.UserError, match="--teacher"):
+        train.train(task, replace(TINY, distil=0.5), tmp_path, limit=64)
+
+
+def test_loss_with_a_teacher_is_least_at_the_teacher():
+    teacher = torch.nn.Linear(4, 3)
+    run = train.Run.__new__(train.Run)
+    run.recipe, run.dtype = replace(TINY, distil=1.0), None
+    run.teacher = lambda values, lengths, dtype: teacher(values)
+    values = torch.randn(5, 4)
+    labels = torch.zeros(5, dtype=torch.long)
+    assert run.loss(teacher(values), values, None, labels).abs() < 1e-6
+    assert run.loss(teacher(values) + torch.randn(5, 3), values, None, labels) > 0.01

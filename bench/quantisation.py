@@ -1,0 +1,150 @@
+"""Accuracy against every width: ``python -m bench.quantisation --checkpoint FILE``.
+
+One width at a time is changed from the shipped format; each row is the integer network on sequences
+of the validation split (never the test set: the format is chosen from this table). Rows already in
+the JSON file are kept, so a run that was stopped goes on. Writes
+``build/quantisation/<name>.json``.
+"""
+
+if __name__ == "__main__":
+    from golden import heap
+    heap.restart_with_settings("bench.quantisation")
+
+import argparse
+import json
+import statistics
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from golden import checkpoint, cli, tasks
+from golden.batches import batches
+from golden.checkpoint import Checkpoint
+from golden.tasks import Split
+from quant.convert import to_artifact
+from quant.evaluate import evaluate
+from quant.export import SEED, prepare
+from quant.files import write_atomic
+from quant.fit import ExportError, fit
+from quant.formats import QuantConfig
+from quant.qat import QuantNetwork
+
+# Values of each width, the others as shipped. "k" is of RandomFormat, the rest of QuantConfig.
+SWEEPS = {
+    "state_bits": (12, 14, 16, 18, 20, 24),
+    "state_bits, half_even": (12, 14, 16, 18, 20, 24),
+    "weight_bits": (2, 3, 4, 5, 6, 8),
+    "coef_bits": (10, 12, 14, 16, 18),
+    "g_bits": (6, 8, 10, 12, 14, 16, 18),
+    "p_bits": (6, 8, 10, 12),
+    "k": (6, 8, 10, 12, 16),
+}
+
+
+def variant(base: QuantConfig, what: str, value: int) -> QuantConfig:
+    """The configuration of one cell; ``k`` changes nothing here."""
+    if what == "k":
+        return base
+    name, _, rounding = what.partition(", ")
+    shift = 5 if name == "weight_bits" else base.shift_bits     # rows of few bits shift further
+    return replace(base, **{name: value}, rounding=rounding or base.rounding, shift_bits=shift)
+
+
+class Bench:
+    """A checkpoint, prepared once, and the sequences it is judged on."""
+
+    def __init__(self, found: Checkpoint, data_dir, count: int, seeds: int):
+        self.found, self.seeds = found, seeds
+        self.prepared = prepare(found, found.task.load("train", data_dir))
+        val = found.task.load("val", data_dir)
+        self.split: Split = val.take(np.arange(min(count, len(val))))
+
+    @torch.no_grad()
+    def float_accuracy(self) -> list[float]:
+        """Of the float network under its own sampling, a value per seed."""
+        found = []
+        for seed in range(self.seeds):
+            torch.manual_seed(seed)
+            found.append(sum((self.found.network(values, lengths).argmax(1) == labels).sum().item()
+                             for values, lengths, labels in batches(self.split, self.found.task,
+                                                                    100)) / len(self.split))
+        return found
+
+    def integer_accuracy(self, config: QuantConfig, k: int | None = None) -> list[float]:
+        """Of the integer network in the formats of ``config``, a value per seed."""
+        task, p = self.found.task, self.prepared
+        formats = fit(p.folded, p.seen, config, task.sample_format, task.length)
+        art = to_artifact(QuantNetwork(p.folded, formats), tasks.spec(task), task.length, SEED, {})
+        if k is not None:
+            art = replace(art, random=replace(art.random, k=k)).check()
+        return evaluate(art, self.split, self.seeds)["accuracies"]
+
+
+def run(bench: Bench, base: QuantConfig, sweeps: dict, path: Path) -> dict:
+    """Every cell, written to ``path`` as it is found. A cell that export refuses holds why."""
+    result = {"n": len(bench.split), "seeds": bench.seeds, "split": "val", "cells": {}}
+    if path.exists():
+        kept = json.loads(path.read_text())
+        if all(kept.get(key) == result[key] for key in ("n", "seeds", "split")):
+            result = kept
+    if "float" not in result:
+        result["float"] = bench.float_accuracy()
+    todo = [("shipped", 0)] + [(what, v) for what, values in sweeps.items() for v in values]
+    for what, value in tqdm(todo, unit="cell"):
+        name = f"{what} {value}" if value else what
+        if name in result["cells"]:
+            continue
+        try:
+            config = variant(base, what, value) if value else base
+            result["cells"][name] = bench.integer_accuracy(config, value if what == "k" else None)
+        except ExportError as error:
+            result["cells"][name] = str(error)
+        write_atomic(path, (json.dumps(result, indent=1) + "\n").encode())
+    return result
+
+
+def text(cell: list[float] | str) -> str:
+    """A cell as per cent with the deviation over seeds, or ``refused``."""
+    if isinstance(cell, str):
+        return "refused"
+    spread = f" ± {100 * statistics.stdev(cell):.2f}" if len(cell) > 1 else ""
+    return f"{100 * statistics.mean(cell):.2f}{spread}"
+
+
+def show(result: dict, sweeps: dict) -> None:
+    table = Table(title=f"validation accuracy in %, {result['n']} sequences, {result['seeds']} "
+                        f"seed(s); float {text(result['float'])}, "
+                        f"shipped format {text(result['cells']['shipped'])}")
+    table.add_column("changed")
+    values = sorted({v for row in sweeps.values() for v in row})
+    for v in values:
+        table.add_column(str(v), justify="right")
+    for what, row in sweeps.items():
+        table.add_row(what, *(text(result["cells"][f"{what} {v}"]) if v in row else ""
+                              for v in values))
+    Console().print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("bench.quantisation", description=__doc__.splitlines()[0])
+    parser.add_argument("--checkpoint", required=True, help="a file, or the task of a shipped one")
+    parser.add_argument("-n", type=cli.positive, default=2000, help="validation sequences")
+    parser.add_argument("--seeds", type=cli.positive, default=1)
+    parser.add_argument("--sweep", action="append", choices=SWEEPS, help="default: all of them")
+    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    sweeps = {what: SWEEPS[what] for what in args.sweep or SWEEPS}
+    path = Path("build/quantisation") / f"{Path(args.checkpoint).stem}.json"
+    bench = Bench(checkpoint.load(args.checkpoint), args.data_dir, args.n, args.seeds)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    show(run(bench, QuantConfig(), sweeps, path), sweeps)
+
+
+if __name__ == "__main__":
+    cli.run("bench.quantisation", main)
