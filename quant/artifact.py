@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from quant import sampling
 from quant.files import write_all_atomic
 from quant.formats import BIT, EdgeFormats, LayerFormats, RandomFormat
 
@@ -18,6 +19,7 @@ SCHEMA = 1
 RESIDUALS = ("none", "clampfuse", "plain")
 ACTS = ("relu", "identity")
 ROUNDINGS = ("stochastic", "half_even")
+NO_DIRECTIONS = np.zeros((0, 0), np.int64)
 
 
 class ArtifactError(Exception):
@@ -72,6 +74,8 @@ class Artifact:
     dec_w: np.ndarray            # (n_classes, H)
     dec_b: np.ndarray            # (n_classes,)
     info: dict = field(default_factory=dict)    # permutation, accuracies, versions, ranges
+    sampling: str = "bernoulli"     # form of the samplers, see quant.sampling
+    directions: np.ndarray = field(default_factory=lambda: NO_DIRECTIONS)   # of sobol, k bits each
 
     @property
     def H(self) -> int:
@@ -109,6 +113,7 @@ class Artifact:
         need(span < 1 << self.random.width,
              f"{3 * len(self.layers)} streams need {span} bits, the generator repeats after "
              f"2**{self.random.width} - 1")
+        sampling.check(self, need)
         for number, layer in enumerate(self.layers):
             f = layer.fmt
             need(f.p == self.layers[0].fmt.p and f.x == self.layers[0].fmt.x,
@@ -165,6 +170,8 @@ EDGE_ARRAYS = ("enc_w", "enc_b", "dec_w", "dec_b")
 
 def _arrays(art: Artifact) -> dict[str, np.ndarray]:
     out = {name: getattr(art, name) for name in EDGE_ARRAYS}
+    if art.directions.size:
+        out["directions"] = art.directions
     for number, layer in enumerate(art.layers):
         out |= {f"layer{number}.{f.name}": getattr(layer, f.name)
                 for f in fields(Layer) if f.name != "fmt"}
@@ -174,7 +181,7 @@ def _arrays(art: Artifact) -> dict[str, np.ndarray]:
 def _manifest(art: Artifact, arrays: bytes) -> dict:
     return {"schema": SCHEMA, "task": art.task, "n_classes": art.n_classes, "length": art.length,
             "vocab": art.vocab, "act": art.act, "residual": art.residual,
-            "rounding": art.rounding, "sampling": "bernoulli", "seed": art.seed,
+            "rounding": art.rounding, "sampling": art.sampling, "seed": art.seed,
             "shape": {"layers": len(art.layers), "H": art.H, "n": art.n},
             "random": art.random.to_dict(), "edge_formats": art.edge.to_dict(),
             "layer_formats": [layer.fmt.to_dict() for layer in art.layers], "info": art.info,
@@ -210,9 +217,6 @@ def load(folder: Path) -> Artifact:
     if hashlib.sha256(packed).hexdigest() != m.get("arrays_sha256"):
         raise ArtifactError(f"{folder}/arrays.npz does not match the manifest's sha256: "
                             f"truncated or edited; export again")
-    if m.get("sampling") != "bernoulli":
-        raise ArtifactError(f"{folder} has sampling {m.get('sampling')!r}, this version knows "
-                            f"bernoulli; update the project or export again")
     try:
         arrays = np.load(io.BytesIO(packed))
         layers = tuple(
@@ -223,7 +227,9 @@ def load(folder: Path) -> Artifact:
                        m["residual"], m["rounding"], m["seed"],
                        RandomFormat.from_dict(m["random"]),
                        EdgeFormats.from_dict(m["edge_formats"]), layers,
-                       *(arrays[name] for name in EDGE_ARRAYS), info=m["info"]).check()
+                       *(arrays[name] for name in EDGE_ARRAYS), info=m["info"],
+                       sampling=m["sampling"],
+                       directions=arrays.get("directions", NO_DIRECTIONS)).check()
         have = {"layers": len(art.layers), "H": art.H, "n": art.n}
         if m["shape"] != have:
             raise ValueError(f"shape {m['shape']} is not the arrays' {have}")

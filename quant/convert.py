@@ -5,7 +5,8 @@ import copy
 import numpy as np
 import torch
 
-from quant.artifact import Artifact, ArtifactError, Layer
+from quant.artifact import NO_DIRECTIONS, Artifact, ArtifactError, Layer
+from quant.draws import sobol_directions
 from quant.fit import ExportError, NetworkFormats
 from quant.fold import Folded, FoldedLayer
 from quant.formats import QFormat
@@ -61,7 +62,9 @@ def to_artifact(net: QuantNetwork, task: str, length: int, seed: int, info: dict
     art = Artifact(task, len(decoder), length, net.vocab, net.act, net.residual, formats.rounding,
                    seed, formats.random, edge,
                    tuple(_layer(net, j) for j in range(len(net.blocks))), enc_w, enc_b, decoder,
-                   dec_b.to(torch.int64).numpy(), info)
+                   dec_b.to(torch.int64).numpy(), info, net.sampling,
+                   sobol_directions(2 * len(net.blocks), length, formats.random.k)
+                   if net.sampling == "sobol" else NO_DIRECTIONS)
     try:
         return art.check()
     except ArtifactError as error:
@@ -90,4 +93,5 @@ def to_folded(art: Artifact) -> Folded:
     enc_f = stream.f_bits if art.vocab else edge.enc_w.f_bits
     return Folded(art.act, art.residual, art.vocab, tuple(map(layer, art.layers)),
                   art.enc_w * 2.0 ** -enc_f, art.enc_b * 2.0 ** -edge.enc_b.f_bits,
-                  art.dec_w * 2.0 ** -edge.dec_w.f_bits, art.dec_b * 2.0 ** -edge.dec_b.f_bits)
+                  art.dec_w * 2.0 ** -edge.dec_w.f_bits, art.dec_b * 2.0 ** -edge.dec_b.f_bits,
+                  art.sampling)

@@ -1,7 +1,8 @@
 """``python -m quant.evaluate --task T``: accuracy of an artifact's integer network.
 
 Accuracy is a mean over sampler seeds: number 0 is the artifact's own, number j > 0 is
-:func:`seed_number`, so that any machine evaluates with the same random words.
+:func:`seed_number`, so that any machine evaluates with the same random words. With ``--votes K``
+the class is the arg max of the logits of K runs, each under a seed of its own, summed.
 """
 
 import argparse
@@ -30,34 +31,36 @@ def seed_number(art: Artifact, j: int) -> int:
 
 
 def evaluate(art: Artifact, split, seeds: int = 1, threads: int | None = None,
-             progress=lambda count: None) -> dict:
-    """Run a whole split under each seed.
+             progress=lambda count: None, votes: int = 1) -> dict:
+    """Run a whole split under each seed; with ``votes`` K > 1 under each K seeds, logits summed.
 
     Returns accuracy_mean and accuracy_std (over seeds, n - 1 in the denominator, 0 for one seed),
-    accuracies, seeds, n, spike_rates (fired share of the output samplers, per layer, over live
+    accuracies, seeds, votes, n, spike_rates (fired share of the output samplers, per layer, over live
     steps), spike_rates_in, saturations (per layer, then residual stream; all seeds), seconds.
     ``progress(count)`` is called after ``count`` more sequences.
     """
     start, n, N = time.perf_counter(), len(split), len(art.layers)
-    numbers = [seed_number(art, j) for j in range(seeds)]
+    numbers = [seed_number(art, j) for j in range(seeds * votes)]
     accuracies, spikes, saturations = [], np.zeros((N, 2), np.int64), np.zeros(N + 1, np.int64)
     order = np.argsort(-np.asarray(split.lengths), kind="stable")    # batches of like length
-    for seed in numbers:
-        network, right = IntegerNetwork(art, seed, threads), 0
-        size = BLOCK * network.threads
-        for at in range(0, n, size):
-            part = order[at:at + size]
-            longest = int(split.lengths[part].max())
-            batch = network.run(split.values[part, :longest], split.lengths[part])
-            right += int(np.count_nonzero(batch.labels == split.labels[part]))
-            spikes += batch.spikes.sum(0)
-            saturations += batch.saturations.sum(0)
-            progress(len(part))
-        accuracies.append(right / n)
-    rates = spikes / (float(np.sum(split.lengths)) * art.H * seeds)
+    for first in range(0, len(numbers), votes):
+        logits = np.zeros((n, art.n_classes), np.int64)
+        for seed in numbers[first:first + votes]:
+            network = IntegerNetwork(art, seed, threads)
+            size = BLOCK * network.threads
+            for at in range(0, n, size):
+                part = order[at:at + size]
+                longest = int(split.lengths[part].max())
+                batch = network.run(split.values[part, :longest], split.lengths[part])
+                logits[part] += batch.logits
+                spikes += batch.spikes.sum(0)
+                saturations += batch.saturations.sum(0)
+                progress(len(part))
+        accuracies.append(float((logits.argmax(1) == split.labels).mean()))
+    rates = spikes / (float(np.sum(split.lengths)) * art.H * len(numbers))
     return {"accuracy_mean": float(np.mean(accuracies)),
             "accuracy_std": float(np.std(accuracies, ddof=1)) if seeds > 1 else 0.0,
-            "accuracies": accuracies, "seeds": numbers, "n": n,
+            "accuracies": accuracies, "seeds": numbers, "votes": votes, "n": n,
             "spike_rates": rates[:, 1].tolist(), "spike_rates_in": rates[:, 0].tolist(),
             "saturations": saturations.tolist(),
             "seconds": time.perf_counter() - start}
@@ -82,7 +85,9 @@ def _table(result: dict, task: str) -> None:
     table = Table("", "value", title=f"{task}: integer network, {result['n']} sequences")
     table.add_row("accuracy", f"{100 * result['accuracy_mean']:.2f} % "
                               f"+- {100 * result['accuracy_std']:.2f} over "
-                              f"{len(result['seeds'])} seed(s)")
+                              f"{len(result['accuracies'])} seed(s)")
+    if result["votes"] > 1:
+        table.add_row("votes", f"{result['votes']} runs, logits summed")
     table.add_row("spike rate by layer", " ".join(f"{r:.3f}" for r in result["spike_rates"]))
     table.add_row("saturations by layer, residual", " ".join(map(str, result["saturations"])))
     table.add_row("seconds", f"{result['seconds']:.1f}")
@@ -95,8 +100,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--task", required=True, help="psmnist, digits, listops, or module:Class")
     parser.add_argument("--artifact", type=Path, help="folder (default build/artifacts/<task>)")
     parser.add_argument("--data-dir", help="folder with the data sets")
-    parser.add_argument("-n", type=positive, help="first n test sequences (default all)")
-    parser.add_argument("--seeds", type=positive, default=1, help="sampler seeds (default 1)")
+    parser.add_argument("-n", type=positive, help="first n sequences (default all)")
+    parser.add_argument("--split", choices=("val", "test"), default="test",
+                        help="val is for choices, test for the final number (default test)")
+    parser.add_argument("--seeds", type=positive, default=1,
+                        help="evaluations, each with sampler seeds of its own (default 1)")
+    parser.add_argument("--votes", type=positive, default=1,
+                        help="runs of an evaluation whose logits are summed (default 1)")
     parser.add_argument("--json", type=Path, help="file for the results")
     args = parser.parse_args(argv)
 
@@ -107,11 +117,12 @@ def main(argv: list[str] | None = None) -> int:
         task = make_task(args.task)
         art = load(args.artifact or ARTIFACTS / slug(args.task))
         _fits(task, art)
-        split = task.load("test", args.data_dir)
+        split = task.load(args.split, args.data_dir)
         n = min(args.n or len(split), len(split))
         split = split.take(np.arange(n))
-        with tqdm(total=n * args.seeds, unit="seq", disable=not sys.stderr.isatty()) as bar:
-            result = evaluate(art, split, args.seeds, progress=bar.update)
+        with tqdm(total=n * args.seeds * args.votes, unit="seq",
+                  disable=not sys.stderr.isatty()) as bar:
+            result = evaluate(art, split, args.seeds, progress=bar.update, votes=args.votes)
         if args.json:
             write_atomic(args.json, (json.dumps(result, indent=1) + "\n").encode())
         _table(result, args.task)

@@ -32,6 +32,7 @@ from quant.fold import Folded, check_config, fold
 from quant.formats import QUANT_CONFIGS, QuantConfig
 from quant.network import IntegerNetwork
 from quant.qat import QuantNetwork
+from quant.sampling import FORMS
 
 ARTIFACTS = Path("build/artifacts")
 SEED = 0xACE1                   # default master seed of the random words
@@ -120,14 +121,17 @@ def write(art: Artifact, golden: vectors.Vectors | None, out: Path) -> None:
 
 def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), data_dir=None,
            n: int = 1000, n_vectors: int = 4, seed: int = SEED, qat: Path | None = None,
-           source: str = "", count: dict[str, int] = SEQUENCES, say=lambda text: None) -> Artifact:
+           source: str = "", count: dict[str, int] = SEQUENCES, say=lambda text: None,
+           sampling: str | None = None) -> Artifact:
     """The whole way; see the module's text. ``say`` is told what is being done.
 
     n : test sequences for the accuracies, 0 for none; n_vectors : sequences in vectors.npz, 0 for
     no file; qat : fine-tuned weights of ``quant.finetune`` or None; source : name of the
-    checkpoint, for the manifest. Raises ``golden.cli.UserError`` for everything that does not fit.
+    checkpoint, for the manifest; sampling : form of the samplers, None: the one it was trained
+    with. Raises ``golden.cli.UserError`` for everything that does not fit.
     """
     start, task = time.perf_counter(), found.task
+    finetune.choose_sampling(found, sampling)
     check_config(found.network.cfg)
     train = task.load("train", data_dir)
     say(f"batch norms and ranges on {min(count['ranges'], len(train))} training sequences")
@@ -137,6 +141,8 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
         net = QuantNetwork(prepared.folded, formats)
     else:
         net = finetune.load(qat, found)
+        net.sampling = sampling or net.sampling
+        finetune.choose_sampling(found, net.sampling)
         reestimate(found, train, count["norms"])
         formats = net.formats
     art = to_artifact(net, tasks.spec(task), task.length, seed, {})
@@ -174,6 +180,8 @@ def add_width_options(parser: argparse.ArgumentParser) -> None:
     for name, what in WIDTHS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=what)
     parser.add_argument("--rounding", choices=artifact.ROUNDINGS, help="of the state")
+    parser.add_argument("--sampling", choices=FORMS,
+                        help="how spikes are drawn; default: as the network was trained")
 
 
 def config_of(args) -> QuantConfig:
@@ -222,7 +230,7 @@ def main() -> None:
             qat = tuned if tuned.exists() else None
         export(found, args.out or ARTIFACTS / tasks.slug(args.task), config_of(args), args.data_dir,
                args.n, args.vectors, args.seed, qat, (args.checkpoint or shipped).name,
-               say=lambda text: print(f"{text} ...", file=sys.stderr))
+               say=lambda text: print(f"{text} ...", file=sys.stderr), sampling=args.sampling)
     except (ArtifactError, ValueError) as error:
         raise ExportError(str(error)) from None
     except OSError as error:

@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,12 @@ def state_digest(net: Network) -> str:
     return h.hexdigest()
 
 
+def choose_sampling(found: Checkpoint, form: str | None) -> None:
+    """Let a golden network draw its spikes in another form, see ``golden.sampling``; None: as is."""
+    if form is not None:
+        found.network.cfg = replace(found.network.cfg, sampling=form)
+
+
 def read(path: Path, found: Checkpoint) -> dict:
     """Content of a file of this module, checked to belong to the golden network ``found``."""
     if not Path(path).is_file():
@@ -60,7 +67,8 @@ def read(path: Path, found: Checkpoint) -> dict:
 
 
 def build(content: dict, found: Checkpoint) -> QuantNetwork:
-    """The model of a file's content, float64."""
+    """The model of a file's content, float64; ``found`` gets its sampling form."""
+    choose_sampling(found, content.get("sampling"))
     net = QuantNetwork(fold(found.network), NetworkFormats.from_dict(content["formats"]))
     net.load_state_dict(content["state"])
     return net.eval()
@@ -121,7 +129,8 @@ def finetune(found: Checkpoint, net: QuantNetwork, path: Path, data_dir=None, st
 def save(path: Path, found: Checkpoint, net: QuantNetwork, steps: int, opt) -> None:
     """Write the file; with an optimiser it can be resumed, without it is small."""
     content = {"task": tasks.spec(found.task), "golden": state_digest(found.network),
-               "formats": net.formats.to_dict(), "state": net.state_dict(), "steps": steps}
+               "formats": net.formats.to_dict(), "sampling": net.sampling,
+               "state": net.state_dict(), "steps": steps}
     if opt is not None:
         content |= {"optimiser": opt.state_dict(), "rng": torch.get_rng_state()}
     checkpoint.write(path, content)
@@ -146,6 +155,7 @@ def main() -> None:
     add_width_options(parser)
     args = parser.parse_args()
     found = checkpoint.load(args.checkpoint or args.task)
+    choose_sampling(found, args.sampling)
     out = args.out or Path("build/qat") / f"{tasks.slug(args.task)}.pt"
     train = found.task.load("train", args.data_dir)
     steps = args.epochs * -(-len(train) // args.batch) if args.epochs else args.steps or 200

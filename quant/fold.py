@@ -19,6 +19,7 @@ import torch
 from golden.cli import UserError
 from golden.config import NetworkConfig
 from golden.network import Network
+from quant import sampling
 
 
 class FoldError(UserError):
@@ -53,9 +54,11 @@ class Folded:
     enc_b: np.ndarray
     dec_w: np.ndarray       # (n_classes, H)
     dec_b: np.ndarray       # (n_classes,)
+    sampling: str = "bernoulli"
 
 
-ALLOWED = {"kernel": ("causal",), "act": ("relu", "identity"), "gelu_before_sampler": (False,)}
+ALLOWED = {"kernel": ("causal",), "act": ("relu", "identity"), "gelu_before_sampler": (False,),
+           "sampling": sampling.FORMS}
 
 
 def check_config(cfg: NetworkConfig) -> None:
@@ -63,8 +66,9 @@ def check_config(cfg: NetworkConfig) -> None:
     for name, allowed in ALLOWED.items():
         value = getattr(cfg, name)
         if value not in allowed:
+            also = ", or give one with --sampling" if name == "sampling" else ""
             raise FoldError(f"the network has {name} = {value}, the hardware needs "
-                            f"{' or '.join(map(str, allowed))}; train one with that option")
+                            f"{' or '.join(map(str, allowed))}; train one with that option{also}")
 
 
 def _numpy(t: torch.Tensor) -> np.ndarray:
@@ -108,7 +112,7 @@ def fold(net: Network) -> Folded:
     encoder = net.encoder
     folded = Folded(cfg.act, cfg.residual, cfg.vocab, tuple(layers), _numpy(encoder.weight),
                     np.zeros(0) if encoder.tokens else _numpy(encoder.bias),
-                    _numpy(net.decoder.weight), _numpy(net.decoder.bias))
+                    _numpy(net.decoder.weight), _numpy(net.decoder.bias), cfg.sampling)
     _check_finite(folded)
     return folded
 

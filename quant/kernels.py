@@ -37,6 +37,17 @@ def sample(p, threshold, mask):
 
 
 @nb.njit(**FAST)
+def accumulate(p, phase, f_bits, mask):
+    """mask = -1 where ``phase + clamp(p, 0, 1)`` carries, else 0; the rest stays in phase (B,)."""
+    int_, one = mask.dtype.type, phase.dtype.type(1 << f_bits)
+    low = phase.dtype.type(one - 1)
+    for b in range(len(p)):
+        total = phase.dtype.type(phase[b] + min(max(p[b], phase.dtype.type(0)), one))
+        mask[b] = int_(-int_(total >= one))
+        phase[b] = total & low
+
+
+@nb.njit(**FAST)
 def update(h_re, h_im, s, coefficients, word, rounding, lo, hi, y, over):
     """``h <- saturate(round(A_bar h + g s))`` of one neuron's modes; adds Re h to y.
 
@@ -105,8 +116,9 @@ def fuse(z, x, shift, bias, addend, floor, negate, keep, lo, hi, over):
 def sign(words, h_re, h_im, r_round, p, r_in, y, r_out):
     """The neuron word of ``quant.reference.neuron_word`` of one neuron; words (B,) uint32."""
     for b in range(len(words)):
-        words[b] = _low(p[b]) ^ _rotl(_low(y[b]), 3)
-    word = _rotl(_low(r_in), 11) ^ _rotl(_low(r_out), 23)
+        words[b] = (_low(p[b]) ^ _rotl(_low(y[b]), 3) ^ _rotl(_low(r_in[b]), 11)
+                    ^ _rotl(_low(r_out[b]), 23))
+    word = np.uint32(0)
     for k in range(len(h_re)):
         word ^= _rotl(_low(r_round[k]), 5 * k + 9)
         for b in range(len(words)):
@@ -147,7 +159,7 @@ def run_block(index, lengths, net, draws, tables, out, trace):
     to add to; trace : arrays of ``quant.network.Batch`` to fill, empty when not wanted.
     """
     table, coefficients, dbi, w, edge, scalars, signs, rounding, limits = net
-    threshold_in, threshold_out, r_in, r_out, r_round = draws
+    threshold, r_sampler, r_round, f_bits, systematic = draws
     total, over, spikes = out
     s_in_out, s_out_out, signature = trace
     keep, x_lo, x_hi, plain = scalars
@@ -166,6 +178,11 @@ def run_block(index, lengths, net, draws, tables, out, trace):
     alive = np.zeros((CHUNK, B), coefficients.dtype)        # -1 until the sequence has ended
     counts = np.zeros((3, B), coefficients.dtype)           # of a layer and chunk
     words = np.zeros((CHUNK, H, B), np.uint32)
+    phase = np.zeros((2, N, H, B), table.dtype)
+    r = np.zeros((2, B), r_sampler.dtype)
+    if systematic:
+        for b in range(B):
+            phase[..., b] = r_sampler[:, :, 0]
 
     longest = lengths.max()
     for t0 in range(0, longest, CHUNK):
@@ -185,19 +202,31 @@ def run_block(index, lengths, net, draws, tables, out, trace):
                     for b in range(B):
                         p[b] = X(X(alpha * x[t, i, b]) + beta) if plain else x[t, i, b]
                         over_h[b] = S(0)
-                    sample(p, threshold_in[j, at, i], s)
+                    if record:
+                        for kind in range(2):
+                            if systematic:
+                                r[kind] = phase[kind, j, i]
+                            else:
+                                r[kind] = r_sampler[kind, j, at, i]
+                    if systematic:
+                        accumulate(p, phase[0, j, i], f_bits[0, j], s)
+                    else:
+                        sample(p, threshold[0, j, at, i], s)
                     for b in range(B):
                         y[b] = X(bias + (d & X(s[b])))
                     update(h_re[j, i], h_im[j, i], s, coefficients[j, i], r_round[j, at, i],
                            rounding[j], limits[j, 0], limits[j, 1], y, over_h)
-                    sample(y, threshold_out[j, at, i], mask[t, i])
+                    if systematic:
+                        accumulate(y, phase[1, j, i], f_bits[1, j], mask[t, i])
+                    else:
+                        sample(y, threshold[1, j, at, i], mask[t, i])
                     for b in range(B):
                         counts[0, b] = S(counts[0, b] + (over_h[b] & alive[t, b]))
                         counts[1, b] = S(counts[1, b] - (s[b] & alive[t, b]))
                         counts[2, b] = S(counts[2, b] - (S(mask[t, i, b]) & alive[t, b]))
                     if record:
-                        sign(words[t, i], h_re[j, i], h_im[j, i], r_round[j, at, i], p,
-                             r_in[j, at, i], y, r_out[j, at, i])
+                        sign(words[t, i], h_re[j, i], h_im[j, i], r_round[j, at, i], p, r[0], y,
+                             r[1])
                         for b in range(B):
                             s_in_out[b, j, at, i] = s[b] != 0
                             s_out_out[b, j, at, i] = mask[t, i, b] != 0

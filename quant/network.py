@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quant import kernels, lfsr, reference
+from quant import kernels, lfsr, reference, sampling
 from quant.artifact import Artifact, ArtifactError
 
 BLOCK = 64      # sequences that one thread runs side by side
@@ -75,7 +75,7 @@ def stream_bound(art: Artifact) -> int:
         p = x
         if plain:
             p = _largest(layer.alpha) * x + (_largest(layer.beta) << _beta_shift(f))
-        thresholds = 1 << max(0, f.h.f_bits, _p_bits(art, layer))
+        thresholds = 2 << max(0, f.h.f_bits, f.p_in_bits(art.residual))    # and sums of phases
         bound = max(bound, x, y, z + _largest(layer.addend) + x, p, thresholds)
     return bound
 
@@ -87,12 +87,6 @@ def mixer_bound(art: Artifact) -> int:
 
 def _beta_shift(f) -> int:
     return f.alpha.f_bits + f.x.f_bits - f.beta.f_bits
-
-
-def _p_bits(art: Artifact, layer) -> int:
-    """Fraction bits of the input sampler's p."""
-    f = layer.fmt
-    return f.alpha.f_bits + f.x.f_bits if art.residual == "plain" else f.p.f_bits
 
 
 def types_of(art: Artifact) -> tuple[type, type, type]:
@@ -161,31 +155,25 @@ class IntegerNetwork:
         if steps <= self._steps:
             return self._draws
         art, rand, X = self.art, self.art.random, self._types[1]
-        N, H, n = len(art.layers), art.H, art.n
-
-        def stream(kind, shape):
-            bits = lfsr.word_bits(rand, kind)
-            out = np.empty((N, *shape), np.uint32 if X == np.int32 else np.int64)
-            for j in range(N):
-                start = lfsr.stream_start(rand, self.seed, lfsr.stream_index(j, kind))
-                out[j] = lfsr.words(rand, start, bits, out[j].size).reshape(shape)
-            return out
+        word = np.uint32 if X == np.int32 else np.int64
+        layers, kinds = range(len(art.layers)), (lfsr.SAMPLER_IN, lfsr.SAMPLER_OUT)
 
         def threshold(r, f_bits):
             """Largest p that does not fire: p 2**-f_bits <= u."""
-            u, u_bits = (2 * r.astype(np.int64) + 1, rand.k + 1) if rand.centred else (
-                r.astype(np.int64), rand.k)
-            return (u >> u_bits - f_bits if u_bits > f_bits else u << f_bits - u_bits).astype(X)
+            u, u_bits = (2 * r + 1, rand.k + 1) if rand.centred else (r, rand.k)
+            return u >> u_bits - f_bits if u_bits > f_bits else u << f_bits - u_bits
 
-        r_in, r_out = (stream(kind, (steps, H)) for kind in (lfsr.SAMPLER_IN, lfsr.SAMPLER_OUT))
-        if art.rounding == "stochastic":
-            r_round = stream(lfsr.ROUNDING, (steps, H, n))
-        else:
-            r_round = np.zeros((N, steps, H, n), r_in.dtype)
-        layers = art.layers
-        t_in = np.stack([threshold(r, _p_bits(art, a)) for r, a in zip(r_in, layers)])
-        t_out = np.stack([threshold(r, a.fmt.h.f_bits) for r, a in zip(r_out, layers)])
-        self._steps, self._draws = steps, (t_in, t_out, r_in, r_out, r_round)
+        # Axes: sampler of the layer, layer, step (one with systematic: the start), neuron.
+        f_bits = np.array([[sampling.sampler_bits(art, j, kind) for j in layers] for kind in kinds])
+        r = np.array([[sampling.sampler_words(art, j, kind, self.seed, steps) for j in layers]
+                      for kind in kinds])
+        limits = np.array([[threshold(r[kind, j], int(f_bits[kind, j])) for j in layers]
+                           for kind in kinds])      # not used with systematic
+        r_round = np.array([reference.rounding_words(art, j, self.seed, steps).astype(word)
+                            for j in layers])
+        self._steps = steps
+        self._draws = (limits.astype(X), r.astype(word), r_round, f_bits,
+                       art.sampling == "systematic")
         return self._draws
 
     def _encode(self, values, live):

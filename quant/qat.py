@@ -15,38 +15,17 @@ from torch import nn
 
 from golden import ops
 from golden.network import Network
+from golden.sampling import Draw
 from golden.ssm import chunked_conv
 from quant import lfsr
+from quant.draws import LfsrDraws
 from quant.fit import NetworkFormats
 from quant.fold import Folded, FoldedLayer
 from quant.quantizers import (fixed_quantizer, grid, linear, mixer_quantizer, round_to,
                               straight_through, unit_disc, weight_of)
+from quant.sampling import sampler_number
 
 Observer = Callable[[int, int, torch.Tensor, torch.Tensor], None]
-
-
-class LfsrDraws:
-    """Uniform draws of every stream from the artifact's generator, the same for a whole batch."""
-
-    def __init__(self, random, seed: int, H: int, n: int):
-        self.random, self.seed, self.H, self.n = random, seed, H, n
-
-    def _words(self, layer: int, kind: int, count: int) -> torch.Tensor:
-        start = lfsr.stream_start(self.random, self.seed, lfsr.stream_index(layer, kind))
-        return torch.from_numpy(lfsr.words(self.random, start, lfsr.word_bits(self.random, kind),
-                                           count))
-
-    def sampler(self, layer: int, kind: int, L: int, B: int) -> torch.Tensor:
-        """u (H, L * B), time before batch."""
-        r = self._words(layer, kind, L * self.H).reshape(L, self.H).T.double()
-        u = (r + 0.5 * self.random.centred) * 2.0 ** -self.random.k
-        return u[:, :, None].expand(-1, -1, B).reshape(self.H, L * B)
-
-    def rounding(self, layer: int, L: int) -> torch.Tensor:
-        """(L, 2, H, n): what is added before the floor, of the real and the imaginary part."""
-        bits = self.random.round_bits
-        r = self._words(layer, lfsr.ROUNDING, L * self.H * self.n).reshape(L, self.H, self.n)
-        return (torch.stack([r & ((1 << bits) - 1), r >> bits], 1).double() + 0.5) * 2.0 ** -bits
 
 
 class QuantBlock(nn.Module):
@@ -85,6 +64,7 @@ class QuantNetwork(nn.Module):
     def __init__(self, folded: Folded, formats: NetworkFormats | None = None):
         super().__init__()
         self.act, self.residual, self.vocab = folded.act, folded.residual, folded.vocab
+        self.sampling = folded.sampling
         self.formats = formats
         self.blocks = nn.ModuleList(
             QuantBlock(layer, formats and formats.layers[j])
@@ -130,12 +110,15 @@ class QuantNetwork(nn.Module):
         fmt = self.stream_format()
         return x.clamp(fmt.lo * 2.0 ** -fmt.f_bits, fmt.hi * 2.0 ** -fmt.f_bits)
 
-    def sample(self, p, b, j: int, kind: int, L: int, B: int, draws) -> torch.Tensor:
+    def sample(self, p, b, j: int, kind: int, chunks, draws) -> torch.Tensor:
+        """Spikes of p + b, p (H, N) with columns as in ``golden.sampling.Draw``."""
         if draws is None:
-            return ops.sample(p, b)
-        return ops.spikes(p + b[:, None], u=draws.sampler(j, kind, L, B).to(p.dtype))
+            return ops.sample(p, b, Draw(self.sampling, sampler_number(j, kind), chunks))
+        p = p + b[:, None]
+        s = draws.spikes(p.detach().view(len(p), -1, chunks[2]), j, kind).view(p.shape)
+        return straight_through(s, p.clamp(0, 1))
 
-    def fuse(self, z, x, j: int, L: int, B: int, draws, masked: bool):
+    def fuse(self, z, x, j: int, chunks, draws, masked: bool):
         """x of the next block, and its input spikes (None after the last block)."""
         block = self.blocks[j]
         bias, addend = block.on_grid("bias"), block.on_grid("addend")
@@ -143,7 +126,9 @@ class QuantNetwork(nn.Module):
                 and self.residual != "plain"):
             stats = torch.zeros_like(bias), torch.ones_like(bias)
             return ops.fuse_relu(z, bias, block.sign, addend,
-                                 x if self.residual == "clampfuse" else None, stats, 0.0)[:2]
+                                 x if self.residual == "clampfuse" else None, stats, 0.0,
+                                 Draw(self.sampling, sampler_number(j + 1, lfsr.SAMPLER_IN),
+                                      chunks))[:2]
         z = z + bias[:, None]
         if self.act == "relu":
             z = F.relu(z)
@@ -151,7 +136,7 @@ class QuantNetwork(nn.Module):
         x = self.limit(z if self.residual == "none" else x + z)
         if j + 1 == len(self.blocks):
             return x, None
-        return x, self.sample(*self.input_probability(x, j + 1), j + 1, lfsr.SAMPLER_IN, L, B,
+        return x, self.sample(*self.input_probability(x, j + 1), j + 1, lfsr.SAMPLER_IN, chunks,
                               draws)
 
     def input_probability(self, x: torch.Tensor, j: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -203,7 +188,7 @@ class QuantNetwork(nn.Module):
         form
             ``convolution`` or ``recurrence``.
         draws
-            None: PyTorch's generator (convolution, or recurrence that rounds to nearest).
+            For the recurrence. None: PyTorch's generator, and a recurrence rounds to nearest.
         record : list
             Gets one dict per block with the (B, L, H) tensors ``x`` (the block's input), ``s_in``,
             ``p``, ``s_out``, and one with the last block's ``x``.
@@ -212,8 +197,11 @@ class QuantNetwork(nn.Module):
         """
         if form not in ("convolution", "recurrence"):
             raise ValueError(f"form must be convolution or recurrence, not {form!r}")
+        if draws is not None and form != "recurrence":
+            raise ValueError("an artifact's draws are for the recurrence")
         B, L = v.shape
         C, M = (L, 1) if form == "recurrence" else Network.chunks(L)
+        chunks = C, M, B
         if lengths is None and C * M != L:
             lengths = torch.full((B,), L)
         v = F.pad(v, (0, C * M - L)).reshape(B, M, C).permute(2, 1, 0).reshape(-1)
@@ -227,7 +215,7 @@ class QuantNetwork(nn.Module):
             record.append({name: t.detach().reshape(-1, C, M, B).permute(3, 2, 1, 0)
                            .reshape(B, M * C, -1)[:, :L] for name, t in tensors.items()})
 
-        s = self.sample(*self.input_probability(x, 0), 0, lfsr.SAMPLER_IN, L, B, draws)
+        s = self.sample(*self.input_probability(x, 0), 0, lfsr.SAMPLER_IN, chunks, draws)
         for j, block in enumerate(self.blocks):
             s_in = s * valid if masked else s
             if form == "convolution":
@@ -235,10 +223,10 @@ class QuantNetwork(nn.Module):
             else:
                 y = self.recur(s_in.view(-1, L, B), j, draws, observe).reshape(s.shape)
             b = block.on_grid("b", "drive")
-            s_out = self.sample(y, b, j, lfsr.SAMPLER_OUT, L, B, draws)
+            s_out = self.sample(y, b, j, lfsr.SAMPLER_OUT, chunks, draws)
             if record is not None:
                 keep(x=x, s_in=s_in, p=y + b[:, None], s_out=s_out)
-            x, s = self.fuse(weight_of(block.mixer) @ s_out, x, j, L, B, draws, masked)
+            x, s = self.fuse(weight_of(block.mixer) @ s_out, x, j, chunks, draws, masked)
         if record is not None:
             keep(x=x)
         total = (x * valid if masked else x).view(len(x), -1, B).sum(1)       # (H, B)

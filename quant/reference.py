@@ -1,6 +1,6 @@
 """Bit-exact integer reference. Everything else must equal these functions on every input.
 
-Written to be read: int64, one function per operation, one sequence at a time. ``quant.network``
+With ``quant.sampling``, which has the spikes. Written to be read: int64, one function per operation, one sequence at a time. ``quant.network``
 runs the same whole test sets at a time and is tested against this.
 """
 
@@ -11,6 +11,7 @@ import numpy as np
 from quant import lfsr
 from quant.artifact import Artifact, Layer
 from quant.formats import QFormat, RandomFormat
+from quant.sampling import SpikeSampler
 
 
 def requantize(raw, src: QFormat, dst: QFormat):
@@ -43,16 +44,6 @@ def saturate(raw, dst: QFormat):
     return out, int(np.count_nonzero(out != raw))
 
 
-def fires(p, f_bits: int, r, random: RandomFormat):
-    """SpikeSampler: 1 where ``p 2**-f_bits > u``; u is (r + 1/2) 2**-k, or r 2**-k un-centred.
-
-    The clamp of p to [0, 1] is implied: u lies in [0, 1).
-    """
-    u, u_bits = (2 * r + 1, random.k + 1) if random.centred else (r, random.k)
-    f = max(f_bits, u_bits)
-    return ((p << f - f_bits) > (u << f - u_bits)).astype(np.int64)
-
-
 def state_update(h_re, h_im, s, a_re, a_im, g_re, g_im, r, rounding: str, fmt,
                  random: RandomFormat):
     """One step ``h <- round(A_bar h + g s)`` of complex modes; then saturation.
@@ -74,6 +65,16 @@ def state_update(h_re, h_im, s, a_re, a_im, g_re, g_im, r, rounding: str, fmt,
     h_re, over_re = saturate(acc_re, fmt.h)
     h_im, over_im = saturate(acc_im, fmt.h)
     return h_re, h_im, over_re + over_im
+
+
+def rounding_words(art: Artifact, layer: int, seed: int, steps: int) -> np.ndarray:
+    """(steps, H, n) words of a layer's stochastic rounding; zeros with ``half_even``."""
+    shape = steps, art.H, art.n
+    if art.rounding != "stochastic":
+        return np.zeros(shape, np.int64)
+    start = lfsr.stream_start(art.random, seed, lfsr.stream_index(layer, lfsr.ROUNDING))
+    bits = lfsr.word_bits(art.random, lfsr.ROUNDING)
+    return lfsr.words(art.random, start, bits, steps * art.H * art.n).reshape(shape)
 
 
 def drive(h_re, s, layer: Layer):
@@ -102,11 +103,11 @@ def fuse(z, x, layer: Layer, residual: str):
 
 
 def input_probability(x, layer: Layer, residual: str):
-    """(p_in, fraction bits) of the input sampler: x itself, or ``alpha x + beta`` with plain."""
+    """p of the input sampler: x itself, or ``alpha x + beta`` with plain."""
     if residual != "plain":
-        return x, layer.fmt.p.f_bits
-    f = layer.fmt.alpha.f_bits + layer.fmt.x.f_bits
-    return layer.alpha * x + (layer.beta << f - layer.fmt.beta.f_bits), f
+        return x
+    f = layer.fmt.p_in_bits(residual)
+    return layer.alpha * x + (layer.beta << f - layer.fmt.beta.f_bits)
 
 
 def encode(value: int, art: Artifact):
@@ -148,7 +149,8 @@ def neuron_word(h_re, h_im, r_round, p_in, r_in, y, r_out) -> np.ndarray:
     """One 32-bit word per neuron: XOR of everything computed, each rotated by its position.
 
     h_re, h_im, r_round: (H, n) written state and rounding words (0 when not drawn); p_in as the
-    input sampler compared it; y as the output sampler did; r_in, r_out the draws.
+    input sampler took it; y as the output sampler did; r_in, r_out what they held against it: the
+    draws, or with ``systematic`` the phases before the step.
     """
     word = rotl(p_in, 0) ^ rotl(r_in, 11) ^ rotl(y, 3) ^ rotl(r_out, 23)
     for k in range(h_re.shape[1]):
@@ -187,18 +189,9 @@ def run(art: Artifact, values: np.ndarray, seed: int | None = None) -> Trace:
     if not 1 <= L <= art.length:
         raise ValueError(f"a sequence has 1..{art.length} steps, not {L}")
     seed = art.seed if seed is None else seed
-    rand = art.random
-
-    def stream(layer, kind, count):
-        start = lfsr.stream_start(rand, seed, lfsr.stream_index(layer, kind))
-        return lfsr.words(rand, start, lfsr.word_bits(rand, kind), count)
-
-    r_in = [stream(j, lfsr.SAMPLER_IN, L * H).reshape(L, H) for j in range(N)]
-    r_out = [stream(j, lfsr.SAMPLER_OUT, L * H).reshape(L, H) for j in range(N)]
-    if art.rounding == "stochastic":
-        r_round = [stream(j, lfsr.ROUNDING, L * H * n).reshape(L, H, n) for j in range(N)]
-    else:
-        r_round = [np.zeros((L, H, n), np.int64)] * N
+    sampler_in, sampler_out = ([SpikeSampler(art, j, kind, seed, L) for j in range(N)]
+                               for kind in (lfsr.SAMPLER_IN, lfsr.SAMPLER_OUT))
+    r_round = [rounding_words(art, j, seed, L) for j in range(N)]
 
     s_in, s_out = (np.zeros((N, L, H), np.uint8) for _ in range(2))
     signature = np.zeros((N, L), np.uint32)
@@ -209,16 +202,16 @@ def run(art: Artifact, values: np.ndarray, seed: int | None = None) -> Trace:
         x, over = encode(int(values[t]), art)
         saturations[N] += over
         for j, layer in enumerate(art.layers):
-            p, f = input_probability(x, layer, art.residual)
-            s = fires(p, f, r_in[j][t], rand)
+            p = input_probability(x, layer, art.residual)
+            s, r_in = sampler_in[j](p)
             h_re[j], h_im[j], over = state_update(
                 h_re[j], h_im[j], s[:, None], layer.a_re, layer.a_im, layer.g_re, layer.g_im,
-                r_round[j][t], art.rounding, layer.fmt, rand)
+                r_round[j][t], art.rounding, layer.fmt, art.random)
             saturations[j] += over
             y = drive(h_re[j], s, layer)
-            out = fires(y, layer.fmt.h.f_bits, r_out[j][t], rand)
-            signature[j, t] = crc32(neuron_word(h_re[j], h_im[j], r_round[j][t], p, r_in[j][t],
-                                                y, r_out[j][t]))
+            out, r_out = sampler_out[j](y)
+            signature[j, t] = crc32(neuron_word(h_re[j], h_im[j], r_round[j][t], p, r_in, y,
+                                                r_out))
             s_in[j, t], s_out[j, t] = s, out
             x, over = fuse(mix(out, layer, art.act), x, layer, art.residual)
             saturations[N] += over

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from quant.artifact import Artifact, Layer
+from quant.artifact import NO_DIRECTIONS, Artifact, Layer
 from quant.formats import PIXEL, SQ, EdgeFormats, LayerFormats, QFormat, RandomFormat
+from quant.sampling import direction_columns
 
 
 def _extremes(rng, fmt: QFormat, shape, share: float) -> np.ndarray:
@@ -17,7 +18,8 @@ def random_artifact(seed: int = 0, n_layers: int = 2, H: int = 8, n: int = 4, n_
                     length: int = 64, vocab: int = 0, act: str = "relu",
                     residual: str = "clampfuse", rounding: str = "stochastic",
                     stress: float = 0.0, fmt: LayerFormats | None = None,
-                    random: RandomFormat = RandomFormat()) -> Artifact:
+                    random: RandomFormat = RandomFormat(),
+                    sampling: str = "bernoulli") -> Artifact:
     """A network that spikes at moderate rates, or with ``stress`` one at the formats' limits.
 
     stress : 0..1
@@ -59,8 +61,13 @@ def random_artifact(seed: int = 0, n_layers: int = 2, H: int = 8, n: int = 4, n_
         enc_b = np.zeros(0, np.int64)
     else:
         enc_w, enc_b = moderate(edge.enc_w, H, -1, 2), moderate(edge.enc_b, H, -0.5, 0.8)
+    directions = NO_DIRECTIONS
+    if sampling == "sobol":     # odd numbers of 1, 2, 3, ... bits, moved to the top of k
+        c = np.arange(direction_columns(length))
+        directions = rng.integers(0, 1 << c, (2 * n_layers, len(c))) * 2 + 1 << random.k - 1 - c
     return Artifact("synthetic", n_classes, length, vocab, act, residual, rounding,
                     seed=0xACE1 + seed, random=random, edge=edge, layers=tuple(layers),
                     enc_w=enc_w, enc_b=enc_b,
                     dec_w=rng.integers(edge.dec_w.lo, edge.dec_w.hi + 1, (n_classes, H)),
-                    dec_b=moderate(edge.dec_b, n_classes, -1, 1)).check()
+                    dec_b=moderate(edge.dec_b, n_classes, -1, 1), sampling=sampling,
+                    directions=directions).check()

@@ -13,7 +13,7 @@ from quant.formats import SQ, LayerFormats, RandomFormat
 from quant.synthetic import random_artifact
 
 KINDS = [{}, {"residual": "plain"}, {"vocab": 9}, {"residual": "none", "act": "identity"},
-         {"rounding": "half_even"}]
+         {"rounding": "half_even"}, {"sampling": "systematic"}, {"sampling": "sobol"}]
 
 
 @pytest.fixture
@@ -36,8 +36,9 @@ def test_round_trip(tmp_path, options):
         for field in dataclasses.fields(Layer):
             np.testing.assert_array_equal(getattr(other, field.name), getattr(mine, field.name))
     for name in ("task", "length", "vocab", "act", "residual", "rounding", "seed", "random",
-                 "edge", "n_classes", "info"):
+                 "edge", "n_classes", "info", "sampling"):
         assert getattr(back, name) == getattr(art, name)
+    np.testing.assert_array_equal(back.directions, art.directions)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["arrays.npz", "manifest.json"]
 
 
@@ -89,7 +90,9 @@ def edit(folder, change):
     (lambda m: m.update(length=1 << 30), "a rounding stream needs"),
     (lambda m: m["random"].update(stream_jump=1 << 30), "the generator repeats"),
     (lambda m: m["random"].update(speed=1), "speed"),
-    (lambda m: m.update(sampling="sobol"), "sampling 'sobol', this version knows bernoulli"),
+    (lambda m: m.update(sampling="mean"), "sampling must be one of bernoulli, sobol, systematic"),
+    (lambda m: m.update(sampling="sobol"), r"directions: shape \(0, 0\), expected \(4, 6\)"),
+    (lambda m: m.pop("sampling"), "'sampling'"),
     (lambda m: m["shape"].update(H=9), "is not the arrays'"),
     (lambda m: m.update(seed="1"), "manifest.json: .*str"),
     (lambda m: m.update(random=[]), "manifest.json: "),
@@ -154,6 +157,7 @@ def test_digest_follows_behaviour_only():
     w[0, 0] ^= 1
     changed = [with_layer(art, 0, w=w)] + [dataclasses.replace(art, **{k: v}) for k, v in {
         "seed": 5, "act": "identity", "rounding": "half_even", "residual": "none", "length": 65,
+        "sampling": "systematic",
         "random": RandomFormat(centred=False), "dec_b": art.dec_b + 1}.items()]
     digests = {digest(a) for a in changed} | {digest(art)}
     assert len(digests) == len(changed) + 1

@@ -10,6 +10,7 @@ import pytest
 from quant import artifact, reference
 from quant.evaluate import evaluate, main, seed_number
 from quant.formats import RandomFormat
+from quant.network import IntegerNetwork
 from quant.synthetic import random_artifact
 
 
@@ -49,6 +50,24 @@ def test_numbers_are_those_of_the_reference():
     assert (got["n"], sum(counted)) == (6, 18)
 
 
+def test_votes_sum_the_logits():
+    """Two evaluations of three runs each, no seed twice."""
+    art = random_artifact(4, n_layers=1, H=4, n=2, n_classes=8, residual="none")
+    art = dataclasses.replace(art, dec_b=0 * art.dec_b)
+    split = make_split(art, count=40)
+    split.labels = IntegerNetwork(art, threads=1).run(split.values, split.lengths).labels
+    got = evaluate(art, split, seeds=2, threads=1, votes=3)
+    single = evaluate(art, split, seeds=6, threads=1)
+    assert got["seeds"] == single["seeds"] and len(set(got["seeds"])) == 6 and got["votes"] == 3
+    for j in range(2):
+        logits = [sum(reference.run(art, v[:L], seed).logits
+                      for seed in got["seeds"][3 * j:3 * j + 3])
+                  for v, L in zip(split.values, split.lengths)]
+        assert got["accuracies"][j] == np.mean(np.argmax(logits, 1) == split.labels)
+    assert single["accuracies"][0] == 1 > got["accuracies"][0]
+    assert got["spike_rates"] == single["spike_rates"]
+
+
 def test_seed_numbers():
     art = random_artifact(0)
     seeds = [seed_number(art, j) for j in range(1000)]
@@ -71,12 +90,13 @@ def folder(tmp_path):
 def test_command_line(folder, tmp_path, capsys):
     out = tmp_path / "deep" / "result.json"
     assert main(["--task", "digits", "--artifact", str(folder), "-n", "7", "--seeds", "2",
-                 "--json", str(out)]) == 0
+                 "--json", str(out), "--split", "val", "--votes", "3"]) == 0
     result = json.loads(out.read_text())
     assert {"accuracy_mean", "accuracy_std", "seeds", "n", "spike_rates", "saturations",
             "seconds"} <= set(result)
-    assert result["n"] == 7 and len(result["seeds"]) == 2 and 0 <= result["accuracy_mean"] <= 1
-    assert "7 sequences" in capsys.readouterr().out
+    assert result["n"] == 7 and len(result["seeds"]) == 6 and 0 <= result["accuracy_mean"] <= 1
+    text = capsys.readouterr().out
+    assert "7 sequences" in text and "3 runs, logits summed" in text and "over 2 seed(s)" in text
     assert [p.name for p in out.parent.iterdir()] == ["result.json"]
 
 

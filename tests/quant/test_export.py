@@ -57,8 +57,9 @@ def refused(monkeypatch, capsys, *arguments) -> str:
 
 @pytest.mark.parametrize("task, options", [
     (TOY, {}), (TOKENS, {}), (TOY, {"residual": "plain"}), (TOKENS, {"residual": "plain"}),
-    (TOY, {"residual": "none", "act": "identity", "shared_A": True})],
-    ids=["samples", "tokens", "plain", "tokens-plain", "none"])
+    (TOY, {"residual": "none", "act": "identity", "shared_A": True}),
+    (TOY, {"sampling": "sobol"}), (TOKENS, {"sampling": "systematic", "residual": "plain"})],
+    ids=["samples", "tokens", "plain", "tokens-plain", "none", "sobol", "systematic"])
 def test_end_to_end(tmp_path, task, options):
     """Variable lengths, every residual: loads again, its vectors are the reference's answers."""
     found = checkpoint.load(made(tmp_path / "net.pt", task, **options))
@@ -66,6 +67,7 @@ def test_end_to_end(tmp_path, task, options):
     export.export(found, out, n=12, n_vectors=2, count=COUNT)
     art = artifact.load(out)
     assert art.task == task and art.length == 20 and art.residual == found.network.cfg.residual
+    assert art.sampling == options.get("sampling", "bernoulli")
     stored = vectors.load(out / "vectors.npz", art)
     test = found.task.load("test")
     for b in range(2):
@@ -99,11 +101,11 @@ def test_command_line(tmp_path, monkeypatch, capsys):
     path = made(tmp_path / "net.pt")
     command(monkeypatch, "--task", TOY, "--checkpoint", path, "--out", tmp_path / "a", "-n", 5,
             "--vectors", 1, "--seed", 99, "--state-bits", 14, "--weight-bits", 5, "--coef-bits", 18,
-            "--rounding", "half_even", "--p-bits", 10)
+            "--rounding", "half_even", "--p-bits", 10, "--sampling", "systematic")
     art = artifact.load(tmp_path / "a")
     fmt = art.layers[1].fmt
     assert (fmt.h.width, fmt.w.width, str(fmt.a_bar), str(fmt.p)) == (14, 5, "SQ(1,17)", "UQ(1,10)")
-    assert art.seed == 99 and art.rounding == "half_even"
+    assert (art.seed, art.rounding, art.sampling) == (99, "half_even", "systematic")
     assert max(abs(layer.w).max() for layer in art.layers) <= 15
     text = capsys.readouterr().out
     for part in ("a_bar", "seen in calibration", "saturations", "accuracy on 5 test sequences"):

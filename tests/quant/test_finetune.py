@@ -10,6 +10,7 @@ from golden import checkpoint, cli
 from quant import artifact, export, finetune
 from quant.convert import to_artifact
 from quant.fit import ExportError, fit
+from quant.fold import fold
 from quant.formats import QuantConfig
 from quant.qat import QuantNetwork
 from tests.quant.test_export import COUNT, TOY, made
@@ -71,6 +72,17 @@ def test_export_takes_the_fine_tuned_weights(tmp_path):
                         qat=tmp_path / "tuned.pt", count=COUNT)
     np.testing.assert_array_equal(art.layers[1].w, to_artifact(tuned, TOY, 20, 1, {}).layers[1].w)
     assert artifact.load(tmp_path / "a").info["checkpoint"]["fine_tuned"]
+
+
+def test_the_sampling_form_is_kept_and_can_be_changed(tmp_path):
+    found = checkpoint.load(made(tmp_path / "net.pt"))
+    finetune.choose_sampling(found, "systematic")
+    net = QuantNetwork(fold(found.network), start(tmp_path / "net.pt")[1].formats)
+    finetune.finetune(found, net, tmp_path / "tuned.pt", steps=1, batch=4)
+    for asked, form in ((None, "systematic"), ("sobol", "sobol")):
+        art = export.export(checkpoint.load(tmp_path / "net.pt"), tmp_path / form, n=0,
+                            n_vectors=0, qat=tmp_path / "tuned.pt", count=COUNT, sampling=asked)
+        assert art.sampling == form
 
 
 def test_files_that_do_not_fit(tmp_path):

@@ -46,6 +46,8 @@ CASES = {residual + "-" + act: dataclasses.replace(BASE, residual=residual, act=
 CASES["tokens"] = dataclasses.replace(BASE, vocab=5)
 CASES["tokens-plain"] = dataclasses.replace(BASE, vocab=5, residual="plain")
 CASES["shared_A"] = dataclasses.replace(BASE, shared_A=True)
+CASES["sobol"] = dataclasses.replace(BASE, sampling="sobol")
+CASES["systematic"] = dataclasses.replace(BASE, sampling="systematic", residual="none")
 
 
 @pytest.mark.parametrize("cfg", CASES.values(), ids=CASES.keys())
@@ -89,7 +91,7 @@ def test_probabilities_to_1e_9(cfg):
 
 
 @pytest.mark.parametrize("option, value", [("kernel", "two_sided"), ("act", "gelu"),
-                                           ("gelu_before_sampler", True)])
+                                           ("gelu_before_sampler", True), ("sampling", "mean")])
 def test_refuses_what_hardware_has_not(option, value):
     with pytest.raises(FoldError, match=f"{option} = {value}.*the hardware needs"):
         fold(Network(dataclasses.replace(BASE, **{option: value})))

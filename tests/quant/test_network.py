@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from quant import reference
+from quant import reference, sampling
 from quant.artifact import ArtifactError
 from quant.formats import SQ, UQ, LayerFormats, RandomFormat
 from quant.network import IntegerNetwork, mixer_bound, state_bound, stream_bound, types_of
@@ -73,6 +73,17 @@ def test_random_formats(random, rounding):
     fmt = LayerFormats(a_bar=SQ(1, 22))
     art = random_artifact(5, random=random, rounding=rounding, fmt=fmt)
     assert_equal(art, values_of(art, 2, 33), seed=77)
+
+
+@pytest.mark.parametrize("residual", ["none", "clampfuse", "plain"])
+@pytest.mark.parametrize("form", ["sobol", "systematic"])
+def test_sampling_forms(form, residual):
+    """More steps than a chunk, lengths, both word lengths against p's, 32 and 64 bits."""
+    lengths = np.array([40, 1, 17])
+    for options in ({}, {"stress": 0.4}, {"random": RandomFormat(k=7)}, {"fmt": WIDE},
+                    {"fmt": ODD}):
+        art = random_artifact(3, sampling=form, residual=residual, H=5, n=2, **options)
+        assert_equal(art, values_of(art, 3, 40), lengths, seed=77)
 
 
 def test_variable_lengths_and_more_sequences_than_a_block():
@@ -161,9 +172,9 @@ def test_refuses_tokens_outside_the_vocabulary_and_missing_traces():
 @pytest.mark.parametrize("random", [RandomFormat(), UNCENTRED], ids=["centred", "uncentred"])
 def test_thresholds_are_the_largest_p_that_does_not_fire(random):
     art = random_artifact(5, random=random, n_layers=1)
-    t_in, t_out, r_in, r_out, _ = IntegerNetwork(art)._draw(40)
-    for limit, r, f_bits in ((t_in, r_in, art.layers[0].fmt.p.f_bits),
-                             (t_out, r_out, art.layers[0].fmt.h.f_bits)):
+    limits, words, *_ = IntegerNetwork(art)._draw(40)
+    for limit, r, f_bits in zip(limits, words, (art.layers[0].fmt.p.f_bits,
+                                                art.layers[0].fmt.h.f_bits), strict=True):
         limit, r = limit.astype(np.int64), r.astype(np.int64)
-        assert not reference.fires(limit, f_bits, r, random).any()
-        assert reference.fires(limit + 1, f_bits, r, random).all()
+        assert not sampling.fires(limit, f_bits, r, random).any()
+        assert sampling.fires(limit + 1, f_bits, r, random).all()

@@ -10,7 +10,9 @@ from golden.ssm import chunked_conv
 from quant import reference
 from quant.convert import formats_of, to_artifact, to_folded
 from quant.formats import SQ, UQ, LayerFormats, RandomFormat
-from quant.qat import LfsrDraws, QuantNetwork
+from quant.draws import LfsrDraws
+from quant.qat import QuantNetwork
+from quant.sampling import FORMS
 from quant.synthetic import random_artifact
 
 
@@ -61,7 +63,7 @@ def assert_equals_reference(net, art, values, monkeypatch):
     v = torch.from_numpy(values)[None]
     if not art.vocab:
         v = v.double() * 2.0 ** -art.edge.sample.f_bits
-    draws = LfsrDraws(art.random, art.seed, art.H, art.n)
+    draws = LfsrDraws(art)
     with torch.no_grad():
         logits = net(v, form="recurrence", draws=draws, record=record, observe=observe)
     for j, (layer, seen) in enumerate(zip(art.layers, record[:-1], strict=True)):
@@ -92,6 +94,10 @@ CASES = {
     "narrow": {"fmt": LayerFormats(h=SQ(3, 5), drive=SQ(3, 5), g=SQ(2, 6), w=SQ(4, 0),
                                    p=UQ(1, 6), bias=SQ(6, 6), addend=SQ(6, 6), x=SQ(6, 6))},
     "un-centred": {"random": RandomFormat(k=6, centred=False)},
+    **{f"{sampling}-{residual}": {"sampling": sampling, "residual": residual}
+       for sampling in ("sobol", "systematic") for residual in ("none", "clampfuse", "plain")},
+    "systematic-stress": {"sampling": "systematic", "stress": 0.2, "n_layers": 3},
+    "systematic-short-words": {"sampling": "systematic", "random": RandomFormat(k=6)},
 }
 
 
@@ -150,7 +156,7 @@ def test_lengths_leave_out_the_rest():
     v = torch.randint(0, 256, (3, 40)).double() / 256
     lengths = torch.tensor([40, 5, 17])
     noisy = torch.where(torch.arange(40) < lengths[:, None], v, torch.rand(3, 40).double())
-    draws = LfsrDraws(art.random, art.seed, art.H, art.n)
+    draws = LfsrDraws(art)
     with torch.no_grad():
         one, two = (net(x, lengths, form="recurrence", draws=draws) for x in (v, noisy))
         alone = net(v[1:2, :5], form="recurrence", draws=draws)
@@ -161,19 +167,38 @@ def test_lengths_leave_out_the_rest():
         assert torch.equal(one, net(noisy, lengths))
 
 
+@pytest.mark.parametrize("sampling", FORMS)
 @pytest.mark.parametrize("form", ["convolution", "recurrence"])
-def test_every_parameter_learns(form):
+def test_every_parameter_learns(form, sampling):
     """Straight-through: a gradient reaches every trainable tensor."""
-    art = random_artifact(seed=4, H=8, n=2)
+    art = random_artifact(seed=4, H=8, n=2, sampling=sampling)
     net = as_model(art)
-    draws = LfsrDraws(art.random, 5, 8, 2) if form == "recurrence" else None
+    draws = LfsrDraws(art, 5) if form == "recurrence" else None
     net(torch.rand(2, 30, dtype=torch.float64), form=form, draws=draws).square().sum().backward()
     for name, p in net.named_parameters():
         if p.numel():
             assert p.grad is not None and p.grad.abs().sum() > 0, name
 
 
+@pytest.mark.parametrize("sampling", FORMS)
+def test_the_convolution_draws_in_the_artifacts_form(sampling):
+    """One block whose p is 0.3 all the time: spikes per sequence scatter as the form lets them."""
+    art = random_artifact(seed=2, H=16, n_layers=1, sampling=sampling, residual="none")
+    folded = to_folded(art)
+    folded = dataclasses.replace(folded, enc_w=0 * folded.enc_w, enc_b=0 * folded.enc_b + 0.3)
+    record = []
+    torch.manual_seed(0)
+    with torch.no_grad():
+        QuantNetwork(folded).float()(torch.zeros(50, 60), record=record)
+    counts = record[0]["s_in"].sum(1)                                       # (B, H)
+    assert abs(counts.mean() - 18) < 0.5
+    low, high = {"bernoulli": (3.2, 3.9), "sobol": (0.2, 1.5), "systematic": (0, 0.1)}[sampling]
+    assert low <= counts.std() <= high
+
+
 def test_unknown_form():
     net = as_model(random_artifact())
+    with pytest.raises(ValueError, match="draws are for the recurrence"):
+        net(torch.rand(1, 4, dtype=torch.float64), draws=LfsrDraws(random_artifact()))
     with pytest.raises(ValueError, match="convolution or recurrence, not 'fft'"):
         net(torch.rand(1, 4, dtype=torch.float64), form="fft")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from quant import lfsr, reference
+from quant import lfsr, reference, sampling
 from quant.artifact import Artifact, Layer
 from quant.formats import SQ, UQ, EdgeFormats, LayerFormats, RandomFormat
 from quant.synthetic import random_artifact
@@ -40,7 +40,7 @@ def test_fires_exhaustively(k, f_bits, centred):
     one = 1 << f_bits
     p = np.arange(-2 * one, 2 * one + 1)[:, None]
     r = np.arange(1 << k)
-    got = reference.fires(p, f_bits, r, random)
+    got = sampling.fires(p, f_bits, r, random)
     u = (r + 0.5 * centred) * 2.0 ** -k
     np.testing.assert_array_equal(got, p / one > u)
     assert not got[p[:, 0] <= 0].any() and got[p[:, 0] >= one].all()

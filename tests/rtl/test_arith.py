@@ -7,7 +7,7 @@ import pytest
 from amaranth import Module, Shape, Signal, signed, unsigned
 from amaranth.sim import Simulator
 
-from quant import reference
+from quant import reference, sampling
 from quant.formats import SQ, UQ, RandomFormat
 from rtl import arith
 
@@ -94,5 +94,5 @@ def test_fires(shape, centred):
     random = RandomFormat(k=3, centred=centred)
     compare({"p": shape, "r": unsigned(3)}, {
         f_bits: (lambda p, r, f=f_bits: arith.fires(p, f, r, random),
-                 lambda p, r, f=f_bits: reference.fires(np.int64(p), f, r, random))
+                 lambda p, r, f=f_bits: sampling.fires(np.int64(p), f, r, random))
         for f_bits in range(6)})
