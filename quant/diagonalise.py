@@ -1,0 +1,167 @@
+"""Dense recurrences as independent complex modes, which is what the hardware computes.
+
+``python -m quant.diagonalise --checkpoint FILE.pt --out FILE2.pt`` turns every DPLR layer of a
+causal network into a diagonal one; ``quant.export`` does the same on the way. A neuron whose
+eigenvectors have a condition number below 1e4 is diagonalised, exactly; to the others' kernels
+``quant.kernel_fit`` fits modes. Either way the kernel's error is printed, with the number
+of spikes that change under equal uniform draws.
+"""
+
+if __name__ == "__main__":
+    from golden import heap
+    heap.restart_with_settings("quant.diagonalise")
+
+import argparse
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from golden import checkpoint, cli
+from golden.batches import batch_of
+from golden.checkpoint import Checkpoint
+from golden.dplr import DPLR
+from golden.released_network import ReleasedNetwork
+from golden.tasks import Split, Task
+from quant.modes import Diagonal, DiagonaliseError, diagonal
+
+
+def needed(net: torch.nn.Module) -> bool:
+    """Whether a network has DPLR layers."""
+    return any(isinstance(getattr(block, "ssm", None), DPLR) for block in net.blocks)
+
+
+def network(net: ReleasedNetwork, steps: int, count: int | None = None
+            ) -> tuple[ReleasedNetwork, list[Diagonal]]:
+    """A network with diagonal layers in place of DPLR ones, and what became of each layer.
+
+    Its time steps are 1 and its A = log A_bar, one per neuron; everything else is copied.
+    """
+    cfg = net.cfg
+    for name, wrong in (("kernel", "two_sided"), ("branch", True)):
+        if getattr(cfg, name) == wrong:
+            raise DiagonaliseError(f"the network has {name} = {wrong}; a recurrence in hardware "
+                                   f"needs a causal kernel and no branch")
+    with torch.no_grad():
+        dense = [block.ssm.dense() for block in net.blocks]
+    dts = [block.ssm.dt().detach().numpy() for block in net.blocks]
+
+    def layers(least):
+        for j, (d, dt) in enumerate(zip(dense, dts)):
+            try:
+                yield diagonal(d, steps, dt, count, least)
+            except DiagonaliseError as error:
+                raise DiagonaliseError(f"layer {j}: {error}") from None
+
+    found = list(layers(1))
+    n = max(layer.A_bar.shape[1] for layer in found)
+    if any(layer.A_bar.shape[1] < n for layer in found):
+        found = list(layers(n))
+    made = ReleasedNetwork(replace(cfg, ssm="diagonal", init="s4d_legs", shared_A=False,
+                                   d_state=2 * n))
+    made.to(next(net.parameters()).dtype)
+    own, ssm = made.state_dict(), [f"blocks.{j}.ssm." for j in range(len(found))]
+    with torch.no_grad():
+        for name, value in net.state_dict().items():
+            if name in own and not name.startswith(tuple(ssm)):
+                own[name].copy_(value)
+        for j, (layer, d) in enumerate(zip(found, dense)):
+            A = np.log(layer.A_bar)
+            C = layer.g * A / (2 * (layer.A_bar - 1))
+            for name, value in (("log_A_re", np.log(-A.real)), ("A_im", A.imag),
+                                ("log_dt", np.zeros(len(A))), ("D", d.D.numpy()),
+                                ("C", np.stack([C.real, C.imag], 2))):
+                own[ssm[j] + name].copy_(torch.from_numpy(value))
+    return made.train(net.training), found
+
+
+@torch.no_grad()
+def changed_spikes(one: ReleasedNetwork, other: ReleasedNetwork, x: torch.Tensor,
+                   seed: int = 0) -> list[dict[str, int]]:
+    """Per block the spikes that differ between two networks under equal uniform draws, float64.
+
+    x (B, L, H) is the stack's input. ``s_in`` and ``s_out`` count them, ``of`` is the number of
+    places. Behind a first difference the inputs differ too, so later blocks count more.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    u = [torch.rand(x.shape, generator=generator, dtype=torch.float64)
+         for _ in range(2 * len(one.blocks))]
+    traces = [copy.deepcopy(net).double().trace(x.double(), u)[0] for net in (one, other)]
+    return [{name: int((a[name] != b[name]).sum()) for name in ("s_in", "s_out")}
+            | {"of": a["s_in"].numel()} for a, b in zip(*traces)]
+
+
+@torch.no_grad()
+def encoded(net: ReleasedNetwork, split: Split, task: Task, count: int) -> torch.Tensor:
+    """The stack's input (B, L, H) of the first sequences of a split."""
+    v, _, _ = batch_of(split, np.arange(min(count, len(split))), task)
+    dtype = net.encoder.weight.dtype
+    return net.encoder(v.reshape(-1), dtype).T.reshape(*v.shape, -1)
+
+
+def prepare(found: Checkpoint, inputs: Callable[[], torch.Tensor], count: int | None = None,
+            say: Callable[[str], None] = print) -> Checkpoint:
+    """The checkpoint with diagonal layers; itself if it has no DPLR layer.
+
+    ``say`` is told every layer's errors and the spikes that change for the stack's ``inputs()``
+    (B, L, H). The reports are in the result's ``info["diagonal"]``.
+    """
+    net = found.network
+    if not needed(net):
+        return found
+    made, layers = network(net, found.task.length, count)
+    changes = changed_spikes(net, made, inputs())
+    reports = [layer.report() | change for layer, change in zip(layers, changes)]
+    for j, row in enumerate(reports):
+        worst = "singular" if row["singular"] else f"{row['condition']:.2g}"
+        say(f"layer {j}: {row['modes']} modes; eigenvector condition {worst} at most, "
+            f"{row['fitted']} of {row['neurons']} neurons fitted; relative kernel error "
+            f"{row['error_max']:.2g} at most, rms {row['error_rms']:.2g}; spikes changed "
+            f"{row['s_in']} at the input, {row['s_out']} at the output, of {row['of']} each")
+    if any(row["fitted"] for row in reports):
+        say("fitted layers can be trained on: write them with python -m quant.diagonalise --out, "
+            "then python -m golden.train --start or python -m quant.finetune --checkpoint")
+    return Checkpoint(made, found.task, found.info | {"diagonal": reports})
+
+
+def _stack_input(path: Path, net: ReleasedNetwork) -> torch.Tensor:
+    """Array ``x`` (B, L, H) of an npz such as the released code's recorded outputs."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            x = file["x"]
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise DiagonaliseError(f"{path} is no npz file with an array x: {error}") from None
+    H = net.cfg.d_model
+    if x.ndim != 3 or x.shape[2] != H:
+        raise DiagonaliseError(f"{path}: x has shape {x.shape}, the network takes (B, L, {H})")
+    return torch.from_numpy(x)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("quant.diagonalise", description=__doc__.splitlines()[0])
+    parser.add_argument("--checkpoint", type=Path, required=True, help="a network with DPLR layers")
+    parser.add_argument("--out", type=Path, help="file for the diagonal network; default: none")
+    parser.add_argument("--modes", type=cli.positive,
+                        help="of a fitted neuron (default: half of the states)")
+    parser.add_argument("--inputs", type=Path, help="npz with the stack's input x (B, L, H), by "
+                        "which changed spikes are counted; default: training sequences")
+    parser.add_argument("-n", type=cli.positive, default=8, help="training sequences (default 8)")
+    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    found = checkpoint.load(args.checkpoint)
+    net = found.network
+    if not needed(net):
+        raise DiagonaliseError(f"{args.checkpoint} has no DPLR layer; it is diagonal already")
+    made = prepare(found, lambda: _stack_input(args.inputs, net) if args.inputs else encoded(
+        net, found.task.load("train", args.data_dir), found.task, args.n), args.modes)
+    if args.out:
+        checkpoint.save(args.out, made.network, made.task, made.info)
+        print(args.out)
+
+
+if __name__ == "__main__":
+    cli.run("quant.diagonalise", main)

@@ -1,0 +1,130 @@
+"""A dense recurrence as independent complex modes: by eigenvectors, or by a fit to its kernel.
+
+With ``h <- A_bar h + B_bar s, y = Re(C h)`` and A_bar = V diag(l) V^-1 the modes are l_k with
+g_k = (C V)_k (V^-1 B_bar)_k. Rounding errors grow by the condition number of V, so above
+``CONDITION`` modes are fitted to the kernel instead (``quant.kernel_fit``).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from golden import cli
+from golden.dplr import Dense, modes
+from quant.kernel_fit import fit
+
+CONDITION = 1e4         # of the eigenvectors; above, a fit is better than rounded eigenvalues
+IDLE = 0.5              # A_bar of a mode that a neuron does not need; its g is 0
+
+
+class DiagonaliseError(cli.UserError):
+    """A network that does not become diagonal; the message says what it has and what is needed."""
+
+
+@dataclass(frozen=True)
+class Diagonal:
+    """A layer as modes, and how far it is from the dense one.
+
+    A_bar, g : (H, n) complex, ``h <- A_bar h + g s``, ``y = sum_k Re h_k + D s``; fitted : (H,)
+    bool; condition : (H,); error : (H,) rms error of the kernel over its rms, in float64.
+    """
+
+    A_bar: np.ndarray
+    g: np.ndarray
+    fitted: np.ndarray
+    condition: np.ndarray
+    error: np.ndarray
+
+    def report(self) -> dict:
+        """Plain numbers for tables and manifests."""
+        finite = self.condition[np.isfinite(self.condition)]
+        return {"modes": int(self.A_bar.shape[1]), "neurons": len(self.fitted),
+                "fitted": int(self.fitted.sum()),
+                "condition": float(finite.max()) if len(finite) else None,
+                "singular": int(len(self.condition) - len(finite)),
+                "error_max": float(self.error.max()),
+                "error_rms": float(np.sqrt(np.mean(self.error ** 2)))}
+
+
+def dense_kernel(dense: Dense, steps: int) -> np.ndarray:
+    """``Re(C A_bar^j B_bar)``, (H, steps), float64: the kernel without the part of D."""
+    A_bar, h, C = (t.detach().cpu().numpy() for t in dense[:3])
+    K = np.empty((len(C), steps))
+    for j in range(steps):
+        K[:, j] = (C * h).sum(1).real
+        h = (A_bar @ h[..., None])[..., 0]
+    return K
+
+
+def modes_kernel(A_bar: np.ndarray, g: np.ndarray, steps: int) -> np.ndarray:
+    """``sum_k Re(g_k A_bar_k^j)``, (H, steps)."""
+    K, term = np.empty((len(g), steps)), g
+    for j in range(steps):
+        K[:, j] = term.real.sum(1)
+        term = term * A_bar
+    return K
+
+
+def merge(A_bar: np.ndarray, g: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """One mode of each conjugate pair, and every real one: per neuron (modes,) A_bar and g.
+
+    Only the real part is read, so of ``g A^j + g' conj(A)^j`` the mode ``(g + conj g') A^j`` is
+    left. A pair is recognised by its imaginary parts' signs, not by equality.
+    """
+    merged = [], []
+    for a, v in zip(A_bar, g):
+        tiny = 1e-9 * np.abs(a)
+        up, down = np.flatnonzero(a.imag > tiny), np.flatnonzero(a.imag < -tiny)
+        real = np.flatnonzero(np.abs(a.imag) <= tiny)
+        up, down = up[np.lexsort(a[up].view(float).reshape(-1, 2).T)], list(down)
+        both = []
+        for k in up:
+            j = min(down, key=lambda j: abs(a[j] - a[k].conj()))
+            down.remove(j)
+            both.append(v[k] + v[j].conj())
+        merged[0].append(np.concatenate([a[up], a[real].real]))
+        merged[1].append(np.concatenate([np.array(both, complex), v[real]]))
+    return merged
+
+
+def diagonal(dense: Dense, steps: int, dt: np.ndarray, count: int | None = None,
+             least: int = 1) -> Diagonal:
+    """The modes of a layer.
+
+    Parameters
+    ----------
+    steps
+        Length of the kernels that are fitted and compared.
+    dt : (H,)
+        Time steps, by which a fit's start is scaled.
+    count
+        Modes of a fitted neuron; None: half of the states, or as many as the diagonalised have.
+    least
+        At least this many modes, so that several layers have equally many.
+
+    Raises :class:`DiagonaliseError` for matrices that are not stable or not finite.
+    """
+    if not all(bool(torch.isfinite(torch.view_as_real(t.detach().resolve_conj())).all())
+               for t in dense[:3]):
+        raise DiagonaliseError("A_bar, B_bar or C contain values that are not finite")
+    A_bar, g, condition = modes(dense)
+    H, N = A_bar.shape
+    wild = np.flatnonzero(np.abs(A_bar).max(1) >= 1)
+    if len(wild):
+        raise DiagonaliseError(f"{len(wild)} of {H} neurons have an eigenvalue with |A_bar| >= 1, "
+                               f"neuron {wild[0]} has {np.abs(A_bar[wild[0]]).max():.6g}: the state "
+                               f"would not decay")
+    fitted = condition >= CONDITION
+    K = dense_kernel(dense, steps)
+    lists = merge(A_bar[~fitted], g[~fitted])
+    n = max([count or N // 2 if fitted.any() else 1, least, *map(len, lists[0])])
+    out = np.full((H, n), IDLE, complex), np.zeros((H, n), complex)
+    for place, values in zip(out, lists):
+        for row, found in zip(np.flatnonzero(~fitted), values):
+            place[row, :len(found)] = found
+    if fitted.any():
+        out[0][fitted], out[1][fitted] = fit(K[fitted], n, dt[fitted])
+    size = np.maximum(np.sqrt((K ** 2).sum(1)), np.finfo(float).tiny)
+    error = np.sqrt(((modes_kernel(*out, steps) - K) ** 2).sum(1)) / size
+    return Diagonal(*out, fitted, condition, error)

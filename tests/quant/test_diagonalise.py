@@ -1,0 +1,142 @@
+"""DPLR layers as modes: exact where that is sound, fitted elsewhere, and the command."""
+
+import numpy as np
+import pytest
+import torch
+
+from golden import checkpoint, tasks
+from golden.config import NetworkConfig
+from golden.dplr import Dense
+from golden.released_network import ReleasedNetwork
+from quant import diagonalise
+from quant.modes import (CONDITION, DiagonaliseError, dense_kernel, diagonal, merge, modes_kernel)
+
+
+def network(spread: float, seed: int = 0, d_state: int = 8, H: int = 6, shared=True, **changes):
+    """A causal network whose A, B and P differ from HiPPO-LegS by a relative ``spread``."""
+    torch.manual_seed(seed)
+    options = dict(n_classes=10, d_model=H, d_state=d_state, residual="plain", act="gelu",
+                   gelu_before_sampler=True, init="hippo_legs", ssm="dplr",
+                   architecture="released", shared_A=shared) | changes
+    net = ReleasedNetwork(NetworkConfig(**options)).eval()
+    with torch.no_grad():
+        for block in net.blocks:
+            for p in (block.ssm.log_A_re, block.ssm.A_im, block.ssm.P, block.ssm.B):
+                p.mul_(1 + spread * torch.randn_like(p))
+            block.out.a.normal_(1, 0.3)
+            block.out.b.fill_(0.3)
+    return net
+
+
+def found_in(net, steps=64, **options):
+    ssm = net.blocks[0].ssm
+    return diagonal(ssm.dense(), steps, ssm.dt().detach().numpy(), **options)
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "per_neuron"])
+def test_perturbed_is_exact(shared):
+    net = network(0.3, shared=shared).double()
+    layer = found_in(net)
+    assert not layer.fitted.any() and layer.condition.max() < CONDITION
+    assert layer.error.max() < 1e-10 and (np.abs(layer.A_bar) < 1).all()
+    K = dense_kernel(net.blocks[0].ssm.dense(), 64)
+    np.testing.assert_allclose(modes_kernel(layer.A_bar, layer.g, 64), K, atol=1e-12)
+    with torch.no_grad():
+        convolution = net.blocks[0].ssm.kernels(64)[0].numpy()
+    np.testing.assert_allclose(K, convolution, atol=1e-9)
+
+
+def test_conjugate_pairs_become_one_mode():
+    layer = found_in(network(0.3))
+    assert layer.A_bar.shape[1] < 8 and (layer.A_bar.imag >= 0).all()
+
+
+def test_merge_keeps_reals_apart_and_adds_pairs():
+    a = np.array([[0.5 + 0.2j, 0.9, 0.5 - 0.2j, -0.3]])
+    g = np.array([[1 + 2j, 3.0, 1 - 2j, 4.0]])
+    A_bar, merged = merge(a, g)
+    np.testing.assert_array_equal(A_bar[0], [0.5 + 0.2j, 0.9, -0.3])
+    np.testing.assert_array_equal(merged[0], [2 + 4j, 3, 4])
+
+
+@pytest.mark.parametrize("d_state", [8, 12])
+def test_legs_is_fitted(d_state):
+    layer = found_in(network(0.0, d_state=d_state), steps=48)
+    assert layer.fitted.all() and layer.condition.min() > CONDITION
+    assert layer.A_bar.shape == (6, d_state // 2)
+    assert 1e-9 < layer.error.max() < 1e-2
+    row = layer.report()
+    assert row["fitted"] == 6 and row["error_rms"] <= row["error_max"]
+
+
+def test_more_modes_fit_better():
+    net = network(0.0)
+    assert found_in(net, 48, count=7).error.max() < found_in(net, 48).error.max() / 2
+
+
+def test_singular_eigenvectors_are_fitted():
+    """A Jordan block has no eigenvectors to divide by."""
+    A_bar = torch.tensor([[[0.9, 1.0], [0.0, 0.9]]], dtype=torch.complex128)
+    ones = torch.ones(1, 2, dtype=torch.complex128)
+    layer = diagonal(Dense(A_bar, 0.1 * ones, ones, torch.zeros(1)), 40, np.full(1, 0.1), count=2)
+    assert layer.fitted.all() and layer.error.max() < 1e-2
+
+
+@pytest.mark.parametrize("value, words", [(1.01, "neuron 0 has 1.01"),
+                                          (float("nan"), "not finite")])
+def test_unstable_or_not_finite_is_refused(value, words):
+    one = torch.ones(1, 1, dtype=torch.complex128)
+    with pytest.raises(DiagonaliseError, match=words):
+        diagonal(Dense(value * one[..., None], one, one, torch.zeros(1)), 8, np.ones(1))
+
+
+@pytest.mark.parametrize("changes", [{"kernel": "two_sided"}, {"branch": True}])
+def test_what_is_no_recurrence_is_refused(changes):
+    with pytest.raises(DiagonaliseError, match=next(iter(changes))):
+        diagonalise.network(network(0.3, **changes), 16)
+
+
+def test_the_network_spikes_alike():
+    net = network(0.3, H=8)
+    made, layers = diagonalise.network(net, 40)
+    assert made.cfg.ssm == "diagonal" and made.cfg.n_modes == layers[0].A_bar.shape[1]
+    x = torch.rand(2, 40, 8, generator=torch.Generator().manual_seed(1))
+    changes = diagonalise.changed_spikes(net, made, x)
+    assert [c["s_in"] + c["s_out"] for c in changes] == [0, 0]
+    with torch.no_grad():                          # and a real difference is seen
+        made.blocks[0].ssm.D += 0.5
+    changes = diagonalise.changed_spikes(net, made, x)
+    assert changes[0]["s_in"] == 0 < changes[0]["s_out"] < changes[0]["of"] == 2 * 40 * 8
+
+
+def test_layers_get_equally_many_modes():
+    net = network(0.0, H=4)
+    net.blocks[1] = network(0.3, H=4).blocks[0]     # that one has real eigenvalues too
+    made, layers = diagonalise.network(net, 32)
+    assert layers[0].fitted.all() and not layers[1].fitted.any()
+    assert layers[0].A_bar.shape == layers[1].A_bar.shape
+    assert max(layer.error.max() for layer in layers) < 1e-2
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["quant.diagonalise", *map(str, arguments)])
+    diagonalise.main()
+
+
+def test_command(tmp_path, monkeypatch, capsys):
+    net, task = network(0.0, H=4), tasks.make_task("digits")
+    checkpoint.save(tmp_path / "dense.pt", net, task, {})
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).random((2, 64, 4)))
+    run(monkeypatch, "--checkpoint", tmp_path / "dense.pt", "--out", tmp_path / "diagonal.pt",
+        "--inputs", tmp_path / "x.npz", "--modes", 5)
+    out = capsys.readouterr().out
+    assert "layer 1: 5 modes; eigenvector condition" in out and "4 of 4 neurons fitted" in out
+    assert "of 512 each" in out and "quant.finetune" in out
+    made = checkpoint.load(tmp_path / "diagonal.pt")
+    assert made.network.cfg.ssm == "diagonal" and made.info["diagonal"][0]["modes"] == 5
+    with pytest.raises(DiagonaliseError, match="diagonal already"):
+        run(monkeypatch, "--checkpoint", tmp_path / "diagonal.pt")
+    np.savez(tmp_path / "wrong.npz", x=np.zeros((2, 64, 5)))
+    for name, words in (("wrong.npz", r"takes \(B, L, 4\)"), ("dense.pt", "no npz file")):
+        with pytest.raises(DiagonaliseError, match=words):
+            run(monkeypatch, "--checkpoint", tmp_path / "dense.pt", "--inputs", tmp_path / name)
