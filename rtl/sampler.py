@@ -5,7 +5,7 @@ from amaranth import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant import reference
+from quant import sampling
 from quant.formats import LayerFormats, QFormat, RandomFormat
 from rtl.arith import fires
 from rtl.streams import shape_of
@@ -17,7 +17,7 @@ def _layouts(operands: dict, p: QFormat, random: RandomFormat) -> dict:
 
 
 class Sampler(wiring.Component):
-    """Spike where ``p > u``: one comparator, exact. Model: :func:`quant.reference.fires`.
+    """Spike where ``p > u``: one comparator, exact. Model: :func:`quant.sampling.fires`.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Sampler(wiring.Component):
 
     def model(self, p, r):
         """(p, s) for raw integers, scalars or arrays."""
-        return p, reference.fires(np.asarray(p), self.p.f_bits, r, self.random)
+        return p, sampling.fires(np.asarray(p), self.p.f_bits, r, self.random)
 
     def elaborate(self, platform):
         m = Module()
@@ -102,7 +102,7 @@ class AffineSampler(wiring.Component):
         """(p, s) for raw integers, scalars or arrays."""
         f = self.p.f_bits
         p = alpha * x + (beta << f - self.fmt.beta.f_bits)
-        return p, reference.fires(np.asarray(p), f, r, self.random)
+        return p, sampling.fires(np.asarray(p), f, r, self.random)
 
     def elaborate(self, platform):
         m = Module()

@@ -4,6 +4,7 @@ import numpy as np
 
 from quant import lfsr, reference
 from quant.artifact import Artifact
+from quant.sampling import SpikeSampler
 from rtl.config import Geometry
 
 
@@ -26,41 +27,37 @@ def expected_spikes(art: Artifact, number: int, geo: Geometry, words: list[dict]
     seed : int, optional
         Master seed other than the artifact's.
     """
-    layer, rand, G = art.layers[number], art.random, geo.G
+    layer, G = art.layers[number], geo.G
+    seed = art.seed if seed is None else seed
     if len(words) % geo.words:
         raise ValueError(f"{len(words)} words are no whole steps of {geo.words}")
     steps = [words[j:j + geo.words] for j in range(0, len(words), geo.words)]
 
-    def stream(kind, per_step):
-        start = lfsr.stream_start(rand, art.seed if seed is None else seed,
-                                  lfsr.stream_index(number, kind))
-        draws = lfsr.words(rand, start, lfsr.word_bits(rand, kind), len(steps) * per_step)
-        return draws.reshape(len(steps), per_step)
-
-    all_in, all_out = stream(lfsr.SAMPLER_IN, art.H), stream(lfsr.SAMPLER_OUT, art.H)
-    all_round = np.zeros((len(steps), art.H, art.n), np.int64)
-    if art.rounding == "stochastic":
-        all_round = stream(lfsr.ROUNDING, art.H * art.n).reshape(all_round.shape)
+    starts = [j for j, step in enumerate(steps) if step[0]["first"]] + [len(steps)]
+    longest = max(b - a for a, b in zip(starts, starts[1:]))
+    all_round = reference.rounding_words(art, number, seed, longest)
 
     out = []
     for step in steps:
         if step[0]["first"]:
             t, saturations = 0, 0
             h_re, h_im = (np.zeros((art.H, art.n), np.int64) for _ in range(2))
-        r_in, r_out, r_round = all_in[t], all_out[t], all_round[t]
+            sampler_in, sampler_out = (SpikeSampler(art, number, kind, seed, longest)
+                                       for kind in (lfsr.SAMPLER_IN, lfsr.SAMPLER_OUT))
+        r_round = all_round[t]
         x = np.concatenate([np.asarray(word["x"], np.int64) for word in step])
-        p, f_bits = reference.input_probability(x, layer, art.residual)
-        s = reference.fires(p, f_bits, r_in, rand)
+        p = reference.input_probability(x, layer, art.residual)
+        s, r_in = sampler_in(p)
         running = []
         for w in range(geo.words):
             c = slice(w * G, (w + 1) * G)
             h_re[c], h_im[c], over = reference.state_update(
                 h_re[c], h_im[c], s[c, None], layer.a_re[c], layer.a_im[c], layer.g_re[c],
-                layer.g_im[c], r_round[c], art.rounding, layer.fmt, rand)
+                layer.g_im[c], r_round[c], art.rounding, layer.fmt, art.random)
             saturations += over
             running.append(saturations)
         y = reference.drive(h_re, s, layer)
-        spikes = reference.fires(y, layer.fmt.h.f_bits, r_out, rand)
+        spikes, r_out = sampler_out(y)
         neurons = reference.neuron_word(h_re, h_im, r_round, p, r_in, y, r_out)
         for w in range(geo.words):
             c = slice(w * G, (w + 1) * G)
