@@ -1,0 +1,106 @@
+"""GELU on integers, and its inverse for comparing on the random side. Part of the specification.
+
+``gelu(y) = y Phi(y) = max(y, 0) - t(|y|)`` with ``t(v) = v Phi(-v)``, which is even in y, below
+0.17 and nothing beyond |y| = 5. So a table of t is all there is: outside it G is the identity above
+and zero below. t is stored at knots 2**-6 apart with two more fraction bits than y; between two
+knots it is their straight line, exact, rounded once, half to even:
+
+    T(v) = round((K[i] (step - r) + K[i+1] r) / (4 step)),   v = i step + r,   step = 2**(f - 6)
+    G(y) = max(y, 0) - T(|y|)
+
+G falls (never rises) up to its only minimum and rises (never falls) above it, like GELU itself:
+the knots do so, T's slope is below one and rounding is monotone. A spike is ``a G(y) + b > u``.
+For a > 0 that is ``G(y) >= level`` with ``level = floor((u - b) / a) + 1``, and the y of that are a
+half line (level > 0: only the rising side reaches it), everything but an interval around the
+minimum (level <= 0), everything (level <= min G), mirrored for a < 0, and everything or nothing
+for a = 0. See :func:`thresholds`.
+"""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+
+from quant.formats import RandomFormat
+
+KNOTS = 6           # knots are 2**-KNOTS apart
+EXTRA = 2           # fraction bits of a knot beyond those of y
+REACH = 8           # t is nothing from here on, in every format
+NEVER = 1 << 62     # beyond every y
+
+
+@lru_cache(maxsize=None)
+def knots(f_bits: int) -> np.ndarray:
+    """``K[i] = round(t(i 2**-KNOTS) 2**(f_bits + EXTRA))``, i = 0 .. REACH 2**KNOTS, int64.
+
+    With fewer than KNOTS fraction bits there is one for every raw value.
+    """
+    spacing = 2.0 ** -min(KNOTS, f_bits)
+    v = np.arange(int(REACH / spacing) + 1) * spacing
+    tail = np.array([0.5 * math.erfc(x / math.sqrt(2)) for x in v])
+    return np.rint(v * tail * 2.0 ** (f_bits + EXTRA)).astype(np.int64)
+
+
+@lru_cache(maxsize=None)
+def table(f_bits: int) -> np.ndarray:
+    """T of |y| = 0, 1, ... as far as it is not zero, int64; ends with a zero."""
+    K, log_step = knots(f_bits), max(0, f_bits - KNOTS)
+    step = 1 << log_step
+    r = np.arange(step)
+    line = (K[:-1, None] * (step - r) + K[1:, None] * r).reshape(-1)
+    shift = log_step + EXTRA
+    down = line >> shift
+    rest, half = line - (down << shift), 1 << shift - 1
+    T = down + ((rest > half) | ((rest == half) & (down & 1 == 1)))
+    return T[:np.flatnonzero(T).max(initial=-1) + 2]
+
+
+def gelu(y, f_bits: int):
+    """G of raw integers y with ``f_bits`` fraction bits, in the same format."""
+    T, v = table(f_bits), np.abs(y)
+    return np.maximum(y, 0) - T[np.minimum(v, len(T) - 1)]
+
+
+def fire_level(u, a, b):
+    """(level, inverted): ``a G + b > u`` exactly where ``G >= level``, xor ``inverted``.
+
+    Integers of one scale, arrays or scalars; G is any integer.
+    """
+    u, a, b = np.broadcast_arrays(*(np.asarray(v, np.int64) for v in (u, a, b)))
+    size = np.maximum(np.abs(a), 1)
+    above, below = (u - b) // size + 1, -((u - b) // size)      # below = ceil((b - u) / size)
+    level = np.where(a > 0, above, np.where(a < 0, below, np.where(b > u, -NEVER, NEVER)))
+    return level, a < 0
+
+
+def crossings(level, f_bits: int):
+    """(low, high): ``G(y) >= level`` exactly where ``y <= low`` or ``y >= high``.
+
+    low is -NEVER where no y below the minimum reaches the level; the two overlap where every y
+    does. By the inverse table: two searches in G's values on both sides of its minimum.
+    """
+    level = np.asarray(level, np.int64)
+    T = table(f_bits)
+    end = len(T)
+    y = np.arange(-end, end + 1)
+    G = gelu(y, f_bits)
+    bottom = int(np.argmin(G))
+    rising = np.searchsorted(G[bottom:], level) + y[bottom]
+    high = np.where(level > G[-1], level, rising)
+    falling = y[bottom] - np.searchsorted(G[bottom::-1], level)
+    low = np.where(level > 0, -NEVER, falling)
+    return low, high
+
+
+def thresholds(r, a, b, f_bits: int, a_bits: int, random: RandomFormat):
+    """(low, high, inverted): the spikes for the random word r, without a product behind y.
+
+    ``a 2**-a_bits G(y) + b 2**-f_bits > u`` exactly where ``(y <= low or y >= high) != inverted``;
+    y and b have ``f_bits`` fraction bits, u is as in :func:`quant.sampling.fires`.
+    """
+    u, u_bits = (2 * r + 1, random.k + 1) if random.centred else (r, random.k)
+    f = max(f_bits + a_bits, u_bits)
+    finer = f - f_bits - a_bits
+    level, inverted = fire_level(np.asarray(u) << f - u_bits, np.asarray(a) << finer,
+                                 np.asarray(b) << a_bits + finer)
+    return *crossings(level, f_bits), inverted
