@@ -71,7 +71,8 @@ class GatedNetwork(nn.Module):
 
     def norms(self) -> list[StreamNorm]:
         """All norms in the order of the forward pass."""
-        return [block.norm for block in self.blocks] + [self.last_norm] * self.prenorm
+        norms = [block.norm for block in self.blocks]
+        return norms + [self.last_norm] if self.prenorm else norms
 
     def neuron(self, y: torch.Tensor) -> torch.Tensor:
         if self.cfg.neuron == "gelu":

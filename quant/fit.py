@@ -58,7 +58,7 @@ def random_format(length: int, layers: int, H: int, n: int) -> RandomFormat:
     return short if fits else LONG
 
 
-def _fitted(name: str, values, width: int, f_max: int | None = None) -> QFormat:
+def fitted(name: str, values, width: int, f_max: int | None = None) -> QFormat:
     """:func:`quant.formats.fit_signed`, refusing values beyond every ``SQ(i, f)`` with f >= 0."""
     values = np.asarray(values)
     fmt = fit_signed(values, width, f_max)
@@ -74,20 +74,20 @@ def _layer_formats(j: int, layer: FoldedLayer, seen: np.ndarray, x: QFormat,
                    config: QuantConfig) -> LayerFormats:
     a_bar = SQ(1, config.coef_bits - 1)
     if config.state_i_bits is None:
-        h = _fitted(f"layer {j}, h", config.margin * seen, config.state_bits)
+        h = fitted(f"layer {j}, h", config.margin * seen, config.state_bits)
     else:
         h = SQ(config.state_i_bits, config.state_bits - config.state_i_bits)
     p = UQ(1, config.p_bits)
-    g = _fitted(f"layer {j}, g", [layer.g.real, layer.g.imag], config.g_bits,
+    g = fitted(f"layer {j}, g", [layer.g.real, layer.g.imag], config.g_bits,
                 a_bar.f_bits + h.f_bits)
     drive = np.concatenate([layer.d, layer.b])
-    alpha = _fitted(f"layer {j}, alpha", layer.alpha, config.encoder_bits)
+    alpha = fitted(f"layer {j}, alpha", layer.alpha, config.encoder_bits)
     return LayerFormats(
         a_bar=a_bar, g=g, h=h, drive=cover_signed(drive.min(), drive.max(), h.f_bits),
         w=SQ(config.weight_bits, 0), shift=UQ(config.shift_bits, 0),
         bias=cover_signed(layer.bias.min(), layer.bias.max(), p.f_bits),
         addend=cover_signed(layer.addend.min(), layer.addend.max(), p.f_bits), p=p, x=x,
-        alpha=alpha, beta=_fitted(f"layer {j}, beta", layer.beta, config.encoder_bits,
+        alpha=alpha, beta=fitted(f"layer {j}, beta", layer.beta, config.encoder_bits,
                                   alpha.f_bits + x.f_bits))
 
 
@@ -103,16 +103,16 @@ def fit(folded: Folded, seen: Extremes, config: QuantConfig, sample: QFormat | N
     layers = tuple(
         _layer_formats(j, layer, np.stack([seen.h_lo[j], seen.h_hi[j]]), x, config)
         for j, layer in enumerate(folded.layers))
-    enc_w = _fitted("enc_w", folded.enc_w, config.encoder_bits)
+    enc_w = fitted("enc_w", folded.enc_w, config.encoder_bits)
     product = enc_w.f_bits + (sample.f_bits if sample else 0)
     if sample and product < config.p_bits:
         raise ExportError(f"enc_w: {folded.enc_w.size} values up to {np.abs(folded.enc_w).max():g} "
                           f"leave {product} fraction bits in {enc_w} * {sample}, p needs "
                           f"{config.p_bits}; use a wider encoder")
-    dec_w = _fitted("dec_w", folded.dec_w, config.decoder_bits)
+    dec_w = fitted("dec_w", folded.dec_w, config.decoder_bits)
     dec_b = cover_signed(folded.dec_b.min(), folded.dec_b.max(), dec_w.f_bits + config.p_bits)
     edge = EdgeFormats(sample=sample, enc_w=enc_w,
-                       enc_b=_fitted("enc_b", folded.enc_b, config.encoder_bits, product),
+                       enc_b=fitted("enc_b", folded.enc_b, config.encoder_bits, product),
                        dec_w=dec_w, dec_b=dec_b)
     H, n = folded.layers[0].g.shape
     return NetworkFormats(layers, edge, random_format(length, len(layers), H, n), config.rounding)

@@ -10,7 +10,7 @@ TENSORS = {"a_bar": ("a_re", "a_im"), "g": ("g_re", "g_im"), "d": ("d",), "b": (
 EDGES = ("enc_w", "enc_b", "dec_w", "dec_b")
 
 
-def _row(where: str, name: str, fmt, arrays) -> dict:
+def row(where: str, name: str, fmt, arrays) -> dict:
     raw = np.concatenate([np.ravel(a) for a in arrays])
     at_limit = int(np.count_nonzero((raw == fmt.lo) | (raw == fmt.hi))) if name != "shift" else 0
     one = 2.0 ** -fmt.f_bits
@@ -26,7 +26,7 @@ def constants(art: Artifact) -> list[dict]:
         for name, fields in TENSORS.items():
             arrays = [getattr(layer, field) for field in fields]
             if arrays[0].size:
-                rows.append(_row(str(j), name, getattr(layer.fmt, Layer.FORMAT_OF[fields[0]]),
+                rows.append(row(str(j), name, getattr(layer.fmt, Layer.FORMAT_OF[fields[0]]),
                                  arrays))
     for name in EDGES:
         raw = getattr(art, name)
@@ -34,7 +34,7 @@ def constants(art: Artifact) -> list[dict]:
             fmt = getattr(art.edge, name)
             if art.vocab and name == "enc_w":
                 fmt = art.layers[0].fmt.x if art.residual == "plain" else art.layers[0].fmt.p
-            rows.append(_row("edge", name, fmt, [raw]))
+            rows.append(row("edge", name, fmt, [raw]))
     return rows
 
 

@@ -1,0 +1,50 @@
+"""Random networks of Binary S4D and GSU, folded, quantised and as artifacts, without training."""
+
+import numpy as np
+import torch
+
+from golden.config import NetworkConfig
+from golden.gated import GatedNetwork
+from quant import gated_ranges
+from quant.formats import QuantConfig
+from quant.gated_convert import to_artifact
+from quant.gated_fit import fit
+from quant.gated_fold import fold
+from quant.gated_qat import GatedQuantNetwork
+from tests.quant.toy import Toy, ToyTokens
+
+KINDS = {"binary": {"neuron": "heaviside", "mixer": "glu"}, "gsu": {"neuron": "gelu", "mixer": "gsu"}}
+
+
+def network(kind: str = "binary", seed: int = 0, **options) -> GatedNetwork:
+    """An untrained network with norms as if trained, in evaluation mode."""
+    torch.manual_seed(seed)
+    options = {"n_classes": 2, "n_blocks": 2, "d_model": 6, "d_state": 4, "dt_min": 0.02,
+               "dt_max": 0.5, "residual": "plain"} | KINDS[kind] | options
+    net = GatedNetwork(NetworkConfig(**options))
+    with torch.no_grad():
+        for norm in net.norms():
+            norm.mean.uniform_(-0.5, 0.5)
+            norm.var.uniform_(0.3, 2)
+            norm.beta.uniform_(-0.5, 0.5)
+            norm.gamma.uniform_(-1.5, 1.5)
+        for block in net.blocks:
+            block.ssm.C *= 2
+    return net.eval()
+
+
+def task_of(net: GatedNetwork):
+    return ToyTokens() if net.cfg.vocab else Toy()
+
+
+def quantised(net: GatedNetwork, config: QuantConfig = QuantConfig()):
+    """(model, extremes) with formats fitted to the toy task."""
+    task, folded = task_of(net), fold(net)
+    extremes = gated_ranges.seen(folded, task.load("train"), task, np.arange(16))
+    formats = fit(folded, extremes, config, task.sample_format, task.length)
+    return GatedQuantNetwork(folded, formats), extremes
+
+
+def artifact(kind: str = "binary", config: QuantConfig = QuantConfig(), **options):
+    net = network(kind, **options)
+    return to_artifact(quantised(net, config)[0], "toy", task_of(net).length, 0xACE1, {})
