@@ -198,8 +198,8 @@ def save(art: Artifact, folder: Path) -> Path:
                                      "manifest.json": manifest.encode()})
 
 
-def load(folder: Path) -> Artifact:
-    """Read and check an artifact; ``ArtifactError`` in one line for anything wrong."""
+def read(folder: Path) -> tuple[dict, dict[str, np.ndarray]]:
+    """Manifest and arrays of any artifact, whole and of this schema; else ``ArtifactError``."""
     folder = Path(folder)
     try:
         m = json.loads((folder / "manifest.json").read_text())
@@ -217,8 +217,18 @@ def load(folder: Path) -> Artifact:
     if hashlib.sha256(packed).hexdigest() != m.get("arrays_sha256"):
         raise ArtifactError(f"{folder}/arrays.npz does not match the manifest's sha256: "
                             f"truncated or edited; export again")
+    return m, np.load(io.BytesIO(packed))
+
+
+def load(folder: Path) -> Artifact:
+    """Read and check an artifact; ``ArtifactError`` in one line for anything wrong."""
+    folder = Path(folder)
+    m, arrays = read(folder)
+    if "network" in m:
+        raise ArtifactError(f"{folder} is a network with a real-valued stream (mixer "
+                            f"{m.get('mixer')}), which there is no hardware for yet; run it with "
+                            f"python -m quant.evaluate, or export a P-SpikeSSM network")
     try:
-        arrays = np.load(io.BytesIO(packed))
         layers = tuple(
             Layer(LayerFormats.from_dict(formats),
                   *(arrays[f"layer{number}.{f.name}"] for f in fields(Layer) if f.name != "fmt"))
