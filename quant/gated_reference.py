@@ -20,27 +20,32 @@ import numpy as np
 from quant import reference
 from quant.formats import THRESHOLD, QFormat
 from quant.gated_artifact import GatedArtifact, GatedLayer
-from quant.reference import round_half_even, saturate, state_update
+from quant.reference import round_half_even, state_update
 
 COUNTED = ("u", "h", "y", "n", "gate", "x")     # tensors that can saturate, in Trace.saturations
 
 
 def lose(raw, f_bits: int, dst: QFormat):
-    """``reference.requantize`` from ``f_bits`` fraction bits. Returns value, saturated elements."""
-    return saturate(round_half_even(raw, f_bits - dst.f_bits), dst)
+    """``reference.requantize`` from ``f_bits`` fraction bits. Returns value, where it saturated."""
+    rounded = round_half_even(raw, f_bits - dst.f_bits)
+    out = np.clip(rounded, dst.lo, dst.hi)
+    return out, out != rounded
 
 
 def encode(value, art: GatedArtifact):
-    """Stream x (..., H) of samples or tokens (...), ``w v + b``. Returns x, saturated elements."""
+    """Stream x (..., H) of samples or tokens (...), ``w v + b``. Returns x, where it saturated."""
     if art.vocab:
-        return art.enc_w[value], 0
+        return art.enc_w[value], np.zeros(np.shape(value) + (art.H,), bool)
     edge, f = art.edge, art.edge.enc_w.f_bits + art.edge.sample.f_bits
     raw = art.enc_w * np.asarray(value)[..., None] + (art.enc_b << f - edge.enc_b.f_bits)
     return lose(raw, f, art.layers[0].fmt.x)
 
 
 def normalise(x, layer: GatedLayer, dst: QFormat):
-    """``alpha x + beta`` in the format ``dst``: u's, or x's with the norm behind."""
+    """``alpha x + beta`` in the format ``dst``: u's, or x's with the norm behind.
+
+    Returns it, and where it saturated.
+    """
     f = layer.fmt.alpha.f_bits + layer.fmt.x.f_bits
     return lose(layer.alpha * x + (layer.beta << f - layer.fmt.beta.f_bits), f, dst)
 
@@ -59,7 +64,7 @@ def gelu(y, layer: GatedLayer):
     """GELU of the rounded y, in y's format: ``max(y, 0)`` less the table at |y|.
 
     The table ends where the rest is below its half LSB; beyond its last entry that is taken.
-    Returns z, saturated y.
+    Returns z, where y saturated.
     """
     f = layer.fmt
     y, over = lose(y, f.y_bits, f.y)
@@ -83,7 +88,7 @@ def columns(w, s):
 
 
 def value(total, layer: GatedLayer):
-    """n from ``W s``. Returns n, saturated elements."""
+    """n from ``W s``. Returns n, where it saturated."""
     return lose((total << layer.shift) + layer.bias, layer.fmt.bias.f_bits, layer.fmt.n)
 
 
@@ -95,12 +100,12 @@ def sigmoid_gate(total, layer: GatedLayer):
 
 
 def linear_gate(total, layer: GatedLayer):
-    """gsu: m from ``T z``. Returns m, saturated elements."""
+    """gsu: m from ``T z``. Returns m, where it saturated."""
     return lose(total + layer.gate_bias, layer.fmt.gate_bias.f_bits, layer.fmt.gate)
 
 
 def fuse(x, n, gate, layer: GatedLayer, residual: str):
-    """``[x +] n gate`` in x's format. Returns x, saturated elements."""
+    """``[x +] n gate`` in x's format. Returns x, where it saturated."""
     f, product = layer.fmt, n * gate
     if residual == "plain":
         product = product + (x << f.product_bits - f.x.f_bits)
@@ -140,14 +145,17 @@ def run(art: GatedArtifact, values: np.ndarray, seed: int | None = None) -> Trac
     h_re, h_im = (np.zeros((N, L, H, modes), np.int64) for _ in range(2))
     over = {name: np.zeros(N + 1, np.int64) for name in COUNTED}
     total = np.zeros(H, np.int64)
+    def take(j, name, result):
+        out, saturated = result
+        over[name][j] += np.count_nonzero(saturated)
+        return out
+
     for t in range(L):
-        x, count = encode(values[t], art)
-        over["x"][N] += count
+        x = take(N, "x", encode(values[t], art))
         for j, layer in enumerate(art.layers):
             u = x
             if art.norm_position == "pre":
-                u, count = normalise(x, layer, layer.fmt.u)
-                over["u"][j] += count
+                u = take(j, "u", normalise(x, layer, layer.fmt.u))
             before = (h_re[j, t - 1], h_im[j, t - 1]) if t else (0 * h_re[j, 0], 0 * h_im[j, 0])
             h_re[j, t], h_im[j, t], count = state_update(
                 *before, u[:, None], layer.a_re, layer.a_im, layer.g_re, layer.g_im,
@@ -158,18 +166,13 @@ def run(art: GatedArtifact, values: np.ndarray, seed: int | None = None) -> Trac
                 s = heaviside(y, art.fires_at_zero)
                 gate = sigmoid_gate(columns(layer.gate_w, s), layer)
             else:
-                z, count = gelu(y, layer)
-                over["y"][j] += count
+                z = take(j, "y", gelu(y, layer))
                 s = ternary(z, art.threshold)
-                gate, count = linear_gate(columns(layer.gate_w, z), layer)
-                over["gate"][j] += count
-            n, count = value(columns(layer.w, s), layer)
-            over["n"][j] += count
-            x, count = fuse(x, n, gate, layer, art.residual)
-            over["x"][j] += count
+                gate = take(j, "gate", linear_gate(columns(layer.gate_w, z), layer))
+            n = take(j, "n", value(columns(layer.w, s), layer))
+            x = take(j, "x", fuse(x, n, gate, layer, art.residual))
             if art.norm_position == "post":
-                x, count = normalise(x, layer, layer.fmt.x)
-                over["x"][j] += count
+                x = take(j, "x", normalise(x, layer, layer.fmt.x))
             for name, tensor in zip(kept, (u, y, s, n, gate, x)):
                 kept[name][j, t] = tensor
         total += x
