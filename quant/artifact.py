@@ -13,12 +13,13 @@ import numpy as np
 
 from quant import sampling
 from quant.files import write_all_atomic
-from quant.formats import BIT, EdgeFormats, LayerFormats, RandomFormat
+from quant.formats import BIT, STREAMS, EdgeFormats, LayerFormats, RandomFormat
 
 SCHEMA = 1
-RESIDUALS = ("none", "clampfuse", "plain")
-ACTS = ("relu", "identity")
+RESIDUALS = ("none", "clampfuse", "plain", "replace")
+ACTS = ("relu", "identity", "gelu")
 ROUNDINGS = ("stochastic", "half_even")
+ABSENT = np.zeros(0, np.int64)
 NO_DIRECTIONS = np.zeros((0, 0), np.int64)
 
 
@@ -31,7 +32,8 @@ class Layer:
     """Integer tensors of one block; shapes and formats as in :class:`quant.formats.LayerFormats`.
 
     w is (H_out, H_in); negate is 0 or 1 per row: the activation's sign after the folded norm.
-    alpha and beta exist with ``residual = plain`` only, else they are empty.
+    alpha and beta exist with a residual of ``STREAMS`` only, a with a GELU before the output
+    sampler, gain with a norm that does not fold into w; else they are empty.
     """
 
     fmt: LayerFormats
@@ -48,10 +50,12 @@ class Layer:
     addend: np.ndarray
     alpha: np.ndarray
     beta: np.ndarray
+    a: np.ndarray = field(default_factory=lambda: ABSENT)
+    gain: np.ndarray = field(default_factory=lambda: ABSENT)
 
     FORMAT_OF = {"a_re": "a_bar", "a_im": "a_bar", "g_re": "g", "g_im": "g", "d": "drive",
                  "b": "drive", "w": "w", "shift": "shift", "bias": "bias", "addend": "addend",
-                 "alpha": "alpha", "beta": "beta"}
+                 "alpha": "alpha", "beta": "beta", "a": "a", "gain": "gain"}
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,8 @@ class Artifact:
     n_classes: int
     length: int                  # longest sequence, steps; wider sums are sized by it
     vocab: int                   # 0: samples
-    act: str                     # relu or identity
-    residual: str                # none, clampfuse or plain
+    act: str                     # relu, identity or gelu
+    residual: str                # none, clampfuse, plain, or replace: the stream becomes z
     rounding: str                # of the state: stochastic or half_even
     seed: int                    # default master seed of the random words
     random: RandomFormat
@@ -86,10 +90,15 @@ class Artifact:
         return self.layers[0].a_re.shape[1]
 
     @property
+    def streams(self) -> bool:
+        """Whether a real-valued x flows between blocks; else the next probability does."""
+        return self.residual in STREAMS
+
+    @property
     def x_format(self):
-        """Format of what the decoder sums: p of the last block, or x with plain."""
+        """Format of what flows between blocks and the decoder sums: x of a stream, else p."""
         fmt = self.layers[-1].fmt
-        return fmt.x if self.residual == "plain" else fmt.p
+        return fmt.x if self.streams else fmt.p
 
     def check(self) -> "Artifact":
         """Return self, or raise ``ArtifactError`` naming layer, tensor and rule."""
@@ -99,7 +108,6 @@ class Artifact:
 
         need(self.layers, "the artifact has no layers")
         H, n = self.H, self.n
-        plain = self.residual == "plain"
         for name, value, allowed in (("residual", self.residual, RESIDUALS),
                                      ("act", self.act, ACTS),
                                      ("rounding", self.rounding, ROUNDINGS)):
@@ -124,10 +132,14 @@ class Artifact:
             need(f.g.f_bits <= f.a_bar.f_bits + f.h.f_bits,
                  f"layer {number}: g {f.g} has more fraction bits than a_bar * h")
             shapes = {"w": (H, H)} | {k: (H, n) for k in ("a_re", "a_im", "g_re", "g_im")}
+            used = {"alpha": self.streams, "beta": self.streams, "a": f.a, "gain": f.gain}
+            for name in ("a", "gain"):
+                need((getattr(f, name) is None) == (getattr(self.layers[0].fmt, name) is None),
+                     f"layer {number}: {name} must be there in all layers or in none")
             for tensor in (t.name for t in fields(Layer) if t.name != "fmt"):
                 raw = getattr(layer, tensor)
                 shape = shapes.get(tensor, (H,))
-                if tensor in ("alpha", "beta") and not plain:
+                if not used.get(tensor, True):
                     shape = (0,)
                 need(raw.shape == shape, f"layer {number}, {tensor}: shape {raw.shape}, "
                                          f"expected {shape}")
@@ -144,10 +156,9 @@ class Artifact:
         tokens = self.vocab > 0
         need(tokens == (self.edge.sample is None),
              "the sample format must be there for samples and missing for tokens")
-        stream = self.layers[0].fmt.x if plain else self.layers[0].fmt.p
         for name, raw, shape, fmt in (
                 ("enc_w", self.enc_w, (self.vocab, H) if tokens else (H,),
-                 stream if tokens else self.edge.enc_w),
+                 self.x_format if tokens else self.edge.enc_w),
                 ("enc_b", self.enc_b, (0,) if tokens else (H,), self.edge.enc_b),
                 ("dec_w", self.dec_w, (self.n_classes, H), self.edge.dec_w),
                 ("dec_b", self.dec_b, (self.n_classes,), self.edge.dec_b)):
@@ -165,6 +176,7 @@ class Artifact:
         return self
 
 
+REQUIRED = tuple(f.name for f in fields(Layer) if f.name not in ("fmt", "a", "gain"))
 EDGE_ARRAYS = ("enc_w", "enc_b", "dec_w", "dec_b")
 
 
@@ -173,8 +185,8 @@ def _arrays(art: Artifact) -> dict[str, np.ndarray]:
     if art.directions.size:
         out["directions"] = art.directions
     for number, layer in enumerate(art.layers):
-        out |= {f"layer{number}.{f.name}": getattr(layer, f.name)
-                for f in fields(Layer) if f.name != "fmt"}
+        out |= {f"layer{number}.{f.name}": getattr(layer, f.name) for f in fields(Layer)
+                if f.name != "fmt" and (f.name in REQUIRED or getattr(layer, f.name).size)}
     return {name: np.asarray(raw, np.int64) for name, raw in out.items()}
 
 
@@ -231,7 +243,8 @@ def load(folder: Path) -> Artifact:
     try:
         layers = tuple(
             Layer(LayerFormats.from_dict(formats),
-                  *(arrays[f"layer{number}.{f.name}"] for f in fields(Layer) if f.name != "fmt"))
+                  **{f.name: arrays[f"layer{number}.{f.name}"] for f in fields(Layer)
+                     if f.name in REQUIRED or f"layer{number}.{f.name}" in arrays})
             for number, formats in enumerate(m["layer_formats"]))
         art = Artifact(m["task"], m["n_classes"], m["length"], m["vocab"], m["act"],
                        m["residual"], m["rounding"], m["seed"],

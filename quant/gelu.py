@@ -48,10 +48,7 @@ def table(f_bits: int) -> np.ndarray:
     step = 1 << log_step
     r = np.arange(step)
     line = (K[:-1, None] * (step - r) + K[1:, None] * r).reshape(-1)
-    shift = log_step + EXTRA
-    down = line >> shift
-    rest, half = line - (down << shift), 1 << shift - 1
-    T = down + ((rest > half) | ((rest == half) & (down & 1 == 1)))
+    T = np.rint(line / 2.0 ** (log_step + EXTRA)).astype(np.int64)      # exact; half to even
     return T[:np.flatnonzero(T).max(initial=-1) + 2]
 
 

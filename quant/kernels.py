@@ -113,6 +113,38 @@ def fuse(z, x, shift, bias, addend, floor, negate, keep, lo, hi, over):
 
 
 @nb.njit(**FAST)
+def gelu(y, curve):
+    """``max(y, 0) - T(|y|)``, see ``quant.gelu``; curve is T, its last element zero."""
+    tail = curve[min(abs(y), len(curve) - 1)]
+    return curve.dtype.type(max(y, 0) - tail)
+
+
+@nb.njit(**FAST)
+def fuse_curved(z, x, shift, edge, negate, curve, gain_bits, keeps, lo, hi, over):
+    """:func:`fuse` with GELU (curve not empty) and a gain (gain_bits >= 0), one neuron.
+
+    edge : bias, addend, floor, gain; keeps : whether x joins before the gain, and behind it.
+    """
+    int_ = x.dtype.type
+    bias, addend, floor, gain = edge[0], edge[1], edge[2], edge[3]
+    for b in range(len(x)):
+        v = int_(int_(int_(z[b]) << (shift & 31)) + bias)
+        v = max(v, floor)
+        if len(curve):
+            v = gelu(v, curve)
+        v = int_(-v) if negate else v
+        v = int_(v + int_(x[b] * keeps[0]))
+        if gain_bits >= 0:
+            v = int_(v * gain)
+            if gain_bits > 0:       # half to even: half - 1 and the odd bit
+                odd = int_((v >> gain_bits) & 1)
+                v = int_(int_(v + int_((1 << gain_bits - 1) - 1) + odd) >> gain_bits)
+        v = int_(int_(v + addend) + int_(x[b] * keeps[1]))
+        x[b] = min(max(v, lo), hi)
+        over[b] = int_(over[b] + int_(x[b] != v))
+
+
+@nb.njit(**FAST)
 def sign(words, h_re, h_im, r_round, p, r_in, y, r_out):
     """The neuron word of ``quant.reference.neuron_word`` of one neuron; words (B,) uint32."""
     for b in range(len(words)):
@@ -158,11 +190,13 @@ def run_block(index, lengths, net, draws, tables, out, trace):
     made by ``quant.network``; out : total (H, B), saturations (N + 1, B) and spikes (N, 2, B) int64
     to add to; trace : arrays of ``quant.network.Batch`` to fill, empty when not wanted.
     """
-    table, coefficients, dbi, w, edge, scalars, signs, rounding, limits = net
+    table, coefficients, dbi, w, edge, scalars, signs, rounding, limits, curved = net
     threshold, r_sampler, r_round, f_bits, systematic = draws
     total, over, spikes = out
     s_in_out, s_out_out, signature = trace
-    keep, x_lo, x_hi, plain = scalars
+    keep, x_lo, x_hi, stream = scalars
+    out_curves, act_curve, gain_bits, keeps = curved
+    gelu_out, curved_fuse = out_curves.shape[1] > 0, len(act_curve) > 0 or gain_bits[0] >= 0
     B, N, H, n = len(lengths), len(w), coefficients.shape[1], coefficients.shape[2]
     S, X = coefficients.dtype.type, table.dtype.type
     record = s_in_out.shape[0] > 0
@@ -172,7 +206,7 @@ def run_block(index, lengths, net, draws, tables, out, trace):
     x = np.zeros((CHUNK, H, B), table.dtype)
     mask = np.zeros((CHUNK, H, B), w.dtype)
     z = np.zeros((H, B), w.dtype)
-    p, y = np.zeros(B, table.dtype), np.zeros(B, table.dtype)
+    p, y, q = np.zeros(B, table.dtype), np.zeros(B, table.dtype), np.zeros(B, table.dtype)
     s = np.zeros(B, coefficients.dtype)
     over_h, over_x = np.zeros(B, coefficients.dtype), np.zeros(B, table.dtype)
     alive = np.zeros((CHUNK, B), coefficients.dtype)        # -1 until the sequence has ended
@@ -197,10 +231,11 @@ def run_block(index, lengths, net, draws, tables, out, trace):
             counts[:] = 0
             for i in range(H):
                 d, bias, alpha, beta = dbi[j, i, 0], dbi[j, i, 1], dbi[j, i, 2], dbi[j, i, 3]
+                scale = dbi[j, i, 4]
                 for t in range(steps):
                     at = t0 + t
                     for b in range(B):
-                        p[b] = X(X(alpha * x[t, i, b]) + beta) if plain else x[t, i, b]
+                        p[b] = X(X(alpha * x[t, i, b]) + beta) if stream else x[t, i, b]
                         over_h[b] = S(0)
                     if record:
                         for kind in range(2):
@@ -213,13 +248,18 @@ def run_block(index, lengths, net, draws, tables, out, trace):
                     else:
                         sample(p, threshold[0, j, at, i], s)
                     for b in range(B):
-                        y[b] = X(bias + (d & X(s[b])))
+                        y[b] = X((X(0) if gelu_out else bias) + (d & X(s[b])))
                     update(h_re[j, i], h_im[j, i], s, coefficients[j, i], r_round[j, at, i],
                            rounding[j], limits[j, 0], limits[j, 1], y, over_h)
+                    p_out = y
+                    if gelu_out:
+                        p_out = q
+                        for b in range(B):
+                            q[b] = X(X(scale * gelu(y[b], out_curves[j])) + bias)
                     if systematic:
-                        accumulate(y, phase[1, j, i], f_bits[1, j], mask[t, i])
+                        accumulate(p_out, phase[1, j, i], f_bits[1, j], mask[t, i])
                     else:
-                        sample(y, threshold[1, j, at, i], mask[t, i])
+                        sample(p_out, threshold[1, j, at, i], mask[t, i])
                     for b in range(B):
                         counts[0, b] = S(counts[0, b] + (over_h[b] & alive[t, b]))
                         counts[1, b] = S(counts[1, b] - (s[b] & alive[t, b]))
@@ -234,11 +274,16 @@ def run_block(index, lengths, net, draws, tables, out, trace):
                 mix(w[j], mask[t], z)
                 over_x[:] = 0
                 for i in range(H):
-                    fuse(z[i], x[t, i], signs[j, i, 0], edge[j, i, 0], edge[j, i, 1],
-                         edge[j, i, 2], signs[j, i, 1] != 0, keep, x_lo, x_hi, over_x)
+                    if curved_fuse:
+                        fuse_curved(z[i], x[t, i], signs[j, i, 0], edge[j, i],
+                                    signs[j, i, 1] != 0, act_curve, gain_bits[j], keeps, x_lo,
+                                    x_hi, over_x)
+                    else:
+                        fuse(z[i], x[t, i], signs[j, i, 0], edge[j, i, 0], edge[j, i, 1],
+                             edge[j, i, 2], signs[j, i, 1] != 0, keep, x_lo, x_hi, over_x)
                 if record:
                     signature[:, j, t0 + t] = crc(words[t], tables)
-                if plain:
+                if stream:
                     for b in range(B):
                         over[N, b] += over_x[b] & alive[t, b]
             for b in range(B):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quant import kernels, lfsr, reference, sampling
+from quant import gelu, kernels, lfsr, reference, sampling
 from quant.artifact import Artifact, ArtifactError
 
 BLOCK = 64      # sequences that one thread runs side by side
@@ -65,17 +65,20 @@ def state_bound(art: Artifact) -> int:
 def stream_bound(art: Artifact) -> int:
     """The same for p, x, y, z and the samplers' thresholds."""
     bound = 0
-    plain = art.residual == "plain"
     for layer in art.layers:
         f = layer.fmt
-        x = max(-f.x.lo, f.x.hi) if plain else f.p.hi
+        x = max(-f.x.lo, f.x.hi) if art.streams else f.p.hi
         y = art.n * max(-f.h.lo, f.h.hi) + _largest(layer.d) + _largest(layer.b)
         row = int(abs(layer.w).sum(1).max())
         z = (row << _largest(layer.shift)) + _largest(layer.bias)
         p = x
-        if plain:
+        if art.streams:
             p = _largest(layer.alpha) * x + (_largest(layer.beta) << _beta_shift(f))
-        thresholds = 2 << max(0, f.h.f_bits, f.p_in_bits(art.residual))    # and sums of phases
+        if f.a:                     # GELU brings no value further from zero
+            y = max(y, _largest(layer.a) * y + (_largest(layer.b) << f.a.f_bits))
+        if f.gain:
+            z = (z + x) * _largest(layer.gain) + (1 << f.gain.f_bits)
+        thresholds = 2 << max(0, f.p_out_bits, f.p_in_bits(art.residual))   # and sums of phases
         bound = max(bound, x, y, z + _largest(layer.addend) + x, p, thresholds)
     return bound
 
@@ -121,7 +124,7 @@ class IntegerNetwork:
         self.art, self.seed = art, art.seed if seed is None else seed
         self.threads = threads or len(os.sched_getaffinity(0))
         self._types = S, X, M = types_of(art)
-        stochastic, plain = art.rounding == "stochastic", art.residual == "plain"
+        stochastic, streams = art.rounding == "stochastic", art.streams
         f0 = art.layers[0].fmt
         coefficients, dbi, edge, signs, rounding = [], [], [], [], []
         for layer in art.layers:
@@ -131,24 +134,39 @@ class IntegerNetwork:
             coefficients.append(np.stack([layer.a_re, layer.a_im, layer.g_re << align,
                                           layer.g_im << align], -1))
             zero = np.zeros_like(layer.d)
-            dbi.append(np.stack([layer.d, layer.b, layer.alpha if plain else zero,
-                                 layer.beta << _beta_shift(f) if plain else zero], -1))
+            dbi.append(np.stack([layer.d, layer.b << f.p_out_bits - f.h.f_bits,
+                                 layer.alpha if streams else zero,
+                                 layer.beta << _beta_shift(f) if streams else zero,
+                                 layer.a if f.a else zero], -1))
             floor = 0 if art.act == "relu" else np.iinfo(X).min
-            edge.append(np.stack([layer.bias, layer.addend, np.full(art.H, floor)], -1))
+            edge.append(np.stack([layer.bias, layer.addend, np.full(art.H, floor),
+                                  layer.gain if f.gain else zero], -1))
             signs.append(np.stack([layer.shift, layer.negate], -1))
             half = 1 << shift >> 1
             rounding.append([shift, bits, shift - bits, half >> bits, 0] if stochastic else
                             [shift, 0, 0, max(half - 1, 0), shift > 0])
-        lo, hi = (f0.x.lo, f0.x.hi) if plain else (0, 1 << f0.p.f_bits)
-        scalars = (X(art.residual != "none"), X(lo), X(hi), plain)
+        lo, hi = (f0.x.lo, f0.x.hi) if streams else (0, 1 << f0.p.f_bits)
+        scalars = (X(art.residual in ("plain", "clampfuse")), X(lo), X(hi), streams)
         limits = np.array([[layer.fmt.h.lo, layer.fmt.h.hi] for layer in art.layers], S)
         self._net = (np.array(coefficients, S), np.array(dbi, X),
                      np.array([layer.w.T for layer in art.layers], M, order="C"),
                      np.array(edge, X), scalars, np.array(signs, np.int64),
-                     np.array(rounding, np.int64), limits)
+                     np.array(rounding, np.int64), limits, self._curved(X))
         self._steps, self._draws = 0, ()
         self._tables = lfsr.byte_tables(
             [reference.crc32([reference.MASK ^ 1 << b]) for b in range(32)]).astype(np.uint32)
+
+    def _curved(self, X):
+        """GELU's tables, gains and where x joins, as ``quant.kernels`` takes them."""
+        art, layers = self.art, self.art.layers
+        tables = [gelu.table(layer.fmt.h.f_bits) for layer in layers] if layers[0].fmt.a else []
+        out = np.zeros((len(layers), max(map(len, tables), default=0)), X)
+        for row, table in zip(out, tables):     # zero behind each one's end, as T is
+            row[:len(table)] = table
+        act = gelu.table(layers[0].fmt.p.f_bits) if art.act == "gelu" else np.zeros(0)
+        gain_bits = [layer.fmt.gain.f_bits if layer.fmt.gain else -1 for layer in layers]
+        keeps = art.residual == "plain", art.residual == "clampfuse"
+        return out, act.astype(X), np.array(gain_bits, np.int64), np.array(keeps, X)
 
     def _draw(self, steps: int):
         """Random words and thresholds of the first ``steps`` steps, kept for the next call."""

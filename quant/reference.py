@@ -10,7 +10,8 @@ import numpy as np
 
 from quant import lfsr
 from quant.artifact import Artifact, Layer
-from quant.formats import QFormat, RandomFormat
+from quant.formats import STREAMS, QFormat, RandomFormat
+from quant.gelu import gelu
 from quant.sampling import SpikeSampler
 
 
@@ -78,8 +79,16 @@ def rounding_words(art: Artifact, layer: int, seed: int, steps: int) -> np.ndarr
 
 
 def drive(h_re, s, layer: Layer):
-    """Output sampler's input ``y = sum_k Re h_k + d s + b``, h after the update; (H,)."""
-    return h_re.sum(-1) + layer.d * s + layer.b
+    """``y = sum_k Re h_k + d s + b``, h after the update, (H,); without b before a GELU."""
+    y = h_re.sum(-1) + layer.d * s
+    return y if layer.fmt.a else y + layer.b
+
+
+def output_probability(y, layer: Layer):
+    """p of the output sampler: y itself, or ``a GELU(y) + b``, exact."""
+    if not layer.fmt.a:
+        return y
+    return layer.a * gelu(y, layer.fmt.h.f_bits) + (layer.b << layer.fmt.a.f_bits)
 
 
 def mix(s_out, layer: Layer, act: str):
@@ -87,24 +96,33 @@ def mix(s_out, layer: Layer, act: str):
     z = (layer.w @ s_out << layer.shift) + layer.bias
     if act == "relu":
         z = np.maximum(z, 0)
+    elif act == "gelu":
+        z = gelu(z, layer.fmt.p.f_bits)
     return np.where(layer.negate == 1, -z, z)
 
 
 def fuse(z, x, layer: Layer, residual: str):
     """The next block's input from z and this block's x. Returns x_next, saturated elements.
 
-    ``clampfuse``: clamp(x + z + addend, 0, 1); ``none``: clamp(z + addend, 0, 1);
-    ``plain``: x + z + addend, saturated to x's format (only this counts as saturation).
+    ``clampfuse``: clamp(x + gain z + addend, 0, 1); ``none``: clamp(gain z + addend, 0, 1);
+    ``plain``: gain (x + z) + addend, saturated to x's format (only a stream's counts as
+    saturation); ``replace``: gain z + addend, likewise. The product is rounded half to even; a
+    missing gain is one.
     """
+    fmt = layer.fmt
     if residual == "plain":
-        return saturate(x + z + layer.addend, layer.fmt.x)
-    p = z + layer.addend + (x if residual == "clampfuse" else 0)
-    return np.clip(p, 0, 1 << layer.fmt.p.f_bits), 0
+        z = x + z
+    if fmt.gain:
+        z = round_half_even(layer.gain * z, fmt.gain.f_bits)
+    z = z + layer.addend
+    if residual in STREAMS:
+        return saturate(z, fmt.x)
+    return np.clip(z + x if residual == "clampfuse" else z, 0, 1 << fmt.p.f_bits), 0
 
 
 def input_probability(x, layer: Layer, residual: str):
-    """p of the input sampler: x itself, or ``alpha x + beta`` with plain."""
-    if residual != "plain":
+    """p of the input sampler: x itself, or ``alpha x + beta`` of a stream."""
+    if residual not in STREAMS:
         return x
     f = layer.fmt.p_in_bits(residual)
     return layer.alpha * x + (layer.beta << f - layer.fmt.beta.f_bits)
@@ -113,8 +131,8 @@ def input_probability(x, layer: Layer, residual: str):
 def encode(value: int, art: Artifact):
     """First block's input (H,) of one sample or token. Returns x, saturated elements.
 
-    Affine: ``w v + b`` rounded half to even to p's fraction bits, then clamped to [0, 1]; with
-    plain saturated to x's format, which counts.
+    Affine: ``w v + b`` rounded half to even to p's fraction bits, then clamped to [0, 1]; a
+    stream is saturated to x's format, which counts.
     """
     if art.vocab:
         return art.enc_w[value], 0
@@ -122,7 +140,7 @@ def encode(value: int, art: Artifact):
     f = edge.enc_w.f_bits + edge.sample.f_bits
     raw = round_half_even(art.enc_w * value + (art.enc_b << f - edge.enc_b.f_bits),
                           f - fmt.p.f_bits)
-    if art.residual == "plain":
+    if art.streams:
         return saturate(raw, fmt.x)
     return np.clip(raw, 0, 1 << fmt.p.f_bits), 0
 
@@ -149,7 +167,7 @@ def neuron_word(h_re, h_im, r_round, p_in, r_in, y, r_out) -> np.ndarray:
     """One 32-bit word per neuron: XOR of everything computed, each rotated by its position.
 
     h_re, h_im, r_round: (H, n) written state and rounding words (0 when not drawn); p_in as the
-    input sampler took it; y as the output sampler did; r_in, r_out what they held against it: the
+    input sampler took it; y of :func:`drive`; r_in, r_out what the samplers held against p: the
     draws, or with ``systematic`` the phases before the step.
     """
     word = rotl(p_in, 0) ^ rotl(r_in, 11) ^ rotl(y, 3) ^ rotl(r_out, 23)
@@ -209,7 +227,7 @@ def run(art: Artifact, values: np.ndarray, seed: int | None = None) -> Trace:
                 r_round[j][t], art.rounding, layer.fmt, art.random)
             saturations[j] += over
             y = drive(h_re[j], s, layer)
-            out, r_out = sampler_out[j](y)
+            out, r_out = sampler_out[j](output_probability(y, layer))
             signature[j, t] = crc32(neuron_word(h_re[j], h_im[j], r_round[j][t], p, r_in, y,
                                                 r_out))
             s_in[j, t], s_out[j, t] = s, out

@@ -103,7 +103,7 @@ def check(art, need) -> None:
 def sampler_bits(art, layer: int, kind: int) -> int:
     """Fraction bits of the p that a sampler is given."""
     fmt = art.layers[layer].fmt
-    return fmt.p_in_bits(art.residual) if kind == lfsr.SAMPLER_IN else fmt.h.f_bits
+    return fmt.p_in_bits(art.residual) if kind == lfsr.SAMPLER_IN else fmt.p_out_bits
 
 
 def sampler_words(art, layer: int, kind: int, seed: int, steps: int) -> np.ndarray:

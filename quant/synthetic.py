@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from quant.artifact import NO_DIRECTIONS, Artifact, Layer
-from quant.formats import PIXEL, SQ, EdgeFormats, LayerFormats, QFormat, RandomFormat
+from quant.artifact import ABSENT, NO_DIRECTIONS, Artifact, Layer
+from quant.formats import (PIXEL, SCALE, SQ, STREAMS, EdgeFormats, LayerFormats, QFormat,
+                           RandomFormat)
 from quant.sampling import direction_columns
 
 
@@ -19,14 +20,17 @@ def random_artifact(seed: int = 0, n_layers: int = 2, H: int = 8, n: int = 4, n_
                     residual: str = "clampfuse", rounding: str = "stochastic",
                     stress: float = 0.0, fmt: LayerFormats | None = None,
                     random: RandomFormat = RandomFormat(),
-                    sampling: str = "bernoulli") -> Artifact:
+                    sampling: str = "bernoulli", gelu_out: bool = False,
+                    gain: bool = False) -> Artifact:
     """A network that spikes at moderate rates, or with ``stress`` one at the formats' limits.
 
     stress : 0..1
         Share of coefficients at the ends of their formats; 0.2 saturates states and ties sums.
+    gelu_out, gain
+        A GELU before the output sampler; a norm whose gain does not fold into w.
     """
     rng = np.random.default_rng(seed)
-    fmt = fmt or LayerFormats()
+    fmt = fmt or LayerFormats(a=SCALE if gelu_out else None, gain=SCALE if gain else None)
     scale = 1 << fmt.p.f_bits
 
     def moderate(q, shape, low, high):
@@ -36,7 +40,7 @@ def random_artifact(seed: int = 0, n_layers: int = 2, H: int = 8, n: int = 4, n_
         return np.where(rng.random(shape) < stress, edge, raw)
 
     layers = []
-    plain = residual == "plain"
+    streams = residual in STREAMS
     for _ in range(n_layers):
         radius = 1 - 10 ** rng.uniform(-3, -0.5, (H, n))
         angle = rng.uniform(-np.pi, np.pi, (H, n)) * rng.random((H, n))
@@ -51,9 +55,11 @@ def random_artifact(seed: int = 0, n_layers: int = 2, H: int = 8, n: int = 4, n_
             shift=rng.integers(0, min(fmt.shift.hi, 5) + 1, H),
             negate=rng.integers(0, 2, H),
             bias=moderate(fmt.bias, H, -0.2, 0.2), addend=moderate(fmt.addend, H, -0.3, 0.3),
-            alpha=moderate(fmt.alpha, H, -1, 1) if plain else np.zeros(0, np.int64),
-            beta=moderate(fmt.beta, H, 0, 0.6) if plain else np.zeros(0, np.int64)))
-    stream = fmt.x if plain else fmt.p
+            alpha=moderate(fmt.alpha, H, -1, 1) if streams else ABSENT,
+            beta=moderate(fmt.beta, H, 0, 0.6) if streams else ABSENT,
+            a=moderate(fmt.a, H, -1, 2) if fmt.a else ABSENT,
+            gain=moderate(fmt.gain, H, -1.2, 1.2) if fmt.gain else ABSENT))
+    stream = fmt.x if streams else fmt.p
     edge = EdgeFormats(sample=None if vocab else PIXEL,
                        dec_b=SQ(8, EdgeFormats().dec_w.f_bits + stream.f_bits))
     if vocab:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import resource
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def edit(folder, change):
     (lambda m: m.update(schema=2), "has schema 2, this version reads schema 1; update"),
     (lambda m: m.pop("schema"), "has schema None"),
     (lambda m: m.pop("act"), "'act'"),
-    (lambda m: m.update(act="gelu"), "act must be one of relu, identity, not 'gelu'"),
+    (lambda m: m.update(act="tanh"), "act must be one of relu, identity, gelu, not 'tanh'"),
     (lambda m: m.update(residual="sum"), "residual must be one of none, clampfuse, plain"),
     (lambda m: m.update(rounding="floor"), "rounding must be one of stochastic, half_even"),
     (lambda m: m.update(seed=0), "seed must be in 1"),
@@ -114,7 +115,7 @@ def test_a_manifest_that_is_none(folder, content):
 
 @pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Layer) if f.name != "fmt"])
 def test_wrong_shape_or_value_is_named(name):
-    art = random_artifact(1, residual="plain")
+    art = random_artifact(1, residual="plain", gelu_out=True, gain=True)
     raw = getattr(art.layers[1], name)
     with pytest.raises(ArtifactError, match=f"layer 1, {name}: shape .* expected"):
         with_layer(art, **{name: raw[:-1]}).check()
@@ -184,3 +185,31 @@ def test_refuses_to_save_what_it_would_not_load(tmp_path):
     with pytest.raises(ArtifactError, match="seed"):
         save(art, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("options", [{"gelu_out": True}, {"gain": True}, {"residual": "replace"},
+                                     {"act": "gelu", "gelu_out": True, "gain": True}])
+def test_round_trip_of_optional_tensors(tmp_path, options):
+    art = random_artifact(3, H=4, n=2, **options)
+    back = load(save(art, tmp_path / "net"))
+    assert digest(back) == digest(art) != digest(random_artifact(3, H=4, n=2))
+    for one, other in zip(art.layers, back.layers):
+        assert one.fmt == other.fmt
+        for name in ("a", "gain", "alpha"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_optional_tensors_leave_others_alone(tmp_path):
+    """A network without them is written, and hashed, as before there were any."""
+    assert digest(random_artifact(0)) == "a6e1b609d12bea1e"
+    text = (save(random_artifact(0), tmp_path / "net") / "manifest.json").read_text()
+    assert '"gain"' not in text and '"a"' not in text
+
+
+def test_optional_tensors_are_in_all_layers_or_in_none():
+    one, other = random_artifact(0, gain=True).layers[0], random_artifact(0).layers[1]
+    with pytest.raises(ArtifactError, match="layer 1: gain must be there in all layers"):
+        replace(random_artifact(0), layers=(one, other)).check()
+    bare = replace(random_artifact(0, gelu_out=True).layers[0], a=np.zeros(0, np.int64))
+    with pytest.raises(ArtifactError, match=r"layer 0, a: shape \(0,\), expected \(8,\)"):
+        replace(random_artifact(0), layers=(bare,)).check()

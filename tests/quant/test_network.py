@@ -1,6 +1,7 @@
 """The fast network equals the integer reference, bit for bit."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -178,3 +179,48 @@ def test_thresholds_are_the_largest_p_that_does_not_fire(random):
         limit, r = limit.astype(np.int64), r.astype(np.int64)
         assert not sampling.fires(limit, f_bits, r, random).any()
         assert sampling.fires(limit + 1, f_bits, r, random).all()
+
+
+CURVED = list(itertools.product(("none", "clampfuse", "plain", "replace"), ("relu", "gelu"),
+                                (False, True), (False, True)))
+
+
+@pytest.mark.parametrize("residual, act, gelu_out, gain", CURVED)
+def test_gelu_gains_and_streams(residual, act, gelu_out, gain):
+    seed = CURVED.index((residual, act, gelu_out, gain))
+    art = random_artifact(seed, residual=residual, act=act, gelu_out=gelu_out, gain=gain, H=6, n=3,
+                          stress=0.3 * (seed % 2), vocab=7 * (seed % 3 == 1),
+                          sampling=("bernoulli", "sobol", "systematic")[seed % 3])
+    batch = assert_equal(art, values_of(art, 2, 19, seed))
+    assert batch.spikes.sum() > 0
+
+
+@pytest.mark.parametrize("fmt", [
+    LayerFormats(a_bar=SQ(1, 11), g=SQ(3, 9), h=SQ(2, 5), drive=SQ(3, 5), w=SQ(4, 0), p=UQ(1, 4),
+                 bias=SQ(4, 4), addend=SQ(4, 4), x=SQ(4, 4), alpha=SQ(3, 5), beta=SQ(3, 8),
+                 a=SQ(3, 0), gain=SQ(3, 0)),
+    LayerFormats(a_bar=SQ(1, 21), h=SQ(6, 16), drive=SQ(5, 16), a=SQ(2, 18), gain=SQ(4, 1))],
+    ids=["narrow", "wide"])
+def test_formats_of_gelu_and_gains(fmt):
+    for seed, residual in enumerate(("plain", "clampfuse")):
+        art = random_artifact(seed, fmt=fmt, residual=residual, act="gelu", stress=0.2, H=5, n=2)
+        assert_equal(art, values_of(art, 2, 17))
+
+
+def test_layers_may_have_gelus_of_other_formats():
+    art = random_artifact(1, gelu_out=True, H=5, n=2)
+    other = replace(art.layers[1].fmt, h=SQ(6, 10), drive=SQ(4, 10))
+    art = replace(art, layers=(art.layers[0], replace(art.layers[1], fmt=other)))
+    layer = art.layers[1]
+    layer = replace(layer, d=layer.d >> 2, b=layer.b >> 2, g_re=layer.g_re >> 2)
+    art = replace(art, layers=(art.layers[0], layer)).check()
+    assert_equal(art, values_of(art, 2, 17))
+
+
+@pytest.mark.parametrize("residual", ["clampfuse", "plain"])
+def test_bounds_hold_with_gelu_and_gains(residual):
+    """Extreme coefficients whose sums need 64 bits get them, and the result is still exact."""
+    fmt = LayerFormats(a=SQ(3, 13), gain=SQ(13, 3))
+    art = random_artifact(2, fmt=fmt, residual=residual, act="gelu", stress=1.0, H=6, n=2)
+    assert types_of(art)[1] is np.int64 and stream_bound(art) > 1 << 31
+    assert_equal(art, values_of(art, 2, 17))
