@@ -26,7 +26,7 @@ def test_exact_over_all_batches(residual, ragged, monkeypatch):
             net(values, lengths)
         hook.remove()
         columns = []
-        for z, bias, x, valid in seen:
+        for z, bias, x, valid, _ in seen:
             v = z + bias[:, None] + (x if residual == "plain" else 0)
             columns.append(v if valid is None else v[:, valid.bool()])
         v = torch.cat(columns, 1)
