@@ -15,6 +15,8 @@ CHOICES = {
     "norm": ("batch", "layer"),
     "norm_position": ("pre", "post"),
     "surrogate": ("triangle", "rectangle", "sigmoid", "arctan"),
+    "lif_reset": ("subtract", "zero"),
+    "lif_drive": ("spikes", "ssm"),
 }
 MIXERS = {      # that each neuron can feed
     "sampler": ("linear",), "heaviside": ("glu",), "gelu": ("linear", "glu", "gsu"),
@@ -54,10 +56,14 @@ class NetworkConfig:
     mixer: str = "linear"           # "glu", "gsu": the gates of Stan & Rhodes (arXiv 2401.00955)
     norm: str = "batch"             # per neuron, or over the neurons of a step
     norm_position: str = "pre"      # in front of a block, or behind its residual sum
-    surrogate: str = "triangle"     # heaviside: shape of its gradient, see golden.binary_s4d
-    surrogate_width: float = 1.0    # heaviside: half width of that shape
+    surrogate: str = "triangle"     # heaviside, lif: shape of the gradient, see golden.binary_s4d
+    surrogate_width: float = 1.0    # heaviside, lif: half width of that shape
     fires_at_zero: bool = True      # heaviside: H(0) = 1
     ternary_threshold: float = 0.15     # gsu: times max |z|, see golden.gsu
+    lif_threshold: float = 1.0      # lif: membrane at which a neuron spikes
+    lif_reset: str = "subtract"     # lif: by the threshold, or to "zero"
+    lif_reset_gradient: bool = True     # lif: through the reset too
+    lif_drive: str = "spikes"       # lif: by its spike train, or "ssm": by an SSM's output
 
     def __post_init__(self):
         for name, allowed in CHOICES.items():
@@ -80,11 +86,23 @@ class NetworkConfig:
         if self.neuron in ("heaviside", "gelu") and self.residual == "clampfuse":
             raise ValueError(f"residual clampfuse clamps probabilities; neuron {self.neuron} needs "
                              f"plain or none")
+        if self.neuron == "lif":
+            self._check_lif()
         self._check_ssm()
         if not self.surrogate_width > 0:
             raise ValueError(f"surrogate_width must be above 0, not {self.surrogate_width}")
         if not 0 <= self.ternary_threshold < 1:
             raise ValueError(f"ternary_threshold must be in [0, 1), not {self.ternary_threshold}")
+
+    def _check_lif(self):
+        if not self.lif_threshold > 0:
+            raise ValueError(f"lif_threshold must be above 0, not {self.lif_threshold}")
+        for name, only in (("sampling", "bernoulli"), ("gelu_before_sampler", False)):
+            if getattr(self, name) != only:
+                raise ValueError(f"{name} {getattr(self, name)} is about samplers; neuron lif has "
+                                 f"none")
+        if self.kernel == "two_sided" and self.lif_drive == "spikes":
+            raise ValueError("kernel two_sided needs an SSM: with neuron lif, lif_drive ssm")
 
     def _check_ssm(self):
         if (self.ssm == "dplr") != (self.init == "hippo_legs"):
@@ -104,9 +122,10 @@ class NetworkConfig:
         for name in ("branch", "pair", "tie_dropout"):
             if getattr(self, name):
                 raise ValueError(f"{name} needs architecture released")
-        if self.neuron == "sampler" and (self.norm, self.norm_position) != ("batch", "pre"):
-            raise ValueError(f"norm {self.norm}, norm_position {self.norm_position}: neuron sampler "
-                             f"needs architecture released for other than batch, pre")
+        if (self.neuron in ("sampler", "lif")
+                and (self.norm, self.norm_position) != ("batch", "pre")):
+            raise ValueError(f"norm {self.norm}, norm_position {self.norm_position}: neuron "
+                             f"{self.neuron} has only batch, pre; architecture released has others")
 
     @property
     def n_modes(self) -> int:

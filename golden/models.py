@@ -4,10 +4,11 @@ from torch import nn
 
 from golden.config import NetworkConfig
 from golden.gated import GatedNetwork
+from golden.lif_network import LIFNetwork
 from golden.network import Network
 from golden.released_network import ReleasedNetwork
 
-CLASSES = {"sampler": Network, "heaviside": GatedNetwork, "gelu": GatedNetwork}
+CLASSES = {"sampler": Network, "heaviside": GatedNetwork, "gelu": GatedNetwork, "lif": LIFNetwork}
 
 
 def build(cfg: NetworkConfig) -> nn.Module:

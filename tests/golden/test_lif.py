@@ -1,0 +1,133 @@
+"""LIF kernels equal the plain loop in float64, forward and backward; corners by hand."""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+
+from golden import lif, models
+from golden.binary_s4d import SURROGATES
+from golden.columns import Columns
+from golden.config import NetworkConfig
+from golden.network import Network
+from golden.recipes import RECIPES
+
+CHUNKS = (5, 3, 2)          # C, M, B: 15 steps of two sequences
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("subtract, through_reset, surrogate",
+                         list(product((True, False), (True, False), SURROGATES)))
+def test_kernels_equal_plain_autograd_in_float64(subtract, through_reset, surrogate):
+    gen = torch.Generator().manual_seed(1)
+    x = torch.randn(4, 30, generator=gen, dtype=torch.float64) * 0.8 + 0.2
+    alpha = torch.tensor([0.0, 0.5, 0.9, 0.999], dtype=torch.float64)
+    weight = torch.randn(4, 30, generator=gen, dtype=torch.float64)
+    results = []
+    for function in (lif.lif, lif.stepped):
+        x_, alpha_ = x.clone().requires_grad_(), alpha.clone().requires_grad_()
+        s, u = function(x_, alpha_, 0.7, subtract, surrogate, 0.6, through_reset, chunks=CHUNKS)
+        (s * weight).sum().backward()
+        results.append((s.detach(), u.detach(), x_.grad, alpha_.grad))
+    assert 0.1 < results[0][0].mean() < 0.9
+    for mine, plain in zip(*results):
+        torch.testing.assert_close(mine, plain, rtol=1e-12, atol=1e-12)
+
+
+def test_corners_by_hand():
+    """Quarter steps are exact: a spike at the threshold itself, the rest kept or lost."""
+    x = torch.tensor([[0.5, 0.5, 0.75, 0.5, -1.0, 0.0, 3.0, 0.0, 0.0]])
+    one = torch.ones(1)
+    s, u = lif.lif(x, one)
+    assert s.tolist() == [[0, 1, 0, 1, 0, 0, 1, 1, 0]]
+    assert u.tolist() == [[0.5, 1, 0.75, 1.25, -0.75, -0.75, 2.25, 1.25, 0.25]]
+    s, u = lif.lif(x, one, subtract=False)
+    assert s.tolist() == [[0, 1, 0, 1, 0, 0, 1, 0, 0]]
+    assert u.tolist() == [[0.5, 1, 0.75, 1.25, -1, -1, 2, 0, 0]]
+    s, u = lif.lif(x, 0.5 * one, theta=0.75)
+    assert u.tolist()[0][:3] == [0.5, 0.75, 0.75] and s.tolist()[0][:3] == [0, 1, 1]
+
+
+def test_order_of_chunks_changes_nothing():
+    gen = torch.Generator().manual_seed(2)
+    v = torch.rand(2, 15, generator=gen)
+    whole, cut = (Columns(v, None, chunks) for chunks in ((15, 1), CHUNKS[:2]))
+    alpha = torch.tensor([0.8])
+    s, t = (c.rows(lif.lif(c.of(v)[None], alpha, chunks=c.shape)[0]) for c in (whole, cut))
+    assert s.sum() > 0 and torch.equal(s, t)
+
+
+def config(**options) -> NetworkConfig:
+    return replace(NetworkConfig(n_classes=3, n_blocks=2, d_model=6, d_state=4, neuron="lif",
+                                 dt_min=0.05, dt_max=0.5), **options)
+
+
+@pytest.mark.parametrize("residual, drive, kernel", [
+    ("none", "spikes", "causal"), ("clampfuse", "spikes", "causal"), ("plain", "spikes", "causal"),
+    ("clampfuse", "ssm", "causal"), ("clampfuse", "ssm", "two_sided")])
+def test_network_runs_and_every_parameter_gets_a_gradient(residual, drive, kernel):
+    torch.manual_seed(0)
+    net = models.build(config(residual=residual, lif_drive=drive, kernel=kernel))
+    v = torch.rand(16, 64)
+    net.calibrate(v)
+    record = []
+    net(v, record=record).square().sum().backward()
+    assert [sorted(block) for block in record] == [["membrane", "s_in", "s_out"]] * 2
+    for block in record:
+        assert block["s_out"].shape == (16, 64, 6)
+        assert torch.equal(block["s_out"], (block["membrane"] >= 1).float())
+        assert 0.1 < block["s_out"].mean() < 0.6
+    assert net.parameter_count() == sum(p.grad is not None and p.numel()
+                                        for p in net.parameters())
+
+
+def test_padding_and_the_future_change_nothing():
+    torch.manual_seed(0)
+    net = models.build(config(lif_drive="ssm")).eval()
+    v = torch.rand(3, 40)
+    net.calibrate(v)
+    lengths = torch.tensor([40, 25, 7])
+    together = net(v, lengths)
+    alone = torch.cat([net(v[k:k + 1, :n]) for k, n in enumerate(lengths.tolist())])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong, says", [
+    ({"lif_reset": "none"}, "lif_reset must be one of subtract, zero"),
+    ({"lif_threshold": 0.0}, "lif_threshold must be above 0, not 0.0"),
+    ({"sampling": "sobol"}, "sampling sobol is about samplers"),
+    ({"kernel": "two_sided"}, "lif_drive ssm"),
+    ({"norm": "layer"}, "neuron lif has only batch, pre"),
+    ({"mixer": "glu"}, "mixer must be one of linear with neuron lif")])
+def test_options_that_do_not_fit_are_refused(wrong, says):
+    with pytest.raises(ValueError, match=says):
+        config(**wrong)
+
+
+def test_ssm_drive_differs_from_p_spikessm_in_the_neurons_alone():
+    """Parameters beyond those of the sampler network: a decay for each of the two neurons."""
+    lif_ssm = RECIPES["digits_lif_ssm"].network
+    sampler = Network(replace(lif_ssm, neuron="sampler", lif_drive="spikes"))
+    H = lif_ssm.d_model
+    extra = models.build(lif_ssm).parameter_count() - sampler.parameter_count()
+    assert extra == 2 * 2 * H
+
+
+def test_columns_go_there_and_back():
+    v = torch.arange(1, 27).reshape(2, 13)
+    columns = Columns(v, torch.tensor([13, 4]), (5, 3))
+    flat = columns.of(v)
+    assert torch.equal(columns.rows(flat[None].float())[:, :, 0], v.float())
+    C, M, B = columns.shape
+    assert flat[(2 * M + 1) * B + 1] == v[1, 1 * C + 2]
+    expected = [[v[0].double().mean()], [v[1, :4].double().mean()]]
+    np.testing.assert_allclose(columns.mean(flat[None].float(), torch.float64), expected)
