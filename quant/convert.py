@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import torch
 
-from quant.artifact import NO_DIRECTIONS, Artifact, ArtifactError, Layer
+from quant.artifact import ABSENT, NO_DIRECTIONS, Artifact, ArtifactError, Layer
 from quant.draws import sobol_directions
 from quant.fit import ExportError, NetworkFormats
 from quant.fold import Folded, FoldedLayer
@@ -30,7 +30,6 @@ def _layer(net: QuantNetwork, number: int) -> Layer:
         raise ExportError(f"layer {number}, w: {over} of {len(shift)} rows need a left shift of up "
                           f"to {int(shift.max())}, {fmt.shift} allows {fmt.shift.hi}; the largest "
                           f"folded weight is {top:g}")
-    plain = net.residual == "plain"
     return Layer(
         fmt, _raw(A.real, fmt.a_bar), _raw(A.imag, fmt.a_bar), _raw(g.real, fmt.g),
         _raw(g.imag, fmt.g), _raw(d, fmt.drive), _raw(block.on_grid("b", "drive"), fmt.drive),
@@ -38,8 +37,8 @@ def _layer(net: QuantNetwork, number: int) -> Layer:
         negate=(block.sign < 0).to(torch.int64).numpy(),
         bias=_raw(block.on_grid("bias"), fmt.bias),
         addend=_raw(block.on_grid("addend"), fmt.addend),
-        alpha=_raw(block.on_grid("alpha"), fmt.alpha) if plain else np.zeros(0, np.int64),
-        beta=_raw(block.on_grid("beta"), fmt.beta) if plain else np.zeros(0, np.int64))
+        **{name: _raw(block.on_grid(name), getattr(fmt, name)) if block.has(name) else ABSENT
+           for name in ("alpha", "beta", "a", "gain")})
 
 
 @torch.no_grad()
@@ -86,11 +85,12 @@ def to_folded(art: Artifact) -> Folded:
         return FoldedLayer(
             (q.a_re + 1j * q.a_im) * scale[0], (q.g_re + 1j * q.g_im) * scale[1], q.d * scale[2],
             q.b * scale[2], q.w * (2.0 ** q.shift * one)[:, None], q.bias * one, q.negate == 1,
-            q.addend * one, q.alpha * 2.0 ** -f.alpha.f_bits, q.beta * 2.0 ** -f.beta.f_bits)
+            q.addend * one, **{name: getattr(q, name) * 2.0 ** -getattr(f, name).f_bits
+                               for name in ("alpha", "beta", "a", "gain")
+                               if getattr(q, name).size})
 
     edge = art.edge
-    stream = art.layers[0].fmt.x if art.residual == "plain" else art.layers[0].fmt.p
-    enc_f = stream.f_bits if art.vocab else edge.enc_w.f_bits
+    enc_f = art.x_format.f_bits if art.vocab else edge.enc_w.f_bits
     return Folded(art.act, art.residual, art.vocab, tuple(map(layer, art.layers)),
                   art.enc_w * 2.0 ** -enc_f, art.enc_b * 2.0 ** -edge.enc_b.f_bits,
                   art.dec_w * 2.0 ** -edge.dec_w.f_bits, art.dec_b * 2.0 ** -edge.dec_b.f_bits,

@@ -6,8 +6,8 @@ import numpy as np
 
 from golden.cli import UserError
 from quant.fold import Folded, FoldedLayer
-from quant.formats import (SQ, UQ, EdgeFormats, LayerFormats, QFormat, QuantConfig, RandomFormat,
-                           cover_signed, fit_signed)
+from quant.formats import (SQ, STREAMS, UQ, EdgeFormats, LayerFormats, QFormat, QuantConfig,
+                           RandomFormat, cover_signed, fit_signed)
 
 LONG = RandomFormat(width=48, taps=(48, 47, 21, 20), stream_jump=1 << 40)
 
@@ -88,7 +88,9 @@ def _layer_formats(j: int, layer: FoldedLayer, seen: np.ndarray, x: QFormat,
         bias=cover_signed(layer.bias.min(), layer.bias.max(), p.f_bits),
         addend=cover_signed(layer.addend.min(), layer.addend.max(), p.f_bits), p=p, x=x,
         alpha=alpha, beta=fitted(f"layer {j}, beta", layer.beta, config.encoder_bits,
-                                  alpha.f_bits + x.f_bits))
+                                 alpha.f_bits + x.f_bits),
+        **{name: fitted(f"layer {j}, {name}", getattr(layer, name), config.encoder_bits)
+           for name in ("a", "gain") if getattr(layer, name).size})
 
 
 def fit(folded: Folded, seen: Extremes, config: QuantConfig, sample: QFormat | None,
@@ -97,9 +99,9 @@ def fit(folded: Folded, seen: Extremes, config: QuantConfig, sample: QFormat | N
 
     Raises :class:`ExportError` if the encoder's products would be coarser than p.
     """
-    plain = folded.residual == "plain"
+    streams = folded.residual in STREAMS
     x_lo, x_hi = (config.margin * seen.x_lo.min(), config.margin * seen.x_hi.max())
-    x = cover_signed(x_lo, x_hi, config.p_bits) if plain else SQ(2, config.p_bits)
+    x = cover_signed(x_lo, x_hi, config.p_bits) if streams else SQ(2, config.p_bits)
     layers = tuple(
         _layer_formats(j, layer, np.stack([seen.h_lo[j], seen.h_hi[j]]), x, config)
         for j, layer in enumerate(folded.layers))

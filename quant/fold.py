@@ -7,8 +7,12 @@ Batch norm, the sampler's output scale and C B_bar disappear; one block is then
 
 The norm behind the activation is ``gamma (act(z) - mean) / sqrt(var + eps) + beta``: ReLU and the
 identity are positively homogeneous, so the size of the scale moves into the row of W and the bias,
-its sign stays in ``negate`` and the rest is the addend. With ``residual = plain`` the norm is an
-affine map in front of the next sampler and stays one product: alpha and beta.
+its sign stays in ``negate`` and the rest is the addend. Behind GELU the scale stays a product, the
+gain. Where a real-valued stream x flows between blocks (``STREAMS``), the norm is an affine map in
+front of the next sampler and stays one product: alpha and beta. So does the released code's affine
+in front of its norm, which joins them; its norm behind the residual sum is gain and addend; its
+last norm goes into the decoder. With a GELU before the output sampler that one's scale a stays
+outside g.
 """
 
 from dataclasses import dataclass, field
@@ -19,6 +23,7 @@ import torch
 from golden.cli import UserError
 from golden.config import NetworkConfig
 from golden.network import Network
+from golden.released_network import ReleasedNetwork
 from quant import sampling
 
 
@@ -28,7 +33,7 @@ class FoldError(UserError):
 
 @dataclass(frozen=True)
 class FoldedLayer:
-    """One block, float64; alpha and beta are empty except with ``residual = plain``."""
+    """One block, float64; alpha to gain are empty where the network has none."""
 
     A_bar: np.ndarray       # (H, n) complex, |A_bar| < 1
     g: np.ndarray           # (H, n) complex, 2 a C B_bar
@@ -38,8 +43,10 @@ class FoldedLayer:
     bias: np.ndarray        # (H,)
     negate: np.ndarray      # (H,) bool
     addend: np.ndarray      # (H,)
-    alpha: np.ndarray = field(default_factory=lambda: np.zeros(0))      # (H,) of the input sampler
-    beta: np.ndarray = field(default_factory=lambda: np.zeros(0))       # (H,)
+    alpha: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (H,) of the input sampler
+    beta: np.ndarray = field(default_factory=lambda: np.zeros(0))   # (H,)
+    a: np.ndarray = field(default_factory=lambda: np.zeros(0))      # (H,) behind a GELU
+    gain: np.ndarray = field(default_factory=lambda: np.zeros(0))   # (H,) of a norm
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class Folded:
     """A whole network, float64; enc_w is (H,) and enc_b (H,), or (vocab, H) and empty for tokens."""
 
     act: str
-    residual: str
+    residual: str           # as in quant.artifact: "replace" is the released code's "none"
     vocab: int
     layers: tuple[FoldedLayer, ...]
     enc_w: np.ndarray
@@ -57,8 +64,8 @@ class Folded:
     sampling: str = "bernoulli"
 
 
-ALLOWED = {"kernel": ("causal",), "act": ("relu", "identity"), "gelu_before_sampler": (False,),
-           "sampling": sampling.FORMS}
+ALLOWED = {"neuron": ("sampler",), "kernel": ("causal",), "branch": (False,), "pair": (False,),
+           "norm": ("batch",), "sampling": sampling.FORMS}
 
 
 def check_config(cfg: NetworkConfig) -> None:
@@ -80,41 +87,88 @@ def _discrete(ssm) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     A = -np.exp(_numpy(ssm.log_A_re)) + 1j * _numpy(ssm.A_im)
     A_bar = np.exp(np.exp(_numpy(ssm.log_dt))[:, None] * A)
     C = _numpy(ssm.C)
-    a = _numpy(ssm.a)
+    a = np.ones(len(C)) if ssm.a is None else _numpy(ssm.a)
     g = 2 * a[:, None] * (C[..., 0] + 1j * C[..., 1]) * (A_bar - 1) / A
     return A_bar, g, a * _numpy(ssm.D)
 
 
-def fold(net: Network) -> Folded:
+def fold(net: Network | ReleasedNetwork) -> Folded:
     """Fold a network; its batch-norm statistics must be final (see ``golden.norms.reestimate``).
 
-    Exact up to float64 rounding. Raises :class:`FoldError` for options that hardware has not, and
-    for tensors that are not finite.
+    Exact up to float64 rounding. Its layers must be diagonal (see ``quant.diagonalise``). Raises
+    :class:`FoldError` for options that hardware has not, and for tensors that are not finite.
     """
+    check_config(net.cfg)
+    if net.cfg.ssm != "diagonal":
+        raise FoldError(f"the network has ssm = {net.cfg.ssm}, integers need diagonal; make it so "
+                        f"with python -m quant.diagonalise")
+    folded = (_fold_released if isinstance(net, ReleasedNetwork) else _fold)(net)
+    _check_finite(folded)
+    return folded
+
+
+def _affine(norm) -> tuple[np.ndarray, np.ndarray]:
+    """(scale, offset) of a batch norm in evaluation."""
+    scale = _numpy(norm.gamma) / np.sqrt(_numpy(norm.var) + norm.eps)
+    return scale, _numpy(norm.beta) - scale * _numpy(norm.mean)
+
+
+def _folded(net, residual: str, layers: list[FoldedLayer], dec_w, dec_b) -> Folded:
+    encoder = net.encoder
+    return Folded(net.cfg.act, residual, net.cfg.vocab, tuple(layers), _numpy(encoder.weight),
+                  np.zeros(0) if encoder.tokens else _numpy(encoder.bias), dec_w, dec_b,
+                  net.cfg.sampling)
+
+
+def _fold(net: Network) -> Folded:
     cfg = net.cfg
-    check_config(cfg)
     plain = cfg.residual == "plain"
     affine = _numpy(net.input_gamma), _numpy(net.input_beta)    # of the next input sampler
     layers = []
     for block in net.blocks:
         fuse = block.fuse
-        scale = _numpy(fuse.gamma) / np.sqrt(_numpy(fuse.var) + fuse.eps)
-        rest = _numpy(fuse.beta) - scale * _numpy(fuse.mean)
+        scale, rest = _affine(fuse)
         W, bias = _numpy(block.mixer.weight), _numpy(block.mixer.bias)
-        here = affine
+        extra = {"a": np.ones(cfg.d_model)} if block.gelu else {}
+        size, negate, addend = 1.0, np.zeros(cfg.d_model, bool), rest
         if plain:
-            affine, size, negate, addend = (scale, rest), 1.0, np.zeros(cfg.d_model, bool), 0 * rest
+            extra |= dict(zip(("alpha", "beta"), affine))
+            affine, addend = (scale, rest), 0 * rest
+        elif cfg.act == "gelu":
+            extra["gain"] = scale
         else:
-            size, negate, addend = np.abs(scale), scale < 0, rest
-        layers.append(FoldedLayer(*_discrete(block.ssm), _numpy(block.b),
-                                  (W.T * size).T, bias * size, negate, addend,
-                                  *(here if plain else ())))
-    encoder = net.encoder
-    folded = Folded(cfg.act, cfg.residual, cfg.vocab, tuple(layers), _numpy(encoder.weight),
-                    np.zeros(0) if encoder.tokens else _numpy(encoder.bias),
-                    _numpy(net.decoder.weight), _numpy(net.decoder.bias), cfg.sampling)
-    _check_finite(folded)
-    return folded
+            size, negate = np.abs(scale), scale < 0
+        layers.append(FoldedLayer(*_discrete(block.ssm), _numpy(block.b), (W.T * size).T,
+                                  bias * size, negate, addend, **extra))
+    return _folded(net, cfg.residual, layers, _numpy(net.decoder.weight),
+                   _numpy(net.decoder.bias))
+
+
+def _fold_released(net: ReleasedNetwork) -> Folded:
+    cfg = net.cfg
+    zero = np.zeros(cfg.d_model)
+    layers = []
+    for block in net.blocks:
+        scale, rest = _affine(block.norm)
+        alpha, beta = _numpy(block.inp.a), _numpy(block.inp.b)
+        A_bar, g, d = _discrete(block.ssm)
+        a, b = _numpy(block.out.a), _numpy(block.out.b)
+        extra, addend = {}, zero
+        if cfg.gelu_before_sampler:
+            extra["a"] = a
+        else:
+            g, d = a[:, None] * g, a * d
+        if cfg.norm_position == "pre":
+            alpha, beta = scale * alpha, scale * beta + rest
+        else:
+            extra["gain"], addend = scale, rest
+        layers.append(FoldedLayer(A_bar, g, d, b, _numpy(block.mixer.weight),
+                                  _numpy(block.mixer.bias), zero > 0, addend, alpha, beta, **extra))
+    dec_w, dec_b = _numpy(net.decoder.weight), _numpy(net.decoder.bias)
+    if net.last_norm is not None:
+        scale, rest = _affine(net.last_norm)
+        dec_w, dec_b = dec_w * scale, dec_b + dec_w @ rest
+    return _folded(net, {"none": "replace"}.get(cfg.residual, cfg.residual), layers, dec_w, dec_b)
 
 
 def _check_finite(folded: Folded) -> None:

@@ -21,7 +21,8 @@ from quant import lfsr
 from quant.draws import LfsrDraws
 from quant.fit import NetworkFormats
 from quant.fold import Folded, FoldedLayer
-from quant.quantizers import (fixed_quantizer, grid, linear, mixer_quantizer, round_to,
+from quant.formats import STREAMS
+from quant.quantizers import (fixed_quantizer, gelu, grid, linear, mixer_quantizer, round_to,
                               straight_through, unit_disc, weight_of)
 from quant.sampling import sampler_number
 
@@ -41,9 +42,17 @@ class QuantBlock(nn.Module):
         self.g_im = nn.Parameter(torch.from_numpy(layer.g.imag.copy()))
         for name in ("d", "b", "bias", "addend", "alpha", "beta"):
             self.register_parameter(name, nn.Parameter(torch.from_numpy(getattr(layer, name))))
+        for name in ("a", "gain"):
+            value = torch.from_numpy(getattr(layer, name))
+            self.register_parameter(name, nn.Parameter(value) if len(value) else None)
         self.register_buffer("sign", torch.from_numpy(1.0 - 2.0 * layer.negate))
         quantizer = fmt and mixer_quantizer(fmt.w.width, fmt.p.f_bits)
         self.mixer = linear(torch.from_numpy(layer.W), quantizer)
+
+    def has(self, name: str) -> bool:
+        """Whether the block uses an optional tensor."""
+        value = getattr(self, name)
+        return value is not None and value.numel() > 0
 
     def on_grid(self, name: str, fmt_name: str | None = None) -> torch.Tensor:
         value = getattr(self, name)
@@ -57,6 +66,14 @@ class QuantBlock(nn.Module):
         g = torch.complex(self.on_grid("g_re", "g"), self.on_grid("g_im", "g"))
         return A, g, self.on_grid("d", "drive")
 
+    def probability(self, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """p of the output sampler as (part, offset (H,)): y and b, or ``a GELU(y)`` and b."""
+        b = self.on_grid("b", "drive")
+        if not self.has("a"):
+            return y, b
+        y = gelu(y, self.fmt.h.f_bits) if self.fmt else F.gelu(y)
+        return self.on_grid("a")[:, None] * y, b
+
 
 class QuantNetwork(nn.Module):
     """The folded network; ``formats`` None leaves everything in real numbers."""
@@ -64,7 +81,7 @@ class QuantNetwork(nn.Module):
     def __init__(self, folded: Folded, formats: NetworkFormats | None = None):
         super().__init__()
         self.act, self.residual, self.vocab = folded.act, folded.residual, folded.vocab
-        self.sampling = folded.sampling
+        self.sampling, self.streams = folded.sampling, folded.residual in STREAMS
         self.formats = formats
         self.blocks = nn.ModuleList(
             QuantBlock(layer, formats and formats.layers[j])
@@ -80,13 +97,13 @@ class QuantNetwork(nn.Module):
         self.dec_b = nn.Parameter(torch.from_numpy(folded.dec_b))
 
     def stream_format(self):
-        """Format of what flows between blocks: p, or x with a plain residual."""
+        """Format of what flows between blocks: p, or x of a stream."""
         fmt = self.formats.layers[0]
-        return fmt.x if self.residual == "plain" else fmt.p
+        return fmt.x if self.streams else fmt.p
 
     def table(self) -> torch.Tensor:
         """The embedding (vocab, H) as used."""
-        rows = self.embedding if self.residual == "plain" else F.hardtanh(self.embedding, 0, 1)
+        rows = self.embedding if self.streams else F.hardtanh(self.embedding, 0, 1)
         return grid(rows, self.stream_format()) if self.formats else rows
 
     def encode(self, v: torch.Tensor) -> torch.Tensor:
@@ -103,7 +120,7 @@ class QuantNetwork(nn.Module):
 
     def limit(self, x: torch.Tensor) -> torch.Tensor:
         """The clamp of p to [0, 1], or the saturation of x."""
-        if self.residual != "plain":
+        if not self.streams:
             return F.hardtanh(x, 0, 1)
         if not self.formats:
             return x
@@ -123,7 +140,7 @@ class QuantNetwork(nn.Module):
         block = self.blocks[j]
         bias, addend = block.on_grid("bias"), block.on_grid("addend")
         if (draws is None and not masked and ops.fusable(z) and self.act == "relu"
-                and self.residual != "plain"):
+                and not self.streams and not block.has("gain")):
             stats = torch.zeros_like(bias), torch.ones_like(bias)
             return ops.fuse_relu(z, bias, block.sign, addend,
                                  x if self.residual == "clampfuse" else None, stats, 0.0,
@@ -132,8 +149,16 @@ class QuantNetwork(nn.Module):
         z = z + bias[:, None]
         if self.act == "relu":
             z = F.relu(z)
-        z = block.sign[:, None] * z + addend[:, None]
-        x = self.limit(z if self.residual == "none" else x + z)
+        elif self.act == "gelu":
+            z = gelu(z, block.fmt.p.f_bits) if self.formats else F.gelu(z)
+        z = block.sign[:, None] * z
+        if self.residual == "plain":
+            z = x + z
+        if block.has("gain"):
+            z = block.on_grid("gain")[:, None] * z
+            z = round_to(z, block.fmt.p.f_bits) if self.formats else z
+        z = z + addend[:, None]
+        x = self.limit(x + z if self.residual == "clampfuse" else z)
         if j + 1 == len(self.blocks):
             return x, None
         return x, self.sample(*self.input_probability(x, j + 1), j + 1, lfsr.SAMPLER_IN, chunks,
@@ -141,7 +166,7 @@ class QuantNetwork(nn.Module):
 
     def input_probability(self, x: torch.Tensor, j: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(scaled x, offset) of block j's input sampler."""
-        if self.residual != "plain":
+        if not self.streams:
             return x, torch.zeros_like(x[:, 0])
         block = self.blocks[j]
         return x * block.on_grid("alpha")[:, None], block.on_grid("beta")
@@ -222,10 +247,10 @@ class QuantNetwork(nn.Module):
                 y = chunked_conv(s_in.view(-1, C, M, B), *block.discrete()).reshape(s.shape)
             else:
                 y = self.recur(s_in.view(-1, L, B), j, draws, observe).reshape(s.shape)
-            b = block.on_grid("b", "drive")
-            s_out = self.sample(y, b, j, lfsr.SAMPLER_OUT, chunks, draws)
+            p, b = block.probability(y)
+            s_out = self.sample(p, b, j, lfsr.SAMPLER_OUT, chunks, draws)
             if record is not None:
-                keep(x=x, s_in=s_in, p=y + b[:, None], s_out=s_out)
+                keep(x=x, s_in=s_in, p=p + b[:, None], s_out=s_out)
             x, s = self.fuse(weight_of(block.mixer) @ s_out, x, j, chunks, draws, masked)
         if record is not None:
             keep(x=x)

@@ -4,13 +4,17 @@ Each returns real numbers that lie exactly on the grid of the artifact's integer
 gradient straight through.
 """
 
+from functools import lru_cache
+
 import torch
+import torch.nn.functional as F
 from brevitas.inject.enum import ScalingImplType
 from brevitas.nn import QuantLinear
 from brevitas.quant.fixed_point import (Int8WeightPerChannelFixedPoint,
                                         Int8WeightPerTensorFixedPoint)
 from torch import nn
 
+from quant import gelu as integer_gelu
 from quant.formats import QFormat
 
 
@@ -28,6 +32,19 @@ def grid(x: torch.Tensor, fmt: QFormat) -> torch.Tensor:
 def round_to(x: torch.Tensor, f_bits: int) -> torch.Tensor:
     """Nearest multiple of ``2**-f_bits``, half to even."""
     return straight_through(torch.round(x * 2.0 ** f_bits) * 2.0 ** -f_bits, x)
+
+
+@lru_cache(maxsize=None)
+def _gelu_table(f_bits: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(integer_gelu.table(f_bits) * 2.0 ** -f_bits).to(device, dtype)
+
+
+def gelu(x: torch.Tensor, f_bits: int) -> torch.Tensor:
+    """``quant.gelu.gelu`` of x rounded to ``f_bits``, on that grid, with GELU's own gradient."""
+    T, real = _gelu_table(f_bits, x.dtype, x.device), x.detach()
+    y = torch.round(real * 2.0 ** f_bits)
+    tail = T[y.abs().clamp(max=len(T) - 1).to(torch.int32)]
+    return straight_through(F.relu(y) * 2.0 ** -f_bits - tail, F.gelu(x))
 
 
 def unit_disc(A: torch.Tensor, fmt: QFormat) -> torch.Tensor:

@@ -8,6 +8,7 @@ from golden.tasks import Split, Task
 from quant.artifact import Artifact, Layer
 from quant.fit import ExportError, Extremes, NetworkFormats
 from quant.fold import Folded
+from quant.formats import STREAMS
 from quant.qat import QuantNetwork
 
 
@@ -55,7 +56,7 @@ def seen(folded: Folded, split: Split, task: Task, indices: np.ndarray, batch: i
     try:
         for first in range(0, len(indices), batch):
             values, lengths, _ = batch_of(split, indices[first:first + batch], task)
-            record = [] if folded.residual == "plain" else None
+            record = [] if folded.residual in STREAMS else None
             net(values, lengths, form="recurrence", record=record, observe=observe)
             for entry in record or ():
                 least, most = torch.aminmax(entry["x"].flatten(0, 1), dim=0)
@@ -65,14 +66,14 @@ def seen(folded: Folded, split: Split, task: Task, indices: np.ndarray, batch: i
     return Extremes(*(t.double().numpy() for t in (low.amin(-1), high.amax(-1), x_low, x_high)))
 
 
-def check_seen(extremes: Extremes, formats: NetworkFormats, margin: float, plain: bool) -> None:
+def check_seen(extremes: Extremes, formats: NetworkFormats, margin: float, streams: bool) -> None:
     """Raise :class:`ExportError` where ``margin`` times the seen range leaves a format.
 
     The message names layer, tensor, count, the range and the format.
     """
     tensors = [(f"layer {j}, h", fmt.h, extremes.h_lo[j], extremes.h_hi[j])
                for j, fmt in enumerate(formats.layers)]
-    if plain:
+    if streams:
         tensors.append(("residual stream, x", formats.layers[0].x, extremes.x_lo, extremes.x_hi))
     for name, fmt, low, high in tensors:
         lsb = 2.0 ** -fmt.f_bits
@@ -85,7 +86,7 @@ def check_seen(extremes: Extremes, formats: NetworkFormats, margin: float, plain
 
 
 def report(art: Artifact, extremes: Extremes) -> list[dict]:
-    """Per layer the three ranges of the state and, with a plain residual, of x; plain numbers."""
+    """Per layer the three ranges of the state and, where it is a stream, of x; plain numbers."""
     rows = []
     for j, layer in enumerate(art.layers):
         low, high = proven(layer, art.length, art.rounding)
@@ -93,7 +94,7 @@ def report(art: Artifact, extremes: Extremes) -> list[dict]:
         rows.append({"layer": j, "tensor": "h", "format": str(fmt),
                      "proven": _pair(low, high), "seen": _pair(extremes.h_lo[j], extremes.h_hi[j]),
                      "holds": _pair(fmt.lo * 2.0 ** -fmt.f_bits, fmt.hi * 2.0 ** -fmt.f_bits)})
-    if art.residual == "plain":
+    if art.streams:
         fmt = art.layers[0].fmt.x
         rows.append({"layer": len(art.layers), "tensor": "x", "format": str(fmt), "proven": None,
                      "seen": _pair(extremes.x_lo, extremes.x_hi),

@@ -6,7 +6,7 @@ from quant.artifact import Artifact, Layer
 
 TENSORS = {"a_bar": ("a_re", "a_im"), "g": ("g_re", "g_im"), "d": ("d",), "b": ("b",), "w": ("w",),
            "shift": ("shift",), "bias": ("bias",), "addend": ("addend",), "alpha": ("alpha",),
-           "beta": ("beta",)}
+           "beta": ("beta",), "a": ("a",), "gain": ("gain",)}
 EDGES = ("enc_w", "enc_b", "dec_w", "dec_b")
 
 
@@ -33,7 +33,7 @@ def constants(art: Artifact) -> list[dict]:
         if raw.size:
             fmt = getattr(art.edge, name)
             if art.vocab and name == "enc_w":
-                fmt = art.layers[0].fmt.x if art.residual == "plain" else art.layers[0].fmt.p
+                fmt = art.x_format
             rows.append(row("edge", name, fmt, [raw]))
     return rows
 
@@ -42,7 +42,7 @@ def _pair(pair) -> str:
     return "" if pair is None else f"{pair[0]:.4g} .. {pair[1]:.4g}"
 
 
-def show(task: str, rows: list[dict], states: list[dict], saturations: list[int] | None,
+def show(task: str, rows: list[dict], states: list[dict], saturations: list | None,
          accuracy: dict, seconds: float) -> None:
     """Print everything that an export knows about an artifact."""
     from rich.console import Console
@@ -65,7 +65,8 @@ def show(task: str, rows: list[dict], states: list[dict], saturations: list[int]
                  "saturations"):
         table.add_column(name, no_wrap=True)
     for k, row in enumerate(states):
-        count = "" if saturations is None else str(saturations[row["layer"]])
+        count = "" if saturations is None else saturations[row["layer"]]
+        count = str(count[row["tensor"]] if isinstance(count, dict) else count)
         table.add_row(str(row["layer"]), row["tensor"], row["format"], _pair(row["proven"]),
                       _pair(row["seen"]), _pair(row["holds"]), count)
     console.print(table)

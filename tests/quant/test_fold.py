@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from golden.config import NetworkConfig
+from golden.models import build
 from golden.network import Network
+from golden.released_network import ReleasedNetwork
 from quant.fold import FoldError, fold
 from quant.qat import QuantNetwork
 
@@ -23,7 +25,9 @@ def draws_by_position(monkeypatch):
 def trained_like(cfg: NetworkConfig, seed: int = 0) -> Network:
     """A network in evaluation mode with every folded quantity away from its start value."""
     torch.manual_seed(seed)
-    net = Network(cfg).double()
+    net = build(cfg).double()
+    if cfg.architecture == "released":
+        return released_like(net)
     v = (torch.randint(cfg.vocab, (4, 40)) if cfg.vocab
          else torch.rand(4, 40, dtype=torch.float64))
     net.calibrate(v)
@@ -41,12 +45,39 @@ def trained_like(cfg: NetworkConfig, seed: int = 0) -> Network:
     return net.eval()
 
 
+def released_like(net: ReleasedNetwork) -> ReleasedNetwork:
+    """The same for the released architecture."""
+    with torch.no_grad():
+        for norm in net.norms():
+            norm.gamma.copy_(0.4 * torch.randn_like(norm.gamma))
+            norm.beta.copy_(0.4 + 0.2 * torch.randn_like(norm.beta))
+            norm.mean.normal_()
+            norm.var.uniform_(0.5, 4)
+        for block in net.blocks:
+            block.inp.a.normal_(1, 0.3)
+            block.inp.b.normal_(0, 0.2)
+            block.out.a.normal_(0, 1)
+            block.out.b.normal_(0.4, 0.2)
+    return net.eval()
+
+
 CASES = {residual + "-" + act: dataclasses.replace(BASE, residual=residual, act=act)
          for residual in ("none", "clampfuse", "plain") for act in ("relu", "identity")}
 CASES["tokens"] = dataclasses.replace(BASE, vocab=5)
 CASES["tokens-plain"] = dataclasses.replace(BASE, vocab=5, residual="plain")
 CASES["shared_A"] = dataclasses.replace(BASE, shared_A=True)
 CASES["sobol"] = dataclasses.replace(BASE, sampling="sobol")
+for residual in ("none", "clampfuse", "plain"):
+    CASES[f"gelu-{residual}"] = dataclasses.replace(BASE, act="gelu", residual=residual,
+                                                    gelu_before_sampler=True)
+for residual in ("none", "plain"):
+    for position in ("pre", "post"):
+        CASES[f"released-{residual}-{position}"] = dataclasses.replace(
+            BASE, architecture="released", act="gelu", gelu_before_sampler=True,
+            residual=residual, norm_position=position)
+CASES["released-relu"] = dataclasses.replace(BASE, architecture="released", residual="plain")
+CASES["released-tokens"] = dataclasses.replace(BASE, architecture="released", residual="none",
+                                               vocab=5, act="gelu", norm_position="post")
 CASES["systematic"] = dataclasses.replace(BASE, sampling="systematic", residual="none")
 
 
@@ -67,6 +98,8 @@ def test_folded_equals_golden(cfg, masked):
         assert torch.equal(e["s_in"], g["s_in"]), f"layer {j}: input spikes"
         assert torch.equal(e["s_out"], g["s_out"]), f"layer {j}: output spikes"
         assert 0.02 < float(e["s_out"].mean()) < 0.98
+        if cfg.architecture == "paper" and cfg.gelu_before_sampler:
+            continue        # golden records what is in front of the GELU
         # golden records the clamped probability in single precision
         torch.testing.assert_close(g["p"].clamp(0, 1).float(), e["p"].float(), rtol=0, atol=1e-6)
     torch.testing.assert_close(folded_logits, logits, rtol=0, atol=1e-9)
@@ -90,11 +123,19 @@ def test_probabilities_to_1e_9(cfg):
         torch.testing.assert_close(g["p"], p, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("option, value", [("kernel", "two_sided"), ("act", "gelu"),
-                                           ("gelu_before_sampler", True), ("sampling", "mean")])
+@pytest.mark.parametrize("option, value", [("kernel", "two_sided"), ("sampling", "mean"),
+                                           ("norm", "layer"), ("branch", True), ("pair", True)])
 def test_refuses_what_hardware_has_not(option, value):
+    cfg = dataclasses.replace(BASE, architecture="released", residual="plain", **{option: value})
     with pytest.raises(FoldError, match=f"{option} = {value}.*the hardware needs"):
-        fold(Network(dataclasses.replace(BASE, **{option: value})))
+        fold(build(cfg))
+
+
+def test_refuses_dplr_and_names_the_way():
+    cfg = dataclasses.replace(BASE, architecture="released", residual="plain", ssm="dplr",
+                              init="hippo_legs")
+    with pytest.raises(FoldError, match="ssm = dplr.*quant.diagonalise"):
+        fold(build(cfg))
 
 
 def test_refuses_tensors_that_are_not_finite():

@@ -31,25 +31,25 @@ def first_difference(got: np.ndarray, expected: np.ndarray, layer: int, tensor: 
 
 
 def traced_reference(art, values, monkeypatch):
-    """The reference's trace, with the states after every step: per layer (L, H, n) re, im, y."""
-    states, drives = [], []
-    update, drive = reference.state_update, reference.drive
+    """The reference's trace, with the states after every step: per layer (L, H, n) re, im, p."""
+    states, compared = [], []
+    update, probability = reference.state_update, reference.output_probability
 
     def keep_state(*args):
         out = update(*args)
         states.append(out[:2])
         return out
 
-    def keep_drive(*args):
-        drives.append(drive(*args))
-        return drives[-1]
+    def keep_probability(*args):
+        compared.append(probability(*args))
+        return compared[-1]
 
     monkeypatch.setattr(reference, "state_update", keep_state)
-    monkeypatch.setattr(reference, "drive", keep_drive)
+    monkeypatch.setattr(reference, "output_probability", keep_probability)
     trace = reference.run(art, values)
     N = len(art.layers)
     return trace, [[np.array([s[part] for s in states[j::N]]) for part in (0, 1)]
-                   + [np.array(drives[j::N])] for j in range(N)]
+                   + [np.array(compared[j::N])] for j in range(N)]
 
 
 def assert_equals_reference(net, art, values, monkeypatch):
@@ -72,7 +72,8 @@ def assert_equals_reference(net, art, values, monkeypatch):
         for part, name in enumerate(("Re h", "Im h")):
             got = torch.stack([s[part] for s in states[j]]).numpy() * one
             first_difference(got, expected[j][part], j, name)
-        first_difference(seen["p"][0].numpy() * one, expected[j][2], j, "p")
+        first_difference(seen["p"][0].numpy() * 2.0 ** layer.fmt.p_out_bits, expected[j][2], j,
+                         "p")
         first_difference(seen["s_out"][0].numpy(), trace.s_out[j], j, "output spikes")
     f = art.edge.dec_b.f_bits
     first_difference(logits[0].numpy()[None], trace.logits[None] * 2.0 ** -f / len(values),
@@ -97,6 +98,17 @@ CASES = {
     **{f"{sampling}-{residual}": {"sampling": sampling, "residual": residual}
        for sampling in ("sobol", "systematic") for residual in ("none", "clampfuse", "plain")},
     "systematic-stress": {"sampling": "systematic", "stress": 0.2, "n_layers": 3},
+    **{f"gelu-{residual}": {"act": "gelu", "gelu_out": True, "residual": residual,
+                            "gain": residual != "replace"}
+       for residual in ("none", "clampfuse", "plain", "replace")},
+    "gelu-stress": {"act": "gelu", "gelu_out": True, "residual": "plain", "gain": True,
+                    "stress": 0.2, "vocab": 6},
+    "gelu-narrow": {"act": "gelu", "sampling": "systematic",
+                    "fmt": LayerFormats(h=SQ(3, 5), drive=SQ(3, 5), g=SQ(2, 6), w=SQ(4, 0),
+                                        p=UQ(1, 6), bias=SQ(6, 6), addend=SQ(6, 6), x=SQ(6, 6),
+                                        a=SQ(2, 3), gain=SQ(2, 5))},
+    "relu-post": {"residual": "plain", "gain": True},
+    "replace": {"residual": "replace"},
     "systematic-short-words": {"sampling": "systematic", "random": RandomFormat(k=6)},
 }
 

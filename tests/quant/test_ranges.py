@@ -103,25 +103,25 @@ def test_margin(high, fits):
     """1.5 times 5.3333 is 7.99995 < 8 - 2**-12: the last value that fits SQ(4, 12) is 7.99976."""
     high = 7.99975 / 1.5 if fits else high
     if fits:
-        ranges.check_seen(extremes(high), formats(4), 1.5, plain=False)
+        ranges.check_seen(extremes(high), formats(4), 1.5, streams=False)
         return
     with pytest.raises(ExportError, match=re.escape("layer 1, h: ") + r"\d of 12 values leave "
                        + re.escape("SQ(4,12) [-8, 7.99976]: seen [-")) as caught:
-        ranges.check_seen(extremes(high), formats(4), 1.5, plain=False)
+        ranges.check_seen(extremes(high), formats(4), 1.5, streams=False)
     assert "\n" not in str(caught.value) and "more integer bits" in str(caught.value)
 
 
 def test_misfit_counts_values():
     with pytest.raises(ExportError, match="2 of 12 values"):
-        ranges.check_seen(extremes(9.0), formats(4), 1.5, plain=False)
-    ranges.check_seen(extremes(9.0), formats(5), 1.5, plain=False)
+        ranges.check_seen(extremes(9.0), formats(4), 1.5, streams=False)
+    ranges.check_seen(extremes(9.0), formats(5), 1.5, streams=False)
 
 
 def test_misfit_of_x_only_where_there_is_one():
     seen = dataclasses.replace(extremes(1.0), x_hi=np.array([1.0, 30.0]))
-    ranges.check_seen(seen, formats(4), 1.5, plain=False)
+    ranges.check_seen(seen, formats(4), 1.5, streams=False)
     with pytest.raises(ExportError, match=r"residual stream, x: 1 of 2 values leave SQ\(6,12\)"):
-        ranges.check_seen(seen, formats(4), 1.5, plain=True)
+        ranges.check_seen(seen, formats(4), 1.5, streams=True)
 
 
 def test_report_rows():
