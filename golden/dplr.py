@@ -20,7 +20,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.checkpoint import checkpoint as recompute
 
 from golden.config import NetworkConfig
 
@@ -118,37 +117,51 @@ class DPLR(nn.Module):
         solved = torch.linalg.solve(eye - half, torch.cat([eye + half, dt_B[..., None]], dim=2))
         return solved[..., :-1], solved[..., -1]
 
+    def unfolded(self, future: bool = False) -> torch.Tensor:
+        """C of one side, (H, N) complex128, from C~ = C (I - A_bar^length)."""
+        C = both(_complex(self.C_future if future else self.C))
+        if not int(self.length):
+            return C
+        A_bar, _ = self.discrete()
+        eye = torch.eye(C.shape[1], dtype=C.dtype, device=C.device)
+        return torch.linalg.solve((eye - torch.linalg.matrix_power(A_bar, int(self.length))).mT, C)
+
     def dense(self, future: bool = False) -> Dense:
         """The recurrence; ``future`` for the anti-causal half, which starts one step later.
 
         Raises ``torch.linalg.LinAlgError`` where C cannot be un-folded.
         """
         A_bar, B_bar = self.discrete()
-        C = both(_complex(self.C_future if future else self.C))
-        if self.length:
-            left = torch.eye(C.shape[1], dtype=C.dtype, device=C.device) - torch.linalg.matrix_power(
-                A_bar, int(self.length))
-            C = torch.linalg.solve(left.mT, C)
         D = torch.zeros_like(self.D) if future else self.D
         a = torch.ones_like(D) if self.a is None else self.a
-        return Dense(A_bar, B_bar, a.double()[:, None] * C, a.double() * D.double())
+        return Dense(A_bar, B_bar, a.double()[:, None] * self.unfolded(future),
+                     a.double() * D.double())
+
+    def _advance(self, C: torch.Tensor, steps: int) -> torch.Tensor:
+        """C A_bar^steps, (H, N); A_bar = 2 (I - dt/2 A)^-1 - I, the inverse by Woodbury."""
+        L, P = both(self.eigenvalues()), both(_complex(self.P))
+        half = self.dt()[:, None] / 2
+        E = 1 / (1 - half * L)
+        left = half * P.conj() * E
+        left = left / (1 + (left * P).sum(1, keepdim=True))
+        for _ in range(steps):
+            w = C * E
+            C = 2 * (w - (w * P).sum(1, keepdim=True) * left) - C
+        return C
 
     @torch.no_grad()
     def fold(self, length: int) -> None:
-        """Fold C for a kernel of ``length`` steps; the function stays the same."""
+        """Fold C for a kernel of ``length`` steps; the function stays the same.
+
+        Raises ``torch.linalg.LinAlgError`` where an earlier folding cannot be undone.
+        """
         if length == int(self.length):
             return
-        A_bar, _ = self.discrete()
-        eye = torch.eye(A_bar.shape[1], dtype=A_bar.dtype, device=A_bar.device)
-        for C in self.sides():
-            full = both(_complex(C))
-            if self.length:
-                full = torch.linalg.solve(
-                    (eye - torch.linalg.matrix_power(A_bar, int(self.length))).mT, full)
+        for future, own in enumerate(self.sides()):
+            C = self.unfolded(bool(future))
             if length:
-                left = eye - torch.linalg.matrix_power(A_bar, length)
-                full = (left.mT @ full[..., None])[..., 0]
-            C.copy_(_real(full[:, :C.shape[1]]))
+                C = C - self._advance(C, length)
+            own.copy_(_real(C[:, :own.shape[1]]))
         self.length.fill_(length)
 
     def kernels(self, steps: int) -> torch.Tensor:
@@ -158,11 +171,8 @@ class DPLR(nn.Module):
         """
         if int(self.length) < steps:
             self.fold(steps)
-        args = (int(self.length), self.eigenvalues(), self.dt(), _complex(self.B),
-                _complex(self.P), *map(_complex, self.sides()))
-        if torch.is_grad_enabled():         # (H, n, length) intermediates are not kept
-            return recompute(generate, *args, use_reentrant=False)[..., :steps]
-        return generate(*args)[..., :steps]
+        return _Kernel.apply(int(self.length), self.eigenvalues(), self.dt(), _complex(self.B),
+                             _complex(self.P), *map(_complex, self.sides()))[..., :steps]
 
     def forward(self, s: torch.Tensor) -> torch.Tensor:
         """Convolution form on (H, C, M, B), step t = m C + c at [:, c, m]."""
@@ -231,6 +241,23 @@ def generate(length: int, L: torch.Tensor, dt: torch.Tensor, B: torch.Tensor, P:
     CB, CP, QB, QP = S[:, :sides], S[:, sides:2 * sides], S[:, -2:-1], S[:, -1:]
     spectrum = torch.polar(torch.ones_like(c), theta / 2) * (CB - c * CP * QB / (1 + c * QP))
     return torch.fft.irfft(spectrum, n=length).transpose(0, 1)
+
+
+class _Kernel(torch.autograd.Function):
+    """:func:`generate`, whose (H, n, length) intermediates are made again for the gradient."""
+
+    @staticmethod
+    def forward(ctx, length, *args):
+        ctx.length = length
+        ctx.save_for_backward(*args)
+        return generate(length, *args)
+
+    @staticmethod
+    def backward(ctx, dK):
+        with torch.enable_grad():
+            args = [arg.detach().requires_grad_() for arg in ctx.saved_tensors]
+            K = generate(ctx.length, *args)
+        return None, *torch.autograd.grad(K, args, dK)
 
 
 def modes(dense: Dense) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from golden import ops
+from golden.columns import Columns
 from golden.config import NetworkConfig
 from golden.fuse import Fuse
 from golden.sampling import Draw
@@ -86,24 +87,14 @@ class Network(nn.Module):
         record : list
             Gets one dict per block with the (B, L, H) tensors ``s_in``, ``p``, ``s_out``.
         """
-        B, L = v.shape
-        C, M = self.chunks(L)
-        tokens = self.cfg.vocab > 0
+        columns = Columns(v, lengths, self.chunks(v.shape[1]))
+        own = self.decoder.weight.dtype
         if dtype is None:
-            dtype = self.decoder.weight.dtype if tokens else v.dtype
-        v = nn.functional.pad(v, (0, C * M - L))
-        v = v.reshape(B, M, C).permute(2, 1, 0).reshape(-1)                  # (N,) as (C, M, B)
-        valid = None
-        if lengths is not None or C * M != L:
-            t = (torch.arange(C, device=v.device)[:, None, None]
-                 + C * torch.arange(M, device=v.device)[None, :, None])
-            if lengths is None:
-                lengths = torch.full((B,), L, device=v.device)
-            valid = (t < lengths).reshape(-1).to(self.decoder.weight.dtype)   # (N,)
-
-        draws = [Draw(self.cfg.sampling, number, (C, M, B))
+            dtype = own if self.cfg.vocab else v.dtype
+        valid = columns.valid(own)
+        draws = [Draw(self.cfg.sampling, number, columns.shape)
                  for number in range(2 * len(self.blocks) + 1)]
-        x = self.encoder(v, dtype)                                           # (H, N)
+        x = self.encoder(columns.of(v), dtype)                               # (H, N)
         if self.cfg.residual == "plain":
             s = ops.sample(x * self.input_gamma.to(dtype)[:, None], self.input_beta, draws[0])
         else:
@@ -111,23 +102,17 @@ class Network(nn.Module):
             s = ops.sample(x, torch.zeros_like(self.input_beta), draws[0])
         for k, block in enumerate(self.blocks):
             s_in = s if valid is None else s * valid.to(dtype)
-            y = block.ssm(s_in.view(-1, C, M, B)).reshape(s.shape)
+            y = block.ssm(s_in.view(-1, *columns.shape)).reshape(s.shape)
             s_out = (ops.spikes(nn.functional.gelu(y) + block.b[:, None].to(dtype),
                                 draws[2 * k + 1])
                      if block.gelu else ops.sample(y, block.b, draws[2 * k + 1]))
             z = block.mixer.weight.to(dtype) @ s_out
             if record is not None:
                 p = (y.float() + block.b[:, None]).clamp(0, 1)
-                record.append({name: t.detach().reshape(-1, C, M, B).permute(3, 2, 1, 0)
-                               .reshape(B, M * C, -1)[:, :L]
+                record.append({name: columns.rows(t.detach())
                                for name, t in (("s_in", s_in), ("p", p), ("s_out", s_out))})
             x, s = block.fuse(z, block.mixer.bias, x, valid, draws[2 * k + 2])
-        if valid is None:
-            mean = x.view(len(x), -1, B).sum(1, dtype=self.decoder.weight.dtype) / L
-        else:
-            mean = (x * valid.to(dtype)).view(len(x), -1, B).sum(
-                1, dtype=self.decoder.weight.dtype) / lengths
-        return self.decoder(mean.T)
+        return self.decoder(columns.mean(x, own))
 
     @torch.no_grad()
     def calibrate(self, v: torch.Tensor, lengths: torch.Tensor | None = None,

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from golden import ops
+from golden.columns import Columns
 from golden.config import NetworkConfig
 from golden.dplr import DPLR
 from golden.fuse import ACTIVATIONS
@@ -184,22 +185,15 @@ class ReleasedNetwork(nn.Module):
         x (B, L, H) is what the encoder would give, u the uniform draws, two of that shape per
         block in the order of the samplers.
         """
-        B, L, _ = x.shape
-        C, M = self.chunks(L)
+        columns = Columns(x[..., 0], None, self.chunks(x.shape[1]))
 
-        def columns(t):
-            t = F.pad(t, (0, 0, 0, C * M - L))
-            return t.view(B, M, C, -1).permute(3, 2, 1, 0).reshape(t.shape[2], -1)
+        def of(t):                                                          # (B, L, H) to (H, N)
+            return torch.stack([columns.of(neuron) for neuron in t.unbind(2)])
 
-        def rows(t):
-            return t.view(-1, C, M, B).permute(3, 2, 1, 0).reshape(B, M * C, -1)[:, :L]
-
-        valid = None
-        if C * M != L:
-            valid = columns(torch.ones_like(x[..., :1]))[0]
         records = []
-        y = self.stack(columns(x), (C, M, B), valid, [columns(t) for t in u], records)
-        return [{name: rows(t) for name, t in record.items()} for record in records], rows(y)
+        y = self.stack(of(x), columns.shape, columns.valid(x.dtype), [of(t) for t in u], records)
+        return [{name: columns.rows(t) for name, t in record.items()} for record in records], \
+            columns.rows(y)
 
     def forward(self, v: torch.Tensor, lengths: torch.Tensor | None = None,
                 dtype: torch.dtype | None = None, record: list | None = None) -> torch.Tensor:
@@ -207,31 +201,17 @@ class ReleasedNetwork(nn.Module):
 
         With ``pair`` row k and row k + B / 2 belong together and there are B / 2 logits.
         """
-        B, L = v.shape
-        C, M = self.chunks(L)
+        columns = Columns(v, lengths, self.chunks(v.shape[1]))
         own = self.encoder.weight.dtype
         if dtype is None:
             dtype = own if self.cfg.vocab else v.dtype
-        v = F.pad(v, (0, C * M - L)).reshape(B, M, C).permute(2, 1, 0).reshape(-1)
-        valid = None
-        if lengths is not None or C * M != L:
-            t = (torch.arange(C, device=v.device)[:, None, None]
-                 + C * torch.arange(M, device=v.device)[None, :, None])
-            if lengths is None:
-                lengths = torch.full((B,), L, device=v.device)
-            valid = (t < lengths).reshape(-1).to(own)                            # (N,)
-
         records = None if record is None else []
-        x = self.stack(self.encoder(v, dtype), (C, M, B), valid, None, records)
+        x = self.stack(self.encoder(columns.of(v), dtype), columns.shape, columns.valid(own), None,
+                       records)
         if record is not None:
-            record += [{name: block[name].reshape(-1, C, M, B).permute(3, 2, 1, 0)
-                        .reshape(B, M * C, -1)[:, :L] for name in ("s_in", "p", "s_out")}
+            record += [{name: columns.rows(block[name]) for name in ("s_in", "p", "s_out")}
                        for block in records]
-        if valid is None:
-            mean = x.view(len(x), -1, B).sum(1, dtype=own) / L
-        else:
-            mean = (x * valid.to(dtype)).view(len(x), -1, B).sum(1, dtype=own) / lengths
-        return self.decoder(mean.T)
+        return self.decoder(columns.mean(x, own))
 
     def calibrate(self, v: torch.Tensor, lengths: torch.Tensor | None = None) -> None:
         """Fold C for sequences of this length; the released code starts from no other data."""
