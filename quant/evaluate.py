@@ -14,14 +14,29 @@ from pathlib import Path
 import numpy as np
 
 from golden.cli import UserError, positive
-from quant.artifact import Artifact, ArtifactError, load
+from quant import artifact, gated_artifact
+from quant.artifact import Artifact, ArtifactError
 from quant.files import write_atomic
+from quant.gated_artifact import GatedArtifact
+from quant.gated_network import GatedIntegerNetwork
 from quant.network import BLOCK, IntegerNetwork
 
 ARTIFACTS = Path("build/artifacts")
 
 
-def seed_number(art: Artifact, j: int) -> int:
+def opened(folder: Path) -> Artifact | GatedArtifact:
+    """The artifact of either kind in a folder; ``ArtifactError`` for anything wrong."""
+    gated = "network" in artifact.read(folder)[0]
+    return gated_artifact.load(folder) if gated else artifact.load(folder)
+
+
+def integers(art: Artifact | GatedArtifact, seed: int | None = None, threads: int | None = None):
+    """The integer network of an artifact of either kind."""
+    kind = GatedIntegerNetwork if isinstance(art, GatedArtifact) else IntegerNetwork
+    return kind(art, seed, threads)
+
+
+def seed_number(art: Artifact | GatedArtifact, j: int) -> int:
     """Master seed number j: 0 is ``art.seed``, then ``art.seed + j * odd constant``, never 0.
 
     The constant is 2**32 / golden ratio, so that seeds lie far apart in the generator's states.
@@ -30,43 +45,45 @@ def seed_number(art: Artifact, j: int) -> int:
     return (art.seed - 1 + j * 0x9E3779B1) % states + 1
 
 
-def evaluate(art: Artifact, split, seeds: int = 1, threads: int | None = None,
+def evaluate(art: Artifact | GatedArtifact, split, seeds: int = 1, threads: int | None = None,
              progress=lambda count: None, votes: int = 1) -> dict:
     """Run a whole split under each seed; with ``votes`` K > 1 under each K seeds, logits summed.
 
     Returns accuracy_mean and accuracy_std (over seeds, n - 1 in the denominator, 0 for one seed),
-    accuracies, seeds, votes, n, spike_rates (fired share of the output samplers, per layer, over live
-    steps), spike_rates_in, saturations (per layer, then residual stream; all seeds), seconds.
+    accuracies, seeds, votes, n, spike_rates (fired share of the neurons, per layer, over live steps),
+    spike_rates_in (of the input samplers, where there are any), saturations (per layer, then residual
+    stream or encoder; all seeds; Binary S4D and GSU per tensor of
+    ``quant.gated_reference.COUNTED``), seconds.
     ``progress(count)`` is called after ``count`` more sequences.
     """
-    start, n, N = time.perf_counter(), len(split), len(art.layers)
+    start, n = time.perf_counter(), len(split)
     numbers = [seed_number(art, j) for j in range(seeds * votes)]
-    accuracies, spikes, saturations = [], np.zeros((N, 2), np.int64), np.zeros(N + 1, np.int64)
+    accuracies, spikes, saturations = [], 0, 0
     order = np.argsort(-np.asarray(split.lengths), kind="stable")    # batches of like length
     for first in range(0, len(numbers), votes):
         logits = np.zeros((n, art.n_classes), np.int64)
         for seed in numbers[first:first + votes]:
-            network = IntegerNetwork(art, seed, threads)
+            network = integers(art, seed, threads)
             size = BLOCK * network.threads
             for at in range(0, n, size):
                 part = order[at:at + size]
                 longest = int(split.lengths[part].max())
                 batch = network.run(split.values[part, :longest], split.lengths[part])
                 logits[part] += batch.logits
-                spikes += batch.spikes.sum(0)
-                saturations += batch.saturations.sum(0)
+                spikes = spikes + batch.spikes.sum(0)
+                saturations = saturations + batch.saturations.sum(0)
                 progress(len(part))
         accuracies.append(float((logits.argmax(1) == split.labels).mean()))
     rates = spikes / (float(np.sum(split.lengths)) * art.H * len(numbers))
     return {"accuracy_mean": float(np.mean(accuracies)),
             "accuracy_std": float(np.std(accuracies, ddof=1)) if seeds > 1 else 0.0,
             "accuracies": accuracies, "seeds": numbers, "votes": votes, "n": n,
-            "spike_rates": rates[:, 1].tolist(), "spike_rates_in": rates[:, 0].tolist(),
+            "spike_rates": rates[:, -1].tolist(), "spike_rates_in": rates[:, :-1].ravel().tolist(),
             "saturations": saturations.tolist(),
             "seconds": time.perf_counter() - start}
 
 
-def _fits(task, art: Artifact) -> None:
+def _fits(task, art: Artifact | GatedArtifact) -> None:
     """Raise ``ArtifactError`` when the artifact is not for this kind of sequence."""
     for what, want, have in (("vocabulary", task.vocab, art.vocab),
                              ("number of classes", task.n_classes, art.n_classes),
@@ -89,7 +106,8 @@ def _table(result: dict, task: str) -> None:
     if result["votes"] > 1:
         table.add_row("votes", f"{result['votes']} runs, logits summed")
     table.add_row("spike rate by layer", " ".join(f"{r:.3f}" for r in result["spike_rates"]))
-    table.add_row("saturations by layer, residual", " ".join(map(str, result["saturations"])))
+    table.add_row("saturations by layer, residual",
+                  " ".join(str(int(np.sum(count))) for count in result["saturations"]))
     table.add_row("seconds", f"{result['seconds']:.1f}")
     Console().print(table)
 
@@ -115,7 +133,7 @@ def main(argv: list[str] | None = None) -> int:
     from golden.tasks import make_task, slug
     try:
         task = make_task(args.task)
-        art = load(args.artifact or ARTIFACTS / slug(args.task))
+        art = opened(args.artifact or ARTIFACTS / slug(args.task))
         _fits(task, art)
         split = task.load(args.split, args.data_dir)
         n = min(args.n or len(split), len(split))

@@ -21,18 +21,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from golden import checkpoint, cli, norms, tasks
+from golden import checkpoint, cli, tasks
 from golden.batches import accuracy, batch_of, batches
 from golden.checkpoint import Checkpoint
-from quant import artifact, finetune, ranges, tables, vectors
-from quant.artifact import Artifact, ArtifactError
-from quant.convert import to_artifact, to_folded
-from quant.fit import ExportError, Extremes, fit
-from quant.fold import Folded, check_config, fold
+from quant import artifact, finetune, tables, vectors
+from quant.artifact import ArtifactError
+from quant.fit import ExportError
 from quant.formats import QUANT_CONFIGS, QuantConfig
-from quant.network import IntegerNetwork
-from quant.qat import QuantNetwork
 from quant.sampling import FORMS
+from quant.systems import System, system_of
 
 ARTIFACTS = Path("build/artifacts")
 SEED = 0xACE1                   # default master seed of the random words
@@ -40,7 +37,8 @@ SEQUENCES = {"norms": 1024, "ranges": 128}   # of the training split
 WIDTHS = {"coef_bits": "bits of A_bar", "g_bits": "bits of g", "state_bits": "bits of a state",
           "state_i_bits": "its integer bits; default: fitted to the seen range",
           "weight_bits": "bits of a mixer weight", "p_bits": "fraction bits of p",
-          "decoder_bits": "bits of a decoder weight"}
+          "decoder_bits": "bits of a decoder weight", "input_bits": "bits of a real SSM input",
+          "factor_bits": "bits of a gate's factors", "table_bits": "bits of a gate's table index"}
 VERSIONS = ("torch", "brevitas", "numpy")
 
 
@@ -48,56 +46,59 @@ VERSIONS = ("torch", "brevitas", "numpy")
 class Prepared:
     """A folded network with what was measured on the training split."""
 
-    folded: Folded
-    seen: Extremes
+    folded: object      # as the kind of network has them, see quant.systems
+    seen: object
 
 
 def reestimate(found: Checkpoint, train: tasks.Split, count: int) -> None:
     """Batch-norm statistics of the network from ``count`` training sequences, in place."""
     torch.manual_seed(0)
     chosen = np.sort(np.random.default_rng(0).permutation(len(train))[:count])
-    norms.reestimate(found.network, [batch_of(train, chosen[k:k + 64], found.task)
-                                     for k in range(0, len(chosen), 64)])
+    system_of(found.network.cfg).reestimate(
+        found.network, [batch_of(train, chosen[k:k + 64], found.task)
+                        for k in range(0, len(chosen), 64)])
 
 
 def prepare(found: Checkpoint, train: tasks.Split, count: dict[str, int] = SEQUENCES) -> Prepared:
     """Re-estimate, fold, and measure the states' ranges; deterministic."""
-    check_config(found.network.cfg)
+    system = system_of(found.network.cfg)
+    system.check_config(found.network.cfg)
     reestimate(found, train, count["norms"])
-    folded = fold(found.network)
-    return Prepared(folded, measure(folded, train, found.task, count["ranges"]))
+    folded = system.fold(found.network)
+    return Prepared(folded, measure(system, folded, train, found.task, count["ranges"]))
 
 
-def measure(folded: Folded, train: tasks.Split, task: tasks.Task, count: int) -> Extremes:
+def measure(system: System, folded, train: tasks.Split, task: tasks.Task, count: int):
     """Ranges of the states over ``count`` sequences of the training split."""
     torch.manual_seed(0)
     chosen = np.random.default_rng(1).permutation(len(train))[:count]
     by_length = chosen[np.argsort(train.lengths[chosen], kind="stable")]
-    return ranges.seen(folded, train, task, by_length)
+    return system.seen(folded, train, task, by_length)
 
 
 @torch.no_grad()
-def qat_accuracy(net: QuantNetwork, split: tasks.Split, task: tasks.Task) -> float:
+def qat_accuracy(net: torch.nn.Module, split: tasks.Split, task: tasks.Task) -> float:
     """Of the convolution form, with PyTorch's draws."""
     right = sum(int((net(values, lengths).argmax(1) == labels).sum())
                 for values, lengths, labels in batches(split, task, 100))
     return right / len(split)
 
 
-def evaluate(found: Checkpoint, net: QuantNetwork, art: Artifact,
-             test: tasks.Split) -> tuple[dict, list[int] | None]:
-    """Accuracies (0 to 1) of the three networks, and the integer one's saturations per tensor."""
+def evaluate(found: Checkpoint, net: torch.nn.Module, art,
+             test: tasks.Split) -> tuple[dict, list | None]:
+    """Accuracies (0 to 1) of the three networks, and the integer one's saturations per layer."""
     if not len(test):
         return {"n": 0}, None
     torch.manual_seed(0)
     out = {"n": len(test), "float": accuracy(found.network, test, found.task),
            "qat": qat_accuracy(net.float().eval(), test, found.task)}
-    batch = IntegerNetwork(art).run(test.values, test.lengths)
+    system = system_of(found.network.cfg)
+    batch = system.integers(art).run(test.values, test.lengths)
     out["integer"] = float((batch.labels == test.labels).mean())
-    return out, batch.saturations.sum(0).tolist()
+    return out, system.saturations(batch)
 
 
-def write(art: Artifact, golden: vectors.Vectors | None, out: Path) -> None:
+def write(art, save, golden: vectors.Vectors | None, out: Path) -> None:
     """Artifact and vectors, both or nothing: a new folder takes the old one's place by renaming."""
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +107,7 @@ def write(art: Artifact, golden: vectors.Vectors | None, out: Path) -> None:
         raise ExportError(f"{out} exists and is no artifact; give another --out")
     fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
-        artifact.save(art, fresh)
+        save(art, fresh)
         if golden is not None:
             vectors.save(golden, fresh / "vectors.npz")
         fresh.chmod(0o755)
@@ -122,7 +123,7 @@ def write(art: Artifact, golden: vectors.Vectors | None, out: Path) -> None:
 def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), data_dir=None,
            n: int = 1000, n_vectors: int = 4, seed: int = SEED, qat: Path | None = None,
            source: str = "", count: dict[str, int] = SEQUENCES, say=lambda text: None,
-           sampling: str | None = None) -> Artifact:
+           sampling: str | None = None):
     """The whole way; see the module's text. ``say`` is told what is being done.
 
     n : test sequences for the accuracies, 0 for none; n_vectors : sequences in vectors.npz, 0 for
@@ -130,27 +131,28 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
     checkpoint, for the manifest; sampling : form of the samplers, None: the one it was trained
     with. Raises ``golden.cli.UserError`` for everything that does not fit.
     """
-    start, task = time.perf_counter(), found.task
+    start, task, system = time.perf_counter(), found.task, system_of(found.network.cfg)
     finetune.choose_sampling(found, sampling)
-    check_config(found.network.cfg)
+    system.check_config(found.network.cfg)
     train = task.load("train", data_dir)
     say(f"batch norms and ranges on {min(count['ranges'], len(train))} training sequences")
     if qat is None:
         prepared = prepare(found, train, count)
-        formats = fit(prepared.folded, prepared.seen, config, task.sample_format, task.length)
-        net = QuantNetwork(prepared.folded, formats)
+        net = system.model(prepared.folded, system.fit(prepared.folded, prepared.seen, config,
+                                                       task.sample_format, task.length))
     else:
-        net = finetune.load(qat, found)
-        net.sampling = sampling or net.sampling
-        finetune.choose_sampling(found, net.sampling)
+        net = finetune.load(qat, found)     # in the file's form of sampling
+        finetune.choose_sampling(found, sampling)
+        net.sampling = found.network.cfg.sampling
         reestimate(found, train, count["norms"])
-        formats = net.formats
-    art = to_artifact(net, tasks.spec(task), task.length, seed, {})
+    art = system.to_artifact(net, tasks.spec(task), task.length, seed, {})
     seen = (prepared.seen if qat is None
-            else measure(to_folded(art), train, task, count["ranges"]))
-    ranges.check_seen(seen, formats, config.margin, art.residual == "plain")
-    rows, states = tables.constants(art), ranges.report(art, seen)
+            else measure(system, system.to_folded(art), train, task, count["ranges"]))
+    system.check_seen(seen, art, config.margin)
+    rows, states = system.constants(art), system.report(art, seen)
     scores, saturations = {"n": 0}, None
+    if system.vectors is None:      # there is no hardware that they could test
+        n_vectors = 0
     test = task.load("test", data_dir) if n or n_vectors else None
     if n:
         say(f"accuracies on {min(n, len(test))} test sequences")
@@ -166,9 +168,9 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
     if n_vectors:
         say(f"golden vectors of {min(n_vectors, len(test))} test sequences")
         part = test.take(np.arange(min(n_vectors, len(test))))
-        golden = vectors.make(art, part.values, part.lengths,
-                              command=f"python -m quant.export --task {art.task}")
-    write(art, golden, out)
+        golden = system.vectors(art, part.values, part.lengths,
+                                command=f"python -m quant.export --task {art.task}")
+    write(art, system.save, golden, out)
     tables.show(art.task, rows, states, saturations, scores, time.perf_counter() - start)
     return art
 

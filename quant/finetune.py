@@ -19,32 +19,34 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 from tqdm import tqdm
 
 from golden import checkpoint, cli, tasks
 from golden.batches import batch_of
 from golden.checkpoint import Checkpoint
-from golden.network import Network
-from quant.fit import ExportError, NetworkFormats
-from quant.fold import fold
-from quant.qat import QuantNetwork
+from quant.fit import ExportError
+from quant.systems import system_of
 
 KEYS = ("task", "golden", "formats", "state", "steps")
 RESUME = ("optimiser", "rng")
 
 
-def state_digest(net: Network) -> str:
+def state_digest(net: nn.Module) -> str:
     """sha256 of a golden network's tensors, without the batch-norm statistics."""
     h = hashlib.sha256()
     for name, tensor in sorted(net.state_dict().items()):
-        if not name.endswith(("fuse.mean", "fuse.var")):
+        if not name.endswith(("fuse.mean", "fuse.var", "norm.mean", "norm.var")):
             h.update(f"{name} {tuple(tensor.shape)}".encode() + tensor.numpy().tobytes())
     return h.hexdigest()
 
 
 def choose_sampling(found: Checkpoint, form: str | None) -> None:
     """Let a golden network draw its spikes in another form, see ``golden.sampling``; None: as is."""
-    if form is not None:
+    if form is not None and form != found.network.cfg.sampling:
+        if found.network.cfg.neuron != "sampler":
+            raise ExportError(f"sampling {form}: neuron {found.network.cfg.neuron} draws no spikes; "
+                              f"leave the option out")
         found.network.cfg = replace(found.network.cfg, sampling=form)
 
 
@@ -66,15 +68,16 @@ def read(path: Path, found: Checkpoint) -> dict:
     return content
 
 
-def build(content: dict, found: Checkpoint) -> QuantNetwork:
+def build(content: dict, found: Checkpoint) -> nn.Module:
     """The model of a file's content, float64; ``found`` gets its sampling form."""
     choose_sampling(found, content.get("sampling"))
-    net = QuantNetwork(fold(found.network), NetworkFormats.from_dict(content["formats"]))
+    system = system_of(found.network.cfg)
+    net = system.model(system.fold(found.network), system.formats(content["formats"]))
     net.load_state_dict(content["state"])
     return net.eval()
 
 
-def load(path: Path, found: Checkpoint) -> QuantNetwork:
+def load(path: Path, found: Checkpoint) -> nn.Module:
     """The fine-tuned model in a file, float64, in evaluation mode.
 
     Raises :class:`quant.fit.ExportError` if it is missing, damaged or of another network.
@@ -82,7 +85,7 @@ def load(path: Path, found: Checkpoint) -> QuantNetwork:
     return build(read(path, found), found)
 
 
-def optimiser(net: QuantNetwork, lr: float) -> torch.optim.Adam:
+def optimiser(net: nn.Module, lr: float) -> torch.optim.Adam:
     """Adam; decay and angle of the states, which are the most sensitive, at a tenth of the rate."""
     slow = [p for name, p in net.named_parameters() if name.endswith(("log_decay", "angle"))]
     fast = [p for name, p in net.named_parameters()
@@ -90,9 +93,9 @@ def optimiser(net: QuantNetwork, lr: float) -> torch.optim.Adam:
     return torch.optim.Adam([{"params": fast, "lr": lr}, {"params": slow, "lr": lr / 10}])
 
 
-def finetune(found: Checkpoint, net: QuantNetwork, path: Path, data_dir=None, steps: int = 200,
+def finetune(found: Checkpoint, net: nn.Module, path: Path, data_dir=None, steps: int = 200,
              batch: int = 32, lr: float = 1e-3, seed: int = 0, save_every: int = 200,
-             resume: dict | None = None) -> QuantNetwork:
+             resume: dict | None = None) -> nn.Module:
     """Train ``net`` for ``steps`` batches with a falling rate; deterministic for one thread count.
 
     Every ``save_every`` steps and at the end the file ``path`` is written; ``resume`` is the content
@@ -126,10 +129,10 @@ def finetune(found: Checkpoint, net: QuantNetwork, path: Path, data_dir=None, st
     return net.double().eval()
 
 
-def save(path: Path, found: Checkpoint, net: QuantNetwork, steps: int, opt) -> None:
+def save(path: Path, found: Checkpoint, net: nn.Module, steps: int, opt) -> None:
     """Write the file; with an optimiser it can be resumed, without it is small."""
     content = {"task": tasks.spec(found.task), "golden": state_digest(found.network),
-               "formats": net.formats.to_dict(), "sampling": net.sampling,
+               "formats": net.formats.to_dict(), "sampling": found.network.cfg.sampling,
                "state": net.state_dict(), "steps": steps}
     if opt is not None:
         content |= {"optimiser": opt.state_dict(), "rng": torch.get_rng_state()}
@@ -138,7 +141,6 @@ def save(path: Path, found: Checkpoint, net: QuantNetwork, steps: int, opt) -> N
 
 def main() -> None:
     from quant.export import add_width_options, config_of, prepare
-    from quant.fit import fit
     parser = argparse.ArgumentParser("quant.finetune", description=__doc__.splitlines()[0])
     parser.add_argument("--task", required=True, help="psmnist, digits, listops, or module:Class")
     parser.add_argument("--checkpoint", type=Path, help="a trained network; default: the shipped")
@@ -169,8 +171,10 @@ def main() -> None:
     else:
         torch.set_num_threads(1)
         prepared = prepare(found, train)
-        net = QuantNetwork(prepared.folded, fit(prepared.folded, prepared.seen, config_of(args),
-                                                found.task.sample_format, found.task.length))
+        system = system_of(found.network.cfg)
+        net = system.model(prepared.folded, system.fit(
+            prepared.folded, prepared.seen, config_of(args), found.task.sample_format,
+            found.task.length))
     torch.set_num_threads(args.threads)
     finetune(found, net, out, args.data_dir, steps, args.batch, args.lr, args.seed, resume=content)
     print(f"{out} after {steps} steps; export with python -m quant.export --task {args.task} "

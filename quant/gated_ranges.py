@@ -9,7 +9,6 @@ from quant.fit import ExportError
 from quant.gated_artifact import TENSORS, GatedArtifact, GatedLayer
 from quant.gated_fit import GatedExtremes
 from quant.gated_fold import GatedFolded
-from quant.gated_formats import GatedNetworkFormats
 from quant.gated_qat import GatedQuantNetwork
 from quant.gated_reference import COUNTED
 from quant.tables import row
@@ -49,21 +48,19 @@ def seen(folded: GatedFolded, split: Split, task: Task, indices: np.ndarray,
     return GatedExtremes(tuple(both[:N]), both[N]["x"])
 
 
-def _tensors(extremes: GatedExtremes, formats: GatedNetworkFormats, gsu: bool, post: bool):
+def _tensors(extremes: GatedExtremes, art: GatedArtifact):
     """(layer, tensor, format, (low, high)) of everything that saturates when it does not fit."""
-    used = [name for name in COUNTED
-            if not (name in ("y", "gate") and not gsu or name == "u" and post)]
-    for j, fmt in enumerate(formats.layers):
-        for name in used:
-            yield j, name, getattr(fmt, name), extremes.layers[j][name]
-    yield len(formats.layers), "x", formats.layers[0].x, extremes.x
+    absent = (() if art.mixer == "gsu" else ("y", "gate")) + (("u",) * (art.norm_position == "post"))
+    for j, layer in enumerate(art.layers):
+        for name in COUNTED:
+            if name not in absent:
+                yield j, name, getattr(layer.fmt, name), extremes.layers[j][name]
+    yield len(art.layers), "x", art.layers[0].fmt.x, extremes.x
 
 
-def check_seen(extremes: GatedExtremes, formats: GatedNetworkFormats, margin: float,
-               folded: GatedFolded) -> None:
+def check_seen(extremes: GatedExtremes, art: GatedArtifact, margin: float) -> None:
     """Raise :class:`ExportError` where ``margin`` times the seen range leaves a format."""
-    for j, name, fmt, (low, high) in _tensors(extremes, formats, folded.mixer == "gsu",
-                                              folded.norm_position == "post"):
+    for j, name, fmt, (low, high) in _tensors(extremes, art):
         lsb = 2.0 ** -fmt.f_bits
         bad = np.count_nonzero((margin * low < fmt.lo * lsb) | (margin * high > fmt.hi * lsb))
         if bad:
@@ -87,19 +84,16 @@ def proven(layer: GatedLayer, length: int, rounding: str) -> float:
     return float((g * u * (1 - size ** length) / (1 - size) + np.sqrt(2) * e / (1 - size)).max())
 
 
-def report(art: GatedArtifact, extremes: GatedExtremes, saturations=None) -> list[dict]:
-    """Per tensor that can saturate its ranges and, where known, how often it did."""
+def report(art: GatedArtifact, extremes: GatedExtremes) -> list[dict]:
+    """Per tensor that can saturate its ranges; the encoder's x is in the row behind the layers."""
     rows = []
-    gsu, post = art.mixer == "gsu", art.norm_position == "post"
-    for j, name, fmt, (low, high) in _tensors(extremes, art.formats, gsu, post):
+    for j, name, fmt, (low, high) in _tensors(extremes, art):
         limit = name == "h" and round(proven(art.layers[j], art.length, art.rounding), 6)
         lsb = 2.0 ** -fmt.f_bits
         rows.append({"layer": j, "tensor": name, "format": str(fmt),
                      "proven": [-limit, limit] if limit else None,
                      "seen": [round(float(low.min()), 6), round(float(high.max()), 6)],
                      "holds": [fmt.lo * lsb, fmt.hi * lsb]})
-        if saturations is not None:
-            rows[-1]["saturations"] = int(saturations[j][COUNTED.index(name)])
     return rows
 
 
