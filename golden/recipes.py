@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, fields
 
 from golden.cli import UserError
 from golden.config import NetworkConfig
+from golden.released import CONFIGURATIONS
 from golden.tasks import Task
 
 
@@ -70,7 +71,13 @@ RECIPES = {
     "psmnist_gsu": Recipe(stream("gelu", "gsu"), epochs=4),
     "listops": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=32, d_state=8, vocab=16),
                       epochs=1, batch=16),
-}
+    # The released architecture in small, causal
+    "digits_released": Recipe(NetworkConfig(
+        n_classes=10, n_blocks=2, d_model=64, d_state=8, architecture="released", ssm="dplr",
+        init="hippo_legs", residual="plain", act="gelu", gelu_before_sampler=True, dt_min=1e-2,
+        dt_max=0.5), epochs=40),
+} | {f"released_{name}": Recipe(made.network, **made.training)
+     for name, made in CONFIGURATIONS.items() if not made.network.pair}   # no task has pairs
 
 
 def recipe_for(task: Task, name: str | None = None) -> Recipe:

@@ -30,11 +30,11 @@ from golden.tasks import Split, Task, checked, make_task, slug, spec
 
 
 def optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW; A and dt get their own rate and no decay, as in S4."""
+    """AdamW; A, dt and a DPLR model's B and P get their own rate and no decay, as in S4."""
     ssm, norms, weights = [], [], []
     for name, p in net.named_parameters():
         last = name.split(".")[-1]
-        group = (ssm if last in ("log_A_re", "A_im", "log_dt")
+        group = (ssm if last in ("log_A_re", "A_im", "log_dt", "B", "P")
                  else weights if p.ndim > 1 else norms)
         group.append(p)
     return torch.optim.AdamW([

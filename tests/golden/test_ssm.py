@@ -36,11 +36,12 @@ def chunked(made: DiagonalSSM, s: torch.Tensor, C: int) -> torch.Tensor:
     return y.transpose(1, 2).reshape(H, C * M, B)[:, :L]
 
 
-@pytest.mark.parametrize("shared_A", [False, True], ids=["per-neuron", "shared"])
+@pytest.mark.parametrize("init, shared_A", [("s4d_lin", False), ("s4d_lin", True),
+                                            ("s4d_inv", False), ("s4d_legs", True)])
 @pytest.mark.parametrize("side", ["causal", "two_sided"])
 @pytest.mark.parametrize("L", [1, 2, 7, 48, 56, 57, 73, 100, 131])
-def test_convolution_is_recurrence(L, side, shared_A):
-    made, s = ssm(kernel=side, shared_A=shared_A), spikes(L)
+def test_convolution_is_recurrence(L, side, init, shared_A):
+    made, s = ssm(kernel=side, init=init, shared_A=shared_A), spikes(L)
     expected = made.recurrent(s)
     C, M = Network.chunks(L)
     assert C * M >= L
