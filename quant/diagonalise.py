@@ -27,6 +27,7 @@ from golden.dplr import DPLR
 from golden.released_network import ReleasedNetwork
 from golden.tasks import Split, Task
 from quant.modes import Diagonal, DiagonaliseError, diagonal
+from quant.systems import system_of
 
 
 def needed(net: torch.nn.Module) -> bool:
@@ -125,6 +126,20 @@ def prepare(found: Checkpoint, inputs: Callable[[], torch.Tensor], count: int | 
         say("fitted layers can be trained on: write them with python -m quant.diagonalise --out, "
             "then python -m golden.train --start or python -m quant.finetune --checkpoint")
     return Checkpoint(made, found.task, found.info | {"diagonal": reports})
+
+
+def ready(found: Checkpoint, train: Split, sequences: int = 8) -> Checkpoint:
+    """The checkpoint as ``quant.fold`` takes it; prints what became of DPLR layers.
+
+    Says too when encoder and decoder have start values, because an imported file had none. Raises
+    :class:`quant.fold.FoldError` for options that hardware has not.
+    """
+    system_of(found.network.cfg).check_config(found.network.cfg)
+    fresh = found.info.get("start_values")
+    if fresh:
+        print(f"{' and '.join(fresh)} were not in the imported file and have start values: classes "
+              f"mean nothing until they are trained (python -m golden.train --start)")
+    return prepare(found, lambda: encoded(found.network, train, found.task, sequences))
 
 
 def _stack_input(path: Path, net: ReleasedNetwork) -> torch.Tensor:

@@ -24,7 +24,7 @@ import torch
 from golden import checkpoint, cli, tasks
 from golden.batches import accuracy, batch_of, batches
 from golden.checkpoint import Checkpoint
-from quant import artifact, finetune, tables, vectors
+from quant import artifact, diagonalise, finetune, tables, vectors
 from quant.artifact import ArtifactError
 from quant.fit import ExportError
 from quant.formats import QUANT_CONFIGS, QuantConfig
@@ -133,8 +133,8 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
     """
     start, task, system = time.perf_counter(), found.task, system_of(found.network.cfg)
     finetune.choose_sampling(found, sampling)
-    system.check_config(found.network.cfg)
     train = task.load("train", data_dir)
+    found = diagonalise.ready(found, train)
     say(f"batch norms and ranges on {min(count['ranges'], len(train))} training sequences")
     if qat is None:
         prepared = prepare(found, train, count)
@@ -163,6 +163,8 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
             "checkpoint": {"name": source, "state_sha256": finetune.state_digest(found.network),
                            "fine_tuned": qat is not None},
             "versions": {name: version(name) for name in VERSIONS}}
+    if "diagonal" in found.info:
+        info["diagonal"] = found.info["diagonal"]
     art = replace(art, info=info)
     golden = None
     if n_vectors:
@@ -200,7 +202,8 @@ def _natural(text: str) -> int:
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("quant.export", description=__doc__.splitlines()[0])
-    parser.add_argument("--task", required=True, help="psmnist, digits, listops, or module:Class")
+    parser.add_argument("--task", help="psmnist, digits, listops, or module:Class; default: the "
+                        "checkpoint's")
     parser.add_argument("--checkpoint", type=Path, help="a trained network; default: the shipped")
     parser.add_argument("--qat", type=Path, help="fine-tuned weights of quant.finetune; default: "
                         "the ones shipped with the shipped checkpoint, if there are any")
@@ -220,8 +223,10 @@ def main() -> None:
     args = _arguments().parse_args()
     torch.set_num_threads(1)        # float sums depend on it, and with them a rounding or two
     try:
-        task = tasks.make_task(args.task)
+        if not (args.task or args.checkpoint):
+            raise ExportError("what to export? Give --task, or --checkpoint FILE")
         found = checkpoint.load(args.checkpoint or args.task)
+        task = tasks.make_task(args.task) if args.task else found.task
         if tasks.spec(found.task) != tasks.spec(task):
             raise ExportError(f"{args.checkpoint} is a network for task {tasks.spec(found.task)}, "
                               f"not {args.task}")
@@ -230,7 +235,7 @@ def main() -> None:
         if qat is None and not args.checkpoint and not args.no_qat:
             tuned = shipped.with_suffix(".qat.pt")
             qat = tuned if tuned.exists() else None
-        export(found, args.out or ARTIFACTS / tasks.slug(args.task), config_of(args), args.data_dir,
+        export(found, args.out or ARTIFACTS / tasks.slug(tasks.spec(task)), config_of(args), args.data_dir,
                args.n, args.vectors, args.seed, qat, (args.checkpoint or shipped).name,
                say=lambda text: print(f"{text} ...", file=sys.stderr), sampling=args.sampling)
     except (ArtifactError, ValueError) as error:

@@ -25,6 +25,7 @@ from tqdm import tqdm
 from golden import checkpoint, cli, tasks
 from golden.batches import batch_of
 from golden.checkpoint import Checkpoint
+from quant import diagonalise
 from quant.fit import ExportError
 from quant.systems import system_of
 
@@ -160,6 +161,7 @@ def main() -> None:
     choose_sampling(found, args.sampling)
     out = args.out or Path("build/qat") / f"{tasks.slug(args.task)}.pt"
     train = found.task.load("train", args.data_dir)
+    found = diagonalise.ready(found, train)
     steps = args.epochs * -(-len(train) // args.batch) if args.epochs else args.steps or 200
     content = None
     if args.resume and out.exists():

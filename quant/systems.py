@@ -39,8 +39,12 @@ def _saturations(batch) -> list[dict[str, int]]:
     return [dict(zip(gated_reference.COUNTED, row)) for row in batch.saturations.sum(0).tolist()]
 
 
+def _reestimate(net, batches) -> None:
+    (stream_norm if net.cfg.architecture == "released" else norms).reestimate(net, batches)
+
+
 SPIKING = System(
-    fold.check_config, norms.reestimate, fold.fold, ranges.seen, fit.fit,
+    fold.check_config, _reestimate, fold.fold, ranges.seen, fit.fit,
     fit.NetworkFormats.from_dict, qat.QuantNetwork, convert.to_artifact, convert.to_folded,
     lambda extremes, art, margin: ranges.check_seen(extremes, convert.formats_of(art), margin,
                                                     art.streams),
