@@ -8,6 +8,7 @@ from quant.artifact import Artifact
 from rtl.config import Geometry
 from rtl.lfsr import WordSource
 from rtl.memory import AddressMap, ConfigMemory, pack_rows
+from rtl.sampler_words import STREAM, SamplerWords
 from rtl.streams import shape_of
 
 MODE = ("a_re", "a_im", "g_re", "g_im")
@@ -61,19 +62,13 @@ class EngineMemories:
         ``neuron_coefficients``: d and b of G neurons per row, a row per word.
     inputs : CoefficientMemory or None
         ``input_coefficients``, with ``plain`` only: alpha and beta likewise.
-    draws_in, draws_out : WordSource
-        ``start_in``, ``start_out``: G draws of the samplers.
+    words_in, words_out : SamplerWords
+        ``start_in``, ``start_out``: G words of the samplers.
     draws_rounding : WordSource or None
         ``start_rounding``, with stochastic rounding only: a draw per lane.
     """
 
     def __init__(self, art: Artifact, number: int, geo: Geometry, amap: AddressMap):
-        def source(text: str, kind: int, count: int) -> WordSource:
-            start = lfsr.stream_start(art.random, art.seed, lfsr.stream_index(number, kind))
-            region = amap.allocate(f"layer{number}.start_{text}", 1, art.random.width,
-                                   "state of the random stream at a sequence's start, never 0")
-            return WordSource(art.random, lfsr.word_bits(art.random, kind), count, region, start)
-
         self.modes = CoefficientMemory(amap, art, number, "state_coefficients", MODE, geo.issue,
                                        geo.lanes)
         self.neurons = CoefficientMemory(amap, art, number, "neuron_coefficients", NEURON,
@@ -82,11 +77,15 @@ class EngineMemories:
         if art.residual == "plain":
             self.inputs = CoefficientMemory(amap, art, number, "input_coefficients", INPUT,
                                             geo.words, geo.G)
-        self.draws_in = source("in", lfsr.SAMPLER_IN, geo.G)
-        self.draws_out = source("out", lfsr.SAMPLER_OUT, geo.G)
+        self.words_in = SamplerWords(art, number, lfsr.SAMPLER_IN, geo, amap)
+        self.words_out = SamplerWords(art, number, lfsr.SAMPLER_OUT, geo, amap)
         self.draws_rounding = None
         if art.rounding == "stochastic":
-            self.draws_rounding = source("rounding", lfsr.ROUNDING, geo.lanes)
+            start = lfsr.stream_start(art.random, art.seed,
+                                      lfsr.stream_index(number, lfsr.ROUNDING))
+            region = amap.allocate(f"layer{number}.start_rounding", 1, art.random.width, STREAM)
+            self.draws_rounding = WordSource(
+                art.random, lfsr.word_bits(art.random, lfsr.ROUNDING), geo.lanes, region, start)
 
     def submodules(self) -> dict:
         """Every part, by name."""

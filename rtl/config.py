@@ -19,8 +19,7 @@ def check_options(art: Artifact) -> None:
                         (fmt.a is not None, "a GELU before the output sampler"),
                         (fmt.gain is not None, "a norm that stays a product (post-norm, or behind "
                                                "GELU)"),
-                        (art.residual == "replace", "a real-valued stream without residual"),
-                        (art.sampling != "bernoulli", f"sampling = {art.sampling}")):
+                        (art.residual == "replace", "a real-valued stream without residual")):
         if there:
             raise HardwareError(f"the network has {what}, which the RTL has not; run it with "
                                 f"python -m quant.evaluate")

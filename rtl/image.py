@@ -8,8 +8,8 @@ from rtl.lfsr import WordSource
 from rtl.memory import WORD, ConfigMemory, Region
 
 
-def contents(core: Core) -> list[tuple[Region, list[int]]]:
-    """Every region of the core's map with its rows, in the map's order."""
+def rows_of(whole) -> dict[str, list[int]]:
+    """Rows of every region of a component or an engine's memories, by the region's name."""
     found = {}
 
     def look(part):
@@ -22,7 +22,13 @@ def contents(core: Core) -> list[tuple[Region, list[int]]]:
                 for item in child if isinstance(child, list) else [child]:
                     look(item)
 
-    look(core)
+    look(whole)
+    return found
+
+
+def contents(core: Core) -> list[tuple[Region, list[int]]]:
+    """Every region of the core's map with its rows, in the map's order."""
+    found = rows_of(core)
     return [(region, found[region.name]) for region in core.map.regions]
 
 

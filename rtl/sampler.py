@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The spike samplers: a sum against a random integer of the same scale."""
 
 import numpy as np
@@ -8,12 +9,8 @@ from amaranth.lib.wiring import In, Out
 from quant import sampling
 from quant.formats import LayerFormats, QFormat, RandomFormat
 from rtl.arith import fires
+from rtl.phase_sampler import PhaseSampler
 from rtl.streams import shape_of
-
-
-def _layouts(operands: dict, p: QFormat, random: RandomFormat) -> dict:
-    return {"i": In(stream.Signature(data.StructLayout(operands | {"r": random.k}))),
-            "o": Out(stream.Signature(data.StructLayout({"p": shape_of(p), "s": 1})))}
 
 
 class Sampler(wiring.Component):
@@ -46,7 +43,9 @@ class Sampler(wiring.Component):
     def __init__(self, p: QFormat, random: RandomFormat):
         self.p = p
         self.random = random
-        super().__init__(_layouts({"p": shape_of(p)}, p, random))
+        super().__init__({
+            "i": In(stream.Signature(data.StructLayout({"p": shape_of(p), "r": random.k}))),
+            "o": Out(stream.Signature(data.StructLayout({"p": shape_of(p), "s": 1})))})
 
     def model(self, p, r):
         """(p, s) for raw integers, scalars or arrays."""
@@ -65,48 +64,58 @@ class Sampler(wiring.Component):
         return m
 
 
+def make_sampler(form: str, p: QFormat, random: RandomFormat) -> Sampler | PhaseSampler:
+    """The sampler of an artifact's form, for values of format ``p``."""
+    return PhaseSampler(p) if form == "systematic" else Sampler(p, random)
+
+
 class AffineSampler(wiring.Component):
-    """Spike where ``alpha x + beta > u``, exact: the input sampler of ``residual = plain``.
+    """A sampler of ``alpha x + beta``, exact: the input sampler of ``residual = plain``.
 
     Parameters
     ----------
     fmt : LayerFormats
     random : RandomFormat
+    form : str
+        Sampling form, see :mod:`quant.sampling`.
 
     Members
     -------
     i : ``In(stream.Signature(StructLayout({"x", "alpha", "beta", "r"})))``
     o : ``Out(stream.Signature(StructLayout({"p", "s"})))``
-        ``alpha x + beta`` in the format :attr:`p`, and its spike.
+        ``alpha x + beta`` in the format :attr:`p`, its spike, and whatever else a sampler of the
+        form gives.
 
     Timing
     ------
-    Latency 4 cycles (operands, product, sum, comparison), one result per cycle; a stalled output
+    Latency 4 cycles (operands, product, sum, sampler), one result per cycle; a stalled output
     stalls the whole pipeline.
 
     Resources
     ---------
-    1 multiplier of ``alpha.width x x.width`` bits, an adder and a comparator.
+    1 multiplier of ``alpha.width x x.width`` bits, an adder and a :func:`make_sampler`.
     """
 
     latency = 4
 
-    def __init__(self, fmt: LayerFormats, random: RandomFormat):
+    def __init__(self, fmt: LayerFormats, random: RandomFormat, form: str = "bernoulli"):
         self.fmt = fmt
         self.p = (fmt.alpha * fmt.x) + QFormat(fmt.beta.i_bits, 0, fmt.beta.signed)
         self.random = random
-        super().__init__(_layouts({name: shape_of(getattr(fmt, name))
-                                   for name in ("x", "alpha", "beta")}, self.p, random))
+        self.sampler = make_sampler(form, self.p, random)
+        payload = self.sampler.i.payload.shape()
+        operands = {name: shape_of(getattr(fmt, name)) for name in ("x", "alpha", "beta")}
+        super().__init__({
+            "i": In(stream.Signature(data.StructLayout(operands | {"r": payload["r"].shape}))),
+            "o": Out(stream.Signature(self.sampler.o.payload.shape()))})
 
     def model(self, x, alpha, beta, r):
-        """(p, s) for raw integers, scalars or arrays."""
-        f = self.p.f_bits
-        p = alpha * x + (beta << f - self.fmt.beta.f_bits)
-        return p, sampling.fires(np.asarray(p), f, r, self.random)
+        """(p, s), or with ``systematic`` (p, s, phase), for raw integers, scalars or arrays."""
+        return self.sampler.model(alpha * x + (beta << self.p.f_bits - self.fmt.beta.f_bits), r)
 
     def elaborate(self, platform):
         m = Module()
-        compare = m.submodules.compare = Sampler(self.p, self.random)
+        compare = m.submodules.compare = self.sampler
         wiring.connect(m, compare.o, wiring.flipped(self.o))
         en = Signal()
         m.d.comb += [en.eq(compare.i.ready), self.i.ready.eq(en)]
@@ -115,7 +124,7 @@ class AffineSampler(wiring.Component):
         operands = Signal(self.i.payload.shape(), reset_less=True)
         product = Signal(shape_of(self.fmt.alpha * self.fmt.x), reset_less=True)
         beta = Signal(shape_of(self.fmt.beta), reset_less=True)
-        r = Signal(self.random.k, reset_less=True)
+        r = Signal.like(operands.r, reset_less=True)
         valid = Signal(2)
         with m.If(en):
             m.d.sync += [

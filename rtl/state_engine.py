@@ -10,7 +10,7 @@ from rtl.coefficients import MODE, EngineMemories
 from rtl.config import Geometry, HardwareConfig
 from rtl.memory import AddressMap
 from rtl.pipeline import Pipeline, buffer_output, tree_stages
-from rtl.sampler import AffineSampler, Sampler
+from rtl.sampler import AffineSampler, make_sampler
 from rtl.scheduler import Scheduler
 from rtl.signature import NeuronWords, StepSignature
 from rtl.state_model import expected_spikes
@@ -73,19 +73,23 @@ class StateEngine(wiring.Component):
         self.fmt = fmt = art.layers[layer_number].fmt
         self.memories = EngineMemories(art, layer_number, geo, amap)
         plain = art.residual == "plain"
-        self.samplers_in = [AffineSampler(fmt, art.random) if plain else
-                            Sampler(fmt.p, art.random) for _ in range(geo.G)]
+        self.samplers_in = [AffineSampler(fmt, art.random, art.sampling) if plain else
+                            make_sampler(art.sampling, fmt.p, art.random) for _ in range(geo.G)]
         self.lanes = [StateUpdate(fmt, art.random, art.rounding) for _ in range(geo.lanes)]
-        self.samplers_out = [Sampler(fmt.y(geo.n), art.random) for _ in range(geo.G)]
+        self.samplers_out = [make_sampler(art.sampling, fmt.y(geo.n), art.random)
+                             for _ in range(geo.G)]
 
         # Positions in the pipeline, in enabled cycles after the transfer of a word.
-        self.at_operands = 1 + self.samplers_in[0].latency
+        self.at_operands = self.memories.words_in.latency + self.samplers_in[0].latency
         self.at_state = self.at_operands + StateUpdate.latency
         self.at_sum = self.at_state + tree_stages(geo.M, ADDERS)
         self.at_result = self.at_sum + 3
         self.latency = self.at_result + 1 + geo.F - 1
-        # Read one cycle before the operands, written with the result, readable a cycle later.
+        # A state is read one cycle before the operands, written with the result, readable a cycle
+        # later; a phase is read when a word is taken and written with the operands.
         self.interval = max(geo.issue, StateUpdate.latency + 2)
+        if art.sampling == "systematic":
+            self.interval = max(self.interval, self.at_operands + 1)
         super().__init__({"i": In(stream.Signature(x_word(art, geo))),
                           "o": Out(stream.Signature(spike_word(geo))), "cfg": In(ConfigBus())})
 
@@ -118,7 +122,7 @@ class StateEngine(wiring.Component):
         for j in range(2, self.at_result + 1):
             slots.append(pipe.register(slots[-1], f"slot_{j}", reset_less=False))
 
-        r_in = self._sample(m, pipe, scheduler)
+        r_in = self._sample(m, pipe, scheduler, slots)
         s, r_round = self._update(m, pipe, slots)
         s, ys, r_out = self._sum(m, pipe, slots, s)
 
@@ -142,24 +146,37 @@ class StateEngine(wiring.Component):
         buffer_output(m, en, slot.valid & slot.tail, result, self.o)
         return m
 
-    def _sample(self, m, pipe, scheduler):
-        """Input samplers, from the transfer on ``i`` to the operands. Returns their draws."""
-        mem, payload = self.memories, self.i.payload
-        m.d.comb += [mem.draws_in.advance.eq(scheduler.accept),
-                     mem.draws_in.restart.eq(payload.first & (scheduler.word == 0))]
-        x = pipe.register(payload.x, "x")
-        r_in = pipe.register(mem.draws_in.words, "r_in")
+    def _sample(self, m, pipe, scheduler, slots):
+        """Input samplers, from the transfer on ``i`` to the operands. Returns their words."""
+        mem, payload, slot = self.memories, self.i.payload, slots[self.at_operands]
+        m.d.comb += [mem.words_in.take.eq(scheduler.accept),
+                     mem.words_in.first.eq(payload.first), mem.words_in.last.eq(payload.last),
+                     mem.words_in.word.eq(scheduler.word)]
+        self._feed(m, pipe, mem.words_in, self.samplers_in, slot, slot.head)
+        wait, r_in = mem.words_in.latency, mem.words_in.words
+        x = pipe.delay(payload.x, wait, "x")
         if mem.inputs:
-            m.d.comb += [mem.inputs.addr.eq(scheduler.word), mem.inputs.en.eq(pipe.en)]
+            word = scheduler.word if wait == 1 else slots[wait - 1].word
+            m.d.comb += [mem.inputs.addr.eq(word), mem.inputs.en.eq(pipe.en)]
         for g, sampler in enumerate(self.samplers_in):
             p = sampler.i.payload
-            m.d.comb += p.r.eq(r_in[g])
             if mem.inputs:
                 row = mem.inputs.row[g]
                 m.d.comb += [p.x.eq(x[g]), p.alpha.eq(row.alpha), p.beta.eq(row.beta)]
             else:
                 m.d.comb += p.p.eq(x[g])
         return r_in
+
+    def _feed(self, m, pipe, words, samplers, slot, counts):
+        """Words to samplers, and their phases back with ``slot`` where it ``counts``."""
+        m.d.comb += [words.en.eq(pipe.en),
+                     *(sampler.i.payload.r.eq(words.words[g])
+                       for g, sampler in enumerate(samplers))]
+        if self.art.sampling == "systematic":
+            m.d.comb += [words.back.valid.eq(pipe.en & slot.valid & counts),
+                         words.back.word.eq(slot.word),
+                         *(words.back.phases[g].eq(sampler.o.payload.phase)
+                           for g, sampler in enumerate(samplers))]
 
     def _update(self, m, pipe, slots):
         """State RAM and lanes. Returns the spikes and the rounding words at the operands."""
@@ -198,11 +215,13 @@ class StateEngine(wiring.Component):
     def _sum(self, m, pipe, slots, s):
         """Drives and output samplers. Returns s one cycle before the sum, drives and draws."""
         geo, mem, at = self.geo, self.memories, self.at_sum
-        slot = slots[at]
+        slot, ask, done = (slots[at + j] for j in (0, 1 - mem.words_out.latency, 2))
         m.d.comb += [mem.neurons.addr.eq(slots[at - 2].word), mem.neurons.en.eq(pipe.en),
-                     mem.draws_out.advance.eq(pipe.en & slot.valid & slot.tail),
-                     mem.draws_out.restart.eq(slot.first & slot.start)]
-        r_out = pipe.register(mem.draws_out.words, "r_out")
+                     mem.words_out.take.eq(pipe.en & ask.valid & ask.tail),
+                     *(getattr(mem.words_out, name).eq(getattr(ask, name))
+                       for name in ("first", "last", "word"))]
+        self._feed(m, pipe, mem.words_out, self.samplers_out, done, done.tail)
+        r_out = mem.words_out.words
         s = pipe.delay(s, at - 1 - self.at_operands, "s")
         ys = []
         for g, sampler in enumerate(self.samplers_out):
@@ -213,7 +232,7 @@ class StateEngine(wiring.Component):
             y = Signal(shape_of(self.fmt.y(geo.n)), name=f"y{g}", reset_less=True)
             with m.If(pipe.en):
                 m.d.sync += y.eq(total + Mux(slot.head, base, y))
-            m.d.comb += [sampler.i.payload.p.eq(y), sampler.i.payload.r.eq(r_out[g])]
+            m.d.comb += sampler.i.payload.p.eq(y)
             ys.append(y)
         return s, ys, r_out
 
@@ -222,7 +241,7 @@ class StateEngine(wiring.Component):
         words = NeuronWords(pipe, self.geo)
         words.add_inputs(slots[self.at_operands].head,
                          [sampler.o.payload.p for sampler in self.samplers_in],
-                         pipe.delay(r_in, self.at_operands - 1, "r_in"), r_round)
+                         pipe.delay(r_in, self.samplers_in[0].latency, "r_in"), r_round)
         words.wait(StateUpdate.latency)
         words.add_states([lane.o.payload for lane in self.lanes])
         words.wait(self.at_sum - self.at_state)

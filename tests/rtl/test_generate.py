@@ -90,8 +90,7 @@ def test_bad_input_is_one_line(folder, tmp_path, capsys):
 @pytest.mark.parametrize("options, words", [
     ({"act": "gelu"}, "act = gelu"), ({"gelu_out": True}, "a GELU before the output sampler"),
     ({"gain": True}, "a norm that stays a product"),
-    ({"residual": "replace"}, "a real-valued stream without residual"),
-    ({"sampling": "systematic"}, "sampling = systematic")])
+    ({"residual": "replace"}, "a real-valued stream without residual")])
 def test_options_that_only_the_integer_network_has(options, words, tmp_path, capsys):
     folder = artifact.save(random_artifact(1, n_layers=1, H=2, n=2, **options), tmp_path / "net")
     code, err = run(capsys, "--artifact", folder, "--lanes", 2, "--out", tmp_path / "out")
