@@ -19,6 +19,7 @@ if __name__ == "__main__":
     heap.restart_with_settings("quant.agreement")
 
 import argparse
+import copy
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +144,8 @@ def agreement(found: Checkpoint, config: QuantConfig, data_dir=None, n: int = 16
 
     Norms and ranges come from the training split, the comparison from the first n test sequences.
     """
-    task, net = found.task, found.network
+    task, net = found.task, copy.deepcopy(found.network)
+    found = Checkpoint(net, task, {})
     train, test = (task.load(name, data_dir) for name in ("train", "test"))
     if net.cfg.neuron != "sampler":
         raise ExportError(f"the network has neuron = {net.cfg.neuron}; equal draws are for "

@@ -123,8 +123,8 @@ def prepare(found: Checkpoint, inputs: Callable[[], torch.Tensor], count: int | 
             f"{row['error_max']:.2g} at most, rms {row['error_rms']:.2g}; spikes changed "
             f"{row['s_in']} at the input, {row['s_out']} at the output, of {row['of']} each")
     if any(row["fitted"] for row in reports):
-        say("fitted layers can be trained on: write them with python -m quant.diagonalise --out, "
-            "then python -m golden.train --start or python -m quant.finetune --checkpoint")
+        say("fitted layers can be fine-tuned: python -m quant.finetune --task TASK --checkpoint "
+            "FILE, then python -m quant.export with its --qat")
     return Checkpoint(made, found.task, found.info | {"diagonal": reports})
 
 
@@ -138,7 +138,7 @@ def ready(found: Checkpoint, train: Split, sequences: int = 8) -> Checkpoint:
     fresh = found.info.get("start_values")
     if fresh:
         print(f"{' and '.join(fresh)} were not in the imported file and have start values: classes "
-              f"mean nothing until they are trained (python -m golden.train --start)")
+              f"mean nothing until they are trained (python -m quant.finetune --checkpoint)")
     return prepare(found, lambda: encoded(found.network, train, found.task, sequences))
 
 

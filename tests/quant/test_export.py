@@ -10,7 +10,7 @@ import torch
 
 from golden import checkpoint, cli
 from golden.config import NetworkConfig
-from golden.network import Network
+from golden.models import build
 from golden.tasks import make_task
 from quant import artifact, export, reference, vectors
 from quant.fit import random_format
@@ -29,13 +29,17 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def made(path, task: str = TOY, seed: int = 0, **options):
+RELEASED = {"architecture": "released", "ssm": "dplr", "init": "hippo_legs", "act": "gelu",
+            "gelu_before_sampler": True, "residual": "plain", "shared_A": True}
+
+
+def made(path, task: str = TOY, seed: int = 0, info: dict | None = None, **options):
     """A checkpoint file of an untrained, calibrated network."""
     task = make_task(task)
     torch.manual_seed(seed)
-    net = Network(NetworkConfig(n_classes=task.n_classes, vocab=task.vocab, **SMALL | options))
+    net = build(NetworkConfig(n_classes=task.n_classes, vocab=task.vocab, **SMALL | options))
     net.calibrate(torch.randint(task.vocab, (8, 20)) if task.vocab else torch.rand(8, 20))
-    checkpoint.save(path, net, task, {})
+    checkpoint.save(path, net, task, info or {})
     return path
 
 
@@ -112,9 +116,30 @@ def test_command_line(tmp_path, monkeypatch, capsys):
         assert part in text
 
 
+@pytest.mark.parametrize("options, fitted", [
+    ({}, True), ({"residual": "none", "norm_position": "post"}, True),
+    ({"ssm": "diagonal", "init": "s4d_lin"}, None)], ids=["pre", "post", "diagonal"])
+def test_released_architecture(options, fitted, tmp_path, monkeypatch, capsys):
+    """An imported network exports from its file alone, and says how it became diagonal."""
+    path = made(tmp_path / "net.pt", **RELEASED | {"d_state": 8} | options,
+                info={"start_values": ["encoder", "decoder"]})
+    command(monkeypatch, "--checkpoint", path, "--out", tmp_path / "a", "-n", 4, "--vectors", 1)
+    text = capsys.readouterr().out
+    art = artifact.load(tmp_path / "a")
+    assert "encoder and decoder were not in the imported file" in text
+    assert ("8 of 8 neurons fitted; relative kernel error" in text) == bool(fitted)
+    assert ("spikes changed" in text and "quant.finetune" in text) == bool(fitted)
+    assert ("diagonal" in art.info) == bool(fitted)
+    assert art.residual == ("replace" if options.get("residual") == "none" else "plain")
+    assert bool(art.layers[0].fmt.gain) == ("norm_position" in options)
+    golden = vectors.load(tmp_path / "a" / "vectors.npz", art)
+    trace = reference.run(art, golden.values[0][:golden.lengths[0]])
+    np.testing.assert_array_equal(golden.traces[0].signature, trace.signature)
+
+
 def test_replaces_an_artifact_only_when_it_succeeds(tmp_path, monkeypatch, capsys):
     out = tmp_path / "a"
-    good, bad = made(tmp_path / "good.pt"), made(tmp_path / "bad.pt", act="gelu")
+    good, bad = made(tmp_path / "good.pt"), made(tmp_path / "bad.pt", kernel="two_sided")
     plain = ("--task", TOY, "--out", out, "-n", 0, "--vectors", 1)
     command(monkeypatch, *plain, "--checkpoint", good)
     before = {p.name: p.read_bytes() for p in out.iterdir()}
