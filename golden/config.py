@@ -16,7 +16,7 @@ CHOICES = {
     "norm_position": ("pre", "post"),
     "surrogate": ("triangle", "rectangle", "sigmoid", "arctan"),
     "lif_reset": ("subtract", "zero"),
-    "lif_drive": ("spikes", "ssm"),
+    "lif_drive": ("ssm", "spikes"),
 }
 MIXERS = {      # that each neuron can feed
     "sampler": ("linear",), "heaviside": ("glu",), "gelu": ("linear", "glu", "gsu"),
@@ -63,7 +63,7 @@ class NetworkConfig:
     lif_threshold: float = 1.0      # lif: membrane at which a neuron spikes
     lif_reset: str = "subtract"     # lif: by the threshold, or to "zero"
     lif_reset_gradient: bool = True     # lif: through the reset too
-    lif_drive: str = "spikes"       # lif: by its spike train, or "ssm": by an SSM's output
+    lif_drive: str = "ssm"          # lif: by an SSM's output, or by its "spikes" themselves
 
     def __post_init__(self):
         for name, allowed in CHOICES.items():
@@ -106,8 +106,8 @@ class NetworkConfig:
 
     def _check_ssm(self):
         if (self.ssm == "dplr") != (self.init == "hippo_legs"):
-            raise ValueError(f"ssm dplr starts from init hippo_legs and only it does, not {self.ssm} "
-                             f"from {self.init}")
+            raise ValueError(f"ssm dplr starts from init hippo_legs and only it does, "
+                             f"not {self.ssm} from {self.init}")
         if self.ssm == "dplr" and self.neuron != "sampler":
             raise ValueError(f"ssm dplr needs neuron sampler, not {self.neuron}")
         if self.architecture == "released":

@@ -167,10 +167,12 @@ class DPLR(nn.Module):
     def kernels(self, steps: int) -> torch.Tensor:
         """Convolution kernels of all sides, float64 (sides, H, steps), without a and D.
 
-        A network that has not yet seen so long a sequence folds C for it first.
+        A network that has not yet seen so long a sequence folds C for it first, doubling the
+        length that it is folded for.
         """
-        if int(self.length) < steps:
-            self.fold(steps)
+        length = int(self.length)
+        if length < steps:
+            self.fold(length << math.ceil(math.log2(steps / length)) if length else steps)
         return _Kernel.apply(int(self.length), self.eigenvalues(), self.dt(), _complex(self.B),
                              _complex(self.P), *map(_complex, self.sides()))[..., :steps]
 

@@ -62,7 +62,7 @@ def ssm(state: dict[str, np.ndarray], prefix: str, s: np.ndarray) -> np.ndarray:
 
 
 def norm(state: dict[str, np.ndarray], prefix: str, x: np.ndarray, eps: float = 1e-5) -> np.ndarray:
-    """Batch norm with stored statistics, or layer norm where there are none; ``prefix`` has a dot."""
+    """Batch norm with stored statistics, or layer norm where there are none."""
     weight, bias = (state[prefix + name].astype(np.float64) for name in ("weight", "bias"))
     if prefix + "running_mean" in state:
         mean, var = (state[prefix + name].astype(np.float64)

@@ -14,7 +14,8 @@ def norm(rng, H: int, batch: bool) -> dict[str, np.ndarray]:
     return {f"norm.norm.{name}": value for name, value in made.items()}
 
 
-def ssm(rng, H: int, n: int, sides: int, rows: int, length: int, perturb: float) -> dict[str, np.ndarray]:
+def ssm(rng, H: int, n: int, sides: int, rows: int, length: int, perturb: float
+        ) -> dict[str, np.ndarray]:
     L, P, B = (np.stack([z.numpy()] * rows) for z in hippo_legs(n))
     P, B = (z + perturb * rng.normal(size=(rows, n)) for z in (P, B))
     dt = np.exp(rng.uniform(np.log(0.01), np.log(0.3), (H, 1)))
@@ -29,8 +30,8 @@ def ssm(rng, H: int, n: int, sides: int, rows: int, length: int, perturb: float)
 
 
 def state(blocks: int = 2, H: int = 6, n: int = 2, sides: int = 1, rows: int = 1, length: int = 20,
-          pre: bool = True, batch: bool = True, branch: bool = False, seed: int = 0, perturb: float = 0.1
-          ) -> dict[str, np.ndarray]:
+          pre: bool = True, batch: bool = True, branch: bool = False, seed: int = 0,
+          perturb: float = 0.1) -> dict[str, np.ndarray]:
     """A state dict with the released names; tensors that are allocated but unused are there."""
     rng = np.random.default_rng(seed)
 

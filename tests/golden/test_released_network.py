@@ -10,6 +10,7 @@ from golden import models
 from golden.config import NetworkConfig
 from golden.released_network import ReleasedBlock, ReleasedNetwork
 from golden.sampling import Draw
+from golden.stream_norm import reestimate
 
 BASE = dict(n_classes=3, n_blocks=2, d_model=5, d_state=4, dt_min=0.05, dt_max=0.5,
             architecture="released", ssm="dplr", init="hippo_legs", act="gelu",
@@ -150,6 +151,23 @@ def test_calibrate_folds_for_the_length():
     net.calibrate(torch.rand(2, 30).double())
     assert [int(ssm.length) for block in net.blocks
             for ssm in (block.ssm, block.ssm_branch)] == [30] * 4
+
+
+@pytest.mark.parametrize("options", [{}, {"norm_position": "post"}], ids=str)
+def test_norm_statistics_are_estimated_again(options, fixed_draws):
+    net = network(**options)
+    batches = [(sequences(net), torch.tensor(LENGTHS)), (torch.rand(2, 30).double(), None)]
+    reestimate(net, batches)
+    for norm in net.norms():
+        seen = []
+        hook = norm.register_forward_pre_hook(lambda _, args: seen.append(args))
+        for values, lengths in batches:
+            net(values, lengths)
+        hook.remove()
+        x = torch.cat([x if valid is None else x[:, valid > 0] for x, valid in seen], dim=1)
+        assert x.shape[1] == sum(LENGTHS) + 60
+        torch.testing.assert_close(norm.mean, x.mean(1), rtol=0, atol=1e-12)
+        torch.testing.assert_close(norm.var, x.var(1, correction=0), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("options, message", [
