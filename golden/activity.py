@@ -1,8 +1,8 @@
 """What the neurons of a network do on data: spikes over time, mean probabilities, one trace.
 
 The numbers behind the figures (``golden.figures``) and the energy table (``golden.energy``). A
-network answers for itself through the records of its forward pass: ``s_in``, ``p`` and ``s_out`` of
-every block, each (B, L, H).
+network answers for itself through the records of its forward pass, (B, L, H) tensors of every
+block: ``s_out`` (bits, or ternary), ``s_in`` where the block's input spikes, and one of ``CURVES``.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,12 @@ from golden.cli import UserError
 from golden.tasks import Split, Task
 
 
+CURVES = {      # what a spike is decided from, by its name in the record
+    "p": "spike probability p", "membrane": "membrane / threshold", "y": "SSM output y"}
+
+
 class NoSpikes(UserError):
-    """The network has nothing that spikes, or no probability."""
+    """The network has nothing that spikes."""
 
 
 @dataclass(frozen=True)
@@ -33,25 +37,32 @@ class Activity:
     rate_in, rate_out : (K, H)
         Spikes per step of every neuron, mean over all steps of all sequences.
     mean_p : (K, H)
-        Probability to spike at the output, the same mean.
+        Probability to spike at the output, the same mean; ``rate_out`` in a network whose neurons
+        draw nothing.
+
+    ``active_in`` and ``rate_in`` are None where the blocks' input does not spike.
     """
 
     sequences: int
     steps: int
-    active_in: np.ndarray
+    active_in: np.ndarray | None
     active_out: np.ndarray
-    rate_in: np.ndarray
+    rate_in: np.ndarray | None
     rate_out: np.ndarray
     mean_p: np.ndarray
 
 
 @dataclass(frozen=True)
 class Trace:
-    """One output neuron over the steps of one sequence: probability and spikes, both (L,)."""
+    """One output neuron over the steps of one sequence.
+
+    ``curve`` (L,) is what its ``spikes`` (L,) were decided from, ``label`` says what that is.
+    """
 
     block: int
     neuron: int
-    p: np.ndarray
+    label: str
+    curve: np.ndarray
     spikes: np.ndarray
 
 
@@ -63,10 +74,10 @@ def recorded(net, values: torch.Tensor, lengths: torch.Tensor | None) -> list[di
         net(values, lengths, record=record)
     net.train(was_training)
     for k, block in enumerate(record):
-        missing = [name for name in ("s_in", "p", "s_out") if name not in block]
-        if missing or not ((block["s_out"] == 0) | (block["s_out"] == 1)).all():
-            raise NoSpikes(f"block {k} records {', '.join(block)} but no spikes with their "
-                           f"probability: choose a checkpoint whose neurons spike")
+        s = block["s_out"]
+        if not ((s == 0) | (s.abs() == 1)).all():
+            raise NoSpikes(f"block {k} of the network has real-valued outputs, no spikes; choose a "
+                           f"checkpoint whose neurons spike")
     return record
 
 
@@ -74,22 +85,25 @@ def measure(net, split: Split, task: Task, batch: int = 50, seed: int = 0) -> Ac
     """Run all of ``split`` through the network, samplers seeded, and count."""
     torch.manual_seed(seed)
     K, H, T = len(net.blocks), net.cfg.d_model, int(split.lengths.max())
-    over_time, over_neurons = np.zeros((2, K, T)), np.zeros((3, K, H))
-    reached = np.zeros(T)
+    names = ("s_in", "s_out", "p")
+    over_time, over_neurons = np.zeros((3, K, T)), np.zeros((3, K, H))
+    reached, there = np.zeros(T), set(names)
     for values, lengths, labels in batches(split, task, batch):
         L = values.shape[1]
         lengths_ = torch.full((len(labels),), L) if lengths is None else lengths
         valid = torch.arange(L) < lengths_[:, None]                        # (B, L)
         reached[:L] += valid.sum(0).numpy()
         for k, block in enumerate(recorded(net, values, lengths)):
-            for i, name in enumerate(("s_in", "s_out", "p")):
-                x = block[name].double().clamp(0, 1) * valid[:, :, None]
-                over_neurons[i, k] += x.sum((0, 1)).numpy()
-                if name != "p":
+            there &= set(block)
+            for i, name in enumerate(names):
+                if name in block:
+                    x = block[name].double().abs().clamp(max=1) * valid[:, :, None]
+                    over_neurons[i, k] += x.sum((0, 1)).numpy()
                     over_time[i, k, :L] += x.sum((0, 2)).numpy()
-    active = over_time / (H * reached)
-    rates = over_neurons / reached.sum()
-    return Activity(len(split), int(reached.sum()), *active, *rates)
+    active, rates = over_time / (H * reached), over_neurons / reached.sum()
+    has_in = "s_in" in there
+    return Activity(len(split), int(reached.sum()), active[0] if has_in else None, active[1],
+                    rates[0] if has_in else None, rates[1], rates[2 if "p" in there else 1])
 
 
 def trace(net, split: Split, task: Task, sequence: int = 0, block: int | None = None,
@@ -99,8 +113,8 @@ def trace(net, split: Split, task: Task, sequence: int = 0, block: int | None = 
     Parameters
     ----------
     block, neuron : int
-        From 0. None: the last block, and there the neuron whose probability varies most without
-        staying at 0 or 1: the largest deviation over time times mean of p (1 - p).
+        From 0. None: the last block, and there the neuron that is least predictable: the largest
+        deviation of its curve over time times r (1 - r), with r its spikes per step.
     """
     K, H = len(net.blocks), net.cfg.d_model
     block = K - 1 if block is None else block
@@ -111,7 +125,9 @@ def trace(net, split: Split, task: Task, sequence: int = 0, block: int | None = 
     torch.manual_seed(seed)
     values, lengths, _ = batch_of(split, np.array([sequence]), task)
     record = recorded(net, values, lengths)[block]
-    p = record["p"][0].float().clamp(0, 1).numpy()                         # (L, H)
+    name = next(name for name in CURVES if name in record)
+    curve, spikes = (record[key][0].float().numpy() for key in (name, "s_out"))    # (L, H)
     if neuron is None:
-        neuron = int((p.std(0) * (p * (1 - p)).mean(0)).argmax())
-    return Trace(block, neuron, p[:, neuron], record["s_out"][0, :, neuron].float().numpy())
+        rate = np.abs(spikes).mean(0)
+        neuron = int((curve.std(0) * rate * (1 - rate)).argmax())
+    return Trace(block, neuron, CURVES[name], curve[:, neuron], spikes[:, neuron])

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from golden import chosen, cli
-from golden.activity import Activity, Trace, measure, trace
+from golden.activity import CURVES, Activity, Trace, measure, trace
 
 WIDTH, DPI = 7.0, 100               # inches, dots per inch
 NEAR_ZERO = 0.1                     # mean probability below which a neuron counts as silent
@@ -64,14 +64,19 @@ def active_figure(seen: Activity):
 
 
 def neuron_figure(one: Trace):
-    """Figure 1b: probability of one neuron over time, its spikes below."""
+    """Figure 1b: what decides over one neuron's spikes over time, mostly its probability, and they
+    below."""
     figure, (top, bottom) = new_figure(3.2, 2, (4, 1))
-    steps = np.arange(len(one.p))
-    top.plot(steps, one.p, color=HUES[0], linewidth=1)
-    top.set(ylabel="spike probability p", ylim=(-0.02, 1.02), xlim=(0, max(len(steps) - 1, 1)),
-            title=f"neuron {one.neuron} of layer {one.block + 1}: {int(one.spikes.sum())} spikes "
-                  f"in {len(steps)} steps, {one.p.sum():.1f} expected")
-    bottom.vlines(steps[one.spikes > 0], 0, 1, color="black", linewidth=0.6)
+    steps, probability = np.arange(len(one.curve)), one.label == CURVES["p"]
+    top.plot(steps, one.curve, color=HUES[0], linewidth=1)
+    expected = f", {one.curve.sum():.1f} expected" if probability else ""
+    top.set(ylabel=one.label, xlim=(0, max(len(steps) - 1, 1)),
+            title=f"neuron {one.neuron} of layer {one.block + 1}: "
+                  f"{int(np.abs(one.spikes).sum())} spikes in {len(steps)} steps{expected}")
+    if probability:
+        top.set_ylim(-0.02, 1.02)
+    for sign, color in ((1, "black"), (-1, HUES[1])):
+        bottom.vlines(steps[one.spikes == sign], 0, 1, color=color, linewidth=0.6)
     bottom.set(xlabel="time step", ylabel="spikes", yticks=[], ylim=(0, 1))
     return figure
 
@@ -123,8 +128,9 @@ def main() -> None:
     split = split.take(np.arange(min(args.n, len(split))))
     seen = measure(found.network, split, found.task, seed=args.seed)
     for k, (rate, p) in enumerate(zip(seen.rate_out, seen.mean_p)):
+        silent = 100 * (p < NEAR_ZERO).mean()
         print(f"layer {k + 1}: {rate.mean():.4f} spikes per neuron and step, mean probability "
-              f"{p.mean():.4f}, below {NEAR_ZERO} in {100 * (p < NEAR_ZERO).mean():.1f} % of neurons")
+              f"{p.mean():.4f}, below {NEAR_ZERO} in {silent:.1f} % of neurons")
     print(f"{len(split)} sequences of the {args.split} split, {seen.steps:,} steps")
     for path in draw(seen, one, args.out, name):
         print(f"{path} {path.stat().st_size:,} bytes")

@@ -11,7 +11,7 @@ are vectorised over sequences (without fast math: a rounding can move a spike). 
 step is a surrogate of ``golden.binary_s4d`` in (u - theta) / width, through the reset too
 (``through_reset``): with a slow leak and subtraction every unit of drive makes one spike, now or
 later, and only a gradient through the reset knows that. Without it v passes gradient to u alone.
-After 8 epochs of digits (recipe digits_lif_ssm) the training accuracy was 73 % with, 47 % without.
+After 8 epochs of digits (recipe digits_lif) the training accuracy was 73 % with, 47 % without.
 """
 
 import numba as nb

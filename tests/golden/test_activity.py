@@ -73,9 +73,9 @@ def test_trace_is_the_chosen_neuron_of_the_chosen_sequence():
     record = []
     found.network(torch.from_numpy(split.values[3:4]).float() / 16, None, record=record)
     np.testing.assert_array_equal(one.spikes, record[0]["s_out"][0, :, 11])
-    np.testing.assert_allclose(one.p, record[0]["p"][0, :, 11])
+    np.testing.assert_allclose(one.curve, record[0]["p"][0, :, 11])
     chosen = activity.trace(found.network, split, found.task)
-    assert chosen.block == 1 and chosen.p.std() > 0.05
+    assert chosen.block == 1 and chosen.curve.std() > 0.05
 
 
 @pytest.mark.parametrize("wrong, says", [({"sequence": 100}, "sequence 100"),
@@ -92,5 +92,5 @@ def test_a_network_without_spikes_is_refused():
     found = checkpoint.load("digits")
     net = Network(replace(found.network.cfg, sampling="mean")).eval()
     net.load_state_dict(found.network.state_dict())
-    with pytest.raises(activity.NoSpikes, match="block 0 .* neurons spike"):
+    with pytest.raises(activity.NoSpikes, match="block 0 .* no spikes"):
         activity.measure(net, make_task("digits").load("val").take(np.arange(2)), found.task)

@@ -35,7 +35,7 @@ def test_lines_are_the_counts(seen):
     ax, = figures.active_figure(activity).axes
     np.testing.assert_array_equal([line.get_ydata() for line in ax.lines], activity.active_out)
     top, bottom = figures.neuron_figure(one).axes
-    np.testing.assert_array_equal(top.lines[0].get_ydata(), one.p)
+    np.testing.assert_array_equal(top.lines[0].get_ydata(), one.curve)
     drawn = [path.vertices[0, 0] for path in bottom.collections[0].get_paths()]
     np.testing.assert_array_equal(drawn, np.flatnonzero(one.spikes))
     ax, = figures.probability_figure(activity).axes

@@ -92,7 +92,7 @@ def test_network_runs_and_every_parameter_gets_a_gradient(residual, drive, kerne
 
 def test_padding_and_the_future_change_nothing():
     torch.manual_seed(0)
-    net = models.build(config(lif_drive="ssm")).eval()
+    net = models.build(config()).eval()
     v = torch.rand(3, 40)
     net.calibrate(v)
     lengths = torch.tensor([40, 25, 7])
@@ -105,7 +105,7 @@ def test_padding_and_the_future_change_nothing():
     ({"lif_reset": "none"}, "lif_reset must be one of subtract, zero"),
     ({"lif_threshold": 0.0}, "lif_threshold must be above 0, not 0.0"),
     ({"sampling": "sobol"}, "sampling sobol is about samplers"),
-    ({"kernel": "two_sided"}, "lif_drive ssm"),
+    ({"kernel": "two_sided", "lif_drive": "spikes"}, "lif_drive ssm"),
     ({"norm": "layer"}, "neuron lif has only batch, pre"),
     ({"mixer": "glu"}, "mixer must be one of linear with neuron lif")])
 def test_options_that_do_not_fit_are_refused(wrong, says):
@@ -115,8 +115,8 @@ def test_options_that_do_not_fit_are_refused(wrong, says):
 
 def test_ssm_drive_differs_from_p_spikessm_in_the_neurons_alone():
     """Parameters beyond those of the sampler network: a decay for each of the two neurons."""
-    lif_ssm = RECIPES["digits_lif_ssm"].network
-    sampler = Network(replace(lif_ssm, neuron="sampler", lif_drive="spikes"))
+    lif_ssm = RECIPES["digits_lif"].network
+    sampler = Network(replace(lif_ssm, neuron="sampler"))
     H = lif_ssm.d_model
     extra = models.build(lif_ssm).parameter_count() - sampler.parameter_count()
     assert extra == 2 * 2 * H

@@ -1,0 +1,91 @@
+"""The energy command: its table and file agree, ratios are what they say, mistakes are refused."""
+
+import json
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from golden import checkpoint, cli, energy, models
+from golden.config import NetworkConfig
+from golden.tasks import make_task
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(monkeypatch, *args) -> int:
+    """Exit code of ``python -m golden.energy`` with these arguments, in this process."""
+    monkeypatch.setattr(sys, "argv", ["golden.energy", *map(str, args), "--threads", "1"])
+    monkeypatch.setenv("COLUMNS", "120")
+    try:
+        cli.run("golden.energy", energy.main)
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+def saved(path: Path, **options) -> Path:
+    """A fresh network for digits as a checkpoint."""
+    torch.manual_seed(0)
+    cfg = NetworkConfig(n_classes=10, n_blocks=2, d_model=8, d_state=4, **options)
+    checkpoint.save(path, models.build(cfg), make_task("digits"), {})
+    return path
+
+
+def test_file_and_table_agree(tmp_path, monkeypatch, capsys):
+    assert run(monkeypatch, "--task", "digits", "-n", 6, "--json", tmp_path / "e.json") == 0
+    shown = capsys.readouterr().out
+    result = json.loads((tmp_path / "e.json").read_text())
+    assert (result["sequences"], result["steps"], result["split"]) == (6, 6 * 64, "val")
+    rows = {(row["counting"], row["network"]): row for row in result["rows"]}
+    assert len(rows) == 8
+    for (counting, _), row in rows.items():
+        nJ = (4.6 * row["mac"] + 0.9 * row["add"]) / 1e3
+        assert row["nJ_per_step"] == pytest.approx(nJ, rel=1e-3)
+        s4d = rows[counting, "S4D"]["uJ_per_sequence"]
+        assert row["s4d_ratio"] == pytest.approx(s4d / row["uJ_per_sequence"], rel=0.01)
+        assert f"{row['mac']:,.0f}" in shown and f"{row['s4d_ratio']:.2f}" in shown
+    # what the paper leaves out costs most of its advantage
+    assert (rows[energy.PAPER, "P-SpikeSSM"]["s4d_ratio"]
+            > 2 * rows[energy.FULL, "P-SpikeSSM"]["s4d_ratio"])
+    full = sum(part["mac"] for part in result["parts"]["P-SpikeSSM"].values())
+    assert full == rows[energy.FULL, "P-SpikeSSM"]["mac"]
+
+
+def test_lif_rates_of_its_own(tmp_path, monkeypatch):
+    lif = saved(tmp_path / "lif.pt", neuron="lif", lif_drive="spikes")
+    mine = saved(tmp_path / "mine.pt")
+    results = []
+    for more in ((), ("--lif", lif)):
+        args = ("--checkpoint", mine, "-n", 4, "--json", tmp_path / "e.json", *more)
+        assert run(monkeypatch, *args) == 0
+        results.append(json.loads((tmp_path / "e.json").read_text()))
+    assert results[1]["lif_rates"] == {"SSM and LIF": "as P-SpikeSSM", "LIF alone": "measured"}
+    changed = [a["network"] for a, b in zip(*(r["rows"] for r in results)) if a != b]
+    assert changed == ["LIF alone"] * 2
+
+
+@pytest.mark.parametrize("options, args, says", [
+    ({"neuron": "lif"}, [], "neuron lif; operations are counted here for neuron sampler"),
+    ({"neuron": "gelu", "residual": "plain"}, [], "neuron gelu"),
+    ({}, ["--lif", "golden/checkpoints/digits.pt"], "neuron sampler; .* for neuron lif"),
+    ({}, ["--lif", "golden/checkpoints/psmnist.pt"], "task psmnist, not digits")])
+def test_other_networks_are_refused(options, args, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    path = saved(tmp_path / "x.pt", **options)
+    assert run(monkeypatch, "--checkpoint", path, "-n", 2, *args) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.search(says, error)
+
+
+def test_committed_results_are_of_the_shipped_network():
+    for task in ("psmnist", "digits"):
+        result = json.loads((ROOT / "docs" / "results" / f"{task}.energy.json").read_text())
+        cfg = checkpoint.load(task).network.cfg
+        assert result["task"] == task
+        assert [result[k] for k in ("n_blocks", "d_model", "d_state")] == [
+            cfg.n_blocks, cfg.d_model, cfg.d_state]
