@@ -183,6 +183,8 @@ def add_width_options(parser: argparse.ArgumentParser) -> None:
                         help="widths to start from")
     for name, what in WIDTHS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=what)
+    parser.add_argument("--margin", type=float, help="times the seen range that formats must hold "
+                        "(default 1.5); fine-tuning moves ranges, so give it more there")
     parser.add_argument("--rounding", choices=artifact.ROUNDINGS, help="of the state")
     parser.add_argument("--sampling", choices=FORMS,
                         help="how spikes are drawn; default: as the network was trained")
@@ -190,7 +192,7 @@ def add_width_options(parser: argparse.ArgumentParser) -> None:
 
 def config_of(args) -> QuantConfig:
     """The widths of parsed arguments; ``ValueError`` for one out of range."""
-    given = {name: getattr(args, name) for name in (*WIDTHS, "rounding")}
+    given = {name: getattr(args, name) for name in (*WIDTHS, "margin", "rounding")}
     return replace(QUANT_CONFIGS[args.config], **{k: v for k, v in given.items() if v is not None})
 
 
