@@ -132,8 +132,9 @@ def compare(net: ReleasedNetwork, stack: dict[str, np.ndarray], fixture: Fixture
         wanted = released_reference.block(stack, k, x.astype(np.float64), u1, u2,
                                           net.cfg.residual == "plain")
         names = [name for name in SPIKES if name in wanted]
-        margin = min(np.abs(wanted["q_in"] - u1).min(),
-                     np.abs(wanted["q_out"] - (u1 if net.cfg.branch else u2)).min())
+        second = u1 if net.cfg.branch else u2
+        margin = min(np.abs(wanted[name] - u).min() for name, u in (
+            ("q_in", u1), ("q_out", second), ("q_in2", u2), ("q_out2", u1)) if name in wanted)
         rows.append(Row(
             float(np.abs(seen[k]["out"].numpy() - out).max()), _form(block, seen[k]),
             sum(int(wanted[name].sum()) for name in names),

@@ -76,7 +76,8 @@ def block(state: dict[str, np.ndarray], number: int, x: np.ndarray, u1: np.ndarr
           residual: bool) -> dict[str, np.ndarray]:
     """One block on x (B, L, H) with its draws: ``q_in`` > u1 gives ``s_in``, and so on to ``out``.
 
-    ``q_in`` and ``q_out`` are the probabilities that the samplers compare, un-clamped.
+    ``q_in`` and ``q_out`` are the probabilities that the samplers compare, un-clamped. A branch adds
+    the same four names with a 2.
     """
     head = f"layers.{number}."
 
@@ -91,11 +92,12 @@ def block(state: dict[str, np.ndarray], number: int, x: np.ndarray, u1: np.ndarr
     s_in = (q_in > u1).astype(np.float64)
     q_out = get("out_a") * gelu(ssm(state, head + "layer.layer.", s_in)) + get("out_b")
     if branch:
-        s_in2 = (get("inp2_a") * x + get("inp2_b") > u2).astype(np.float64)
+        q_in2 = get("inp2_a") * x + get("inp2_b")
+        s_in2 = (q_in2 > u2).astype(np.float64)
         q_out2 = gelu(ssm(state, head + "reverse_layer.layer.", s_in2))
         s_out, s_out2 = ((q > u1).astype(np.float64) for q in (q_out, q_out2))
         spikes, linear = np.concatenate([s_out, s_out2], -1), "bidirectional_linear"
-        more = {"s_in2": s_in2, "s_out2": s_out2}
+        more = {"q_in2": q_in2, "s_in2": s_in2, "q_out2": q_out2, "s_out2": s_out2}
     else:
         s_out = spikes = (q_out > u2).astype(np.float64)
         linear, more = "bidirectional_linear1", {}

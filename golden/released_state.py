@@ -19,7 +19,8 @@ import torch
 
 from golden.cli import UserError
 
-ANCHOR = "layers.0.inp_a"           # the key by which a state dict is known
+# Names by which a state dict is known, whatever stands in front of them.
+ANCHOR = re.compile(r"(.*?)layers\.\d+\.(inp_[ab]|out_[ab]|layer\.layer\.|bidirectional_linear)")
 
 
 class ReleaseError(UserError):
@@ -67,14 +68,15 @@ def _is_npz(path: Path) -> bool:
 
 
 def _state_dict(content, path: Path) -> dict:
-    """The dict with the anchor key, at the top or up to three dicts below."""
+    """The dict with the released names, at the top or up to three dicts below."""
     level = [content]
     for _ in range(4):
-        found = [d for d in level if any(str(key).endswith(ANCHOR) for key in d)]
+        found = [d for d in level if any(ANCHOR.match(str(key)) for key in d)]
         if found:
             return found[0]
         level = [v for d in level for v in d.values() if isinstance(v, dict)]
-    raise ReleaseError(f"{path} is no checkpoint of the released code: no key ends in {ANCHOR}")
+    raise ReleaseError(f"{path} is no checkpoint of the released code: it has no key such as "
+                       f"layers.0.inp_a")
 
 
 def read(path: Path) -> Release:
@@ -101,7 +103,7 @@ def read(path: Path) -> Release:
         if not isinstance(content, dict):
             raise ReleaseError(f"{path} holds a {type(content).__name__}, not a state dict")
     state = _state_dict(content, path)
-    prefix = min((str(k) for k in state if str(k).endswith(ANCHOR)), key=len)[:-len(ANCHOR)]
+    prefix = min((found[1] for found in map(ANCHOR.match, map(str, state)) if found), key=len)
     parts = {"stack": {}, "encoder": {}, "decoder": {}}
     for key, value in state.items():
         if isinstance(value, torch.Tensor):

@@ -171,6 +171,8 @@ def changed(**changes) -> dict:
 KERNEL = "layers__0__layer__layer__kernel__"
 WRONG = {
     "missing layers.1.out_a": changed(layers__1__out_a=None),
+    "missing layers.0.inp_a": changed(layers__0__inp_a=None),
+    "unknown norm.norm.bias": changed(norm__norm__weight=None),
     "missing layers.0.layer.layer.kernel.C": changed(**{KERNEL + "C": None}),
     "unknown layers.0.residual.affine": changed(layers__0__residual__affine=np.ones(6)),
     "layers.1.inp_a has shape (5,), the other tensors say (6,)": changed(
@@ -182,7 +184,7 @@ WRONG = {
     "4 rows, which do not divide 6": changed(**{KERNEL + "A_real": np.ones((4, 2))}),
     "layers.1.out_b contains values that are not finite": changed(
         layers__1__out_b=np.full(6, np.nan)),
-    "no key ends in layers.0.inp_a": {"state.weight": np.ones(3)},
+    "it has no key such as layers.0.inp_a": {"state.weight": np.ones(3)},
     "6 of 6 neurons cannot be un-folded": changed(**{
         KERNEL + "inv_dt": np.full((6, 1), -40.0)}),
 }
@@ -213,7 +215,7 @@ class Custom:
 
 
 @pytest.mark.parametrize("content, message", [
-    ([1, 2], "holds a list"), ({"a": 1}, "no key ends in"), (Custom(), "holds Python objects"),
+    ([1, 2], "holds a list"), ({"a": 1}, "no key such as layers.0.inp_a"), (Custom(), "holds Python objects"),
     ({"layers.0.inp_a": 3}, "is a int, not a tensor")])
 def test_other_torch_files_are_one_line(content, message, command, tmp_path):
     torch.save(content, tmp_path / "file.pt")
