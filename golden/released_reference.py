@@ -76,8 +76,8 @@ def block(state: dict[str, np.ndarray], number: int, x: np.ndarray, u1: np.ndarr
           residual: bool) -> dict[str, np.ndarray]:
     """One block on x (B, L, H) with its draws: ``q_in`` > u1 gives ``s_in``, and so on to ``out``.
 
-    ``q_in`` and ``q_out`` are the probabilities that the samplers compare, un-clamped. A branch adds
-    the same four names with a 2.
+    ``q_in`` and ``q_out`` are the probabilities that the samplers compare, un-clamped. A branch
+    adds the same four names with a 2.
     """
     head = f"layers.{number}."
 

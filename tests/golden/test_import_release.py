@@ -215,8 +215,8 @@ class Custom:
 
 
 @pytest.mark.parametrize("content, message", [
-    ([1, 2], "holds a list"), ({"a": 1}, "no key such as layers.0.inp_a"), (Custom(), "holds Python objects"),
-    ({"layers.0.inp_a": 3}, "is a int, not a tensor")])
+    ([1, 2], "holds a list"), ({"a": 1}, "no key such as layers.0.inp_a"),
+    (Custom(), "holds Python objects"), ({"layers.0.inp_a": 3}, "is a int, not a tensor")])
 def test_other_torch_files_are_one_line(content, message, command, tmp_path):
     torch.save(content, tmp_path / "file.pt")
     code, _, error = command(tmp_path / "file.pt", "--residual", "none")
