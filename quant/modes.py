@@ -2,7 +2,9 @@
 
 With ``h <- A_bar h + B_bar s, y = Re(C h)`` and A_bar = V diag(l) V^-1 the modes are l_k with
 g_k = (C V)_k (V^-1 B_bar)_k. Rounding errors grow by the condition number of V, so above
-``CONDITION`` modes are fitted to the kernel instead (``quant.kernel_fit``).
+``CONDITION`` modes are fitted to the kernel instead (``quant.kernel_fit``). Modes that nearly
+cancel also make states much larger than the output is, and one neuron's states set the format of
+a layer's: from ``REACH`` times on, a fit of as many modes loses less than the lost fraction bits.
 """
 
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from golden.dplr import Dense, modes
 from quant.kernel_fit import fit
 
 CONDITION = 1e4         # of the eigenvectors; above, a fit is better than rounded eigenvalues
+REACH = 4.0             # times the output's range, from which on states are too large
 IDLE = 0.5              # A_bar of a mode that a neuron does not need; its g is 0
 
 
@@ -66,6 +69,19 @@ def modes_kernel(A_bar: np.ndarray, g: np.ndarray, steps: int) -> np.ndarray:
     return K
 
 
+def reach(A_bar: np.ndarray, g: np.ndarray, steps: int) -> np.ndarray:
+    """Largest real or imaginary part that 0-1 inputs can give a state, over the output's, (H,)."""
+    parts = np.zeros((4, *g.shape))
+    out, term = np.zeros((2, len(g))), g
+    for _ in range(steps):
+        for k, part in enumerate((term.real, -term.real, term.imag, -term.imag)):
+            parts[k] += np.maximum(part, 0)
+        total = term.real.sum(1)
+        out += np.maximum([total, -total], 0)
+        term = term * A_bar
+    return parts.max((0, 2)) / np.maximum(out.max(0), np.finfo(float).tiny)
+
+
 def merge(A_bar: np.ndarray, g: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """One mode of each conjugate pair, and every real one: per neuron (modes,) A_bar and g.
 
@@ -89,7 +105,7 @@ def merge(A_bar: np.ndarray, g: np.ndarray) -> tuple[list[np.ndarray], list[np.n
 
 
 def diagonal(dense: Dense, steps: int, dt: np.ndarray, count: int | None = None,
-             least: int = 1) -> Diagonal:
+             least: int = 1, largest: float = REACH) -> Diagonal:
     """The modes of a layer.
 
     Parameters
@@ -102,6 +118,9 @@ def diagonal(dense: Dense, steps: int, dt: np.ndarray, count: int | None = None,
         Modes of a fitted neuron; None: half of the states, or as many as the diagonalised have.
     least
         At least this many modes, so that several layers have equally many.
+    largest
+        Neurons with states beyond so many times the output's range are fitted too; infinity:
+        only those above ``CONDITION``.
 
     Raises :class:`DiagonaliseError` for matrices that are not stable or not finite.
     """
@@ -123,6 +142,7 @@ def diagonal(dense: Dense, steps: int, dt: np.ndarray, count: int | None = None,
     for place, values in zip(out, lists):
         for row, found in zip(np.flatnonzero(~fitted), values):
             place[row, :len(found)] = found
+    fitted |= reach(*out, steps) > largest
     if fitted.any():
         out[0][fitted], out[1][fitted] = fit(K[fitted], n, dt[fitted])
     size = np.maximum(np.sqrt((K ** 2).sum(1)), np.finfo(float).tiny)
