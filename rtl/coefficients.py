@@ -5,7 +5,7 @@ from amaranth.lib import data
 
 from quant import lfsr
 from quant.artifact import Artifact
-from rtl.config import Geometry
+from rtl.config import Geometry, HardwareConfig
 from rtl.lfsr import WordSource
 from rtl.memory import AddressMap, ConfigMemory, pack_rows
 from rtl.sampler_words import STREAM, SamplerWords
@@ -31,7 +31,7 @@ class CoefficientMemory(ConfigMemory):
     """
 
     def __init__(self, amap: AddressMap, art: Artifact, number: int, text: str,
-                 tensors: tuple[str, ...], depth: int, per_row: int):
+                 tensors: tuple[str, ...], depth: int, per_row: int, hw: HardwareConfig):
         layer = art.layers[number]
         formats = {name: getattr(layer.fmt, layer.FORMAT_OF[name]) for name in tensors}
         columns = [(getattr(layer, name).reshape(depth, per_row)[:, j], q.width)
@@ -43,7 +43,7 @@ class CoefficientMemory(ConfigMemory):
             f"layer{number}.{text}", depth, self.layout.size,
             f"{per_row} x ({', '.join(f'{name} {q}' for name, q in formats.items())}); element j "
             f"of row r is {what} number r * {per_row} + j")
-        super().__init__(region, pack_rows(columns))
+        super().__init__(region, pack_rows(columns), hw)
 
     @property
     def row(self) -> data.View:
@@ -68,15 +68,16 @@ class EngineMemories:
         ``start_rounding``, with stochastic rounding only: a draw per lane.
     """
 
-    def __init__(self, art: Artifact, number: int, geo: Geometry, amap: AddressMap):
+    def __init__(self, art: Artifact, number: int, geo: Geometry, amap: AddressMap,
+                 hw: HardwareConfig = HardwareConfig()):
         self.modes = CoefficientMemory(amap, art, number, "state_coefficients", MODE, geo.issue,
-                                       geo.lanes)
+                                       geo.lanes, hw)
         self.neurons = CoefficientMemory(amap, art, number, "neuron_coefficients", NEURON,
-                                         geo.words, geo.G)
+                                         geo.words, geo.G, hw)
         self.inputs = None
         if art.residual == "plain":
             self.inputs = CoefficientMemory(amap, art, number, "input_coefficients", INPUT,
-                                            geo.words, geo.G)
+                                            geo.words, geo.G, hw)
         self.words_in = SamplerWords(art, number, lfsr.SAMPLER_IN, geo, amap)
         self.words_out = SamplerWords(art, number, lfsr.SAMPLER_OUT, geo, amap)
         self.draws_rounding = None

@@ -14,6 +14,7 @@ port                                      bits, from 0 upwards
                                           saturations of layers 0..N-1, of the stream (32 each)
 ``cfg__en``, ``cfg__addr``, ``cfg__data``  configuration writes, 24 bits of address, 32 of data
 ``tap0``, ``tap1``, ...                   valid, s_in (G), s_out (G), end, signature (32)
+``busy``                                  bit j: layer j's multipliers are in use in this cycle
 ========================================  ======================================================
 """
 
@@ -27,7 +28,7 @@ from rtl.config import Geometry, HardwareConfig
 from rtl.decoder import Decoder
 from rtl.encoder import Encoder
 from rtl.layer import Layer, tap_layout
-from rtl.memory import AddressMap
+from rtl.memory import AddressMap, delay_bus
 from rtl.streams import ConfigBus, result_word, sample_word
 
 
@@ -57,7 +58,10 @@ class Core(wiring.Component):
     tap0, tap1, ... : ``Out(tap_layout(geo))``
         The spikes of each layer, a word of G neurons in each cycle with ``valid``; the step's
         signature with ``end``. For verification: nothing waits for them.
+    busy : ``Out(n_layers)``
+        Bit j: all multipliers of layer j's lanes take operands in this cycle, none otherwise.
     cfg : ``In(ConfigBus())``
+        A row's words in rising order, with no other write between them.
 
     Timing
     ------
@@ -78,7 +82,8 @@ class Core(wiring.Component):
         self.decoder = Decoder(art, hw, self.map)
         super().__init__({
             "i": In(stream.Signature(sample_word(art))),
-            "o": Out(stream.Signature(result_word(art))), "cfg": In(ConfigBus())}
+            "o": Out(stream.Signature(result_word(art))), "cfg": In(ConfigBus()),
+            "busy": Out(len(art.layers))}
             | {f"tap{number}": Out(tap_layout(self.geo)) for number in range(len(art.layers))})
 
     def model(self, values) -> reference.Trace:
@@ -91,18 +96,28 @@ class Core(wiring.Component):
         parts = [self.encoder, *self.layers, self.decoder]
         for number, layer in enumerate(self.layers):
             m.submodules[f"layer{number}"] = layer
-            m.d.comb += getattr(self, f"tap{number}").eq(layer.tap)
+            m.d.comb += [getattr(self, f"tap{number}").eq(layer.tap),
+                         self.busy[number].eq(layer.busy)]
         for part, following in zip(parts, parts[1:]):
             wiring.connect(m, part.o, following.i)
-        for part in parts:
-            wiring.connect(m, wiring.flipped(self.cfg), part.cfg)
+        # The configuration bus visits the parts one after the other, a register before each.
+        bus = self.cfg
+        for number, part in enumerate(parts):
+            bus = delay_bus(m, bus, f"cfg{number}")
+            wiring.connect(m, bus, part.cfg)
         wiring.connect(m, self.decoder.o, wiring.flipped(self.o))
 
-        # A sequence's first sample waits while max_in_flight sequences have no result yet.
+        # A sequence's first sample waits while max_in_flight sequences have no result yet, and
+        # until the last write has arrived everywhere.
         inside, starts = Signal(range(self.max_in_flight + 1)), Signal(init=1)
         admit, taken = Signal(), Signal()
+        settling = Signal(range(len(parts) + 3))
+        with m.If(self.cfg.en):
+            m.d.sync += settling.eq(len(parts) + 2)
+        with m.Elif(settling != 0):
+            m.d.sync += settling.eq(settling - 1)
         m.d.comb += [
-            admit.eq(~starts | (inside != self.max_in_flight)),
+            admit.eq(~starts | ((inside != self.max_in_flight) & (settling == 0))),
             self.encoder.i.payload.eq(self.i.payload),
             self.encoder.i.valid.eq(self.i.valid & admit),
             self.i.ready.eq(self.encoder.i.ready & admit),

@@ -68,10 +68,10 @@ class Decoder(wiring.Component):
         self.w = ConfigMemory(
             amap.allocate("decoder.w", classes * art.H, edge.dec_w.width,
                           "one weight, classes outermost"),
-            pack_rows([(art.dec_w.reshape(-1), edge.dec_w.width)]))
+            pack_rows([(art.dec_w.reshape(-1), edge.dec_w.width)]), hw)
         self.b = ConfigMemory(
             amap.allocate("decoder.b", classes, edge.dec_b.width, "one bias, added every step"),
-            pack_rows([(art.dec_b, edge.dec_b.width)]))
+            pack_rows([(art.dec_b, edge.dec_b.width)]), hw)
         super().__init__({
             "i": In(stream.Signature(x_word(art, self.geo))),
             "o": Out(stream.Signature(result_word(art))),

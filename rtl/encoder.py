@@ -11,6 +11,7 @@ from rtl.arith import round_half_even, saturate
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.fuse import clamp_to_one
 from rtl.memory import AddressMap, ConfigMemory, pack_rows
+from rtl.pipeline import buffer_output
 from rtl.streams import ConfigBus, sample_word, shape_of, x_word
 
 
@@ -43,7 +44,7 @@ class Encoder(wiring.Component):
     Timing
     ------
     ``latency`` cycles from a sample to its first word, then a word per cycle, also from sample to
-    sample. A stalled output stalls the whole pipeline.
+    sample. A stalled output stalls the whole pipeline one word later.
 
     Resources
     ---------
@@ -70,7 +71,7 @@ class Encoder(wiring.Component):
                                       (art.enc_b[g::geo.G], edge.enc_b.width))]
             depth, text = geo.words, f"{geo.G} x (w, b)"
         region = amap.allocate("encoder", depth, self.fields.size * geo.G, text)
-        self.rows = ConfigMemory(region, pack_rows(columns))
+        self.rows = ConfigMemory(region, pack_rows(columns), hw)
         members = {"i": In(stream.Signature(sample_word(art))),
                    "o": Out(stream.Signature(x_word(art, geo))), "cfg": In(ConfigBus())}
         if art.residual == "plain":
@@ -96,8 +97,7 @@ class Encoder(wiring.Component):
         art, geo = self.art, self.geo
         m.submodules.rows = rows = self.rows
         wiring.connect(m, wiring.flipped(self.cfg), rows.cfg)
-        en = Signal()
-        m.d.comb += en.eq(~self.o.valid | self.o.ready)
+        en, result = Signal(), Signal(x_word(art, geo))
 
         # --- one word of the sample per cycle ---------------------------------------------------
         busy, first, sample = Signal(), Signal(), Signal(sample_word(art))
@@ -122,16 +122,15 @@ class Encoder(wiring.Component):
         row = Signal(data.ArrayLayout(self.fields, geo.G))
         with m.If(en):
             m.d.sync += [tags[0].valid.eq(busy), tags[0].first.eq(first),
-                         tags[0].last.eq(sample.last), tags[0].end.eq(end), row.eq(rows.data),
-                         self.o.payload.first.eq(tags[-1].first),
-                         self.o.payload.last.eq(tags[-1].last), self.o.valid.eq(tags[-1].valid)]
+                         tags[0].last.eq(sample.last), tags[0].end.eq(end), row.eq(rows.data)]
             m.d.sync += [tag.eq(before) for tag, before in zip(tags[1:], tags)]
         overs = []
         if art.vocab:
-            with m.If(en):
-                m.d.sync += [self.o.payload.x[g].eq(row[g].x) for g in range(geo.G)]
+            m.d.comb += [result.x[g].eq(row[g].x) for g in range(geo.G)]
         else:
-            overs = self._affine(m, en, sample.value, row)
+            overs = self._affine(m, en, sample.value, row, result)
+        m.d.comb += [result.first.eq(tags[-1].first), result.last.eq(tags[-1].last)]
+        buffer_output(m, en, tags[-1].valid, result, self.o)
         if art.residual == "plain":
             counter = Signal(32)
             value = counter + sum(overs)
@@ -141,7 +140,7 @@ class Encoder(wiring.Component):
                 m.d.sync += [self.count.value.eq(value), counter.eq(Mux(closing, 0, value))]
         return m
 
-    def _affine(self, m: Module, en: Signal, sample: Signal, row: Signal) -> list:
+    def _affine(self, m: Module, en: Signal, sample: Signal, row: Signal, result) -> list:
         """Multiply, add, round and clamp G neurons; returns where each one saturated."""
         art, edge, fmt = self.art, self.art.edge, self.art.layers[0].fmt
         f = edge.enc_w.f_bits + edge.sample.f_bits
@@ -162,6 +161,6 @@ class Encoder(wiring.Component):
             else:
                 x = clamp_to_one(rounded, fmt.p.f_bits)
             with m.If(en):
-                m.d.sync += [product.eq(row[g].w * v[1]), b.eq(row[g].b), total.eq(exact),
-                             self.o.payload.x[g].eq(x)]
+                m.d.sync += [product.eq(row[g].w * v[1]), b.eq(row[g].b), total.eq(exact)]
+            m.d.comb += result.x[g].eq(x)
         return overs

@@ -10,6 +10,7 @@ from quant.artifact import Artifact
 from rtl.arith import saturate
 from rtl.config import Geometry, HardwareConfig
 from rtl.memory import AddressMap, ConfigMemory, pack_rows
+from rtl.pipeline import Pipeline, buffer_output
 from rtl.streams import ConfigBus, shape_of, x_word
 
 
@@ -57,7 +58,8 @@ class Fuse(wiring.Component):
 
     Timing
     ------
-    Latency 7 cycles, a word per cycle; a stalled output stalls the whole pipeline.
+    Latency 7 cycles, a word per cycle; a word of ``x`` is taken with its word of ``i``. A stalled
+    output stalls the whole pipeline one word later.
 
     Resources
     ---------
@@ -65,7 +67,6 @@ class Fuse(wiring.Component):
     """
 
     latency = 7
-    x_at = latency - 2      # cycles from the transfer on `i` to that of the same word on `x`
 
     def __init__(self, art: Artifact, number: int, hw: HardwareConfig, amap: AddressMap):
         self.art, self.layer, self.geo = art, art.layers[number], Geometry.of(art, hw)
@@ -77,7 +78,7 @@ class Fuse(wiring.Component):
                    for g in range(geo.G) for name, shape in self.fields.members.items()]
         region = amap.allocate(f"layer{number}.fuse", geo.words, self.fields.size * geo.G,
                                f"{geo.G} x (shift, negate, bias, addend)")
-        self.rows = ConfigMemory(region, pack_rows(columns))
+        self.rows = ConfigMemory(region, pack_rows(columns), hw)
         word = x_word(art, geo)
         members = {"i": In(stream.Signature(sum_word(art, number, geo))),
                    "o": Out(stream.Signature(word)), "cfg": In(ConfigBus())}
@@ -101,22 +102,22 @@ class Fuse(wiring.Component):
         # tags[k] belongs to cycle k + 1 after the transfer on i
         tags = [Signal(data.StructLayout({"valid": 1, "first": 1, "last": 1, "end": 1}),
                        name=f"tag{k}") for k in range(self.latency - 1)]
-        en, go = Signal(), Signal()
-        m.d.comb += go.eq(~self.o.valid | self.o.ready)
+        en, taken = Signal(), Signal()
+        pipe = Pipeline(m, en)
+        x_in = None
         if art.residual == "none":
-            m.d.comb += en.eq(go)
+            m.d.comb += self.i.ready.eq(en)
         else:
-            # x joins before the last addition; the words behind wait for it
-            m.d.comb += [en.eq(go & (~tags[4].valid | self.x.valid)),
-                         self.x.ready.eq(go & tags[4].valid)]
+            m.d.comb += [self.i.ready.eq(en & self.x.valid), self.x.ready.eq(en & self.i.valid)]
+            x_in = pipe.delay(self.x.payload.x, self.latency - 2, "x")
+        m.d.comb += taken.eq(self.i.valid & self.i.ready)
 
         word, end = Signal(range(max(2, geo.words))), Signal()
-        m.d.comb += [self.i.ready.eq(en), rows.addr.eq(word), rows.en.eq(en),
-                     end.eq(word == geo.words - 1)]
-        with m.If(self.i.valid & en):
+        m.d.comb += [rows.addr.eq(word), rows.en.eq(en), end.eq(word == geo.words - 1)]
+        with m.If(taken):
             m.d.sync += word.eq(Mux(end, 0, word + 1))
         with m.If(en):
-            m.d.sync += [tags[0].valid.eq(self.i.valid), tags[0].first.eq(self.i.payload.first),
+            m.d.sync += [tags[0].valid.eq(taken), tags[0].first.eq(self.i.payload.first),
                          tags[0].last.eq(self.i.payload.last), tags[0].end.eq(end)]
             m.d.sync += [tag.eq(before) for tag, before in zip(tags[1:], tags)]
 
@@ -125,12 +126,13 @@ class Fuse(wiring.Component):
         with m.If(en):
             m.d.sync += [total[0].eq(self.i.payload.total), total[1].eq(total[0]),
                          row[0].eq(rows.data), row[1].eq(row[0]), row[2].eq(row[1])]
+        result = Signal(x_word(art, geo))
         overs = []
         for g in range(geo.G):
             z, y = (Signal(shape_of(fmt.z(art.H)), name=f"{name}{g}") for name in "zy")
             s, t = (Signal(shape_of(fmt.fused(art.H)), name=f"{name}{g}") for name in "st")
             biased = Signal(shape_of(fmt.z(art.H)), name=f"biased{g}")
-            x = self.x.payload.x[g] if art.residual != "none" else 0
+            x = x_in[g] if x_in is not None else 0
             m.d.comb += biased.eq(z + row[1][g].bias)
             relu = art.act == "relu"
             out, over = ((clamp_to_one(t, fmt.p.f_bits), None) if art.residual != "plain"
@@ -142,13 +144,10 @@ class Fuse(wiring.Component):
                     y.eq(Mux(biased < 0, 0, biased) if relu else biased),
                     s.eq(Mux(row[2][g].negate, -y, y) + row[2][g].addend),
                     t.eq(s + x),
-                    self.o.payload.x[g].eq(out),
                 ]
-        with m.If(en):
-            m.d.sync += [self.o.payload.first.eq(tags[-1].first),
-                         self.o.payload.last.eq(tags[-1].last), self.o.valid.eq(tags[-1].valid)]
-        with m.Elif(self.o.ready):
-            m.d.sync += self.o.valid.eq(0)      # taken while x is awaited
+            m.d.comb += result.x[g].eq(out)
+        m.d.comb += [result.first.eq(tags[-1].first), result.last.eq(tags[-1].last)]
+        buffer_output(m, en, tags[-1].valid, result, self.o)
         if art.residual == "plain":
             counter = Signal(32)
             value = counter + sum(overs)

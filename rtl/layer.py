@@ -7,8 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from quant.artifact import Artifact
 from rtl.config import Geometry, HardwareConfig
-from rtl.fuse import Fuse
-from rtl.memory import AddressMap
+from rtl.memory import AddressMap, delay_bus
 from rtl.mixer import Mixer
 from rtl.state_engine import StateEngine
 from rtl.streams import ConfigBus, spike_word, x_word
@@ -43,6 +42,8 @@ class Layer(wiring.Component):
     i : ``In(stream.Signature(x_word(art, geo)))``
     o : ``Out(stream.Signature(x_word(art, geo)))``
     tap : ``Out(tap_layout(geo))``
+    busy : ``Out(1)``
+        Every multiplier of the engine's lanes takes operands in this cycle.
     count : ``Out(StructLayout({"valid": 1, "value": 32}))``
         Saturated states of a sequence, one pulse with its last spike word.
     stream_count : same
@@ -65,7 +66,8 @@ class Layer(wiring.Component):
         self.buffer = XBuffer(art, hw, self._banks(geo))
         word, count = x_word(art, geo), data.StructLayout({"valid": 1, "value": 32})
         members = {"i": In(stream.Signature(word)), "o": Out(stream.Signature(word)),
-                   "tap": Out(tap_layout(geo)), "count": Out(count), "cfg": In(ConfigBus())}
+                   "tap": Out(tap_layout(geo)), "busy": Out(1), "count": Out(count),
+                   "cfg": In(ConfigBus())}
         if art.residual == "plain":
             members["stream_count"] = Out(count)
         super().__init__(members)
@@ -74,7 +76,7 @@ class Layer(wiring.Component):
         """Steps to buffer so that the residual addition, which comes late, holds nothing up."""
         if self.art.residual == "none":
             return None
-        fill, drain = geo.words + XBuffer.latency, geo.words + self.mixer.fill + Fuse.x_at
+        fill, drain = geo.words + XBuffer.latency, geo.words + self.mixer.fill + 2
         inside = fill + (geo.words - 1) * geo.F + self.engine.latency + drain
         return max(FUSE_BANKS, -(-inside // self.interval))
 
@@ -99,7 +101,7 @@ class Layer(wiring.Component):
         wiring.connect(m, spikes, self.mixer.i)
         wiring.connect(m, self.mixer.o, wiring.flipped(self.o))
         wiring.connect(m, wiring.flipped(self.cfg), self.engine.cfg)
-        wiring.connect(m, wiring.flipped(self.cfg), self.mixer.cfg)
+        wiring.connect(m, delay_bus(m, self.cfg, "cfg_mixer"), self.mixer.cfg)
         if self.art.residual != "none":
             wiring.connect(m, self.buffer.fuse, self.mixer.x)
         if self.art.residual == "plain":
@@ -109,6 +111,7 @@ class Layer(wiring.Component):
             self.tap.valid.eq(spikes.valid & spikes.ready), self.tap.s_in.eq(word.s_in),
             self.tap.s_out.eq(word.s_out), self.tap.end.eq(word.end),
             self.tap.signature.eq(word.signature),
+            self.busy.eq(self.engine.busy),
             self.count.valid.eq(self.tap.valid & word.end & word.last),
             self.count.value.eq(word.saturations),
         ]

@@ -38,17 +38,17 @@ class WordSource(wiring.Component):
     Members
     -------
     cfg : ``In(ConfigBus())``
-    restart : ``In(1)``
-        This cycle's draws are the stream's first ones.
     advance : ``In(1)``
-        The next cycle's draws follow this cycle's; without it they stay (and ``restart`` has no
-        effect beyond this cycle).
+        The next cycle's draws follow this cycle's; without it they stay.
+    rewind : ``In(1)``
+        With ``advance``: the next cycle's draws are the stream's first ones.
     words : ``Out(ArrayLayout(bits, count))``
-        This cycle's draws, combinational from ``restart``.
+        This cycle's draws: networks of XORs behind a register.
 
     Timing
     ------
-    Latency 0: no cycle is lost at a restart.
+    No cycle is lost at a rewind. After a reset the draws are the stream's first ones from the
+    second cycle on (from the first, if the host has written no start).
 
     Resources
     ---------
@@ -63,7 +63,7 @@ class WordSource(wiring.Component):
         self.count = count
         self.region = region
         self.start = start
-        super().__init__({"cfg": In(ConfigBus()), "restart": In(1), "advance": In(1),
+        super().__init__({"cfg": In(ConfigBus()), "advance": In(1), "rewind": In(1),
                           "words": Out(data.ArrayLayout(bits, count))})
 
     def model(self, cycles: int, start: int | None = None):
@@ -75,12 +75,16 @@ class WordSource(wiring.Component):
         m = Module()
         start = m.submodules.start = ConfigRegister(self.region, self.start)
         wiring.connect(m, wiring.flipped(self.cfg), start.cfg)
-        state = Signal(self.fmt.width)
-        now = Signal(self.fmt.width)
-        m.d.comb += now.eq(Mux(self.restart, start.data, state))
-        with m.If(self.advance):
-            m.d.sync += state.eq(xor_network(lfsr.leap(self.fmt, self.count * self.bits), now))
+        state, woken = Signal(self.fmt.width, init=self.start), Signal()
+        m.d.sync += woken.eq(1)
+        with m.If(start.written):
+            m.d.sync += state.eq(start.following)
+        with m.Elif(self.advance):
+            leapt = xor_network(lfsr.leap(self.fmt, self.count * self.bits), state)
+            m.d.sync += state.eq(Mux(self.rewind, start.data, leapt))
+        with m.Elif(~woken):
+            m.d.sync += state.eq(start.data)
         for j in range(self.count):
             rows = lfsr.leap(self.fmt, j * self.bits)[:self.bits]
-            m.d.comb += self.words[j].eq(xor_network(rows, now))
+            m.d.comb += self.words[j].eq(xor_network(rows, state))
         return m

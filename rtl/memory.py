@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl.config import HardwareConfig
 from rtl.streams import ConfigBus
 
 WORD = 32       # bits of one write on the configuration bus
@@ -72,17 +73,70 @@ def pack_rows(columns: list[tuple[np.ndarray, int]]) -> list[int]:
     return rows
 
 
+class WideMemory(wiring.Component):
+    """One write port and one read port of any width, in banks as wide as a block RAM's port.
+
+    Parameters
+    ----------
+    depth, width : int
+    init : list of int
+        Initial rows; missing ones are 0.
+    hw : HardwareConfig
+        Width of a bank, and which banks are small enough for LUT RAM.
+
+    Members
+    -------
+    r_addr, r_en, r_data : read
+        The row one cycle after its address; it keeps its value without ``r_en``.
+    w_addr, w_data : write
+    w_en : ``In(len(banks))``
+        One bit per bank, lowest bits first.
+
+    Resources
+    ---------
+    ``width / bank_bits`` memories without byte enables, which every family maps.
+    """
+
+    latency = 1
+
+    def __init__(self, depth: int, width: int, init: list[int], hw: HardwareConfig):
+        # An address of no bits would become a wire of two in Verilog: at least two rows.
+        self.depth, self.width, self.init, self.hw = max(2, depth), width, init, hw
+        self.banks = [(low, min(hw.bank_bits, width - low))
+                      for low in range(0, width, hw.bank_bits)]
+        addr = range(self.depth)
+        super().__init__({"r_addr": In(addr), "r_en": In(1), "r_data": Out(width),
+                          "w_addr": In(addr), "w_en": In(len(self.banks)), "w_data": In(width)})
+
+    def elaborate(self, platform):
+        m = Module()
+        for k, (low, bits) in enumerate(self.banks):
+            small = bits * self.depth <= self.hw.lut_ram_bits
+            mask = (1 << bits) - 1
+            bank = memory.Memory(shape=bits, depth=self.depth,
+                                 init=[(row >> low) & mask for row in self.init],
+                                 attrs={"ram_style": "distributed"} if small else {})
+            m.submodules[f"bank{k}"] = bank
+            read, write = bank.read_port(domain="sync"), bank.write_port()
+            m.d.comb += [read.addr.eq(self.r_addr), read.en.eq(self.r_en),
+                         self.r_data[low:low + bits].eq(read.data),
+                         write.addr.eq(self.w_addr), write.en.eq(self.w_en[k]),
+                         write.data.eq(self.w_data[low:low + bits])]
+        return m
+
+
 class ConfigMemory(wiring.Component):
     """A read-only memory for the datapath whose rows the configuration bus writes.
 
-    Built of banks of at most 32 bits, each with one read and one write port and no byte enables, so
-    that every family maps it to block RAM.
+    A row is written whole, its 32-bit words in rising order: banks are wider than a word, so a bank
+    is written with the word that completes it, and the word before is kept for that.
 
     Parameters
     ----------
     region : Region
     init : list of int
         Initial rows.
+    hw : HardwareConfig
 
     Members
     -------
@@ -97,56 +151,75 @@ class ConfigMemory(wiring.Component):
 
     latency = 1
 
-    def __init__(self, region: Region, init: list[int]):
+    def __init__(self, region: Region, init: list[int], hw: HardwareConfig = HardwareConfig()):
         if len(init) != region.depth:
             raise ValueError(f"{region.name}: {len(init)} initial rows for depth {region.depth}")
         self.region = region
         self.init = init
+        self.rows = WideMemory(region.depth, region.width, init, hw)
         super().__init__({"cfg": In(ConfigBus()), "addr": In(range(max(2, region.depth))),
                           "en": In(1), "data": Out(region.width)})
 
     def elaborate(self, platform):
         m = Module()
         region = self.region
+        m.submodules.rows = rows = self.rows
         chunk_bits = (region.stride - 1).bit_length()
         row_bits = (region.depth - 1).bit_length()
         high = self.cfg.addr >> (chunk_bits + row_bits)
         hit = Signal()
-        m.d.comb += hit.eq(self.cfg.en & (high == region.base >> (chunk_bits + row_bits)))
-        for c in range(region.chunks):
-            low = c * WORD
-            bits = min(WORD, region.width - low)
-            mask = (1 << bits) - 1
-            # An address of no bits would become a wire of two in Verilog: at least two rows.
-            bank = memory.Memory(shape=bits, depth=max(2, region.depth),
-                                 init=[(row >> low) & mask for row in self.init])
-            m.submodules[f"bank{c}"] = bank
-            read = bank.read_port(domain="sync")
-            write = bank.write_port()
-            m.d.comb += [
-                read.addr.eq(self.addr),
-                read.en.eq(self.en),
-                self.data[low:low + bits].eq(read.data),
-                write.addr.eq(self.cfg.addr[chunk_bits:chunk_bits + row_bits]),
-                write.data.eq(self.cfg.data),
-                write.en.eq(hit & (self.cfg.addr[:chunk_bits] == c)),
-            ]
+        m.d.comb += [hit.eq(self.cfg.en & (high == region.base >> (chunk_bits + row_bits))),
+                     rows.r_addr.eq(self.addr), rows.r_en.eq(self.en), self.data.eq(rows.r_data),
+                     rows.w_addr.eq(self.cfg.addr[chunk_bits:chunk_bits + row_bits])]
+        before = Signal(WORD, reset_less=True)
+        with m.If(self.cfg.en):
+            m.d.sync += before.eq(self.cfg.data)
+        two = Cat(before, self.cfg.data)
+        for k, (low, bits) in enumerate(rows.banks):
+            last = (low + bits - 1) // WORD             # the word that completes the bank
+            at = low - (last - 1) * WORD                # where the bank begins in the two words
+            m.d.comb += [rows.w_data[low:low + bits].eq(two[at:at + bits]),
+                         rows.w_en[k].eq(hit & (self.cfg.addr[:chunk_bits] == last))]
         return m
 
 
 class ConfigRegister(wiring.Component):
-    """One row on the configuration bus, always visible at ``data``."""
+    """One row on the configuration bus, always visible.
+
+    A reset does not touch it, as it does not touch the memories.
+
+    Members
+    -------
+    cfg : ``In(ConfigBus())``
+    data : ``Out(width)``
+    written : ``Out(1)``
+        A write is taken in this cycle.
+    following : ``Out(width)``
+        ``data`` of the next cycle.
+    """
 
     def __init__(self, region: Region, init: int):
         if region.depth != 1:
             raise ValueError(f"{region.name}: a register has one row, not {region.depth}")
         self.region = region
         self.init = init
-        super().__init__({"cfg": In(ConfigBus()), "data": Out(region.width, init=init)})
+        super().__init__({"cfg": In(ConfigBus()), "data": Out(region.width), "written": Out(1),
+                          "following": Out(region.width)})
 
     def elaborate(self, platform):
         m = Module()
+        kept = Signal(self.region.width, init=self.init, reset_less=True)
+        m.d.comb += [self.data.eq(kept), self.following.eq(kept)]
+        m.d.sync += kept.eq(self.following)
         for c in range(self.region.chunks):
             with m.If(self.cfg.en & (self.cfg.addr == self.region.base + c)):
-                m.d.sync += self.data[c * WORD:(c + 1) * WORD].eq(self.cfg.data)
+                m.d.comb += [self.written.eq(1),
+                             self.following[c * WORD:(c + 1) * WORD].eq(self.cfg.data)]
         return m
+
+
+def delay_bus(m: Module, bus, name: str):
+    """The configuration bus one cycle later: registers on the way to far memories."""
+    out = ConfigBus().create(path=(name,))
+    m.d.sync += [getattr(out, member).eq(getattr(bus, member)) for member in ("en", "addr", "data")]
+    return out

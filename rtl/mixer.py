@@ -19,8 +19,8 @@ class Mixer(wiring.Component):
 
         i ──► W RAMs, one per neuron of a word, G rows of Q weights per cycle
                  │
-                [row]──►(and spike, sum over G)──►[part]──►(+)──►[acc: K x Q, rotates by Q]
-                                                            └── last word ──►[out: H, shifts by G]
+                [row]──►(and spike, sum over G)──►[part]──►(+)──►[ring: K x Q, rotates by Q]
+                                                                   └─ step ─►[out: H, shifts by G]
         x ────────────────────────────────────────────────────────►[Fuse]◄──┘
                                                                       └──► o
 
@@ -67,7 +67,7 @@ class Mixer(wiring.Component):
             region = amap.allocate(f"layer{number}.mixer.w{g}", geo.words * geo.K,
                                    geo.Q * fmt.w.width, f"{geo.Q} weights of one input neuron")
             self.weights.append(ConfigMemory(
-                region, pack_rows([(columns.reshape(geo.words * geo.K, geo.Q), fmt.w.width)])))
+                region, pack_rows([(columns.reshape(geo.words * geo.K, geo.Q), fmt.w.width)]), hw))
         self.fuse = Fuse(art, number, hw, amap)
         self.acc = fmt.w.total(art.H)
         members = {"i": In(stream.Signature(spike_word(geo))),
@@ -84,13 +84,13 @@ class Mixer(wiring.Component):
 
     @property
     def latency(self) -> int:
-        return self.fill + 1 + self.fuse.latency
+        return self.fill + 2 + self.fuse.latency
 
     @property
     def interval(self) -> int:
         """Least cycles from one step's last word to the next one's, when ``o`` never stalls."""
         words = self.geo.words
-        drained = min(self.fill + 1 + words, max(words, self.latency + 1))
+        drained = min(self.fill + 2 + words, max(words, self.latency + 1))
         return max(words * self.geo.K, drained)
 
     def model(self, s_out, x):
@@ -164,8 +164,9 @@ class Mixer(wiring.Component):
             m.d.comb += moved[H - Q + q].eq(Mux(tags[2].add, ring[q], 0) + part)
         if K > 1:
             m.d.comb += Cat(moved[j] for j in range(H - Q)).eq(Cat(ring[j] for j in range(Q, H)))
+        full, step = Signal(), Signal(data.StructLayout({"first": 1, "last": 1}))
         with m.If(en & tags[2].valid):
-            m.d.sync += ring.eq(moved)
+            m.d.sync += [ring.eq(moved), step.first.eq(tags[2].first), step.last.eq(tags[2].last)]
 
         # --- read-out ----------------------------------------------------------------------------
         out = Signal(data.ArrayLayout(acc, H))
@@ -173,15 +174,16 @@ class Mixer(wiring.Component):
         coming = Signal()                           # a step's last word is on its way
         unseen = Signal(range(self.fuse.latency + 3))   # steps whose first word is not yet taken
         place = Signal(range(max(2, geo.words)))    # of the word on `o` in its step
-        shift, free, load = Signal(), Signal(), Signal()
+        shift, free, load, ended = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             fuse.i.valid.eq(left != 0),
             shift.eq(fuse.i.valid & fuse.i.ready),
             free.eq((left == 0) | (shift & (left == 1))),
-            en.eq(~(tags[2].valid & tags[2].end) | free),
-            load.eq(tags[2].valid & tags[2].end & free),
+            load.eq(full & free),
+            en.eq(~(tags[2].valid & full) | free),      # whole sums wait for `out`, the rest for it
+            ended.eq(en & tags[2].valid & tags[2].end),
             clear_to_end.eq(~coming & ((left == 0) |
-                                       ((unseen == 0) & (left <= self.fill + 1)))),
+                                       ((unseen == 0) & (left <= self.fill + 2)))),
         ]
         m.d.comb += [fuse.i.payload.total[g].eq(out[g]) for g in range(G)]
         with m.If(shift):
@@ -194,8 +196,8 @@ class Mixer(wiring.Component):
         m.d.sync += unseen.eq(unseen + load - (given & (place == 0)))
         with m.If(taken & self.i.payload.end):
             m.d.sync += coming.eq(1)
+        m.d.sync += full.eq(ended | full & ~free)
         with m.If(load):
-            m.d.sync += [out.eq(moved), left.eq(geo.words), coming.eq(0),
-                         fuse.i.payload.first.eq(tags[2].first),
-                         fuse.i.payload.last.eq(tags[2].last)]
+            m.d.sync += [out.eq(ring), left.eq(geo.words), coming.eq(0),
+                         fuse.i.payload.first.eq(step.first), fuse.i.payload.last.eq(step.last)]
         return m

@@ -100,18 +100,18 @@ class SamplerWords(wiring.Component):
         m.submodules.source = source = self.source
         wiring.connect(m, wiring.flipped(self.cfg), source.cfg)
         pipe = Pipeline(m, self.en)
-        begin = self.word == 0
+        end = self.word == self.geo.words - 1
         m.d.comb += source.advance.eq(self.take)
         if self.art.sampling == "bernoulli":
-            m.d.comb += [source.restart.eq(begin & self.first),
+            m.d.comb += [source.rewind.eq(end & self.last),
                          self.words.eq(pipe.register(source.words, "drawn"))]
         elif self.art.sampling == "sobol":
             point = self._point(m)
-            m.d.comb += source.restart.eq(begin)
+            m.d.comb += source.rewind.eq(end)
             for g, mask in enumerate(source.words):
                 m.d.comb += self.words[g].eq(pipe.register(mask ^ point, f"drawn{g}"))
         else:
-            m.d.comb += [source.advance.eq(self.take & self.first), source.restart.eq(begin)]
+            m.d.comb += [source.advance.eq(self.take & self.first), source.rewind.eq(end)]
             self._phases(m, pipe)
         return m
 

@@ -73,7 +73,7 @@ class Scheduler(wiring.Component):
         pause_cycles = self.interval - geo.issue
         sub = Signal(range(max(2, geo.F)))
         row = Signal.like(slot.row)
-        pause = Signal(range(pause_cycles + 1))
+        pause = Signal(range(max(2, pause_cycles + 1)))
         issue = Signal()
         m.d.comb += [
             self.i.ready.eq(self.en & (sub == 0) & (pause == 0)),

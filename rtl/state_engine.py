@@ -2,13 +2,13 @@
 """One layer's samplers and state space model: block inputs in, spikes out."""
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from quant.artifact import Artifact
 from rtl.coefficients import MODE, EngineMemories
 from rtl.config import Geometry, HardwareConfig
-from rtl.memory import AddressMap
+from rtl.memory import AddressMap, WideMemory
 from rtl.pipeline import Pipeline, buffer_output, tree_stages
 from rtl.sampler import AffineSampler, make_sampler
 from rtl.scheduler import Scheduler
@@ -33,7 +33,7 @@ class StateEngine(wiring.Component):
 
     A word takes F cycles; words, steps and sequences follow each other without a gap, except that
     a step takes at least as long as a state needs from being read to being readable again. The
-    state counts as 0 in a sequence's first step, and the random streams restart there: nothing
+    state counts as 0 in a sequence's first step, and the random streams start anew: nothing
     has to be cleared. When ``o`` is not taken everything stops; when ``i`` is empty the words on
     their way still come out. Timing does not depend on data.
 
@@ -50,6 +50,8 @@ class StateEngine(wiring.Component):
     i : ``In(stream.Signature(x_word(art, geo)))``
     o : ``Out(stream.Signature(spike_word(geo)))``
         ``signature`` and ``saturations`` run along: over the step and the sequence so far.
+    busy : ``Out(1)``
+        The lanes take operands in this cycle, all of them: ``4 lanes`` products. For counters.
     cfg : ``In(ConfigBus())``
 
     Resources
@@ -71,7 +73,7 @@ class StateEngine(wiring.Component):
         self.hw = hw
         self.geo = geo = Geometry.of(art, hw)
         self.fmt = fmt = art.layers[layer_number].fmt
-        self.memories = EngineMemories(art, layer_number, geo, amap)
+        self.memories = EngineMemories(art, layer_number, geo, amap, hw)
         plain = art.residual == "plain"
         self.samplers_in = [AffineSampler(fmt, art.random, art.sampling) if plain else
                             make_sampler(art.sampling, fmt.p, art.random) for _ in range(geo.G)]
@@ -91,7 +93,8 @@ class StateEngine(wiring.Component):
         if art.sampling == "systematic":
             self.interval = max(self.interval, self.at_operands + 1)
         super().__init__({"i": In(stream.Signature(x_word(art, geo))),
-                          "o": Out(stream.Signature(spike_word(geo))), "cfg": In(ConfigBus())})
+                          "o": Out(stream.Signature(spike_word(geo))), "busy": Out(1),
+                          "cfg": In(ConfigBus())})
 
     def model(self, words: list[dict], seed: int | None = None) -> list[dict]:
         """Spike words for x words; see :func:`rtl.state_model.expected_spikes`."""
@@ -190,24 +193,25 @@ class StateEngine(wiring.Component):
             m.d.sync += held.eq(s)
 
         h = shape_of(self.fmt.h)
-        states = m.submodules.states = memory.Memory(
-            shape=data.ArrayLayout(data.StructLayout({"h_re": h, "h_im": h}), geo.lanes),
-            depth=max(2, geo.issue), init=[])
-        read, write = states.read_port(), states.write_port()
-        m.d.comb += [read.addr.eq(ahead.row), read.en.eq(pipe.en),
+        layout = data.ArrayLayout(data.StructLayout({"h_re": h, "h_im": h}), geo.lanes)
+        states = m.submodules.states = WideMemory(geo.issue, layout.size, [], self.hw)
+        read, write = (data.View(layout, port) for port in (states.r_data, states.w_data))
+        store = (done.valid & pipe.en).replicate(len(states.w_en))
+        m.d.comb += [states.r_addr.eq(ahead.row), states.r_en.eq(pipe.en),
                      mem.modes.addr.eq(ahead.row), mem.modes.en.eq(pipe.en),
-                     write.addr.eq(done.row), write.en.eq(done.valid & pipe.en)]
+                     states.w_addr.eq(done.row), states.w_en.eq(store),
+                     self.busy.eq(slot.valid & pipe.en)]
         r_round = None
         if mem.draws_rounding:
             m.d.comb += [mem.draws_rounding.advance.eq(pipe.en & ahead.valid),
-                         mem.draws_rounding.restart.eq(ahead.first & ahead.start & ahead.head)]
+                         mem.draws_rounding.rewind.eq(ahead.last & ahead.end & ahead.tail)]
             r_round = pipe.register(mem.draws_rounding.words, "r_round")
         for j, lane in enumerate(self.lanes):
             p = lane.i.payload
             m.d.comb += [p.s.eq(s[j // geo.M]), *(p[f].eq(mem.modes.row[j][f]) for f in MODE)]
             for part in ("h_re", "h_im"):
-                m.d.comb += [p[part].eq(Mux(slot.first, 0, read.data[j][part])),
-                             write.data[j][part].eq(lane.o.payload[part])]
+                m.d.comb += [p[part].eq(Mux(slot.first, 0, read[j][part])),
+                             write[j][part].eq(lane.o.payload[part])]
             if r_round is not None:
                 m.d.comb += p.r.eq(r_round[j])
         return s, r_round

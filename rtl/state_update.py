@@ -15,7 +15,7 @@ class StateUpdate(wiring.Component):
 
     .. code-block:: text
 
-        h, A_bar ─►[operands]─►(x)x4─►[products]─►(+-)─►[sums]─►round, saturate─►[o]
+        h, A_bar ─►[operands]─►(x)x4─►[products]─►(+-)─►[sums]─►round─►[ ]─►saturate─►[o]
         g, s ─────►[operands]─►(and)─►[g s]───────►(+)───┘
 
     Coupled form: four real products, exact sums, one rounding (:mod:`quant.reference`'s
@@ -39,14 +39,14 @@ class StateUpdate(wiring.Component):
 
     Timing
     ------
-    Latency 4 cycles, one result per cycle; a stalled output stalls the whole pipeline.
+    Latency 5 cycles, one result per cycle; a stalled output stalls the whole pipeline.
 
     Resources
     ---------
     4 multipliers of ``a_bar.width x h.width`` bits.
     """
 
-    latency = 4     # cycles from a transfer on `i` to `o.valid`
+    latency = 5     # cycles from a transfer on `i` to `o.valid`
 
     def __init__(self, fmt: LayerFormats, random: RandomFormat, rounding: str):
         self.fmt = fmt
@@ -97,8 +97,9 @@ class StateUpdate(wiring.Component):
                 rounded = round_stochastic(acc, fmt.a_bar.f_bits, r_acc, bits)
             else:
                 rounded = round_half_even(acc, fmt.a_bar.f_bits)
-            h, over = saturate(rounded, fmt.h)
+            whole = Signal(rounded.shape(), reset_less=True, name=f"rounded_{part}")
+            h, over = saturate(whole, fmt.h)
             with m.If(en):
-                m.d.sync += [self.o.payload[f"h_{part}"].eq(h),
+                m.d.sync += [whole.eq(rounded), self.o.payload[f"h_{part}"].eq(h),
                              self.o.payload.over[part == "im"].eq(over)]
         return m

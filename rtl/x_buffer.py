@@ -97,6 +97,8 @@ class XBuffer(wiring.Component):
                 m.d.sync += side.valid.eq(steps != 0)
             m.d.sync += steps.eq(steps + arrived - done)
             arrived = done      # the fuse may read what the engine has read
-        m.d.comb += self.i.ready.eq(free != 0)
-        m.d.sync += free.eq(free - full + arrived)
+        left = Signal.like(free)
+        ready = Signal(init=1)          # a register: no path from the readers to the writer
+        m.d.comb += [left.eq(free - full + arrived), self.i.ready.eq(ready)]
+        m.d.sync += [free.eq(left), ready.eq(left != 0)]
         return m

@@ -16,6 +16,7 @@ import pytest
 import rtl.encoder
 import rtl.fuse
 import rtl.lfsr
+import rtl.pipeline
 import rtl.sampler
 import rtl.state_update
 import rtl.x_buffer
@@ -136,7 +137,9 @@ TEXT_MUTANTS = {
         rtl.x_buffer.XBuffer, "elaborate", "fetch = ~side.valid | side.ready",
         "fetch = ~side.valid | 1", None),
     "stalled word dropped by the encoder": (
-        rtl.encoder.Encoder, "elaborate", "en.eq(~self.o.valid | self.o.ready)", "en.eq(1)", None),
+        rtl.pipeline, "buffer_output", "en.eq(~spare_valid)", "en.eq(1)", None),
+    "streams go on into the next sequence": (
+        rtl.lfsr.WordSource, "elaborate", "Mux(self.rewind, start.data, leapt)", "leapt", None),
 }
 
 

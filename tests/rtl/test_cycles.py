@@ -6,7 +6,8 @@ import pytest
 from quant.synthetic import random_artifact
 from rtl.config import HardwareConfig
 from rtl.core import Core
-from rtl.cycles import StoppingClock, predict
+from rtl.cycles import Run, predict
+from rtl.step_times import StoppingClock
 from tests.rtl.fabric import observe
 
 # name: artifact, lanes, lengths. The decoder holds everything up in the runs of short sequences.
@@ -59,6 +60,28 @@ def test_steady_state_of_a_network_of_useful_size():
         assert prediction.cycles_per_step == prediction.roofline == cycles
         assert prediction.utilisation == 1
         assert cycles * 1000 < prediction.cycles < cycles * 1003 + 1000
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_skipping_changes_nothing(case):
+    """Long and short sequences in a random order: as when every step is followed."""
+    shape, lanes, _ = CASES[case]
+    core = Core(random_artifact(1, **shape), HardwareConfig(lanes))
+    lengths = np.random.default_rng(3).choice([1, 2, 3, 7, 40, 64], 40)
+    free, slow = Run(core), Run(core)
+    for number, length in enumerate(lengths):
+        for t in range(length):
+            slow.step(t == 0, t == length - 1)
+        assert free.sequence(int(length)) == slow.decoder.results[-1], f"sequence {number}"
+
+
+def test_ten_thousand_sequences_are_quick(monkeypatch):
+    steps, step = [], Run.step
+    monkeypatch.setattr(Run, "step", lambda *args: (steps.append(1), step(*args)))
+    art = random_artifact(1, H=64, n=4, length=784)
+    prediction = predict(art, HardwareConfig(4), [784] * 10_000)
+    assert prediction.results[-1] - prediction.results[0] == 9_999 * 784 * 64
+    assert len(steps) < 500
 
 
 @pytest.mark.parametrize("length", [0, 65, -1])

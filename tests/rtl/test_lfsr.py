@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from amaranth import ResetInserter, Signal
 from amaranth.sim import Simulator
 
 from quant import lfsr
@@ -39,15 +40,14 @@ def test_draws(fmt, bits, count):
     rng = np.random.default_rng(count)
 
     async def bench(ctx):
-        turn = None
+        turn = 0
         for cycle in range(60):
-            restart = int(cycle == 0 or rng.random() < 0.1)
-            advance = int(cycle == 0 or rng.random() < 0.7)
-            ctx.set(dut.restart, restart)
+            rewind, advance = int(rng.random() < 0.1), int(rng.random() < 0.7)
+            ctx.set(dut.rewind, rewind)
             ctx.set(dut.advance, advance)
-            shown = 0 if restart else turn
-            assert plain(ctx.get(dut.words)) == expected[shown].tolist(), f"cycle {cycle}"
-            turn = shown + 1 if advance else turn
+            assert plain(ctx.get(dut.words)) == expected[turn].tolist(), f"cycle {cycle}"
+            if advance:
+                turn = 0 if rewind else turn + 1
             await ctx.tick()
 
     simulate(dut, bench)
@@ -63,11 +63,34 @@ def test_host_sets_the_start(fmt):
         await configure(ctx, dut.cfg, [(region.base + c, start >> 32 * c & 0xFFFFFFFF)
                                        for c in range(region.chunks)]
                         + [(region.base + region.size, 5), (region.base - 1, 6)])
-        ctx.set(dut.restart, 1)
+        ctx.set(dut.advance, 1)
+        for turn in range(2):
+            for j, row in enumerate(dut.model(3, start)):
+                assert plain(ctx.get(dut.words)) == row.tolist()
+                ctx.set(dut.rewind, int(j == 2))
+                await ctx.tick()
+
+    simulate(dut, bench)
+
+
+def test_a_reset_keeps_the_hosts_start():
+    dut = source(WIDE, 16, 2, 1)
+    start = lfsr.stream_start(WIDE, 77, 0)
+    reset = Signal()
+
+    async def bench(ctx):
+        await configure(ctx, dut.cfg, [(dut.region.base + c, start >> 32 * c & 0xFFFFFFFF)
+                                       for c in range(dut.region.chunks)])
+        ctx.set(dut.advance, 1)
+        await ctx.tick().repeat(5)
+        ctx.set(dut.advance, 0)
+        ctx.set(reset, 1)
+        await ctx.tick()
+        ctx.set(reset, 0)
+        await ctx.tick()
         ctx.set(dut.advance, 1)
         for row in dut.model(3, start):
             assert plain(ctx.get(dut.words)) == row.tolist()
             await ctx.tick()
-            ctx.set(dut.restart, 0)
 
-    simulate(dut, bench)
+    simulate(ResetInserter(reset)(dut), bench)

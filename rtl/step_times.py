@@ -1,0 +1,236 @@
+# amaranth: UnusedElaboratable=no
+"""When a core's parts do what, step by step: recurrences over whole time steps.
+
+No timing depends on data and nothing waits in the middle of a step, so maxima and sums over steps
+give the exact cycle of everything. Cycle 0 is the first sample's.
+"""
+
+from collections import deque
+
+from rtl.decoder import Decoder
+from rtl.encoder import Encoder
+from rtl.layer import Layer
+
+NEVER = -1 << 60    # a time that holds nothing up
+KEPT = 64           # stops that a clock remembers: more than lie between two of its questions
+
+
+class StoppingClock:
+    """The own time of a part that stops as a whole when its output is not taken."""
+
+    def __init__(self):
+        self._stops = deque([(NEVER, 0)], KEPT)     # (own time, cycles lost up to its end), rising
+
+    def cycle(self, own: int) -> int:
+        """The cycle in which own time ``own`` ends."""
+        for at, lost in reversed(self._stops):
+            if at <= own:
+                return own + lost
+        raise ValueError(f"own time {own} lies before the last {KEPT} stops")
+
+    def own(self, cycle: int) -> int:
+        """The first own time that ends in ``cycle`` or later."""
+        first = None
+        for at, lost in reversed(self._stops):
+            if first is not None and at + lost < cycle:
+                return min(first, cycle - lost)
+            first = at if first is None else min(first, at)
+            if at + lost < cycle:
+                return cycle - lost
+        return cycle
+
+    def stop(self, own: int, until: int) -> int:
+        """Own time ``own`` ends in cycle ``until`` or later; returns when."""
+        end = self.cycle(own)
+        if until > end:
+            self._stops.append((own, self._stops[-1][1] + until - end))
+        return max(end, until)
+
+    @property
+    def lost(self) -> int:
+        """Cycles lost so far."""
+        return self._stops[-1][1]
+
+    def view(self, base: int, horizon: int) -> tuple:
+        """Its stops, seen from cycle ``base``, those before the horizon as one."""
+        shift = self.lost - base
+        seen = [(at + shift, lost - self.lost) for at, lost in self._stops]
+        new = [stop for stop in seen if stop[0] > -horizon]
+        old = [(-2 * horizon, lost) for _, lost in seen[:len(seen) - len(new)][-1:]]
+        return tuple(old + new)
+
+    def restore(self, view: tuple, base: int) -> None:
+        """The clock that looks like ``view`` from cycle ``base``; its own time starts anew."""
+        self._stops = deque(((at + base, lost) for at, lost in view), KEPT)
+
+
+class Times:
+    """Moments that parts remember: read and written relative to a cycle.
+
+    A subclass names its attributes: ``CYCLES``, and ``OWN`` on which of its clocks. Moments before
+    the horizon hold nothing up any more, so they are all alike.
+    """
+
+    CYCLES: tuple[str, ...] = ()
+    OWN: dict[str, tuple[str, ...]] = {}
+
+    def view(self, base: int, horizon: int) -> tuple:
+        """Everything that the following steps depend on, seen from cycle ``base``."""
+        seen = [max(getattr(self, name) - base, -horizon) for name in self.CYCLES]
+        for clock, names in self.OWN.items():
+            clock = getattr(self, clock)
+            seen.append(clock.view(base, horizon))
+            seen += [max(getattr(self, name) + clock.lost - base, -horizon) for name in names]
+        return tuple(seen)
+
+    def restore(self, view: tuple, base: int) -> None:
+        """Take the moments of ``view``, seen from cycle ``base``."""
+        view = iter(view)
+        for name in self.CYCLES:
+            setattr(self, name, next(view) + base)
+        for clock, names in self.OWN.items():
+            getattr(self, clock).restore(next(view), base)
+            for name in names:
+                setattr(self, name, next(view) + base)
+
+
+class Source(Times):
+    """A pipeline that gives steps of words, with room for one word behind a stalled output."""
+
+    CYCLES, OWN = ("first",), {"clock": ()}
+
+    def __init__(self, words: int):
+        self.words, self.clock = words, StoppingClock()
+        self.first = NEVER      # when the last step's first word was taken
+
+    def give(self, own: int, ready: int) -> int:
+        """A step's first word comes at own time ``own``, is accepted from cycle ``ready`` on.
+
+        The consumer then takes the rest without a pause. Returns the cycle of the first transfer.
+        """
+        if self.words == 1:
+            self.clock.stop(own, self.first + 1)    # behind the word that is still there
+        self.first = max(self.clock.cycle(own), ready)
+        if self.words > 1:
+            self.clock.stop(own + 1, self.first + 1)
+        return self.first
+
+
+class EncoderTimes(Times):
+    """First words of the samples, on the encoder's clock."""
+
+    OWN = {"clock": ("accepted",)}
+
+    def __init__(self, part: Encoder):
+        self.part, self.source = part, Source(part.geo.words)
+        self.clock = self.source.clock
+        self.accepted = -part.interval      # the first sample is taken in cycle 0
+
+    def step(self, admitted: int) -> int:
+        """Take a sample in cycle ``admitted`` or later; returns its first word's own time."""
+        self.accepted = max(self.accepted + self.part.interval, self.clock.own(admitted))
+        return self.accepted + self.part.latency
+
+    def accepted_by_next(self, first: int) -> None:
+        """Nothing depends on it."""
+
+
+class LayerTimes(Times):
+    """Input buffer, engine, mixer and fuse: what the last step left behind, and ``free``."""
+
+    CYCLES = ("read", "given", "drained", "fetched", "x_taken")
+    OWN = {"engine": ("start",), "fuse": ("issued",)}
+
+    def __init__(self, part: Layer):
+        self.part, self.geo = part, part.mixer.geo
+        self.engine, self.source = StoppingClock(), Source(self.geo.words)
+        self.fuse = self.source.clock
+        self.free = deque([NEVER] * part.buffer.banks, part.buffer.banks)   # per bank, oldest first
+        self.start = self.read = NEVER      # of the engine, own time; cycle of its last read
+        self.given = NEVER                  # the step's last spike word
+        self.drained = NEVER                # may the mixer take another step's last word
+        self.issued = NEVER                 # first read-out, on fuse's clock
+        self.fetched = self.x_taken = NEVER # the buffer's last word left for o, for fuse
+
+    def view(self, base: int, horizon: int) -> tuple:
+        return super().view(base, horizon), tuple(max(at - base, -horizon) for at in self.free)
+
+    def restore(self, view: tuple, base: int) -> None:
+        super().restore(view[0], base)
+        self.free.extend(at + base for at in view[1])
+
+    @property
+    def ready(self) -> int:
+        """Cycle from which the next step's first word is accepted."""
+        return self.free[0]
+
+    def step(self, first: int) -> int:
+        """A step whose words come from cycle ``first`` on; returns its first result's own time."""
+        part, geo = self.part, self.geo
+        engine, mixer = part.engine, part.mixer
+        complete = first + geo.words - 1
+        fetched = max(complete + part.buffer.latency - 1, self.read)
+        self.start = max(self.start + engine.interval, self.engine.own(fetched + 1))
+        # The engine goes on until it has the next word and the last one is still there.
+        self.engine.stop(self.start + engine.latency, self.given + 1)
+        taken = [self.engine.cycle(self.start + word * geo.F)
+                 for word in (max(0, geo.words - 2), geo.words - 1)]
+        self.read = taken[1]
+        self.fetched = taken[0] if geo.words > 1 else fetched
+
+        end = self.engine.cycle(self.start + engine.latency + (geo.words - 1) * geo.F)
+        sums = max(geo.words * geo.K, mixer.fill + 2)
+        self.given = max(end, self.given + sums, self.drained)
+        self.issued = max(self.fuse.own(self.given + mixer.fill + 2), self.issued + geo.words)
+        return self.issued + mixer.fuse.latency
+
+    def accepted_by_next(self, first: int) -> None:
+        """The step's first result was taken in cycle ``first``."""
+        geo, mixer = self.geo, self.part.mixer
+        read = self.fuse.cycle(self.issued + geo.words - 1)
+        enough = geo.words - mixer.fill - 2
+        few_left = self.fuse.cycle(self.issued + enough - 1) if enough > 0 else NEVER
+        self.drained = 1 + min(read, max(first, few_left))
+        freed = self.fetched
+        if self.part.buffer.fused:
+            if geo.words > 1:
+                freed = self.fuse.cycle(self.issued + geo.words - 2)
+            else:
+                freed = max(freed + 1, self.x_taken)
+            self.x_taken = read
+        self.free.append(freed + 1)
+
+
+class DecoderTimes(Times):
+    """Acceptance of steps, and results: those that something still waits for."""
+
+    CYCLES = ("step_end",)
+
+    def __init__(self, part: Decoder, inside: int):
+        self.part, self.words = part, part.geo.words
+        self.results = deque([NEVER] * inside, inside)      # oldest first
+        self.step_end = NEVER
+
+    def view(self, base: int, horizon: int) -> tuple:
+        return super().view(base, horizon), tuple(max(at - base, -horizon) for at in self.results)
+
+    def restore(self, view: tuple, base: int) -> None:
+        super().restore(view[0], base)
+        self.results.extend(at + base for at in view[1])
+
+    @property
+    def admits(self) -> int:
+        """Cycle from which the next sequence's first sample is taken."""
+        return self.results[0]
+
+    def ready(self, starts: bool) -> int:
+        """Cycle from which the next step's first word is accepted; both banks must not be taken."""
+        return max(self.step_end, self.results[-2] if starts else NEVER)
+
+    def step(self, first: int, last: bool) -> None:
+        """A step whose words come from cycle ``first`` on."""
+        part = self.part
+        self.step_end = first + part.interval
+        if last:
+            begin = max(first + self.words - 1 + part.fill, self.results[-1] + 1)
+            self.results.append(begin + part.decode_cycles - 1 + part.drain)
