@@ -19,7 +19,7 @@ JOBS ?= 2
 SIM_ARGS = --task $(TASK) $(if $(INDICES),--indices $(INDICES),$(if $(N),-n $(N))) \
 	$(if $(LANES),--lanes $(LANES)) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(WAVES)),--waves)
 
-.PHONY: help env check-tools sim export evaluate train test test-fast bench clean
+.PHONY: help env check-tools sim export evaluate figures train test test-fast bench clean
 
 help:
 	@echo "make sim        export, generate RTL, build, simulate and compare every spike"
@@ -29,6 +29,7 @@ help:
 	@echo "make test-fast  the tests that need no Verilog simulator"
 	@echo "make export     the integer artifact of TASK, in build/artifacts/TASK"
 	@echo "make evaluate   accuracy of the integer network on the test set of TASK"
+	@echo "make figures    pictures of the spikes of the network of TASK, in docs/figures"
 	@echo "make train      train TASK from the start (hours on a CPU for psmnist)"
 	@echo "make bench      simulation speed and cycles, JSON in build/bench.json"
 	@echo "make clean      delete build/"
@@ -66,6 +67,9 @@ export: $(STAMP)
 
 evaluate: $(STAMP)
 	$(PY) -m quant.evaluate --task $(TASK) $(if $(N),-n $(N))
+
+figures: $(STAMP)
+	$(PY) -m golden.figures --task $(TASK)
 
 train: $(STAMP)
 	$(PY) -m golden.train --task $(TASK)

@@ -113,8 +113,8 @@ def trace(net, split: Split, task: Task, sequence: int = 0, block: int | None = 
     Parameters
     ----------
     block, neuron : int
-        From 0. None: the last block, and there the neuron that is least predictable: the largest
-        deviation of its curve over time times r (1 - r), with r its spikes per step.
+        From 0. None: the last block, and there the liveliest neuron: the largest deviation of its
+        curve over time, times how often it starts or stops to spike.
     """
     K, H = len(net.blocks), net.cfg.d_model
     block = K - 1 if block is None else block
@@ -128,6 +128,6 @@ def trace(net, split: Split, task: Task, sequence: int = 0, block: int | None = 
     name = next(name for name in CURVES if name in record)
     curve, spikes = (record[key][0].float().numpy() for key in (name, "s_out"))    # (L, H)
     if neuron is None:
-        rate = np.abs(spikes).mean(0)
-        neuron = int((curve.std(0) * rate * (1 - rate)).argmax())
+        changes = np.abs(np.diff(spikes, axis=0)).sum(0)
+        neuron = int((curve.std(0) * changes).argmax())
     return Trace(block, neuron, CURVES[name], curve[:, neuron], spikes[:, neuron])

@@ -44,7 +44,7 @@ def run(x, alpha, theta, subtract, chunks, u, s):
 
 @nb.njit(cache=True)
 def run_back(ds, slope, u, s, alpha, theta, subtract, through_reset, chunks, dx, dalpha):
-    """dx and dalpha (H,) from ds and the surrogate's values ``slope``, (H, N), backwards in time."""
+    """dx and dalpha (H,) from ds and the surrogate's values ``slope``, (H, N), back in time."""
     C, M, B = chunks
     for i in range(ds.shape[0]):
         dv = np.zeros(B, ds.dtype)

@@ -4,8 +4,8 @@ Encoder, mixer, fuse and decoder are those of ``golden.network``. One block, p i
 
     s_in  = LIF(p),   s_out = LIF(a y + b),   p_next, as there, from the mixer's sum of s_out
 
-``lif_drive`` of the configuration says what y is: ``ssm``, the SSM's output, which is the comparison
-in Figure 2 of Bal & Sengupta and differs from P-SpikeSSM in the sampler alone; or ``spikes``, the
+``lif_drive`` of the configuration says what y is: ``ssm``, the SSM's output, as in the comparison of
+Figure 2 of Bal & Sengupta, which differs from P-SpikeSSM in the sampler alone; or ``spikes``, the
 spike train s_in itself, so that the membrane is a neuron's only memory: a plain spiking network.
 """
 

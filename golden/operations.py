@@ -9,9 +9,9 @@ Two countings, per block of H neurons with n complex modes, at spike rates ``r_i
   This is our reading of the energy table of Bal & Sengupta (ICLR 2025), of which the operation
   prices and the ratio are known to us, not the text of the formula: the ratio of the two is
   ``4.6 / (0.9 r)``, 70 at a rate of 7 %, which fits their "more than 70 times".
-* :func:`spiking`, :func:`dense`, :func:`lif`: everything that is computed at a step, by part, in the
-  form in which it costs least: g = 2 a C B_bar merged, so that no product reads the state out; norm
-  and scale folded into the mixer's weights where the activation allows it.
+* :func:`spiking`, :func:`dense`, :func:`lif`: all that is computed at a step, by part, in the form
+  in which it costs least: g = 2 a C B_bar merged, so that no product reads the state out; norm and
+  scale folded into the mixer's weights where the activation allows it.
 
 Comparisons, random words and functions (GELU) are counted but not priced, nor is any memory access,
 which in hardware may well cost more than the arithmetic.

@@ -1,8 +1,9 @@
 """The README's tables, printed from measured results: ``python -m sim.results``.
 
-``docs/results/<task>.evaluate.json`` and ``<task>.sim.json`` are copies of what
-``python -m quant.evaluate --json`` and ``make sim`` wrote. ``--write`` puts the tables into the
-README between their markers; a test says whether they are still there.
+``docs/results/<task>.evaluate.json``, ``<task>.sim.json`` and ``<task>.energy.json`` are copies of
+what ``python -m quant.evaluate --json``, ``make sim`` and ``python -m golden.energy --json`` wrote.
+``--write`` puts the tables into the README between their markers; a test says whether they are
+still there.
 """
 
 import argparse
@@ -55,7 +56,19 @@ def equality_table() -> str:
                      "steps per second"], rows)
 
 
-TABLES = {"accuracy": accuracy_table, "equality": equality_table}
+def energy_table() -> str:
+    """Operations and energy of spiking and other networks, in two countings."""
+    rows = []
+    for task, r in results("energy").items():
+        for row in r["rows"]:
+            rows.append([task, row["counting"], row["network"], f"{row['mac']:,.0f}",
+                         f"{row['add']:,.0f}", f"{row['nJ_per_step']:.1f}",
+                         f"{row['uJ_per_sequence']:.2f}", f"{row['s4d_ratio']:.1f}"])
+    return markdown(["task", "counting", "network", "MAC per step", "accumulates per step",
+                     "nJ per step", "uJ per sequence", "S4D / this"], rows)
+
+
+TABLES = {"accuracy": accuracy_table, "equality": equality_table, "energy": energy_table}
 
 
 def fill(text: str) -> str:

@@ -83,9 +83,11 @@ def test_other_networks_are_refused(options, args, says, tmp_path, monkeypatch, 
 
 
 def test_committed_results_are_of_the_shipped_network():
-    for task in ("psmnist", "digits"):
-        result = json.loads((ROOT / "docs" / "results" / f"{task}.energy.json").read_text())
-        cfg = checkpoint.load(task).network.cfg
-        assert result["task"] == task
-        assert [result[k] for k in ("n_blocks", "d_model", "d_state")] == [
-            cfg.n_blocks, cfg.d_model, cfg.d_state]
+    result = json.loads((ROOT / "docs" / "results" / "psmnist.energy.json").read_text())
+    cfg = checkpoint.load("psmnist").network.cfg
+    assert [result[k] for k in ("task", "n_blocks", "d_model", "d_state")] == [
+        "psmnist", cfg.n_blocks, cfg.d_model, cfg.d_state]
+    # without its state updates the ratio is several times as large: docs/analysis.md says so
+    paper, full = result["rows"][0], result["rows"][4]
+    assert paper["network"] == full["network"] == "P-SpikeSSM"
+    assert paper["s4d_ratio"] > 3 * full["s4d_ratio"]
