@@ -81,6 +81,16 @@ def test_gelu_on_every_y(layers, index, table):
     assert ref.gelu(top, layer)[1].all()
 
 
+def test_gelu_takes_the_nearest_entry(layers):
+    """|y| rounded half to even is the index, the last entry stands for all beyond."""
+    fmt = replace(layers["gsu"].fmt, y=SQ(4, 8), drive=SQ(2, 12), index=UQ(2, 5), table=UQ(0, 8))
+    layer = replace(layers["gsu"], fmt=fmt, table=np.arange(128))
+    raw = every(fmt.y, 1)
+    got, _ = ref.gelu(raw << fmt.y_bits - 8, layer)
+    index = [min(round(Fraction(abs(int(r)), 8)), 127) for r in raw[:, 0]]
+    assert (np.maximum(raw[:, 0], 0) - got[:, 0]).tolist() == index
+
+
 def test_sigmoid_table_on_every_m():
     index, table = SQ(4, 4), UQ(1, 8)
     got = sigmoid_table(index, table) / 256
@@ -102,7 +112,7 @@ def test_sigmoid_gate_takes_the_ends_entries(layers):
     assert ref.sigmoid_gate(m, layer).ravel().tolist() == expected.tolist()
 
 
-@pytest.mark.parametrize("threshold", [0, 38, 255])
+@pytest.mark.parametrize("threshold", [0, 38, 64, 255])
 def test_ternary_on_every_pair(threshold):
     z = np.array([(a, b) for a in range(-40, 41) for b in range(-40, 41)])
     got = ref.ternary(z, threshold)
