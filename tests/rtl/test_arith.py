@@ -10,6 +10,7 @@ from amaranth.sim import Simulator
 from quant import reference, sampling
 from quant.formats import SQ, UQ, RandomFormat
 from rtl import arith
+from rtl.phase_sampler import start_phase
 
 
 def values(shape: Shape) -> range:
@@ -96,3 +97,13 @@ def test_fires(shape, centred):
         f_bits: (lambda p, r, f=f_bits: arith.fires(p, f, r, random),
                  lambda p, r, f=f_bits: sampling.fires(np.int64(p), f, r, random))
         for f_bits in range(6)})
+
+
+@pytest.mark.parametrize("centred", [True, False])
+@pytest.mark.parametrize("k", [3, 4])
+def test_start_phase(k, centred):
+    random = RandomFormat(k=k, centred=centred)
+    compare({"r": unsigned(k)}, {
+        f_bits: (lambda r, f=f_bits: start_phase(r, f, random),
+                 lambda r, f=f_bits: sampling.start_phase(np.int64(r), f, random))
+        for f_bits in range(1, 8)})

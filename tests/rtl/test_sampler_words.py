@@ -1,0 +1,109 @@
+"""SamplerWords: words in order, sequences without a gap, the enable held back at random."""
+
+from collections import deque
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+
+from quant import lfsr
+from quant.formats import RandomFormat
+from quant.synthetic import random_artifact
+from rtl.config import Geometry, HardwareConfig
+from rtl.image import rows_of
+from rtl.memory import AddressMap
+from rtl.sampler_words import SamplerWords
+from tests.rtl.streams import configure, plain
+
+LENGTHS = (9, 1, 1, 2, 16, 3)
+KINDS = (lfsr.SAMPLER_IN, lfsr.SAMPLER_OUT)
+
+
+def words_of(art, lanes, kind, amap=None):
+    geo = Geometry.of(art, HardwareConfig(lanes))
+    return SamplerWords(art, 1, kind, geo, amap or AddressMap())
+
+
+def run(dut, expected, writes=(), held=0.3, seed=0, limit=4000):
+    """Ask for every word of sequences of ``LENGTHS`` steps and check what comes.
+
+    ``expected`` (steps, words, G): draws, or start phases. New phases are random; they are back
+    some cycles before they are asked for again.
+    """
+    rng, words = np.random.default_rng(seed), dut.geo.words
+    phases = "back" in dir(dut)
+    asked = deque((t, t == length - 1, w) for length in LENGTHS for t in range(length)
+                  for w in range(words))
+    state, away = {}, set()         # phases by word; words whose phases are not back
+    coming, returning = deque(), deque()
+    checked, rest = 0, 0            # rest: cycles until another step may end
+
+    async def bench(ctx):
+        nonlocal checked, rest
+        if writes:
+            await configure(ctx, dut.cfg, writes)
+        for cycle in range(limit):
+            if not asked and not coming:
+                return
+            en = rng.random() >= held
+            t, last, word = asked[0] if asked else (0, 0, 0)
+            take = bool(asked) and en and not rest and word not in away
+            ctx.set(dut.en, en)
+            for name, value in (("take", take), ("first", t == 0), ("last", last), ("word", word)):
+                ctx.set(getattr(dut, name), value)
+            if phases:
+                ctx.set(dut.back.valid, 0)
+                if returning and en:
+                    w, new = returning.popleft()
+                    ctx.set(dut.back, {"valid": 1, "word": w, "phases": new})
+                    state[w] = new
+                    away.remove(w)
+            if take:
+                asked.popleft()
+                rest = 2 if word == words - 1 and words == 1 else 0
+                want = state[word] if phases and t else expected[t, word].tolist()
+                if phases:
+                    away.add(word)
+                coming.append([dut.latency, word, want])
+            rest = max(0, rest - 1)
+            await ctx.tick()
+            for entry in coming if en else ():
+                entry[0] -= 1
+            if coming and coming[0][0] == 0:
+                _, word, want = coming.popleft()
+                assert plain(ctx.get(dut.words)) == want, f"cycle {cycle}, word {word}"
+                checked += 1
+                if phases:
+                    returning.append((word, rng.integers(1 << dut.f_bits, size=len(want)).tolist()))
+        pytest.fail(f"stuck: {len(asked)} words not asked for after {limit} cycles")
+
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+    sim.add_testbench(bench)
+    sim.run()
+    assert checked == sum(LENGTHS) * words
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=["in", "out"])
+@pytest.mark.parametrize("options, lanes", [
+    (dict(H=6, n=2), 4), (dict(H=3, n=2, residual="plain"), 6), (dict(H=5, n=1), 1),
+    (dict(H=4, n=2, random=RandomFormat(k=5, centred=False)), 4)],
+    ids=["words", "one word", "single", "coarse"])
+@pytest.mark.parametrize("form", ["bernoulli", "sobol", "systematic"])
+def test_words_of_sequences(form, options, lanes, kind):
+    dut = words_of(random_artifact(2, length=16, sampling=form, **options), lanes, kind)
+    expected = dut.model(max(LENGTHS))
+    assert expected.shape == (1 if form == "systematic" else 16, dut.geo.words, dut.geo.G)
+    run(dut, expected)
+
+
+def test_configured_over_the_bus():
+    options = dict(H=4, n=2, length=16, sampling="sobol")
+    amap = AddressMap()
+    dut = words_of(random_artifact(2, **options), 4, lfsr.SAMPLER_OUT, amap)
+    other = words_of(random_artifact(3, **options), 4, lfsr.SAMPLER_OUT)
+    other.elaborate(None)
+    rows = rows_of(other)
+    assert sorted(rows) == ["layer1.directions_out", "layer1.start_out"]
+    run(dut, other.model(16), [(region.base + r * region.stride, row) for region in amap.regions
+                               for r, row in enumerate(rows[region.name])])
