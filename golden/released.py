@@ -1,7 +1,7 @@
 """The released configurations of P-SpikeSSM by name, with their published sizes.
 
 ``python -m golden.released`` builds them, counts their parameters and runs each once forward and
-backward at its full length; ``python -m golden.train --task psmnist --recipe released_psmnist``
+backward at its full length; ``python -m golden.train --task psmnist --recipe psmnist_released``
 trains one. Settings are those of the released configuration files; where a task of this project
 has another vocabulary than the authors' (ListOps: 16 tokens, not 18), this project's counts.
 """

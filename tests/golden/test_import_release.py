@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from golden import checkpoint, cli, import_release
+from golden import checkpoint, cli, import_release, released_reference
+from golden.released_build import network
+from golden.released_check import Fixture, compare
+from golden.released_state import Release
 from golden.tasks import make_task
 from tests.golden import release_files
 
@@ -111,6 +114,23 @@ def test_one_difference_is_seen(what, command, tmp_path):
         assert counted[0] >= 1
     if what == "state":
         assert counted[0] == 0 and counted[1] >= 1
+
+
+def test_differing_spikes_are_counted_one_by_one():
+    """One neuron's output probability moved: exactly the spikes that turn are counted."""
+    state = release_files.state(blocks=1, sides=2)
+    arrays = release_files.fixture(state, False)
+    found = Release(None, state)
+    net = network(found, "none", make_task("psmnist"))
+    fixture = Fixture(arrays["x"], [arrays["u0"], arrays["u1"]], [arrays["block0"]], arrays["y"])
+    assert compare(net, state, fixture).passed()
+    q = released_reference.block(state, 0, arrays["x"], arrays["u0"], arrays["u1"], False)["q_out"]
+    with torch.no_grad():
+        net.blocks[0].out.b[2] += 0.2
+    turned = int(((q[..., 2] + 0.2 > arrays["u1"][..., 2]) != (q[..., 2] > arrays["u1"][..., 2]))
+                 .sum())
+    row = compare(net, state, fixture).rows[0]
+    assert turned > 0 and row.differing == {"s_in": 0, "s_out": turned} and row.unexplained == 0
 
 
 def whole(prefix: str = "model.") -> dict[str, torch.Tensor]:
