@@ -40,7 +40,7 @@ from quant.draws import LfsrDraws
 from quant.evaluate import seed_number
 from quant.export import SEED, SEQUENCES, measure, reestimate
 from quant.fit import ExportError, fit
-from quant.fold import fold
+from quant.fold import Folded, fold
 from quant.formats import QuantConfig
 from quant.qat import QuantNetwork
 from quant.sampling import sampler_words
@@ -65,14 +65,13 @@ def _given_draws(net: ReleasedNetwork, art: Artifact, seed: int, shape) -> list[
 
 
 @torch.no_grad()
-def run_float(found: Checkpoint, art: Artifact, v: torch.Tensor, lengths: torch.Tensor | None,
-              seed: int) -> Run:
+def run_float(net: torch.nn.Module, folded: Folded, art: Artifact, v: torch.Tensor,
+              lengths: torch.Tensor | None, seed: int) -> Run:
     """The golden network in float64 with an artifact's draws.
 
     Of the paper's architecture the folded network in real numbers runs, which takes given draws
     and equals the golden one draw for draw; of the released one the golden network itself.
     """
-    net = found.network
     if isinstance(net, ReleasedNetwork):
         x = net.encoder(v.T.reshape(-1), torch.float64).reshape(-1, v.shape[1], len(v))
         x = x.permute(2, 1, 0)
@@ -83,7 +82,7 @@ def run_float(found: Checkpoint, art: Artifact, v: torch.Tensor, lengths: torch.
         logits = net.decoder((y * live).sum(1) / live.sum(1))
     else:
         records = []
-        logits = QuantNetwork(fold(net))(v, lengths, "recurrence", LfsrDraws(art, seed), records)
+        logits = QuantNetwork(folded)(v, lengths, "recurrence", LfsrDraws(art, seed), records)
         records = records[:-1]
     return Run([r["s_in"] for r in records], [r["s_out"] for r in records], logits.argmax(1))
 
@@ -102,10 +101,11 @@ def probability(found: Checkpoint, j: int, s: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def compare(found: Checkpoint, art: Artifact, split: Split) -> dict:
+def compare(found: Checkpoint, folded: Folded, art: Artifact, split: Split) -> dict:
     """The measures of the module's text for all sequences of ``split``; plain numbers.
 
-    ``found`` is a float64 network in evaluation mode, ``art`` its integers.
+    ``found`` is a float64 network in evaluation mode, ``folded`` the same in real numbers with
+    diagonal layers, ``art`` its integers.
     """
     v, lengths, labels = batch_of(split, np.arange(len(split)), found.task)
     v = v if art.vocab else v.double()
@@ -114,8 +114,8 @@ def compare(found: Checkpoint, art: Artifact, split: Split) -> dict:
     record: list[dict] = []
     integers = QuantNetwork(to_folded(art), formats_of(art))
     logits = integers(v, lengths, "recurrence", LfsrDraws(art), record)
-    ours, other = (run_float(found, art, v, lengths, seed) for seed in (art.seed,
-                                                                        seed_number(art, 1)))
+    ours, other = (run_float(found.network, folded, art, v, lengths, seed)
+                   for seed in (art.seed, seed_number(art, 1)))
 
     def differ(one, two):
         return float((one != two)[live].double().mean())
@@ -163,7 +163,7 @@ def agreement(found: Checkpoint, config: QuantConfig, data_dir=None, n: int = 16
                   task.sample_format, task.length)
     art = to_artifact(QuantNetwork(folded, formats), task.name, task.length, SEED, {})
     net.double().eval()
-    return compare(found, art, test.take(np.arange(min(n, len(test))))) | info
+    return compare(found, folded, art, test.take(np.arange(min(n, len(test))))) | info
 
 
 def show(results: dict[str, dict]) -> None:

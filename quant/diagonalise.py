@@ -25,6 +25,8 @@ from golden import checkpoint, cli
 from golden.batches import batch_of
 from golden.checkpoint import Checkpoint
 from golden.dplr import DPLR
+from golden.models import build
+from golden.network import Network
 from golden.released_network import ReleasedNetwork
 from golden.tasks import Split, Task
 from quant.modes import Diagonal, DiagonaliseError, diagonal
@@ -36,8 +38,8 @@ def needed(net: torch.nn.Module) -> bool:
     return any(isinstance(getattr(block, "ssm", None), DPLR) for block in net.blocks)
 
 
-def network(net: ReleasedNetwork, steps: int, count: int | None = None
-            ) -> tuple[ReleasedNetwork, list[Diagonal]]:
+def network(net: Network | ReleasedNetwork, steps: int, count: int | None = None
+            ) -> tuple[Network | ReleasedNetwork, list[Diagonal]]:
     """A network with diagonal layers in place of DPLR ones, and what became of each layer.
 
     Its time steps are 1 and its A = log A_bar, one per neuron; everything else is copied.
@@ -62,8 +64,7 @@ def network(net: ReleasedNetwork, steps: int, count: int | None = None
     n = max(layer.A_bar.shape[1] for layer in found)
     if any(layer.A_bar.shape[1] < n for layer in found):
         found = list(layers(n))
-    made = ReleasedNetwork(replace(cfg, ssm="diagonal", init="s4d_legs", shared_A=False,
-                                   d_state=2 * n))
+    made = build(replace(cfg, ssm="diagonal", init="s4d_legs", shared_A=False, d_state=2 * n))
     made.to(next(net.parameters()).dtype)
     own, ssm = made.state_dict(), [f"blocks.{j}.ssm." for j in range(len(found))]
     with torch.no_grad():
@@ -77,29 +78,47 @@ def network(net: ReleasedNetwork, steps: int, count: int | None = None
                                 ("log_dt", np.zeros(len(A))), ("D", d.D.numpy()),
                                 ("C", np.stack([C.real, C.imag], 2))):
                 own[ssm[j] + name].copy_(torch.from_numpy(value))
+            if made.blocks[j].ssm.a is not None:        # the dense C and D have it
+                made.blocks[j].ssm.a.fill_(1.0)
     return made.train(net.training), found
 
 
 @torch.no_grad()
-def changed_spikes(one: ReleasedNetwork, other: ReleasedNetwork, x: torch.Tensor,
-                   seed: int = 0) -> list[dict[str, int]]:
+def _spikes(net: Network | ReleasedNetwork, x: torch.Tensor, seed: int) -> list[dict]:
+    """Records of all blocks, float64; equal draws for equal seeds."""
+    net, x = copy.deepcopy(net).double(), x.double() if x.is_floating_point() else x
+    if x.ndim == 3:
+        generator = torch.Generator().manual_seed(seed)
+        return net.trace(x, [torch.rand(x.shape, generator=generator, dtype=x.dtype)
+                             for _ in range(2 * len(net.blocks))])[0]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        records: list[dict] = []
+        net(x, record=records)
+    return records
+
+
+def changed_spikes(one: Network | ReleasedNetwork, other: Network | ReleasedNetwork,
+                   x: torch.Tensor, seed: int = 0) -> list[dict[str, int]]:
     """Per block the spikes that differ between two networks under equal uniform draws, float64.
 
-    x (B, L, H) is the stack's input. ``s_in`` and ``s_out`` count them, ``of`` is the number of
+    x is what :func:`encoded` gives. ``s_in`` and ``s_out`` count them, ``of`` is the number of
     places. Behind a first difference the inputs differ too, so later blocks count more.
     """
-    generator = torch.Generator().manual_seed(seed)
-    u = [torch.rand(x.shape, generator=generator, dtype=torch.float64)
-         for _ in range(2 * len(one.blocks))]
-    traces = [copy.deepcopy(net).double().trace(x.double(), u)[0] for net in (one, other)]
+    traces = [_spikes(net, x, seed) for net in (one, other)]
     return [{name: int((a[name] != b[name]).sum()) for name in ("s_in", "s_out")}
             | {"of": a["s_in"].numel()} for a, b in zip(*traces)]
 
 
 @torch.no_grad()
-def encoded(net: ReleasedNetwork, split: Split, task: Task, count: int) -> torch.Tensor:
-    """The stack's input (B, L, H) of the first sequences of a split."""
+def encoded(net: Network | ReleasedNetwork, split: Split, task: Task, count: int) -> torch.Tensor:
+    """First sequences of a split as :func:`changed_spikes` takes them.
+
+    Of the released architecture the stack's input (B, L, H), else samples or tokens (B, L).
+    """
     v, _, _ = batch_of(split, np.arange(min(count, len(split))), task)
+    if not isinstance(net, ReleasedNetwork):
+        return v
     dtype = net.encoder.weight.dtype
     return net.encoder(v.reshape(-1), dtype).T.reshape(*v.shape, -1)
 
@@ -109,7 +128,7 @@ def prepare(found: Checkpoint, inputs: Callable[[], torch.Tensor], count: int | 
     """The checkpoint with diagonal layers; itself if it has no DPLR layer.
 
     ``say`` is told every layer's errors and the spikes that change for the stack's ``inputs()``
-    (B, L, H). The reports are in the result's ``info["diagonal"]``.
+    (:func:`encoded`). The reports are in the result's ``info["diagonal"]``.
     """
     net = found.network
     if not needed(net):
@@ -151,6 +170,8 @@ def _stack_input(path: Path, net: ReleasedNetwork) -> torch.Tensor:
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise DiagonaliseError(f"{path} is no npz file with an array x: {error}") from None
     H = net.cfg.d_model
+    if not isinstance(net, ReleasedNetwork):
+        raise DiagonaliseError("--inputs needs architecture released; leave it out")
     if x.ndim != 3 or x.shape[2] != H:
         raise DiagonaliseError(f"{path}: x has shape {x.shape}, the network takes (B, L, {H})")
     return torch.from_numpy(x)

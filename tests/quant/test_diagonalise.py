@@ -7,7 +7,7 @@ import torch
 from golden import checkpoint, tasks
 from golden.config import NetworkConfig
 from golden.dplr import Dense
-from golden.released_network import ReleasedNetwork
+from golden.models import build
 from quant import diagonalise
 from quant.modes import (CONDITION, DiagonaliseError, dense_kernel, diagonal, merge, modes_kernel,
                          reach)
@@ -19,13 +19,14 @@ def network(spread: float, seed: int = 0, d_state: int = 8, H: int = 6, shared=T
     options = dict(n_classes=10, d_model=H, d_state=d_state, residual="plain", act="gelu",
                    gelu_before_sampler=True, init="hippo_legs", ssm="dplr",
                    architecture="released", shared_A=shared) | changes
-    net = ReleasedNetwork(NetworkConfig(**options)).eval()
+    net = build(NetworkConfig(**options)).eval()
     with torch.no_grad():
         for block in net.blocks:
             for p in (block.ssm.log_A_re, block.ssm.A_im, block.ssm.P, block.ssm.B):
                 p.mul_(1 + spread * torch.randn_like(p))
-            block.out.a.normal_(1, 0.3)
-            block.out.b.fill_(0.3)
+            if block.ssm.a is None:
+                block.out.a.normal_(1, 0.3)
+                block.out.b.fill_(0.3)
     return net
 
 
@@ -125,6 +126,24 @@ def test_the_network_spikes_alike():
         made.blocks[0].ssm.D += 0.5
     changes = diagonalise.changed_spikes(net, made, x)
     assert changes[0]["s_in"] == 0 < changes[0]["s_out"] < changes[0]["of"] == 2 * 40 * 8
+
+
+@pytest.mark.parametrize("vocab", [0, 5])
+def test_the_paper_s_architecture_too(vocab):
+    """Its state space model has the sampler's scale a, which the dense form includes."""
+    net = network(0.3, H=8, architecture="paper", residual="clampfuse", act="relu", vocab=vocab,
+                  gelu_before_sampler=False)
+    with torch.no_grad():
+        for block in net.blocks:
+            block.ssm.a.uniform_(0.5, 2)
+    made, layers = diagonalise.network(net, 40)
+    assert made.cfg.architecture == "paper" and (made.blocks[1].ssm.a == 1).all()
+    v = torch.randint(5, (2, 40)) if vocab else torch.rand(2, 40)
+    changes = diagonalise.changed_spikes(net, made, v)
+    assert sum(c["s_in"] + c["s_out"] for c in changes) <= 2
+    with torch.no_grad():
+        made.blocks[0].ssm.a += 0.5
+    assert diagonalise.changed_spikes(net, made, v)[0]["s_out"] > 10
 
 
 def test_layers_get_equally_many_modes():

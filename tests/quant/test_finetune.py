@@ -13,7 +13,7 @@ from quant.fit import ExportError, fit
 from quant.fold import fold
 from quant.formats import QuantConfig
 from quant.qat import QuantNetwork
-from tests.quant.test_export import COUNT, TOY, made
+from tests.quant.test_export import COUNT, RELEASED, TOY, made
 
 
 def start(path):
@@ -83,6 +83,25 @@ def test_the_sampling_form_is_kept_and_can_be_changed(tmp_path):
         art = export.export(checkpoint.load(tmp_path / "net.pt"), tmp_path / form, n=0,
                             n_vectors=0, qat=tmp_path / "tuned.pt", count=COUNT, sampling=asked)
         assert art.sampling == form
+
+
+def test_imported_networks(tmp_path, monkeypatch, capsys):
+    """From the file with DPLR layers to fine-tuned integers: both commands make them diagonal."""
+    made(tmp_path / "net.pt", **RELEASED | {"d_state": 8})
+    monkeypatch.setattr(sys, "argv", [
+        "quant.finetune", "--task", TOY, "--checkpoint", str(tmp_path / "net.pt"), "--steps", "2",
+        "--batch", "4", "--threads", "1", "--out", str(tmp_path / "tuned.pt")])
+    before = torch.get_num_threads()
+    try:
+        cli.run("quant.finetune", finetune.main)
+    finally:
+        torch.set_num_threads(before)
+    assert "8 of 8 neurons fitted" in capsys.readouterr().out
+    arts = [export.export(checkpoint.load(tmp_path / "net.pt"), tmp_path / name, n=0, n_vectors=0,
+                          qat=qat, count=COUNT) for name, qat in (
+                              ("plain", None), ("tuned", tmp_path / "tuned.pt"))]
+    assert arts[1].info["checkpoint"]["fine_tuned"] and arts[1].info["diagonal"]
+    assert (arts[0].layers[0].w != arts[1].layers[0].w).any()
 
 
 def test_files_that_do_not_fit(tmp_path):

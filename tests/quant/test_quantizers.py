@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch.nn.functional import linear as product
 
+from quant import gelu as integer_gelu
 from quant.formats import SQ
-from quant.quantizers import (fixed_quantizer, grid, linear, mixer_quantizer, round_to, unit_disc,
+from quant.quantizers import (fixed_quantizer, gelu, grid, linear, mixer_quantizer, round_to, unit_disc,
                               weight_of)
 
 
@@ -73,3 +74,17 @@ def test_fixed_quantizer_has_the_format_given():
     assert (weight_of(layer) * 32).tolist() == [[127, -127, 127, 2, -32]]
     plain = linear(weight)
     assert torch.equal(weight_of(plain), weight)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_gelu_is_the_integers_with_the_real_gradient(dtype):
+    raw = torch.arange(-3000, 3001)
+    x = (raw * 2.0 ** -8).to(dtype).requires_grad_(True)
+    y = gelu(x, 8)
+    np.testing.assert_array_equal(y.detach().numpy() * 2.0 ** 8,
+                                  integer_gelu.gelu(raw.numpy(), 8))
+    y.sum().backward()
+    (wanted,) = torch.autograd.grad(torch.nn.functional.gelu(x).sum(), x)
+    torch.testing.assert_close(x.grad, wanted)
+    off = gelu(x.detach() + 0.3 * 2.0 ** -8, 8)         # rounded to the grid first
+    torch.testing.assert_close(off, y.detach(), rtol=0, atol=0)
