@@ -23,7 +23,7 @@ from rtl.layer import Layer
 from rtl.lfsr import WordSource
 from rtl.memory import AddressMap
 from rtl.mixer import Mixer
-from rtl.sampler import AffineSampler, Sampler
+from rtl.sampler import AffineSampler, make_sampler
 from rtl.state_engine import StateEngine
 from rtl.state_update import StateUpdate
 from rtl.x_buffer import XBuffer
@@ -35,11 +35,19 @@ VARIANTS = {
                     rounding="half_even", random=RandomFormat(k=8, centred=False)), 1),
 }
 
+# The samplers and the engine alone in the other sampling forms.
+FORMS = {
+    "sobol": (dict(seed=3, H=4, n=2, stress=0.1, sampling="sobol", residual="plain",
+                   random=RandomFormat(k=8)), 4),
+    "systematic": (dict(seed=4, H=3, n=2, stress=0.1, sampling="systematic"), 1),
+    "phases": (dict(seed=5, H=4, n=2, sampling="systematic", residual="plain"), 4),
+}
+
 
 @cache
 def shape(variant: str) -> tuple[Artifact, HardwareConfig, Geometry]:
     """Artifact, configuration and geometry of a variant."""
-    options, lanes = VARIANTS[variant]
+    options, lanes = (VARIANTS | FORMS)[variant]
     art, hw = random_artifact(n_layers=1, length=16, **options), HardwareConfig(lanes)
     if not art.vocab:       # odd samples tie in the encoder's rounding
         half = 1 << art.edge.enc_w.f_bits + art.edge.sample.f_bits - art.x_format.f_bits - 1
@@ -52,12 +60,16 @@ def components(variant: str) -> dict[str, wiring.Component]:
     art, hw, geo = shape(variant)
     fmt, start = art.layers[0].fmt, lfsr.stream_start(art.random, art.seed, 0)
     region = AddressMap().allocate("start", 1, art.random.width)
-    return {
-        "state_update": StateUpdate(fmt, art.random, art.rounding),
-        "sampler": AffineSampler(fmt, art.random) if art.residual == "plain" else
-        Sampler(fmt.y(art.n), art.random),
-        "lfsr": WordSource(art.random, art.random.k, geo.lanes, region, start),
+    engine = {
+        "sampler": AffineSampler(fmt, art.random, art.sampling) if art.residual == "plain" else
+        make_sampler(art.sampling, fmt.y(art.n), art.random),
         "state_engine": StateEngine(art, 0, hw, AddressMap()),
+    }
+    if variant in FORMS:
+        return engine
+    return engine | {
+        "state_update": StateUpdate(fmt, art.random, art.rounding),
+        "lfsr": WordSource(art.random, art.random.k, geo.lanes, region, start),
         "mixer": Mixer(art, 0, hw, AddressMap()),
         "x_buffer": XBuffer(art, hw),
         "encoder": Encoder(art, hw, AddressMap()),
@@ -70,7 +82,7 @@ class Parts(wiring.Component):
     """All components of all variants, their ports passed through."""
 
     def __init__(self):
-        self.parts = {f"{variant}_{name}": part for variant in VARIANTS
+        self.parts = {f"{variant}_{name}": part for variant in VARIANTS | FORMS
                       for name, part in components(variant).items()}
         super().__init__({name: Out(part.signature) for name, part in self.parts.items()})
 
