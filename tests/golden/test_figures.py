@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from golden import checkpoint, cli, figures
+from golden import checkpoint, cli, figures, models
 from golden.activity import measure, trace
+from golden.config import NetworkConfig
+from golden.tasks import make_task
 
 ROOT = Path(__file__).resolve().parents[2]
 PNG = b"\x89PNG\r\n"
@@ -71,6 +74,39 @@ def test_a_checkpoint_of_another_name_does_not_overwrite_the_shipped_ones_figure
     mine.write_bytes(checkpoint.shipped("digits").read_bytes())
     assert run(monkeypatch, "--checkpoint", mine, "-n", 2, "--out", tmp_path) == 0
     assert (tmp_path / "digits-mine.active.png").is_file()
+
+
+def fresh(path: Path, **options) -> Path:
+    """An untrained network for digits as a checkpoint."""
+    torch.manual_seed(0)
+    cfg = NetworkConfig(n_classes=10, n_blocks=2, d_model=6, d_state=4, **options)
+    checkpoint.save(path, models.build(cfg), make_task("digits"), {})
+    return path
+
+
+@pytest.mark.parametrize("options, label, has_in", [
+    ({"neuron": "lif"}, "membrane / threshold", True),
+    ({"neuron": "heaviside", "mixer": "glu", "residual": "plain"}, "SSM output y", False),
+    ({"neuron": "gelu", "mixer": "gsu", "residual": "plain"}, "SSM output y", False),
+    ({"architecture": "released", "residual": "plain"}, "spike probability p", True)])
+def test_every_kind_of_spiking_network_has_figures(options, label, has_in, tmp_path, monkeypatch):
+    path = fresh(tmp_path / "net.pt", **options)
+    assert run(monkeypatch, "--checkpoint", path, "-n", 2, "--out", tmp_path) == 0
+    assert len(list(tmp_path.glob("digits-net.*.png"))) == 3
+    found = checkpoint.load(path)
+    few = found.task.load("val").take(np.arange(2))
+    assert trace(found.network, few, found.task).label == label
+    seen = measure(found.network, few, found.task)
+    assert (seen.rate_in is not None) == has_in
+    if label != "spike probability p":
+        np.testing.assert_array_equal(seen.mean_p, seen.rate_out)
+
+
+def test_a_network_without_spikes_has_none(tmp_path, monkeypatch, capsys):
+    path = fresh(tmp_path / "net.pt", neuron="gelu", residual="plain")
+    assert run(monkeypatch, "--checkpoint", path, "-n", 2, "--out", tmp_path) == 2
+    error = capsys.readouterr().err
+    assert "no spikes" in error and error.count("\n") == 1 and not list(tmp_path.glob("*.png"))
 
 
 @pytest.mark.parametrize("args, says", [
