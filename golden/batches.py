@@ -54,7 +54,7 @@ def accuracy(net: nn.Module, split: Split, task: Task, dtype: torch.dtype | None
 @torch.no_grad()
 def spike_rates(net: nn.Module, split: Split, task: Task, dtype: torch.dtype | None = None,
                 batch: int = 50) -> list[dict]:
-    """Share of neurons that fire per step, by block: ``s_in`` (if the network has it) and ``s_out``.
+    """Share of neurons that fire per step, by block: ``s_in``, where there is one, and ``s_out``.
 
     In evaluation mode. A ternary spike counts by its size, as does an activation of a network
     without spikes.

@@ -50,9 +50,9 @@ def evaluate(art: Artifact | GatedArtifact, split, seeds: int = 1, threads: int 
     """Run a whole split under each seed; with ``votes`` K > 1 under each K seeds, logits summed.
 
     Returns accuracy_mean and accuracy_std (over seeds, n - 1 in the denominator, 0 for one seed),
-    accuracies, seeds, votes, n, spike_rates (fired share of the neurons, per layer, over live steps),
-    spike_rates_in (of the input samplers, where there are any), saturations (per layer, then residual
-    stream or encoder; all seeds; Binary S4D and GSU per tensor of
+    accuracies, seeds, votes, n, spike_rates (fired share of the neurons, per layer, over live
+    steps), spike_rates_in (of the input samplers, where there are any), saturations (per layer,
+    then residual stream or encoder; all seeds; Binary S4D and GSU per tensor of
     ``quant.gated_reference.COUNTED``), seconds.
     ``progress(count)`` is called after ``count`` more sequences.
     """

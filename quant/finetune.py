@@ -46,8 +46,8 @@ def choose_sampling(found: Checkpoint, form: str | None) -> None:
     """Let a golden network draw its spikes in another form, see ``golden.sampling``; None: as is."""
     if form is not None and form != found.network.cfg.sampling:
         if found.network.cfg.neuron != "sampler":
-            raise ExportError(f"sampling {form}: neuron {found.network.cfg.neuron} draws no spikes; "
-                              f"leave the option out")
+            raise ExportError(f"sampling {form}: neuron {found.network.cfg.neuron} draws no "
+                              f"spikes; leave the option out")
         found.network.cfg = replace(found.network.cfg, sampling=form)
 
 

@@ -147,7 +147,8 @@ class GatedArtifact:
         need(tokens == (edge.sample is None),
              "the sample format must be there for samples and missing for tokens")
         H = self.H
-        inside("enc_w", self.enc_w, x if tokens else edge.enc_w, (self.vocab, H) if tokens else (H,))
+        inside("enc_w", self.enc_w, x if tokens else edge.enc_w,
+               (self.vocab, H) if tokens else (H,))
         inside("enc_b", self.enc_b, edge.enc_b, (0,) if tokens else (H,))
         inside("dec_w", self.dec_w, edge.dec_w, (self.n_classes, H))
         inside("dec_b", self.dec_b, edge.dec_b, (self.n_classes,))

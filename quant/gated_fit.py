@@ -82,8 +82,8 @@ def fit(folded: GatedFolded, seen: GatedExtremes, config: QuantConfig, sample: Q
                           f"{x.f_bits}; use a wider encoder")
     dec_w = fitted("dec_w", folded.dec_w, config.decoder_bits)
     edge = EdgeFormats(
-        sample=sample, enc_w=enc_w, enc_b=fitted("enc_b", folded.enc_b, config.encoder_bits, product),
-        dec_w=dec_w,
+        sample=sample, enc_w=enc_w, dec_w=dec_w,
+        enc_b=fitted("enc_b", folded.enc_b, config.encoder_bits, product),
         dec_b=cover_signed(folded.dec_b.min(), folded.dec_b.max(), dec_w.f_bits + x.f_bits))
     try:
         layers = tuple(_layer(j, layer, seen.layers[j], x, folded.mixer == "gsu",

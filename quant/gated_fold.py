@@ -31,7 +31,7 @@ class GatedFoldedLayer:
 
 @dataclass(frozen=True)
 class GatedFolded:
-    """A whole network, float64; enc_w is (H,) and enc_b (H,), or (vocab, H) and empty for tokens."""
+    """A whole network, float64; enc_w, enc_b are (H,), or (vocab, H) and empty for tokens."""
 
     mixer: str
     residual: str

@@ -49,13 +49,15 @@ class GatedFormats:
             if not condition:
                 raise ValueError(text)
 
-        need(self.alpha.f_bits + self.x.f_bits >= max(self.beta.f_bits, self.u.f_bits, self.x.f_bits),
+        product = self.alpha.f_bits + self.x.f_bits
+        need(product >= max(self.beta.f_bits, self.u.f_bits, self.x.f_bits),
              f"alpha {self.alpha} * x {self.x} must have at least the fraction bits of beta "
              f"{self.beta}, u {self.u} and x")
         need(self.g.f_bits + self.u.f_bits <= self.a_bar.f_bits + self.h.f_bits,
              f"g {self.g} * u {self.u} has more fraction bits than a_bar * h")
         need(self.drive.f_bits + self.u.f_bits >= max(self.h.f_bits, self.y.f_bits),
-             f"drive {self.drive} * u {self.u} has fewer fraction bits than h {self.h} or y {self.y}")
+             f"drive {self.drive} * u {self.u} has fewer fraction bits than h {self.h} or y "
+             f"{self.y}")
         need(self.bias.f_bits >= self.n.f_bits,
              f"n {self.n} has more fraction bits than its sum, {self.bias}")
         need(self.product_bits >= self.x.f_bits,

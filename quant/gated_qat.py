@@ -57,7 +57,8 @@ class GatedQuantBlock(nn.Module):
         return grid(x, getattr(self.fmt, name)) if self.fmt else x
 
     def normalise(self, x: torch.Tensor, name: str) -> torch.Tensor:
-        return self.rounded(self.on_grid("alpha")[:, None] * x + self.on_grid("beta")[:, None], name)
+        alpha, beta = self.on_grid("alpha"), self.on_grid("beta")
+        return self.rounded(alpha[:, None] * x + beta[:, None], name)
 
     def look_up(self, index: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         """The table at an index on its grid, with the gradient of ``real``."""

@@ -50,7 +50,8 @@ def seen(folded: GatedFolded, split: Split, task: Task, indices: np.ndarray,
 
 def _tensors(extremes: GatedExtremes, art: GatedArtifact):
     """(layer, tensor, format, (low, high)) of everything that saturates when it does not fit."""
-    absent = (() if art.mixer == "gsu" else ("y", "gate")) + (("u",) * (art.norm_position == "post"))
+    absent = {"y", "gate"} if art.mixer == "glu" else set()
+    absent |= {"u"} if art.norm_position == "post" else set()
     for j, layer in enumerate(art.layers):
         for name in COUNTED:
             if name not in absent:
@@ -98,7 +99,7 @@ def report(art: GatedArtifact, extremes: GatedExtremes) -> list[dict]:
 
 
 def constants(art: GatedArtifact) -> list[dict]:
-    """One row per constant tensor: number of values, format, range, and how many are at its ends."""
+    """One row per constant tensor: number of values, format, range, and how many at its ends."""
     rows = [row(str(j), name, layer.format_of(name), [getattr(layer, name)])
             for j, layer in enumerate(art.layers) for name in TENSORS if getattr(layer, name).size]
     for name in ("enc_w", "enc_b", "dec_w", "dec_b"):

@@ -38,7 +38,7 @@ def test_ternary_by_its_definition():
     z = np.random.default_rng(0).normal(size=(9, 40))
     z[:, 3] = 0
     z[0, 5] = 0.25 * abs(z[:, 5]).max()
-    z[1:, 5] = np.where(abs(z[1:, 5]) == abs(z[:, 5]).max(), z[1:, 5], 0)    # exactly at the threshold
+    z[1:, 5] = np.where(abs(z[1:, 5]) == abs(z[:, 5]).max(), z[1:, 5], 0)   # at the threshold
     for factor in (0.25, 0.0, 0.15):
         got = ternary(torch.from_numpy(z), factor, dim=0).numpy()
         for t in range(z.shape[1]):

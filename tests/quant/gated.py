@@ -13,7 +13,8 @@ from quant.gated_fold import fold
 from quant.gated_qat import GatedQuantNetwork
 from tests.quant.toy import Toy, ToyTokens
 
-KINDS = {"binary": {"neuron": "heaviside", "mixer": "glu"}, "gsu": {"neuron": "gelu", "mixer": "gsu"}}
+KINDS = {"binary": {"neuron": "heaviside", "mixer": "glu"},
+         "gsu": {"neuron": "gelu", "mixer": "gsu"}}
 
 
 def network(kind: str = "binary", seed: int = 0, **options) -> GatedNetwork:

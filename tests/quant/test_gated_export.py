@@ -58,7 +58,7 @@ def refused(monkeypatch, capsys, *arguments) -> str:
 @pytest.mark.parametrize("kind, task, options", [
     ("binary", TOY, {}), ("gsu", TOKENS, {"norm_position": "post"})], ids=str)
 def test_export_and_evaluation(kind, task, options, tmp_path, monkeypatch, capsys):
-    path, out, result = made(tmp_path / "net.pt", kind, task, **options), tmp_path / "a", None
+    path, out = made(tmp_path / "net.pt", kind, task, **options), tmp_path / "a"
     command(monkeypatch, "quant.export", export, "--task", task, "--checkpoint", path, "--out", out,
             "-n", 12, "--state-bits", 14, "--table-bits", 8, "--seed", 77)
     printed = capsys.readouterr().out
@@ -68,7 +68,8 @@ def test_export_and_evaluation(kind, task, options, tmp_path, monkeypatch, capsy
     assert art.layers[0].fmt.h.width == 14 and art.layers[0].fmt.index.width == 8
     assert not (out / "vectors.npz").exists()
     assert all(not any(counts.values()) for counts in art.info["saturations"])
-    assert evaluate.main(["--task", task, "--artifact", str(out), "--json", str(tmp_path / "r")]) == 0
+    arguments = ["--task", task, "--artifact", str(out), "--json", str(tmp_path / "r")]
+    assert evaluate.main(arguments) == 0
     result = json.loads((tmp_path / "r").read_text())
     assert result["accuracies"] == [art.info["accuracy"]["integer"]]
     split = make_task(task).load("test")
@@ -96,14 +97,14 @@ def test_fine_tuning(kind, tmp_path, monkeypatch, capsys):
     path, tuned = made(tmp_path / "net.pt", kind), tmp_path / "tuned.pt"
     command(monkeypatch, "quant.finetune", finetune, "--task", TOY, "--checkpoint", path, "--out",
             tuned, "--steps", 30, "--lr", RATE[kind], "--threads", 1, "--margin", 3)
-    command(monkeypatch, "quant.export", export, "--task", TOY, "--checkpoint", path, "--qat", tuned,
-            "--out", tmp_path / "a", "-n", 12)
+    command(monkeypatch, "quant.export", export, "--task", TOY, "--checkpoint", path, "--qat",
+            tuned, "--out", tmp_path / "a", "-n", 12)
     art = gated_artifact.load(tmp_path / "a")
     assert art.info["checkpoint"]["fine_tuned"] and art.info["accuracy"]["integer"] >= 0.9
     other = made(tmp_path / "other.pt", kind, seed=1)
     capsys.readouterr()
-    assert "another checkpoint" in refused(monkeypatch, capsys, "--checkpoint", other, "--qat", tuned,
-                                           "--out", tmp_path / "b")
+    assert "another checkpoint" in refused(monkeypatch, capsys, "--checkpoint", other, "--qat",
+                                           tuned, "--out", tmp_path / "b")
 
 
 @pytest.mark.parametrize("options, text", [
@@ -231,6 +232,7 @@ def test_formats_that_do_not_go_together(change, text):
 
 
 def test_widths_come_from_the_configuration():
-    fmt = gated.artifact("gsu", QuantConfig(input_bits=10, factor_bits=13, table_bits=7)).layers[1].fmt
+    config = QuantConfig(input_bits=10, factor_bits=13, table_bits=7)
+    fmt = gated.artifact("gsu", config).layers[1].fmt
     assert (fmt.u.width, fmt.y.width) == (10, 10)
     assert fmt.n.width <= 13 and fmt.gate.width <= 13 and fmt.index.width == 7
