@@ -135,7 +135,8 @@ def compare(found: Checkpoint, folded: Folded, art: Artifact, split: Split) -> d
 
     return {"n": len(v), "layers": layers, "same_class": share(classes, ours.labels),
             "same_class_other_draws": share(ours.labels, other.labels),
-            "accuracy_float": share(ours.labels, labels), "accuracy_integer": share(classes, labels)}
+            "accuracy_float": share(ours.labels, labels),
+            "accuracy_integer": share(classes, labels)}
 
 
 def agreement(found: Checkpoint, config: QuantConfig, data_dir=None, n: int = 16,
@@ -196,7 +197,8 @@ def main() -> None:
     parser.add_argument("--checkpoint", action="append", required=True,
                         help="a file, or a task whose network is shipped; may be repeated")
     parser.add_argument("-n", type=cli.positive, default=16, help="test sequences (default 16)")
-    parser.add_argument("--modes", type=cli.positive, help="of fitted kernels, see quant.diagonalise")
+    parser.add_argument("--modes", type=cli.positive,
+                        help="of fitted kernels, see quant.diagonalise")
     parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
     parser.add_argument("--json", type=Path, help="file for the results")
     add_width_options(parser)

@@ -131,9 +131,9 @@ def diagonal(dense: Dense, steps: int, dt: np.ndarray, count: int | None = None,
     H, N = A_bar.shape
     wild = np.flatnonzero(np.abs(A_bar).max(1) >= 1)
     if len(wild):
+        worst = np.abs(A_bar[wild[0]]).max()
         raise DiagonaliseError(f"{len(wild)} of {H} neurons have an eigenvalue with |A_bar| >= 1, "
-                               f"neuron {wild[0]} has {np.abs(A_bar[wild[0]]).max():.6g}: the state "
-                               f"would not decay")
+                               f"neuron {wild[0]} has {worst:.6g}: the state would not decay")
     fitted = condition >= CONDITION
     K = dense_kernel(dense, steps)
     lists = merge(A_bar[~fitted], g[~fitted])

@@ -1,7 +1,8 @@
 """Bit-exact integer reference. Everything else must equal these functions on every input.
 
-With ``quant.sampling``, which has the spikes. Written to be read: int64, one function per operation, one sequence at a time. ``quant.network``
-runs the same whole test sets at a time and is tested against this.
+With ``quant.sampling``, which has the spikes, and ``quant.gelu``. Written to be read: int64, one
+function per operation, one sequence at a time. ``quant.network`` runs the same whole test sets at a
+time and is tested against this.
 """
 
 from dataclasses import dataclass

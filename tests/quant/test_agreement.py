@@ -66,7 +66,8 @@ def test_own_network(own):
 
 @pytest.mark.parametrize("options", [
     {}, {"residual": "plain"}, {"residual": "none", "act": "gelu", "gelu_before_sampler": True},
-    {"sampling": "systematic"}, {"ssm": "dplr", "init": "hippo_legs"}, RELEASED, RELEASED | {"residual": "none", "norm_position": "post"}],
+    {"sampling": "systematic"}, {"ssm": "dplr", "init": "hippo_legs"}, RELEASED,
+    RELEASED | {"residual": "none", "norm_position": "post"}],
     ids=["clampfuse", "plain", "gelu", "systematic", "dplr", "released", "post"])
 def test_many_bits_agree_better_than_few(options, tmp_path):
     found = checkpoint.load(made(tmp_path / "net.pt", d_model=8, **options))

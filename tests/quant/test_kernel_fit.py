@@ -29,11 +29,12 @@ def relative(K, other):
 
 
 def test_finds_modes_that_are_there():
-    """Kernels of two modes each, of half the size that the starts assume: only the ridge is left."""
+    """Kernels of two modes each, which no start has: only the ridge is left."""
     rng = np.random.default_rng(0)
     dt = np.full(5, 0.05)
     A = -rng.uniform(0.4, 2, (5, 2)) + 1j * rng.uniform(0.5, 6, (5, 2))
-    A_bar, g = np.exp(dt[:, None] * A), rng.standard_normal((5, 2)) + 1j * rng.standard_normal((5, 2))
+    A_bar = np.exp(dt[:, None] * A)
+    g = rng.standard_normal((5, 2)) + 1j * rng.standard_normal((5, 2))
     K = kernels(A_bar, g, 80)
     found = fit(K, 2, dt, ridge=1e-12)
     assert relative(K, kernels(*found, 80)).max() < 1e-4
