@@ -19,6 +19,7 @@ from quant.fit import ExportError
 from quant.fold import FoldError
 from quant.formats import SQ, QuantConfig
 from quant.gated_fold import fold
+from quant.reference import state_update
 from tests.quant import gated
 
 TOY, TOKENS = "tests.quant.toy:Toy", "tests.quant.toy:ToyTokens"
@@ -157,6 +158,15 @@ def test_ranges_are_seen_and_proven():
         low, high = extremes.layers[j]["h"]
         assert max(abs(trace.h_re[j]).max(), abs(trace.h_im[j]).max()) <= limit
         assert max(-low.min(), high.max()) * 2 ** layer.fmt.h.f_bits <= limit
+    layer = art.layers[0]       # real decays and an input at its end reach the limit
+    wide = replace(layer.fmt, h=SQ(24, layer.fmt.h.f_bits))
+    layer = replace(layer, fmt=wide, a_re=abs(layer.a_re), a_im=0 * layer.a_im, g_im=0 * layer.g_im)
+    h = 0 * layer.a_re
+    for _ in range(20):
+        h, _, _ = state_update(h, 0 * h, wide.u.lo, layer.a_re, layer.a_im, layer.g_re, layer.g_im,
+                               None, "half_even", wide.states, art.random)
+    limit = gated_ranges.proven(layer, 20, "half_even") * 2 ** wide.h.f_bits
+    assert 0.99 * limit < abs(h).max() <= limit
     gated_ranges.check_seen(extremes, art, 1.5)
     with pytest.raises(ExportError, match="layer 0, u: [1-6] of 6 values leave SQ"):
         gated_ranges.check_seen(extremes, art, 50.0)

@@ -15,7 +15,7 @@ TIGHT = QuantConfig(state_bits=9, p_bits=6, input_bits=9, factor_bits=9, margin=
 CASES = {
     "binary": ("binary", {}, QuantConfig()),
     "gsu": ("gsu", {}, QuantConfig(rounding="half_even")),
-    "ties": ("binary", {}, QuantConfig(rounding="half_even", coef_bits=5, g_bits=5)),
+    "ties": ("gsu", {}, QuantConfig(rounding="half_even", coef_bits=5, g_bits=5)),
     "binary-saturates": ("binary", {"norm_position": "post", "vocab": 17}, TIGHT),
     "gsu-saturates": ("gsu", {"residual": "none", "fires_at_zero": False}, TIGHT),
 }
