@@ -78,8 +78,8 @@ class EngineMemories:
         if art.residual == "plain":
             self.inputs = CoefficientMemory(amap, art, number, "input_coefficients", INPUT,
                                             geo.words, geo.G, hw)
-        self.words_in = SamplerWords(art, number, lfsr.SAMPLER_IN, geo, amap)
-        self.words_out = SamplerWords(art, number, lfsr.SAMPLER_OUT, geo, amap)
+        self.words_in = SamplerWords(art, number, lfsr.SAMPLER_IN, geo, amap, hw)
+        self.words_out = SamplerWords(art, number, lfsr.SAMPLER_OUT, geo, amap, hw)
         self.draws_rounding = None
         if art.rounding == "stochastic":
             start = lfsr.stream_start(art.random, art.seed,

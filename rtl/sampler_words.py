@@ -2,14 +2,14 @@
 """What a layer's samplers hold against p: random words, Sobol points or phases."""
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from quant import lfsr, sampling
 from quant.artifact import Artifact
-from rtl.config import Geometry
+from rtl.config import Geometry, HardwareConfig
 from rtl.lfsr import WordSource
-from rtl.memory import AddressMap, ConfigMemory
+from rtl.memory import AddressMap, ConfigMemory, WideMemory
 from rtl.phase_sampler import start_phase
 from rtl.pipeline import Pipeline
 from rtl.streams import ConfigBus
@@ -36,6 +36,8 @@ class SamplerWords(wiring.Component):
     geo : Geometry
     amap : AddressMap
         Gets ``layer<number>.start_in`` (or ``_out``) and with ``sobol`` ``directions_in``.
+    hw : HardwareConfig
+        Of the memories.
 
     Members
     -------
@@ -65,12 +67,12 @@ class SamplerWords(wiring.Component):
     memory of H phases.
     """
 
-    def __init__(self, art: Artifact, number: int, kind: int, geo: Geometry, amap: AddressMap):
+    def __init__(self, art: Artifact, number: int, kind: int, geo: Geometry, amap: AddressMap,
+                 hw: HardwareConfig = HardwareConfig()):
         self.art, self.number, self.kind, self.geo = art, number, kind, geo
         random, text = art.random, "in" if kind == lfsr.SAMPLER_IN else "out"
         start = lfsr.stream_start(random, art.seed, lfsr.stream_index(number, kind))
-        region = amap.allocate(f"layer{number}.start_{text}", 1, random.width,
-                               STREAM)
+        region = amap.allocate(f"layer{number}.start_{text}", 1, random.width, STREAM)
         self.source = WordSource(random, random.k, geo.G, region, start)
         self.f_bits = sampling.sampler_bits(art, number, kind)
         word = range(max(2, geo.words))
@@ -81,9 +83,10 @@ class SamplerWords(wiring.Component):
             rows = art.directions[sampling.sampler_number(number, kind)]
             region = amap.allocate(f"layer{number}.directions_{text}", len(rows), random.k,
                                    "Sobol direction number of column r in row r")
-            self.directions = ConfigMemory(region, [int(row) for row in rows])
+            self.directions = ConfigMemory(region, [int(row) for row in rows], hw)
         elif art.sampling == "systematic":
             self.latency, bits = 2, self.f_bits
+            self.phases = WideMemory(geo.words, geo.G * bits, [], hw)
             members["back"] = In(data.StructLayout(
                 {"valid": 1, "word": word, "phases": data.ArrayLayout(bits, geo.G)}))
         members["words"] = Out(data.ArrayLayout(bits, geo.G))
@@ -136,13 +139,12 @@ class SamplerWords(wiring.Component):
         return point
 
     def _phases(self, m, pipe) -> None:
-        m.submodules.phases = phases = memory.Memory(
-            shape=self.words.shape(), depth=max(2, self.geo.words), init=[])
-        read, write = phases.read_port(), phases.write_port()
-        m.d.comb += [read.addr.eq(self.word), read.en.eq(self.en), write.addr.eq(self.back.word),
-                     write.data.eq(self.back.phases), write.en.eq(self.back.valid)]
+        m.submodules.phases = phases = self.phases
+        m.d.comb += [phases.r_addr.eq(self.word), phases.r_en.eq(self.en),
+                     phases.w_addr.eq(self.back.word), phases.w_data.eq(self.back.phases),
+                     phases.w_en.eq(self.back.valid.replicate(len(phases.w_en)))]
         first = pipe.register(self.first, "first")
         drawn = pipe.register(self.source.words, "drawn")
         starts = Cat(start_phase(drawn[g], self.f_bits, self.art.random)
                      for g in range(self.geo.G))
-        m.d.comb += self.words.eq(pipe.register(Mux(first, starts, read.data), "phases"))
+        m.d.comb += self.words.eq(pipe.register(Mux(first, starts, phases.r_data), "phases"))
