@@ -13,18 +13,21 @@ INDICES ?=
 LANES ?=
 SEED ?=
 WAVES ?=
+REPORT ?=
 PIP_ARGS ?=
 JOBS ?= 2
 
 SIM_ARGS = --task $(TASK) $(if $(INDICES),--indices $(INDICES),$(if $(N),-n $(N))) \
 	$(if $(LANES),--lanes $(LANES)) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(WAVES)),--waves)
 
-.PHONY: help env check-tools sim export evaluate figures train test test-fast bench clean
+.PHONY: help env check-tools sim verify export evaluate figures train test test-fast bench clean
 
 help:
 	@echo "make sim        export, generate RTL, build, simulate and compare every spike"
 	@echo "                  TASK=digits|psmnist|listops|module:Class  N=20  INDICES=17,4242"
 	@echo "                  LANES=8  SEED=1  WAVES=1"
+	@echo "make verify     the complete test set through the core, every spike compared; interrupt it"
+	@echo "                  and call it again: it goes on  TASK=psmnist  LANES=8  REPORT=docs/results"
 	@echo "make test       the whole test suite (under 10 minutes on 2 cores)"
 	@echo "make test-fast  the tests that need no Verilog simulator"
 	@echo "make export     the integer artifact of TASK, in build/artifacts/TASK"
@@ -61,6 +64,10 @@ env: $(STAMP)
 
 sim: check-tools $(STAMP)
 	$(PY) -m sim $(SIM_ARGS)
+
+verify: check-tools $(STAMP)
+	$(PY) -m sim.verify --task $(TASK) $(if $(N),-n $(N)) $(if $(LANES),--lanes $(LANES)) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))
 
 export: $(STAMP)
 	$(PY) -m quant.export --task $(TASK)

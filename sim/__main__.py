@@ -9,34 +9,27 @@ the user's.
 import argparse
 import json
 import os
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from golden.data import DataError
-from golden.tasks import Split, TaskError, make_task, slug
-from quant import artifact
-from quant.artifact import Artifact, ArtifactError
+from golden.tasks import Split, make_task, slug
 from quant.files import write_atomic
-from rtl.config import Geometry, HardwareConfig, HardwareError
-from sim import campaign, tools
+from sim import campaign, inputs, tools
+from sim.options import numbers, positive
 from sim.tools import SimError
 
-ARTIFACTS = Path("build/artifacts")
 DEFAULT_N = 20
-MISTAKES = (ArtifactError, DataError, HardwareError, SimError, TaskError, OSError)
 
 
 def main(argv: list[str] | None = None) -> int:
     args = _arguments(argv)
     try:
         report, row = simulate(args)
-    except MISTAKES as error:
+    except inputs.MISTAKES as error:
         print(f"sim: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -51,46 +44,15 @@ def main(argv: list[str] | None = None) -> int:
 
 def _arguments(argv) -> argparse.Namespace:
     parser = argparse.ArgumentParser("sim", description=__doc__.splitlines()[0])
-    parser.add_argument("--task", required=True, help="digits, psmnist, listops, or module:Class")
+    inputs.add_options(parser)
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("-n", type=_positive, metavar="N",
+    which.add_argument("-n", type=positive, metavar="N",
                        help=f"the first N test sequences (default {DEFAULT_N})")
-    which.add_argument("--indices", type=_numbers, metavar="17,4242",
+    which.add_argument("--indices", type=numbers, metavar="17,4242",
                        help="these test sequences instead")
-    parser.add_argument("--lanes", type=_positive, default=HardwareConfig.lanes,
-                        help="complex modes per cycle and layer (default %(default)s)")
-    parser.add_argument("--seed", type=int, help="master seed; default: the artifact's")
-    parser.add_argument("--stall", type=_probability, default=0.0, metavar="P",
-                        help="hold both streams back in a cycle with this probability")
     parser.add_argument("--waves", action="store_true",
                         help="trace at most 200 steps of the first sequence")
-    parser.add_argument("--artifact", type=Path, metavar="DIR",
-                        help="default: build/artifacts/<task>, exported if it is missing")
-    parser.add_argument("--data-dir", metavar="DIR",
-                        help="folder with the data sets; default $SPIKESSM_DATA")
     return parser.parse_args(argv)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no positive whole number")
-    return int(text)
-
-
-def _numbers(text: str) -> list[int]:
-    if not all(part.strip().isdecimal() for part in text.split(",")):
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers; write 17,4242")
-    return [int(part) for part in text.split(",")]
-
-
-def _probability(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no probability from 0 to below 1")
-    return value
 
 
 def simulate(args) -> tuple[campaign.Report, dict]:
@@ -99,12 +61,7 @@ def simulate(args) -> tuple[campaign.Report, dict]:
     tools.verilator()
     split = task.load("test", args.data_dir)
     indices = chosen(args, split)
-    art = load(args, task)
-    hw = HardwareConfig(args.lanes)
-    Geometry.of(art, hw)
-    limit = 1 << art.random.width
-    if args.seed is not None and not 0 < args.seed < limit:
-        raise SimError(f"--seed {args.seed}: allowed are 1..{limit - 1}")
+    art, hw = inputs.load(args, task)
     part = split.take(indices)
     name, steps = slug(args.task), int(part.lengths.sum())
     with tqdm(total=steps, unit="step", unit_scale=True, disable=None, leave=False) as bar:
@@ -133,40 +90,18 @@ def chosen(args, split: Split) -> np.ndarray:
     return np.array(args.indices)
 
 
-def load(args, task) -> Artifact:
-    """The artifact, exported first where the default one is missing; checked for the task."""
-    folder = args.artifact or ARTIFACTS / slug(args.task)
-    if not args.artifact and not (folder / "manifest.json").exists():
-        command = [sys.executable, "-m", "quant.export", "--task", args.task]
-        command += ["--data-dir", args.data_dir] if args.data_dir else []
-        print(f"no artifact in {folder}: exporting ...", file=sys.stderr)
-        if subprocess.run(command, env=os.environ | {"PYTHONUNBUFFERED": "1"}).returncode:
-            raise SimError(f"the export failed; see above, or run: python -m quant.export --task "
-                           f"{args.task}")
-    art = artifact.load(folder)
-    for what, have, want in (("vocabulary", art.vocab, task.vocab),
-                             ("number of classes", art.n_classes, task.n_classes),
-                             ("sample format", art.edge.sample, task.sample_format)):
-        if have != want:
-            raise SimError(f"{folder} is not for task {args.task}: its {what} is {have}, the "
-                           f"task's {want}; give another --artifact")
-    if art.length < task.length:
-        raise SimError(f"{folder} takes {art.length} steps, task {args.task} has up to "
-                       f"{task.length}; give another --artifact")
-    return art
-
-
 def summary(report: campaign.Report, task: str, indices: np.ndarray, part: Split) -> dict:
     """The content of report.json."""
-    tally = report.tally
-    right = np.array(tally.labels) == part.labels
+    right = np.array(report.labels) == part.labels[:len(report.labels)]
     return {
-        "task": task, "indices": indices.tolist(), "sequences": tally.sequences,
-        "steps": tally.steps, "spikes_compared": tally.spikes,
-        "signatures_compared": tally.signatures, "mismatches": tally.mismatches,
+        "task": task, "indices": indices.tolist(), "sequences": len(report.labels),
+        "steps": report.total("steps"), "spikes_compared": report.total("spikes"),
+        "signatures_compared": report.total("signatures"),
+        "mismatches": report.total("mismatches"),
         "equal": report.equal, "first_difference": report.first,
-        "cycles_per_step": report.cycles_per_step, "predicted_cycles": report.predicted_cycles,
-        "simulated_cycles": report.simulated_cycles,
+        "cycles_per_step": report.total("simulated") / report.total("steps"),
+        "predicted_cycles": report.total("predicted"),
+        "simulated_cycles": report.total("simulated"),
         "steps_per_second": report.steps_per_second, "accuracy": float(right.mean()),
         "artifact": report.artifact, "lanes": report.lanes, "seed": report.seed,
         "cocotb": report.cocotb}

@@ -17,7 +17,8 @@ from quant.synthetic import random_artifact
 from rtl.config import Geometry, HardwareConfig
 from rtl.core import Core
 from rtl.cycles import predict
-from sim import cosim, native, pysim, tools
+from sim import cosim, native, program, pysim, tools
+from sim.comparer import TRACKS
 from sim.tools import SimError
 
 SHAPE = dict(seed=1, n_layers=2, H=32, n=4, n_classes=10, length=784)
@@ -25,16 +26,17 @@ LANES = 8
 STEPS = {"native": 784, "cocotb": 60, "amaranth": 8}     # about the same time each
 
 
-def speeds(sequences: int = 10) -> dict[str, float]:
+def speeds(sequences: int = 4) -> dict[str, float]:
     """Simulated steps per second by simulator."""
     art, hw = random_artifact(**SHAPE), HardwareConfig(LANES)
     values = np.random.default_rng(1).integers(0, 256, (sequences, art.length))
     core, found = Core(art, hw), {}
-    program = native.build(core)
+    built = program.build(core)
     limit = 2 * predict(art, hw, [art.length] * sequences).cycles
     begin = time.perf_counter()
-    native.run(program, list(values[:, :STEPS["native"]]), limit, tools.BUILD / "bench")
-    found["native"] = sequences * STEPS["native"] / (time.perf_counter() - begin)
+    job = native.Job(list(values[:, :STEPS["native"]]), limit)
+    native.run(built, [job] * TRACKS, tools.BUILD / "bench")
+    found["native"] = TRACKS * sequences * STEPS["native"] / (time.perf_counter() - begin)
     expected = vectors.make(art, values[:1, :STEPS["cocotb"]])
     found["cocotb"] = cosim.run(core, expected, tools.BUILD / "bench" / "cocotb",
                                 limit=limit)["steps_per_second"]

@@ -1,10 +1,10 @@
 """Run sequences through the core and compare everything: the work behind ``python -m sim``."""
 
-import shutil
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,73 +12,80 @@ from amaranth.back import verilog
 
 from quant import vectors
 from quant.artifact import Artifact, digest
-from rtl import image
 from rtl.config import HardwareConfig
 from rtl.core import Core
-from rtl.cycles import predict
-from sim import cosim, native, tools
-from sim.compare import Difference, Tally
+from sim import cosim, program, tools
+from sim.comparer import SLACK, TRACKS, Comparer, Part
+from sim.journal import Journal
 
-CHUNK = 32              # sequences whose expected tensors are in memory at once
-SPLIT_STEPS = 20_000    # runs of at least so many steps use two processes
-SLACK = 5_000           # cycles on top of the prediction before a run counts as stuck
+PART = 16 * TRACKS      # sequences whose results are kept together
+SPLIT_STEPS = 20_000    # campaigns of fewer steps use one process
+
+
+class Stopped(Exception):
+    """The campaign was interrupted."""
 
 
 @dataclass
 class Report:
     """What a campaign found; ``cocotb`` is empty where that bench was left out."""
 
-    tally: Tally
-    predicted_cycles: int
-    simulated_cycles: int
-    cycles_per_step: float
-    steps_per_second: float
+    parts: list[Part]       # in the order of the sequences
+    sequences: int          # asked for; fewer are in the parts if a difference ended the campaign
     artifact: str
     lanes: int
     seed: int
-    timed: bool                                 # cycles are compared: no stalls
+    seconds: float          # simulation and comparison, interrupted runs included
+    build_seconds: float
+    processes: int
     cocotb: dict = field(default_factory=dict)
     waves: Path | None = None
+
+    def total(self, name: str):
+        return sum(getattr(part, name) for part in self.parts)
 
     @property
     def equal(self) -> bool:
         return self.first is None
 
     @property
+    def complete(self) -> bool:
+        return len(self.labels) == self.sequences
+
+    @property
+    def labels(self) -> list[int]:
+        return [label for part in self.parts for label in part.labels]
+
+    @property
     def first(self) -> str | None:
-        """The first difference, of spikes before cycles, or None."""
-        if self.tally.first:
-            return str(self.tally.first)
-        if self.cocotb and not self.cocotb["equal"]:
-            return f"cocotb: {self.cocotb['first']}"
-        if self.timed and self.predicted_cycles != self.simulated_cycles:
-            return (f"cycles: predicted {self.predicted_cycles}, simulated "
-                    f"{self.simulated_cycles}")
-        return None
+        """The first difference, of the native simulation before cocotb, or None."""
+        found = [part.first for part in self.parts if part.first]
+        if not found and self.cocotb and not self.cocotb["equal"]:
+            found = [f"cocotb: {self.cocotb['first']}"]
+        return found[0] if found else None
 
+    @property
+    def steps_per_second(self) -> float:
+        return self.total("steps") / max(self.seconds, 1e-9)
 
-def seed_writes(core: Core, seed: int) -> list[tuple[int, int]]:
-    """Configuration writes that start the random streams of ``core`` from another master seed."""
-    if seed == core.art.seed:
-        return []
-    other = Core(replace(core.art, seed=seed), core.hw)
-    return [new for new, old in zip(image.writes(other), image.writes(core)) if new != old]
+    @property
+    def memory(self) -> int:
+        """Bytes at the peak: the simulations that ran at once, and this process."""
+        largest = max((part.memory for part in self.parts), default=0)
+        return self.processes * largest + tools.peak_memory()
 
-
-def _share(steps: int, sequences: int) -> list[range]:
-    """Positions of the sequences that each process runs."""
-    parts = 2 if steps >= SPLIT_STEPS and sequences > 1 else 1
-    cuts = [sequences * part // parts for part in range(parts + 1)]
-    return [range(a, b) for a, b in zip(cuts, cuts[1:])]
 
 
 def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
         hw: HardwareConfig = HardwareConfig(), seed: int | None = None,
         indices: np.ndarray | None = None, stall: float = 0.0, with_cocotb: bool = True,
         waves: bool = False, folder: Path | None = None, optimise: str = "-O2",
-        threads: int | None = None, report: Callable[[str], None] = print,
+        threads: int | None = 1, processes: int = 2, journal: Path | None = None,
+        report: Callable[[str], None] = print,
         progress: Callable[[int], None] | None = None) -> Report:
     """Compare the hardware of an artifact with the integer network on some sequences.
+
+    It ends early, after the parts that are being simulated, when one has a difference.
 
     Parameters
     ----------
@@ -98,7 +105,12 @@ def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
     optimise : str
         Of the compiler, ``-O0`` for short runs.
     threads : int or None
-        Of the integer network.
+        Of the integer network, in each process.
+    processes : int
+        Simulations at once.
+    journal : Path or None
+        Keeps the finished parts; what is there already, of the same hardware, sequences and
+        network, is not simulated again.
     report, progress : callable
         Called with a line before each stage; with the number of simulated steps so far.
 
@@ -118,56 +130,68 @@ def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
     folder = folder or tools.BUILD / art.task
     seed = art.seed if seed is None else seed
     core = Core(art, hw)
-    writes = seed_writes(core, seed)
 
     report("generating Verilog")
     source = _source(core)
     report("building the native simulation (kept for the next time)")
-    program = native.build(core, waves, source, optimise)
-    found = Report(Tally(core.geo.words), 0, 0, 0.0, 0.0, digest(art), hw.lanes, seed, stall == 0)
+    built = program.build(core, waves, source, optimise)
+    comparer = Comparer(core, built, seed, stall, threads)
+    steps = int(lengths.sum())
+    processes = processes if steps >= SPLIT_STEPS else 1
+    size = max(1, min(PART, -(-B // processes)))
+    kept = Journal(journal, {
+        "program": built.binary.parent.name, "artifact": digest(art), "seed": seed, "stall": stall,
+        "part": size, "sequences": tools.array_hash(values, lengths, indices)})
+    if kept.replaces:
+        report(f"{journal} belongs to other hardware, sequences or another network: starting anew")
+    parts = {record["start"]: Part(**record) for record in kept.records}
+    found = Report([], B, digest(art), hw.lanes, seed, 0.0, built.seconds, processes)
     if with_cocotb:
         report("running the first sequence under cocotb")
-        found.cocotb = _cocotb(core, art, values[:1], lengths[:1], indices[:1], seed, writes,
-                               stall, folder, source)
+        found.cocotb = _cocotb(comparer, values[:1], lengths[:1], indices[:1], folder, source)
+    if waves:
+        found.waves = folder / f"first_steps.{built.trace}"
 
-    report(f"simulating {B} sequences, {lengths.sum()} steps")
-    shares = _share(int(lengths.sum()), B)
-    done = [0] * len(shares)
-    trace = folder / f"first_steps.{program.trace}" if waves else None
+    before = sum(part.steps for part in parts.values())
+    earlier = max((part.elapsed for part in parts.values()), default=0.0)
+    starts = [start for start in range(0, B, size) if start not in parts]
+    report(f"simulating {B} sequences, {steps} steps" + (
+        f"; {before} of them are done" if before else ""))
+    stop, abort, running = threading.Event(), threading.Event(), {}     # running: steps by part
+    if any(part.mismatches for part in parts.values()):
+        stop.set()
 
-    def simulate(part: int):
-        mine = shares[part]
-        prediction = predict(art, hw, [int(lengths[b]) for b in mine])
-
-        def count(steps: int) -> None:
-            done[part] = steps
+    def simulate(start: int) -> Part | None:
+        def count(done: int) -> None:
+            if abort.is_set():
+                raise Stopped
+            running[start] = done
             if progress:
-                progress(sum(done))
-        # A stall delays a sample by 1 / (1 - stall) cycles on average, never more than 8 times.
-        limit = int(prediction.cycles * (1 if stall == 0 else 8 / (1 - stall))) + SLACK + 8 * len(
-            writes)
-        return prediction, native.run(
-            program, [values[b, :lengths[b]] for b in mine], limit, folder / f"run{part}", writes,
-            stall, seed=part + 1, waves=trace if part == 0 else None, progress=count,
-            allow_stuck=True)
+                progress(before + sum(running.values()))
+        if stop.is_set():
+            return None
+        mine = slice(start, start + size)
+        part = comparer.compare(start, values[mine], lengths[mine], indices[mine],
+                                folder / f"part{start}", count, found.waves if not start else None)
+        if part.mismatches:
+            stop.set()
+        return part
 
     begin = time.perf_counter()
-    with ThreadPoolExecutor(len(shares)) as pool:
-        runs = list(pool.map(simulate, range(len(shares))))
-    seconds = time.perf_counter() - begin
-    found.waves = trace
-
-    report("comparing")
-    for mine, (prediction, out) in zip(shares, runs):
-        _compare(found.tally, art, values, lengths, indices, mine, out, seed, threads)
-        found.predicted_cycles += prediction.cycles
-        found.simulated_cycles += out.cycles
-        if found.timed and found.tally.equal:
-            _compare_times(found.tally, indices, mine, prediction, out)
-    found.cycles_per_step = found.simulated_cycles / max(1, int(lengths.sum()))
-    found.steps_per_second = int(lengths.sum()) / seconds
-    for part in range(len(shares)):
-        shutil.rmtree(folder / f"run{part}")
+    with ThreadPoolExecutor(processes) as pool:
+        try:
+            for future in as_completed([pool.submit(simulate, start) for start in starts]):
+                part = future.result()
+                if part:
+                    part.elapsed = earlier + time.perf_counter() - begin
+                    kept.add(asdict(part))
+                    parts[part.start] = part
+        except BaseException:
+            stop.set()
+            abort.set()
+            raise
+    found.parts = [parts[start] for start in sorted(parts)]
+    found.seconds = max((part.elapsed for part in found.parts), default=0.0)
     return found
 
 
@@ -182,29 +206,8 @@ def _source(core: Core) -> str:
     return (tools.cached(tools.BUILD / "verilog" / key, convert) / "core.v").read_text()
 
 
-def _cocotb(core, art, values, lengths, indices, seed, writes, stall, folder, source) -> dict:
-    expected = vectors.make(art, values, lengths, seed, "sim.campaign", indices)
-    limit = int(predict(art, core.hw, [int(lengths[0])]).cycles * (8 / (1 - stall) if stall else 1))
-    return cosim.run(core, expected, folder / "cocotb", writes, stall, limit=limit + SLACK,
-                     source=source)
-
-
-def _compare(tally: Tally, art, values, lengths, indices, mine: range, out, seed, threads) -> None:
-    """Expected tensors chunk by chunk, against what one process wrote."""
-    for start in range(mine.start, mine.stop, CHUNK):
-        chunk = np.arange(start, min(start + CHUNK, mine.stop))
-        traces = vectors.expected(art, values[chunk], lengths[chunk], seed, threads)
-        for b, trace in zip(chunk, traces):
-            position = int(b) - mine.start
-            tally.add(int(indices[b]), trace, out.rows(position), out.result(position))
-    tally.surplus(int(indices[mine.stop - 1]), *out.surplus())
-
-
-def _compare_times(tally: Tally, indices, mine: range, prediction, out) -> None:
-    """The cycle of every single result."""
-    seen = (out.answers["done"] - out.answers["first"][0]).astype(np.int64)
-    bad = np.flatnonzero(seen != np.array(prediction.results))
-    if len(bad):
-        at = int(bad[0])
-        tally.note(len(bad), Difference(int(indices[mine.start + at]), "cycle of the result",
-                                        expected=prediction.results[at], got=int(seen[at])))
+def _cocotb(comparer: Comparer, values, lengths, indices, folder: Path, source: str) -> dict:
+    core = comparer.core
+    expected = vectors.make(core.art, values, lengths, comparer.seed, "sim.campaign", indices)
+    return cosim.run(core, expected, folder / "cocotb", comparer.writes, comparer.stall,
+                     limit=comparer.limit(comparer.predict(lengths).cycles), source=source)

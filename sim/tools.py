@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+
+import numpy as np
 
 BUILD = Path(__file__).resolve().parents[1] / "build" / "sim"
 OLDEST = (5, 36)        # cocotb 2 needs doInertialPuts in Verilator's VPI
@@ -99,6 +102,25 @@ def content_hash(*parts) -> str:
     for part in parts:
         h.update(str(part).encode() + b"\0")
     return h.hexdigest()[:12]
+
+
+def array_hash(*arrays: np.ndarray) -> str:
+    """Short hash of arrays of integers."""
+    h = hashlib.sha256()
+    for array in arrays:
+        array = np.ascontiguousarray(array, np.int64)
+        h.update(str(array.shape).encode() + array.tobytes())
+    return h.hexdigest()[:12]
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def peak_memory() -> int:
+    """Most bytes that this process has had in memory."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def cached(folder: Path, build: Callable[[Path], None]) -> Path:

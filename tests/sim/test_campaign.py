@@ -1,7 +1,9 @@
 """Campaigns and ``python -m sim`` on a small core: agreement, differences, bad input."""
 
 import json
+import os
 import shutil
+import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +15,7 @@ from rtl import cycles
 from rtl.config import HardwareConfig
 from rtl.core import Core
 from sim import __main__ as cli
-from sim import campaign, pysim, tools
+from sim import campaign, comparer, inputs, pysim, tools
 from sim.compare import Tally
 from tests.sim.task import Tiny
 
@@ -31,7 +33,7 @@ def split():
 
 
 def run(split, folder, **options):
-    return campaign.run(ART, split.values, split.lengths, HW, folder=folder, threads=1,
+    return campaign.run(ART, split.values, split.lengths, HW, folder=folder,
                         **{"with_cocotb": False} | options)
 
 
@@ -71,8 +73,8 @@ def test_lanes_change_nothing(split, lanes):
 def test_both_rungs_agree(split, tmp_path):
     report = run(split, tmp_path, with_cocotb=True)
     assert report.equal, report.first
-    assert report.tally.spikes == 2 * 2 * split.lengths.sum() * 4
-    assert report.predicted_cycles == report.simulated_cycles > 0
+    assert report.total("spikes") == 2 * 2 * split.lengths.sum() * 4
+    assert report.total("predicted") == report.total("simulated") > 0
     assert report.cocotb["equal"] and report.cocotb["steps"] == 12
 
 
@@ -81,7 +83,7 @@ def test_both_rungs_agree(split, tmp_path):
 def test_seed_over_the_configuration_port(split, tmp_path, seed):
     report = run(split, tmp_path, seed=seed, stall=0.5)
     assert report.equal, report.first
-    writes = campaign.seed_writes(Core(ART, HW), seed)
+    writes = comparer.seed_writes(Core(ART, HW), seed)
     assert len(writes) == 6     # three streams in each of two layers, nothing else
 
 
@@ -90,7 +92,8 @@ def test_two_processes(split, tmp_path, monkeypatch):
     monkeypatch.setattr(campaign, "SPLIT_STEPS", 10)
     done = []
     report = run(split, tmp_path, progress=done.append)
-    assert report.equal and report.tally.sequences == 6 and max(done) == split.lengths.sum()
+    assert report.equal and report.complete and max(done) == split.lengths.sum()
+    assert [(part.start, part.stop) for part in report.parts] == [(0, 3), (3, 6)]
 
 
 @pytest.mark.cosim
@@ -103,14 +106,66 @@ def test_cocotb_sees_differences(split, tmp_path, monkeypatch):
 
 @pytest.mark.cosim
 def test_wrong_prediction_is_a_difference(split, tmp_path, monkeypatch):
-    right = campaign.predict
+    right = comparer.predict
 
     def late(*given):
         found = right(*given)
         return replace(found, results=[r + (k > 2) for k, r in enumerate(found.results)])
-    monkeypatch.setattr(campaign, "predict", late)
+    monkeypatch.setattr(comparer, "predict", late)
     report = run(split, tmp_path)
     assert report.first.startswith("sequence 3, cycle of the result: expected ")
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Three parts of two sequences in one process."""
+    monkeypatch.setattr(campaign, "PART", 2)
+
+
+@pytest.mark.cosim
+def test_goes_on_after_an_interruption(split, tmp_path, small_parts):
+    journal, seen = tmp_path / "journal.jsonl", []
+
+    def interrupt(steps):
+        if steps > 13:          # the first part's
+            raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        run(split, tmp_path, journal=journal, progress=interrupt)
+    assert len(journal.read_text().splitlines()) == 2
+    with open(journal, "a") as file:
+        file.write('{"start": 2, "st')       # a line that was being written
+    report = run(split, tmp_path, journal=journal, progress=seen.append)
+    assert report.equal and report.complete and min(seen) >= 13
+    assert report.total("steps") == split.lengths.sum() == max(seen)
+    assert (report.labels, report.total("simulated")) == plain(split, tmp_path)
+    assert len(journal.read_text().splitlines()) == 4
+    again = run(split, tmp_path, journal=journal, progress=seen.append)
+    assert again.labels == report.labels and again.seconds == report.seconds
+
+
+def plain(split, folder):
+    report = run(split, folder)
+    return report.labels, report.total("simulated")
+
+
+@pytest.mark.cosim
+def test_another_seed_starts_anew(split, tmp_path, small_parts):
+    journal, said = tmp_path / "journal.jsonl", []
+    run(split, tmp_path, journal=journal)
+    report = run(split, tmp_path, journal=journal, seed=5, report=said.append)
+    assert any("starting anew" in line for line in said)
+    assert report.complete and len(journal.read_text().splitlines()) == 4
+
+
+@pytest.mark.cosim
+def test_a_difference_ends_the_campaign(split, tmp_path, small_parts, monkeypatch):
+    wrong_expected(monkeypatch, 1, 4, 2)
+    report = run(split, tmp_path, journal=tmp_path / "journal.jsonl")
+    assert len(report.parts) == 1 and not report.complete and not report.equal
+    assert report.first == "sequence 0, layer 1, step 4, neuron 2, s_out: expected 1, got 0" or \
+        report.first == "sequence 0, layer 1, step 4, neuron 2, s_out: expected 0, got 1"
+    again = run(split, tmp_path, journal=tmp_path / "journal.jsonl")
+    assert again.first == report.first and len(again.parts) == 1
 
 
 @pytest.mark.cosim
@@ -132,6 +187,30 @@ def test_command_with_a_difference(args, capsys, monkeypatch):
     assert "first difference: sequence 5, layer 0, step 2, neuron 3, s_out" in captured.err
     row = json.loads((tools.BUILD / "tests.sim.task-Tiny" / "report.json").read_text())
     assert row["equal"] is False and row["mismatches"] == 2 and row["indices"] == [5, 2]
+
+
+def test_an_old_artifact_is_exported_again(args, tmp_path, monkeypatch, capsys):
+    """Which is a task's default: missing, older than the shipped network, or neither."""
+    folder, shipped = tmp_path / "artifact", tmp_path / "tests.sim.task-Tiny.qat.pt"
+    monkeypatch.setattr(inputs, "CHECKPOINTS", tmp_path)
+    assert inputs.export_reason(folder, TASK) is None
+    shipped.touch()
+    made = (folder / "manifest.json").stat().st_mtime
+    os.utime(shipped, (made - 1, made - 1))
+    assert inputs.export_reason(folder, TASK) is None
+    os.utime(shipped, (made + 1, made + 1))
+    why = f"{folder} is older than the shipped {shipped.name}"
+    assert inputs.export_reason(folder, TASK) == why
+    assert inputs.export_reason(tmp_path / "none", TASK) == f"no artifact in {tmp_path / 'none'}"
+
+
+def test_a_failing_export_is_one_line(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(inputs, "ARTIFACTS", tmp_path)
+    monkeypatch.setattr(inputs.subprocess, "run",
+                        lambda command, env: subprocess.CompletedProcess(command, 2))
+    assert cli.main(["--task", TASK]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[0].startswith("no artifact in") and lines[-1].startswith("sim: the export failed")
 
 
 @pytest.mark.parametrize("change, text", [

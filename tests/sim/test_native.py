@@ -5,7 +5,7 @@ import pytest
 
 from quant.synthetic import random_artifact
 from rtl.config import HardwareConfig
-from sim import native
+from sim import native, program as programs
 from sim.compare import Tally
 from sim.tools import SimError
 from tests.sim.standin import StandIn
@@ -22,7 +22,7 @@ def core():
 
 @pytest.fixture(scope="module")
 def program(core):
-    return native.build(core, optimise="-O0")
+    return programs.build(core, optimise="-O0")
 
 
 def sequences(lengths=LENGTHS):
@@ -38,9 +38,14 @@ def compare(core, out, values) -> Tally:
     return tally
 
 
-def run(program, folder, fault="none", **options):
-    writes = [(5, KEY), (6, StandIn.FAULTS.index(fault))]
-    return native.run(program, sequences(), 2000, folder, writes, allow_stuck=True, **options)
+def job(fault="none", limit=2000, **options):
+    return native.Job(sequences(), limit, [(5, KEY), (6, StandIn.FAULTS.index(fault))], **options)
+
+
+def run(program, folder, fault="none", progress=None, **options):
+    (out,), _ = native.run(program, [job(fault, **options)], folder, progress=progress,
+                           allow_stuck=True)
+    return out
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.5])
@@ -65,6 +70,47 @@ def test_stalls_depend_on_the_seed(program, tmp_path):
     assert stamps[0] == stamps[1] != stamps[2]
 
 
+def test_tracks_are_independent(core, program, tmp_path):
+    """A stuck track, a stalled one and a longer one, side by side."""
+    jobs = [job("stuck after three steps", limit=500), job(stall=0.5, seed=2),
+            native.Job(sequences((9, 8, 7)), 2000, [(5, KEY)])]
+    outs, used = native.run(program, jobs, tmp_path, allow_stuck=True)
+    tallies = [compare(core, out, one.sequences) for out, one in zip(outs, jobs)]
+    assert [tally.equal for tally in tallies] == [False, True, True]
+    assert str(tallies[0].first).startswith("sequence 2, layer 0, step 3, words: missing")
+    assert 0 < used.seconds < 60 and 1 << 20 < used.memory < 1 << 26
+
+
+@pytest.mark.parametrize("interrupt", [1, 2, 13, 40])
+def test_a_reset_in_the_middle(core, program, tmp_path, interrupt):
+    """What follows is complete, equal and as fast as without the first attempt."""
+    out = run(program, tmp_path / "reset", interrupt=interrupt)
+    tally = compare(core, out, sequences())
+    assert tally.equal, tally.first
+    assert (out.answers["done"] == run(program, tmp_path).answers["done"]).all()
+
+
+def test_what_progress_raises_ends_the_run(program, tmp_path):
+    def stop(steps):
+        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        native.run(program, [job()], tmp_path, progress=stop)
+
+
+def test_only_the_clock_edge_is_simulated(core, tmp_path, monkeypatch):
+    """Verilator's functions of the edge are found; without them, eval gives the same."""
+    assert "#define EDGE_FUNCTIONS" in step_file(core)
+    monkeypatch.setattr(programs, "edge_functions", lambda folder: [])
+    monkeypatch.setattr(programs, "FUNCTION", programs.FUNCTION + 1)     # another cache entry
+    assert "#define EDGE_FUNCTIONS" not in step_file(core)
+    tally = compare(core, run(programs.build(core, optimise="-O0"), tmp_path), sequences())
+    assert tally.equal, tally.first
+
+
+def step_file(core) -> str:
+    return (programs.build(core, optimise="-O0").binary.parent / "step.h").read_text()
+
+
 @pytest.mark.parametrize("fault, text", [
     ("stuck after three steps", "sequence 2, layer 0, step 3, words: missing: 3 of 4 steps seen"),
     ("no end", "sequence 0, layer 0, step 0, words: expected 3, got 3 and no end mark"),
@@ -76,7 +122,8 @@ def test_faults_are_named(core, program, tmp_path, fault, text):
 
 
 def test_extra_last_result_is_surplus(core, program, tmp_path):
-    out = native.run(program, sequences()[:1], 2000, tmp_path, [(5, KEY), (6, 4)])
+    short = native.Job(sequences()[:1], 2000, [(5, KEY), (6, 4)])
+    (out,), _ = native.run(program, [short], tmp_path)
     assert out.surplus() == ([0, 0, 0], 1)
     assert str(compare(core, out, sequences()[:1]).first) == \
         "sequence 0, result: 1 more than expected"
@@ -85,19 +132,20 @@ def test_extra_last_result_is_surplus(core, program, tmp_path):
 def test_stuck_says_how_far(program, tmp_path):
     with pytest.raises(SimError, match=r"stuck: 2 of 4 results after 500 cycles; samples taken: 7; "
                                        r"steps committed by layer: 7 7 7"):
-        native.run(program, sequences(), 500, tmp_path, [(6, 1)])
+        native.run(program, [native.Job(sequences(), 500, [(6, 1)])], tmp_path)
 
 
 def test_a_full_disk_is_reported(program, tmp_path):
-    (tmp_path / "layer0.bin").symlink_to("/dev/full")
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "layer0.bin").symlink_to("/dev/full")
     with pytest.raises(SimError, match="cannot write: disk full"):
-        native.run(program, sequences((5000,) * 6), 200_000, tmp_path)
+        native.run(program, [native.Job(sequences((5000,) * 6), 200_000)], tmp_path)
 
 
 def test_trace_is_short(core, tmp_path):
-    program = native.build(core, waves=True, optimise="-O0")
+    program = programs.build(core, waves=True, optimise="-O0")
     path = tmp_path / f"trace.{program.trace}"
-    native.run(program, sequences((1000,)), 10_000, tmp_path, waves=path)
+    native.run(program, [native.Job(sequences((1000,)), 10_000)], tmp_path, waves=path)
     assert 1000 < path.stat().st_size < 1 << 20
     if program.trace == "vcd":
         stamps = [int(line[1:]) for line in path.read_text().splitlines() if line[:1] == "#"]

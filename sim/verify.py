@@ -1,0 +1,136 @@
+"""``python -m sim.verify --task T``: the complete test set through the core, every spike compared.
+
+Every spike of both samplers of every layer, every signature, logit, class and saturation count, and
+the cycle of every result. Interrupt it and call it again: it goes on with the sequences that are
+not done. ``--report FOLDER`` writes <task>.verify.json and .md there. Exit code 1: a difference,
+the first one is printed; 2: a mistake of the user's; 130: interrupted.
+"""
+
+import argparse
+import json
+import platform
+import sys
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from golden.tasks import Split, make_task, slug
+from quant.files import write_all_atomic
+from sim import campaign, inputs, tools
+from sim.options import positive
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser("sim.verify", description=__doc__.splitlines()[0])
+    inputs.add_options(parser)
+    parser.add_argument("-n", type=positive, metavar="N",
+                        help="only the first N test sequences; default: all of them")
+    parser.add_argument("--jobs", type=positive, default=tools.processors(), metavar="N",
+                        help="simulations at once (default: one per processor, here %(default)s)")
+    parser.add_argument("--report", type=Path, metavar="FOLDER",
+                        help="also write the report there; default: build/sim/<task> only")
+    args = parser.parse_args(argv)
+    try:
+        row = verify(args)
+        write(row, tools.BUILD / slug(args.task))
+        if args.report:
+            write(row, args.report)
+    except inputs.MISTAKES as error:
+        print(f"sim.verify: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("sim.verify: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    print(markdown(row))
+    if not row["equal"]:
+        print(f"sim.verify: DIFFERENT, first difference: {row['first_difference']}",
+              file=sys.stderr)
+        return 1
+    return 0
+
+
+def verify(args: argparse.Namespace) -> dict:
+    """The whole campaign. Returns the content of the report."""
+    task = make_task(args.task)
+    tools.verilator()
+    split = task.load("test", args.data_dir)
+    art, hw = inputs.load(args, task)
+    split = split.take(np.arange(min(args.n or len(split), len(split))))
+    folder = tools.BUILD / slug(args.task)
+    with tqdm(total=int(split.lengths.sum()), unit="step", unit_scale=True, disable=None,
+              leave=False) as bar:
+        def progress(done: int) -> None:
+            bar.update(done - bar.n)
+        report = campaign.run(
+            art, split.values, split.lengths, hw, args.seed, stall=args.stall, with_cocotb=False,
+            folder=folder, processes=args.jobs, journal=folder / "verify.jsonl", progress=progress,
+            report=lambda text: tqdm.write(f"{text} ...", file=sys.stderr))
+    return summary(report, args.task, split)
+
+
+def summary(report: campaign.Report, task: str, split: Split) -> dict:
+    """The content of <task>.verify.json."""
+    done = len(report.labels)
+    return {
+        "task": task, "artifact": report.artifact, "lanes": report.lanes, "seed": report.seed,
+        "sequences": done, "test_set": report.sequences, "steps": report.total("steps"),
+        "spikes_compared": report.total("spikes"),
+        "signatures_compared": report.total("signatures"),
+        "mismatches": report.total("mismatches"), "equal": report.equal,
+        "first_difference": report.first, "predicted_cycles": report.total("predicted"),
+        "simulated_cycles": report.total("simulated"),
+        "accuracy": float((np.array(report.labels) == split.labels[:done]).mean()),
+        "build_seconds": report.build_seconds, "seconds": report.seconds,
+        "simulation_cpu_seconds": report.total("cpu_seconds"),
+        "steps_per_second": report.steps_per_second, "processes": report.processes,
+        "peak_memory_bytes": report.memory, "machine": machine()}
+
+
+def machine() -> str:
+    """Processors and their name."""
+    name = platform.processor()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.partition(":")[2].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        pass
+    return f"{tools.processors()} x {name}"
+
+
+def markdown(row: dict) -> str:
+    """The report for people."""
+    lines = [
+        f"# {row['task']}: the complete test set through the core" if row["sequences"]
+        == row["test_set"] else f"# {row['task']}: {row['sequences']:,} of {row['test_set']:,} "
+                                f"sequences through the core", "",
+        f"`python -m sim.verify --task {row['task']} --lanes {row['lanes']}`, artifact "
+        f"{row['artifact']}, seed {row['seed']}, on {row['machine']}.", "",
+        "| what | how much |", "| --- | --- |"]
+    verdict = "equal" if row["equal"] else f"DIFFERENT: {row['first_difference']}"
+    table = {
+        "sequences": f"{row['sequences']:,}", "time steps": f"{row['steps']:,}",
+        "spikes compared": f"{row['spikes_compared']:,}",
+        "signatures compared": f"{row['signatures_compared']:,}",
+        "mismatches": f"{row['mismatches']:,}", "verdict": verdict,
+        "predicted cycles": f"{row['predicted_cycles']:,}",
+        "simulated cycles": f"{row['simulated_cycles']:,}",
+        "accuracy of the hardware": f"{100 * row['accuracy']:.2f} %",
+        "build of the simulation": f"{row['build_seconds']:.0f} s",
+        "simulation and comparison": f"{row['seconds'] / 60:.1f} min, {row['processes']} processes",
+        "steps per second": f"{row['steps_per_second']:,.0f}",
+        "CPU time of the simulation per step":
+            f"{1e6 * row['simulation_cpu_seconds'] / row['steps']:,.0f} us",
+        "peak memory": f"{row['peak_memory_bytes'] / 2 ** 20:,.0f} MiB"}
+    return "\n".join(lines + [f"| {what} | {much} |" for what, much in table.items()]) + "\n"
+
+
+def write(row: dict, folder: Path) -> None:
+    """<task>.verify.json and .md, both or neither."""
+    name = slug(row["task"])
+    write_all_atomic(folder, {f"{name}.verify.json": (json.dumps(row, indent=1) + "\n").encode(),
+                              f"{name}.verify.md": markdown(row).encode()})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
