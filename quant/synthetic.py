@@ -15,17 +15,30 @@ def _extremes(rng, fmt: QFormat, shape, share: float) -> np.ndarray:
     return np.where(rng.random(shape) < share, limits, raw)
 
 
+LIMITS = ("lowest", "highest", "zero")
+
+
+def _limit(fmt: QFormat, which: str) -> int:
+    return {"lowest": fmt.lo, "highest": fmt.hi, "zero": 0}[which]
+
+
 def random_artifact(seed: int = 0, n_layers: int = 2, H: int = 8, n: int = 4, n_classes: int = 3,
                     length: int = 64, vocab: int = 0, act: str = "relu",
                     residual: str = "clampfuse", rounding: str = "stochastic",
                     stress: float = 0.0, fmt: LayerFormats | None = None,
                     random: RandomFormat = RandomFormat(),
                     sampling: str = "bernoulli", gelu_out: bool = False,
-                    gain: bool = False) -> Artifact:
+                    gain: bool = False, edge: EdgeFormats | None = None,
+                    limits: str | None = None) -> Artifact:
     """A network that spikes at moderate rates, or with ``stress`` one at the formats' limits.
 
     stress : 0..1
         Share of coefficients at the ends of their formats; 0.2 saturates states and ties sums.
+    edge : EdgeFormats or None
+        Of encoder and decoder; None: the usual ones for samples or tokens.
+    limits : str or None
+        Every coefficient the same: one of LIMITS, the ``lowest`` or ``highest`` of its format (of
+        A_bar: the largest real one inside the unit circle), or ``zero``.
     gelu_out, gain
         A GELU before the output sampler; a norm whose gain does not fold into w.
     """
@@ -34,10 +47,19 @@ def random_artifact(seed: int = 0, n_layers: int = 2, H: int = 8, n: int = 4, n_
     scale = 1 << fmt.p.f_bits
 
     def moderate(q, shape, low, high):
+        if limits:
+            return np.full(shape, _limit(q, limits))
         raw = np.round((low + (high - low) * rng.random(shape)) * 2.0 ** q.f_bits)
         raw = np.clip(raw, q.lo, q.hi).astype(np.int64)
         edge = _extremes(rng, q, shape, 1.0)
         return np.where(rng.random(shape) < stress, edge, raw)
+
+    def uniform(q, shape, high=None):
+        """Values of all of q, or from 0 to ``high``."""
+        if limits:
+            return np.full(shape, _limit(q, limits))
+        low, high = (q.lo, q.hi) if high is None else (0, high)
+        return rng.integers(low, high + 1, shape)
 
     layers = []
     streams = residual in STREAMS
@@ -47,12 +69,16 @@ def random_artifact(seed: int = 0, n_layers: int = 2, H: int = 8, n: int = 4, n_
         one = 2.0 ** fmt.a_bar.f_bits
         a_re = np.trunc(one * radius * np.cos(angle)).astype(np.int64)
         a_im = np.trunc(one * radius * np.sin(angle)).astype(np.int64)
+        if limits:
+            largest = int(one) - 1
+            a_re[:] = {"lowest": -largest, "highest": largest, "zero": 0}[limits]
+            a_im[:] = 0
         layers.append(Layer(
             fmt, a_re, a_im,
             g_re=moderate(fmt.g, (H, n), -0.3, 0.3), g_im=moderate(fmt.g, (H, n), -0.3, 0.3),
             d=moderate(fmt.drive, H, -0.5, 0.5), b=moderate(fmt.drive, H, 0.0, 0.6),
-            w=_extremes(rng, fmt.w, (H, H), stress),
-            shift=rng.integers(0, min(fmt.shift.hi, 5) + 1, H),
+            w=uniform(fmt.w, (H, H)) if limits else _extremes(rng, fmt.w, (H, H), stress),
+            shift=uniform(fmt.shift, H, min(fmt.shift.hi, 5)),
             negate=rng.integers(0, 2, H),
             bias=moderate(fmt.bias, H, -0.2, 0.2), addend=moderate(fmt.addend, H, -0.3, 0.3),
             alpha=moderate(fmt.alpha, H, -1, 1) if streams else ABSENT,
@@ -60,10 +86,10 @@ def random_artifact(seed: int = 0, n_layers: int = 2, H: int = 8, n: int = 4, n_
             a=moderate(fmt.a, H, -1, 2) if fmt.a else ABSENT,
             gain=moderate(fmt.gain, H, -1.2, 1.2) if fmt.gain else ABSENT))
     stream = fmt.x if streams else fmt.p
-    edge = EdgeFormats(sample=None if vocab else PIXEL,
-                       dec_b=SQ(8, EdgeFormats().dec_w.f_bits + stream.f_bits))
+    edge = edge or EdgeFormats(sample=None if vocab else PIXEL,
+                               dec_b=SQ(8, EdgeFormats().dec_w.f_bits + stream.f_bits))
     if vocab:
-        enc_w = rng.integers(0, scale + 1, (vocab, H))
+        enc_w = uniform(stream, (vocab, H), scale)
         enc_b = np.zeros(0, np.int64)
     else:
         enc_w, enc_b = moderate(edge.enc_w, H, -1, 2), moderate(edge.enc_b, H, -0.5, 0.8)
@@ -74,6 +100,6 @@ def random_artifact(seed: int = 0, n_layers: int = 2, H: int = 8, n: int = 4, n_
     return Artifact("synthetic", n_classes, length, vocab, act, residual, rounding,
                     seed=0xACE1 + seed, random=random, edge=edge, layers=tuple(layers),
                     enc_w=enc_w, enc_b=enc_b,
-                    dec_w=rng.integers(edge.dec_w.lo, edge.dec_w.hi + 1, (n_classes, H)),
+                    dec_w=uniform(edge.dec_w, (n_classes, H)),
                     dec_b=moderate(edge.dec_b, n_classes, -1, 1), sampling=sampling,
                     directions=directions).check()

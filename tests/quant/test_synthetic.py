@@ -5,7 +5,7 @@ import pytest
 
 from quant.artifact import digest
 from quant.network import IntegerNetwork
-from quant.synthetic import random_artifact
+from quant.synthetic import LIMITS, random_artifact
 
 
 def test_reproducible_and_different():
@@ -37,3 +37,18 @@ def test_stress_saturates_and_uses_both_ends():
     for tensor, fmt in (("w", "w"), ("g_re", "g"), ("bias", "bias"), ("d", "drive")):
         q, raw = getattr(art.layers[0].fmt, fmt), getattr(art.layers[0], tensor)
         assert raw.min() == q.lo and raw.max() == q.hi, tensor
+
+
+@pytest.mark.parametrize("limits", LIMITS)
+def test_every_coefficient_at_its_limit(limits):
+    art = random_artifact(2, residual="plain", limits=limits)
+    for layer in art.layers:
+        for tensor, name in layer.FORMAT_OF.items():
+            raw, q = getattr(layer, tensor), getattr(layer.fmt, name)
+            if not raw.size:        # of an option that is off
+                continue
+            want = {"lowest": q.lo, "highest": q.hi, "zero": 0}[limits]
+            if tensor in ("a_re", "a_im"):
+                want = {"a_im": 0}.get(tensor, np.sign(want) * q.hi)
+            assert (raw == want).all(), tensor
+    assert (art.dec_w == {"lowest": -128, "highest": 127, "zero": 0}[limits]).all()
