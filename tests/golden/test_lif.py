@@ -90,9 +90,10 @@ def test_network_runs_and_every_parameter_gets_a_gradient(residual, drive, kerne
                                         for p in net.parameters())
 
 
-def test_padding_and_the_future_change_nothing():
+@pytest.mark.parametrize("kernel", ["causal", "two_sided"])
+def test_padding_changes_nothing(kernel):
     torch.manual_seed(0)
-    net = models.build(config()).eval()
+    net = models.build(config(kernel=kernel)).eval()
     v = torch.rand(3, 40)
     net.calibrate(v)
     lengths = torch.tensor([40, 25, 7])
