@@ -42,7 +42,8 @@ def network(net: Network | ReleasedNetwork, steps: int, count: int | None = None
             ) -> tuple[Network | ReleasedNetwork, list[Diagonal]]:
     """A network with diagonal layers in place of DPLR ones, and what became of each layer.
 
-    Its time steps are 1 and its A = log A_bar, one per neuron; everything else is copied.
+    Its time steps are 1 and its A = log A_bar, one per neuron; a sampler's scale, which the dense
+    C and D include, is 1; everything else is copied.
     """
     cfg = net.cfg
     for name, wrong in (("kernel", "two_sided"), ("branch", True)):
@@ -78,8 +79,6 @@ def network(net: Network | ReleasedNetwork, steps: int, count: int | None = None
                                 ("log_dt", np.zeros(len(A))), ("D", d.D.numpy()),
                                 ("C", np.stack([C.real, C.imag], 2))):
                 own[ssm[j] + name].copy_(torch.from_numpy(value))
-            if made.blocks[j].ssm.a is not None:        # the dense C and D have it
-                made.blocks[j].ssm.a.fill_(1.0)
     return made.train(net.training), found
 
 

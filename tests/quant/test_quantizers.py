@@ -86,5 +86,6 @@ def test_gelu_is_the_integers_with_the_real_gradient(dtype):
     y.sum().backward()
     (wanted,) = torch.autograd.grad(torch.nn.functional.gelu(x).sum(), x)
     torch.testing.assert_close(x.grad, wanted)
-    off = gelu(x.detach() + 0.3 * 2.0 ** -8, 8)         # rounded to the grid first
-    torch.testing.assert_close(off, y.detach(), rtol=0, atol=0)
+    for move in (0.3, -0.3):                            # rounded to the grid first
+        off = gelu(x.detach() + move * 2.0 ** -8, 8)
+        torch.testing.assert_close(off, y.detach(), rtol=0, atol=0)
