@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Coefficient memories that the configuration bus can write, and registers likewise."""
 
 from dataclasses import dataclass
