@@ -83,7 +83,8 @@ class WideMemory(wiring.Component):
     init : list of int
         Initial rows; missing ones are 0.
     hw : HardwareConfig
-        Width of a bank, and which banks are small enough for LUT RAM.
+        Width of a bank, and how much of a memory may be LUT RAM: whole small memories, and of large
+        ones what would leave a block RAM almost empty.
 
     Members
     -------
@@ -105,6 +106,8 @@ class WideMemory(wiring.Component):
         self.depth, self.width, self.init, self.hw = max(2, depth), width, init, hw
         self.banks = [(low, min(hw.bank_bits, width - low))
                       for low in range(0, width, hw.bank_bits)]
+        bank = hw.bank_bits * self.depth
+        self.blocks = -(-max(0, width * self.depth - hw.lut_ram_bits) // bank)
         addr = range(self.depth)
         super().__init__({"r_addr": In(addr), "r_en": In(1), "r_data": Out(width),
                           "w_addr": In(addr), "w_en": In(len(self.banks)), "w_data": In(width)})
@@ -112,7 +115,7 @@ class WideMemory(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         for k, (low, bits) in enumerate(self.banks):
-            small = bits * self.depth <= self.hw.lut_ram_bits
+            small = self.hw.lut_ram_bits and k >= self.blocks
             mask = (1 << bits) - 1
             bank = memory.Memory(shape=bits, depth=self.depth,
                                  init=[(row >> low) & mask for row in self.init],

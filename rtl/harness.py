@@ -1,0 +1,56 @@
+"""A core with few pins, for place-and-route: chains of registers in place of wide ports."""
+
+from amaranth import Module, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl.core import Core
+
+
+class Harness(wiring.Component):
+    """A core whose inputs come from a shift register and whose outputs are folded into one bit.
+
+    .. code-block:: text
+
+        scan ──►[ ]─►[ ]─► ... every input ──►(core)── every output ──►[ ]─►(xor chain)──► fold
+
+    Every port of the core begins and ends at a flip-flop with at most one gate, so the frequency is
+    the core's. Nothing is optimised away: every output counts, every input is free.
+
+    Members
+    -------
+    scan : ``In(1)``
+    fold : ``Out(1)``
+
+    Resources
+    ---------
+    A flip-flop per input bit, two and a LUT per output bit.
+    """
+
+    def __init__(self, core: Core):
+        self.core = core
+        super().__init__({"scan": In(1), "fold": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.core = core = self.core
+        chain, seen = self.scan, []
+        for path, member, port in core.signature.flatten(core):
+            port = Value.cast(port)
+            name = "__".join(map(str, path))
+            if name.startswith("tap") and not core.hw.signature or name == "busy":
+                continue        # only for verification
+            if member.flow == In:
+                bits = Signal(len(port), name=f"scan_{name}", reset_less=True)
+                m.d.sync += bits.eq(bits << 1 | chain)
+                m.d.comb += port.eq(bits)
+                chain = bits[-1]
+            else:
+                seen += list(port)
+        held = Signal(len(seen), reset_less=True)
+        fold = Signal(len(seen), reset_less=True)
+        m.d.sync += [held[j].eq(bit) for j, bit in enumerate(seen)]
+        m.d.sync += [fold[0].eq(held[0]), *(fold[j].eq(fold[j - 1] ^ held[j])
+                                            for j in range(1, len(seen)))]
+        m.d.comb += self.fold.eq(fold[-1])
+        return m

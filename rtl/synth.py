@@ -1,0 +1,185 @@
+"""``python -m rtl.synth --artifact DIR --family ecp5 --lanes 8 [--place]``: area and frequency.
+
+Yosys maps the core to a family's cells and the report counts what it really inferred; ``--place``
+places and routes it on an ECP5-85F with nextpnr. Writes ``synth.json`` beside the logs.
+"""
+
+import argparse
+import json
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from amaranth.back import rtlil
+
+from quant import artifact
+from quant.artifact import Artifact, ArtifactError
+from quant.files import write_atomic
+from rtl.config import Geometry, HardwareConfig, HardwareError
+from rtl.core import Core
+from rtl.harness import Harness
+from rtl.toolchain import ToolError, call
+
+
+@dataclass(frozen=True)
+class Family:
+    """How yosys maps to a family, what its cells are, and its memories' shape."""
+
+    command: str
+    cells: dict[str, str]       # kind: pattern of cell names; a cell counts for the first match
+    bank_bits: int              # port of a block RAM
+    lut_ram_bits: int           # of each memory, for LUT RAM; 0: there is none
+    luts_per: dict[str, int]    # LUTs that a cell other than a LUT occupies
+    device: str = ""
+    capacity: dict[str, int] | None = None
+
+
+FAMILIES = {
+    "ecp5": Family(
+        "synth_ecp5", {"multiplier": "MULT18X18D|MULT9X9D", "block_ram": "DP16KD",
+                       "lut_ram": "TRELLIS_DPR16X4", "lut": "LUT4|CCU2C", "ff": "TRELLIS_FF"},
+        36, 5632, {"CCU2C": 2, "TRELLIS_DPR16X4": 6}, "LFE5U-85F",
+        {"multiplier": 156, "block_ram": 208, "lut": 83640, "ff": 83640}),
+    "gowin": Family(
+        "synth_gowin", {"multiplier": "MULT.*", "block_ram": "S?DPX?9?B|SPX?9?",
+                        "lut_ram": "RAM16S.*", "lut": "LUT[1-8]|ALU", "ff": "DFF.*"},
+        32, 0, {"ALU": 1, "RAM16SDP4": 6}, "GW2A-18",
+        {"multiplier": 48, "block_ram": 46, "lut": 20736, "ff": 15552}),
+    "ice40": Family(
+        "synth_ice40 -dsp", {"multiplier": "SB_MAC16", "spram": "SB_SPRAM256KA",
+                             "block_ram": "SB_RAM40_4K.*", "lut": "SB_LUT4", "ff": "SB_DFF.*"},
+        16, 0, {}, "iCE40UP5K", {"multiplier": 8, "block_ram": 30, "lut": 5280, "ff": 5280}),
+    "xilinx": Family(
+        "synth_xilinx -family xc7 -flatten",
+        {"multiplier": "DSP48E1", "block_ram": "RAMB36E1|RAMB18E1",
+         "lut_ram": "RAM32M|RAM64M|RAM.*X1D|SRL.*", "lut": "LUT[1-6]", "ff": "FD.E.*"},
+        36, 5632, {"RAM32M": 4, "RAM64M": 4, "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4,
+                   "SRL16E": 1, "SRLC32E": 1}, "XC7A35T",
+        {"multiplier": 90, "block_ram": 50, "lut": 20800, "ff": 41600}),
+}
+
+DEVICES = {"25k": "LFE5U-25F", "45k": "LFE5U-45F", "85k": "LFE5U-85F"}
+# Amaranth names the fields of arrays `a[0]`; ABC9's reader takes that for bit 0 of `a`.
+READ = "read_rtlil top.il; rename -hide */w:*\\[*"
+
+
+def count(cells: dict[str, int], family: Family) -> dict[str, int]:
+    """Multipliers, RAMs, LUTs and flip-flops in yosys's cell counts.
+
+    LUTs include those that carry cells and LUT RAMs occupy; a RAMB18E1 counts as half a block.
+    """
+    found = dict.fromkeys([*family.cells, "lut"], 0)
+    for name, number in cells.items():
+        kind = next((kind for kind, pattern in family.cells.items()
+                     if re.fullmatch(pattern, name)), None)
+        if kind and kind != "lut":
+            found[kind] += number / 2 if name == "RAMB18E1" else number
+        if kind == "lut" or name in family.luts_per:
+            found["lut"] += number * family.luts_per.get(name, 1)
+    return found
+
+
+def synthesise(art: Artifact, lanes: int, family: str, folder: Path, signature: bool = False,
+               ) -> dict:
+    """Cells by kind and by name of the core alone; leaves ``top.json`` for nextpnr in ``folder``.
+
+    The harness's own flip-flops and LUTs are in the counts: they are under 2 % of any core that
+    one would build.
+    """
+    kind = FAMILIES[family]
+    hw = HardwareConfig(lanes, signature, kind.bank_bits, kind.lut_ram_bits)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "top.il").write_text(rtlil.convert(Harness(Core(art, hw)), name="top"))
+    script = (f"{READ}; {kind.command} -top top -json top.json; "
+              "tee -q -o stat.json stat -json -top top")
+    seconds = call("yosys", ["-q", "-p", script], folder, "yosys.log", f"yosys, {family}")
+    cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
+    return {"family": family, "lanes": lanes, "signature": signature, "device": kind.device,
+            "cells": count(cells, kind), "capacity": kind.capacity, "by_name": cells,
+            "yosys_seconds": round(seconds, 1)}
+
+
+def place(folder: Path, device: str = "85k", seed: int = 1, target: float = 110.0) -> dict:
+    """Place and route ``top.json`` on an ECP5, CABGA381, speed grade 6.
+
+    Returns Fmax in MHz after routing, the critical path as (delay in ns, what, to), and seconds.
+    """
+    report = f"nextpnr.{seed}.json"
+    seconds = call("nextpnr-ecp5",
+                   [f"--{device}", "--package", "CABGA381", "--speed", "6", "--seed", str(seed),
+                    "--lpf-allow-unconstrained", "--timing-allow-fail", "--freq", str(target),
+                    "--json", "top.json", "--report", report], folder, f"nextpnr.{seed}.log",
+                   f"nextpnr, {DEVICES[device]}")
+    found = json.loads((folder / report).read_text())
+    paths = [path["path"] for path in found["critical_paths"]
+             if path["from"] == path["to"] and "async" not in path["from"]]
+    worst = max(paths, key=lambda path: sum(step["delay"] for step in path), default=[])
+    return {"device": DEVICES[device], "seed": seed, "target": target,
+            "fmax": round(min(clock["achieved"] for clock in found["fmax"].values()), 2),
+            "critical_path": [(step["delay"], step["type"], step["to"]["cell"]) for step in worst],
+            "utilisation": found["utilization"], "nextpnr_seconds": round(seconds, 1)}
+
+
+def table(row: dict, art: Artifact, geo: Geometry) -> str:
+    """The result for people."""
+    lines = [f"{art.task}: {len(art.layers)} layers of {art.H} neurons of {art.n} modes, "
+             f"{row['lanes']} lanes a layer, {geo.issue} cycles per step, {row['family']}"]
+    for kind, number in row["cells"].items():
+        whole = (row["capacity"] or {}).get(kind)
+        share = f"  {100 * number / whole:5.1f} % of {whole} ({row['device']})" if whole else ""
+        lines.append(f"  {kind:12} {number:8g}{share}")
+    for run in row.get("placed", []):
+        step = geo.issue / run["fmax"]
+        lines.append(f"  {run['fmax']:.1f} MHz after routing on {run['device']}, seed "
+                     f"{run['seed']}: {step:.3f} us per step, {step * art.length / 1000:.3f} ms "
+                     f"per sequence of {art.length} steps")
+    return "\n".join(lines)
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m rtl.synth",
+                                     description=__doc__.split("\n\n")[1])
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--artifact", type=Path, metavar="DIR")
+    which.add_argument("--task", help="the artifact in build/artifacts/TASK")
+    parser.add_argument("--family", choices=FAMILIES, default="ecp5")
+    parser.add_argument("--lanes", type=int, default=HardwareConfig.lanes, metavar="P")
+    parser.add_argument("--signature", action="store_true",
+                        help="with the CRCs and taps that only verification needs")
+    parser.add_argument("--place", action="store_true", help="ECP5: place and route")
+    parser.add_argument("--device", choices=DEVICES, default="85k")
+    parser.add_argument("--seeds", default="1", metavar="1,2", help="placement seeds")
+    parser.add_argument("--target", type=float, default=110.0, metavar="MHZ")
+    parser.add_argument("--out", type=Path, metavar="DIR",
+                        help="default: build/synth/<task>_<family>_<lanes>")
+    args = parser.parse_args(argv)
+    if not all(seed.isdecimal() for seed in args.seeds.split(",")):
+        parser.error(f"--seeds {args.seeds}: write whole numbers, such as 1,2,3")
+    if args.place and args.family != "ecp5":
+        parser.error(f"--place works for ecp5, not {args.family}")
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    try:
+        art = artifact.load(args.artifact or Path("build/artifacts") / args.task)
+        geo = Geometry(art.H, art.n, args.lanes)
+        out = args.out or Path("build/synth") / f"{art.task}_{args.family}_{args.lanes}"
+        row = synthesise(art, args.lanes, args.family, out, args.signature)
+        if args.place:
+            row["placed"] = [place(out, args.device, int(seed), args.target)
+                             for seed in args.seeds.split(",")]
+        row |= {"artifact": artifact.digest(art), "task": art.task, "cycles_per_step": geo.issue}
+        write_atomic(out / "synth.json", (json.dumps(row, indent=1) + "\n").encode())
+    except (ArtifactError, HardwareError, ToolError, OSError) as error:
+        print(f"rtl.synth: {error}", file=sys.stderr)
+        return 2
+    print(table(row, art, geo))
+    print(f"written to {out / 'synth.json'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
