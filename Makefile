@@ -20,7 +20,7 @@ JOBS ?= 2
 SIM_ARGS = --task $(TASK) $(if $(INDICES),--indices $(INDICES),$(if $(N),-n $(N))) \
 	$(if $(LANES),--lanes $(LANES)) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(WAVES)),--waves)
 
-.PHONY: help env check-tools sim verify export evaluate figures train test test-fast bench clean
+.PHONY: help env check-tools sim verify export evaluate figures train test test-fast bench bench-train clean
 
 help:
 	@echo "make sim        export, generate RTL, build, simulate and compare every spike"
@@ -35,6 +35,7 @@ help:
 	@echo "make figures    pictures of the spikes of the network of TASK, in docs/figures"
 	@echo "make train      train TASK from the start (hours on a CPU for psmnist)"
 	@echo "make bench      simulation speed and cycles, JSON in build/bench.json"
+	@echo "make bench-train  speed of training against an FFT form and the released form"
 	@echo "make clean      delete build/"
 	@echo "All make the environment in $(VENV) first; PIP_ARGS is passed to pip."
 
@@ -89,6 +90,9 @@ test-fast: $(STAMP)
 
 bench: check-tools $(STAMP)
 	$(PY) -m sim.bench
+
+bench-train: $(STAMP)
+	$(PY) -m bench.train_speed
 
 clean:
 	rm -rf build
