@@ -224,3 +224,10 @@ def test_bounds_hold_with_gelu_and_gains(residual):
     art = random_artifact(2, fmt=fmt, residual=residual, act="gelu", stress=1.0, H=6, n=2)
     assert types_of(art)[1] is np.int64 and stream_bound(art) > 1 << 31
     assert_equal(art, values_of(art, 2, 17))
+
+
+@pytest.mark.parametrize("options, wide", [({}, False), ({"gelu_out": True}, True)])
+def test_the_product_behind_a_gelu_counts(options, wide):
+    art = random_artifact(2, H=6, n=4, stress=1.0, **options)
+    assert (types_of(art)[1] is np.int64) == wide
+    assert_equal(art, values_of(art, 2, 17))
