@@ -103,9 +103,9 @@ class Network(nn.Module):
         for k, block in enumerate(self.blocks):
             s_in = s if valid is None else s * valid.to(dtype)
             y = block.ssm(s_in.view(-1, *columns.shape)).reshape(s.shape)
-            s_out = (ops.spikes(nn.functional.gelu(y) + block.b[:, None].to(dtype),
-                                draws[2 * k + 1])
-                     if block.gelu else ops.sample(y, block.b, draws[2 * k + 1]))
+            if block.gelu:
+                y = nn.functional.gelu(y)
+            s_out = ops.sample(y, block.b, draws[2 * k + 1])
             z = block.mixer.weight.to(dtype) @ s_out
             if record is not None:
                 p = (y.float() + block.b[:, None]).clamp(0, 1)
