@@ -1,7 +1,10 @@
 # amaranth: UnusedElaboratable=no
 """The random words in hardware: one register and fixed networks of XORs."""
 
-from amaranth import Cat, Module, Mux, Signal
+from functools import reduce
+from operator import xor
+
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,9 +14,26 @@ from rtl.memory import ConfigRegister, Region
 from rtl.streams import ConfigBus
 
 
-def xor_network(matrix: lfsr.Matrix, value):
-    """The linear map ``matrix`` over GF(2) of an Amaranth value, one XOR tree per row."""
-    return Cat((value & row).xor() for row in matrix)
+WORD = 64       # bits that a simulator handles at once
+
+
+def xor_network(matrix: lfsr.Matrix, value) -> Value:
+    """The linear map ``matrix`` over GF(2) of an Amaranth value, one output bit per row.
+
+    It is written as a sum of columns, one per bit of ``value``: synthesis makes XOR trees of it as
+    it would of a parity per row, and a simulator spends a few instructions per column on all rows.
+    """
+    parts = []
+    for low in range(0, len(matrix), WORD):
+        rows = matrix[low:low + WORD]
+        columns = [sum((row >> j & 1) << i for i, row in enumerate(rows))
+                   for j in range(len(value))]
+        terms = [Mux(value[j], Const(column, len(rows)), Const(0, len(rows)))
+                 for j, column in enumerate(columns) if column]
+        while len(terms) > 1:
+            terms = [reduce(xor, terms[j:j + 2]) for j in range(0, len(terms), 2)]
+        parts += terms or [Const(0, len(rows))]
+    return Cat(parts)
 
 
 class WordSource(wiring.Component):
@@ -84,7 +104,7 @@ class WordSource(wiring.Component):
             m.d.sync += state.eq(Mux(self.rewind, start.data, leapt))
         with m.Elif(~woken):
             m.d.sync += state.eq(start.data)
-        for j in range(self.count):
-            rows = lfsr.leap(self.fmt, j * self.bits)[:self.bits]
-            m.d.comb += self.words[j].eq(xor_network(rows, state))
+        rows = [row for j in range(self.count)
+                for row in lfsr.leap(self.fmt, j * self.bits)[:self.bits]]
+        m.d.comb += self.words.as_value().eq(xor_network(rows, state))
         return m

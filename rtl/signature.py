@@ -1,6 +1,6 @@
 """The signature of a step in hardware: a CRC over everything that the spikes do not show."""
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,11 +13,16 @@ BITS = 32
 
 
 def rotl(x: Value, by: int) -> Value:
-    """32-bit rotation to the left of ``x``, sign-extended or cut to 32 bits."""
+    """32-bit rotation to the left of ``x``, sign-extended or cut to 32 bits.
+
+    The sign's copies are a constant behind a multiplexer: a simulator would add bit after bit.
+    """
     x = Value.cast(x)
-    sign = x[-1] if x.shape().signed else 0
-    word = Cat(x, *[sign] * max(0, BITS - len(x)))[:BITS]
-    return word.rotate_left(by % BITS)
+    word = Cat(x[:BITS], Const(0, max(0, BITS - len(x)))).rotate_left(by % BITS)
+    if x.shape().signed and len(x) < BITS:
+        copies = sum(1 << (bit + by) % BITS for bit in range(len(x), BITS))
+        word = word ^ Mux(x[-1], Const(copies, BITS), Const(0, BITS))
+    return word
 
 
 def absorb(count: int = 1) -> lfsr.Matrix:
