@@ -111,9 +111,10 @@ class Core(wiring.Component):
         # until the last write has arrived everywhere.
         inside, starts = Signal(range(self.max_in_flight + 1)), Signal(init=1)
         admit, taken = Signal(), Signal()
-        settling = Signal(range(len(parts) + 3))
+        arrival = len(parts) + 4        # cycles until a write has reached the last memory
+        settling = Signal(range(arrival + 1))
         with m.If(self.cfg.en):
-            m.d.sync += settling.eq(len(parts) + 2)
+            m.d.sync += settling.eq(arrival)
         with m.Elif(settling != 0):
             m.d.sync += settling.eq(settling - 1)
         m.d.comb += [

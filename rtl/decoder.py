@@ -1,7 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """Decoder: the sum over time of every neuron, then logits and the class."""
 
-from amaranth import Array, Cat, Module, Mux, Signal, signed
+from amaranth import Array, Cat, Const, Module, Mux, Shape, Signal, signed
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,6 +11,9 @@ from quant.formats import UQ
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.memory import AddressMap, ConfigMemory, pack_rows
 from rtl.streams import LOGIT_BITS, ConfigBus, result_word, shape_of, x_word
+
+
+LOW_BITS = 17       # unsigned, so that a signed multiplier of 18 bits takes them
 
 
 class Decoder(wiring.Component):
@@ -49,7 +52,7 @@ class Decoder(wiring.Component):
 
     Resources
     ---------
-    One multiplier, a RAM of 2 H totals, a RAM of n_classes H weights.
+    One multiplier (two, if the totals are wider than 18 bits), a RAM of 2 H totals, a RAM of n_classes H weights.
     """
 
     fill = 2            # cycles from the transfer of the last word to the first product's address
@@ -196,20 +199,28 @@ class Decoder(wiring.Component):
                      tags[0].label.eq(label), tags[0].class_end.eq(class_end), tags[0].end.eq(end)]
         w_shape, b_shape = shape_of(art.edge.dec_w), shape_of(art.edge.dec_b)
         total, w = Signal(shape_of(self.total)), Signal(w_shape)
-        product = [Signal(shape_of(art.edge.dec_w * self.total), name=f"product{k}")
-                   for k in range(2)]
+        # A total is wider than a multiplier: two partial products, then their sum.
+        product = Signal(shape_of(art.edge.dec_w * self.total))
+        parts = total[:LOW_BITS], total[LOW_BITS:]
+        if len(total) <= LOW_BITS + 1:
+            parts = total, Const(0)
+        elif self.total.signed:
+            parts = parts[0], parts[1].as_signed()
+        low, high = (Signal(Shape.cast((part * w).shape()), name=name)
+                     for part, name in zip(parts, ("low", "high")))
+        m.d.sync += [low.eq(parts[0] * w), high.eq(parts[1] * w)]
         b = [Signal(b_shape, name=f"b{k}") for k in range(3)]
         logit = Signal(signed(LOGIT_BITS))
         b_data, w_data = Signal(b_shape), Signal(w_shape)
         m.d.comb += [b_data.eq(self.b.data), w_data.eq(self.w.data)]
         m.d.sync += [
             total.eq(Array(read.data[g] for g in range(geo.G))[tags[0].slot]), w.eq(w_data),
-            product[0].eq(total * w), product[1].eq(product[0]),
+            product.eq(low + (high << LOW_BITS)),
             b[0].eq(Mux(tags[0].one, b_data, 0)), b[1].eq(b[0]), b[2].eq(b[1]),
         ]
         with m.If(tags[3].valid):
             m.d.sync += logit.eq(Mux(tags[3].adding, Mux(tags[3].top, 0, logit << 1) + b[2],
-                                     logit + product[1]))
+                                     logit + product))
 
         # --- arg max and result ------------------------------------------------------------------
         answer, done, best = Signal(result_word(art)), Signal(), Signal(signed(LOGIT_BITS))

@@ -1,6 +1,7 @@
+# amaranth: UnusedElaboratable=no
 """A core with few pins, for place-and-route: chains of registers in place of wide ports."""
 
-from amaranth import Module, Signal, Value
+from amaranth import ClockDomain, ClockSignal, Module, ResetSignal, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,13 +13,14 @@ class Harness(wiring.Component):
 
     .. code-block:: text
 
-        scan ──►[ ]─►[ ]─► ... every input ──►(core)── every output ──►[ ]─►(xor chain)──► fold
+        scan ─►[ ]─►[ ]─► ... every input, reset ─►(core)── every output ─►[ ]─►(xor chain)─► fold
 
     Every port of the core begins and ends at a flip-flop with at most one gate, so the frequency is
     the core's. Nothing is optimised away: every output counts, every input is free.
 
     Members
     -------
+    clk : ``In(1)``
     scan : ``In(1)``
     fold : ``Out(1)``
 
@@ -29,28 +31,33 @@ class Harness(wiring.Component):
 
     def __init__(self, core: Core):
         self.core = core
-        super().__init__({"scan": In(1), "fold": Out(1)})
+        super().__init__({"clk": In(1), "scan": In(1), "fold": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
+        m.domains.sync = ClockDomain("sync")
+        m.domains.pins = ClockDomain("pins", reset_less=True)
+        reset = Signal()
+        m.d.comb += [ClockSignal("sync").eq(self.clk), ClockSignal("pins").eq(self.clk),
+                     ResetSignal("sync").eq(reset)]
         m.submodules.core = core = self.core
-        chain, seen = self.scan, []
+        m.d.pins += reset.eq(self.scan)
+        chain, seen = reset, []
         for path, member, port in core.signature.flatten(core):
             port = Value.cast(port)
             name = "__".join(map(str, path))
             if name.startswith("tap") and not core.hw.signature or name == "busy":
                 continue        # only for verification
             if member.flow == In:
-                bits = Signal(len(port), name=f"scan_{name}", reset_less=True)
-                m.d.sync += bits.eq(bits << 1 | chain)
+                bits = Signal(len(port), name=f"scan_{name}")
+                m.d.pins += bits.eq(bits << 1 | chain)
                 m.d.comb += port.eq(bits)
                 chain = bits[-1]
             else:
                 seen += list(port)
-        held = Signal(len(seen), reset_less=True)
-        fold = Signal(len(seen), reset_less=True)
-        m.d.sync += [held[j].eq(bit) for j, bit in enumerate(seen)]
-        m.d.sync += [fold[0].eq(held[0]), *(fold[j].eq(fold[j - 1] ^ held[j])
+        held, fold = Signal(len(seen)), Signal(len(seen))
+        m.d.pins += [held[j].eq(bit) for j, bit in enumerate(seen)]
+        m.d.pins += [fold[0].eq(held[0]), *(fold[j].eq(fold[j - 1] ^ held[j])
                                             for j in range(1, len(seen)))]
         m.d.comb += self.fold.eq(fold[-1])
         return m

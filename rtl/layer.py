@@ -45,7 +45,7 @@ class Layer(wiring.Component):
     busy : ``Out(1)``
         Every multiplier of the engine's lanes takes operands in this cycle.
     count : ``Out(StructLayout({"valid": 1, "value": 32}))``
-        Saturated states of a sequence, one pulse with its last spike word.
+        Saturated states of a sequence, one pulse in the cycle after its last spike word.
     stream_count : same
         Saturated elements of this layer's output; only with ``residual = plain``.
     cfg : ``In(ConfigBus())``
@@ -112,7 +112,7 @@ class Layer(wiring.Component):
             self.tap.s_out.eq(word.s_out), self.tap.end.eq(word.end),
             self.tap.signature.eq(word.signature),
             self.busy.eq(self.engine.busy),
-            self.count.valid.eq(self.tap.valid & word.end & word.last),
-            self.count.value.eq(word.saturations),
         ]
+        m.d.sync += [self.count.valid.eq(self.tap.valid & word.end & word.last),
+                     self.count.value.eq(word.saturations)]
         return m

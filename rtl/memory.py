@@ -133,7 +133,8 @@ class ConfigMemory(wiring.Component):
     """A read-only memory for the datapath whose rows the configuration bus writes.
 
     A row is written whole, its 32-bit words in rising order: banks are wider than a word, so a bank
-    is written with the word that completes it, and the word before is kept for that.
+    is written with the word that completes it, and the word before is kept for that. A read sees
+    it from the second cycle after the write on.
 
     Parameters
     ----------
@@ -171,26 +172,28 @@ class ConfigMemory(wiring.Component):
         chunk_bits = (region.stride - 1).bit_length()
         row_bits = (region.depth - 1).bit_length()
         high = self.cfg.addr >> (chunk_bits + row_bits)
-        hit = Signal()
-        m.d.comb += [hit.eq(self.cfg.en & (high == region.base >> (chunk_bits + row_bits))),
-                     rows.r_addr.eq(self.addr), rows.r_en.eq(self.en), self.data.eq(rows.r_data),
-                     rows.w_addr.eq(self.cfg.addr[chunk_bits:chunk_bits + row_bits])]
-        before = Signal(WORD, reset_less=True)
-        with m.If(self.cfg.en):
-            m.d.sync += before.eq(self.cfg.data)
-        two = Cat(before, self.cfg.data)
+        m.d.comb += [rows.r_addr.eq(self.addr), rows.r_en.eq(self.en), self.data.eq(rows.r_data)]
+        # Decoded in one cycle, written in the next. The memories of a part share these registers.
+        now = delay_bus(m, self.cfg, "cfg_now")
+        hit, before = Signal(), Signal(WORD, reset_less=True)
+        m.d.sync += hit.eq(self.cfg.en & (high == region.base >> (chunk_bits + row_bits)))
+        with m.If(now.en):
+            m.d.sync += before.eq(now.data)
+        two = Cat(before, now.data)
+        m.d.comb += rows.w_addr.eq(now.addr[chunk_bits:chunk_bits + row_bits])
         for k, (low, bits) in enumerate(rows.banks):
             last = (low + bits - 1) // WORD             # the word that completes the bank
             at = low - (last - 1) * WORD                # where the bank begins in the two words
             m.d.comb += [rows.w_data[low:low + bits].eq(two[at:at + bits]),
-                         rows.w_en[k].eq(hit & (self.cfg.addr[:chunk_bits] == last))]
+                         rows.w_en[k].eq(hit & (now.addr[:chunk_bits] == last))]
         return m
 
 
 class ConfigRegister(wiring.Component):
     """One row on the configuration bus, always visible.
 
-    A reset does not touch it, as it does not touch the memories.
+    A reset does not touch it, as it does not touch the memories. It is written in the cycle after
+    a write on the bus.
 
     Members
     -------
@@ -215,10 +218,13 @@ class ConfigRegister(wiring.Component):
         kept = Signal(self.region.width, init=self.init, reset_less=True)
         m.d.comb += [self.data.eq(kept), self.following.eq(kept)]
         m.d.sync += kept.eq(self.following)
+        now = delay_bus(m, self.cfg, "cfg_now")
+        hit = Signal(self.region.chunks)
+        m.d.comb += self.written.eq(hit.any())
         for c in range(self.region.chunks):
-            with m.If(self.cfg.en & (self.cfg.addr == self.region.base + c)):
-                m.d.comb += [self.written.eq(1),
-                             self.following[c * WORD:(c + 1) * WORD].eq(self.cfg.data)]
+            m.d.sync += hit[c].eq(self.cfg.en & (self.cfg.addr == self.region.base + c))
+            with m.If(hit[c]):
+                m.d.comb += self.following[c * WORD:(c + 1) * WORD].eq(now.data)
         return m
 
 

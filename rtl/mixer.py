@@ -175,29 +175,34 @@ class Mixer(wiring.Component):
         unseen = Signal(range(self.fuse.latency + 3))   # steps whose first word is not yet taken
         place = Signal(range(max(2, geo.words)))    # of the word on `o` in its step
         shift, free, load, ended = Signal(), Signal(), Signal(), Signal()
+        # What is known of `left` and `unseen` a cycle ahead: the enables of H sums hang on it.
+        empty, single, few, shown = Signal(init=1), Signal(), Signal(init=1), Signal(init=1)
+        left_next, unseen_next = Signal.like(left), Signal.like(unseen)
+        m.d.sync += [left.eq(left_next), empty.eq(left_next == 0), single.eq(left_next == 1),
+                     few.eq(left_next <= self.fill + 2), unseen.eq(unseen_next),
+                     shown.eq(unseen_next == 0)]
         m.d.comb += [
-            fuse.i.valid.eq(left != 0),
+            fuse.i.valid.eq(~empty),
             shift.eq(fuse.i.valid & fuse.i.ready),
-            free.eq((left == 0) | (shift & (left == 1))),
+            free.eq(empty | (shift & single)),
             load.eq(full & free),
             en.eq(~(tags[2].valid & full) | free),      # whole sums wait for `out`, the rest for it
             ended.eq(en & tags[2].valid & tags[2].end),
-            clear_to_end.eq(~coming & ((left == 0) |
-                                       ((unseen == 0) & (left <= self.fill + 2)))),
+            clear_to_end.eq(~coming & (empty | shown & few)),
+            left_next.eq(Mux(load, geo.words, left - shift)),
         ]
         m.d.comb += [fuse.i.payload.total[g].eq(out[g]) for g in range(G)]
-        with m.If(shift):
-            m.d.sync += left.eq(left - 1)
-            if G < H:
+        if G < H:
+            with m.If(shift):
                 m.d.sync += Cat(out[j] for j in range(H - G)).eq(Cat(out[j] for j in range(G, H)))
         given = self.o.valid & self.o.ready
         with m.If(given):
             m.d.sync += place.eq(Mux(place == geo.words - 1, 0, place + 1))
-        m.d.sync += unseen.eq(unseen + load - (given & (place == 0)))
+        m.d.comb += unseen_next.eq(unseen + load - (given & (place == 0)))
         with m.If(taken & self.i.payload.end):
             m.d.sync += coming.eq(1)
         m.d.sync += full.eq(ended | full & ~free)
         with m.If(load):
-            m.d.sync += [out.eq(ring), left.eq(geo.words), coming.eq(0),
+            m.d.sync += [out.eq(ring), coming.eq(0),
                          fuse.i.payload.first.eq(step.first), fuse.i.payload.last.eq(step.last)]
         return m

@@ -1,6 +1,6 @@
 """The input buffer of a layer: whole time steps, read once or twice."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -47,7 +47,7 @@ class XBuffer(wiring.Component):
 
     Resources
     ---------
-    A simple dual-port RAM of ``banks * words`` rows per reader.
+    A simple dual-port RAM of ``banks * words`` rows per reader, two flip-flops per bank.
     """
 
     latency = 2
@@ -68,20 +68,30 @@ class XBuffer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         depth, step = self.banks * self.geo.words, self.geo.words
-        m.submodules.ram = ram = memory.Memory(shape=self.layout, depth=depth, init=[])
+        m.submodules.ram = ram = memory.Memory(shape=self.layout.members["x"], depth=depth,
+                                               init=[])
+        # A step's flags are the same in all its words. From registers they come earlier than from
+        # a block RAM, and much depends on them.
+        flags = Array(Signal(2, name=f"flags{bank}") for bank in range(self.banks))
 
         def position(advance):
-            """Row counter over all banks; returns (row, this advance ends a step)."""
+            """Row counter over all banks; returns (row, bank, this advance ends a step)."""
             row, word = Signal(range(max(2, depth))), Signal(range(max(2, step)))
+            bank = Signal(range(max(2, self.banks)))
+            done = advance & (word == step - 1)
             with m.If(advance):
                 m.d.sync += [row.eq(Mux(row == depth - 1, 0, row + 1)),
                              word.eq(Mux(word == step - 1, 0, word + 1))]
-            return row, advance & (word == step - 1)
+            with m.If(done):
+                m.d.sync += bank.eq(Mux(bank == self.banks - 1, 0, bank + 1))
+            return row, bank, done
 
         write = ram.write_port()
         taken = self.i.valid & self.i.ready
-        row, full = position(taken)
-        m.d.comb += [write.addr.eq(row), write.data.eq(self.i.payload), write.en.eq(taken)]
+        row, bank, full = position(taken)
+        m.d.comb += [write.addr.eq(row), write.data.eq(self.i.payload.x), write.en.eq(taken)]
+        with m.If(taken):
+            m.d.sync += flags[bank].eq(Cat(self.i.payload.first, self.i.payload.last))
 
         free = Signal(range(self.banks + 1), init=self.banks)   # the one being written included
         arrived = full
@@ -90,9 +100,13 @@ class XBuffer(wiring.Component):
             steps = Signal(range(self.banks + 1))               # complete, not read by this side
             advance = Signal()
             fetch = ~side.valid | side.ready                    # the RAM's register is the output
-            row, done = position(advance)
+            row, bank, done = position(advance)
+            first_last = Signal(2)
             m.d.comb += [advance.eq(fetch & (steps != 0)), read.addr.eq(row),
-                         read.en.eq(advance), side.payload.eq(read.data)]
+                         read.en.eq(advance), side.payload.x.eq(read.data),
+                         Cat(side.payload.first, side.payload.last).eq(first_last)]
+            with m.If(advance):
+                m.d.sync += first_last.eq(flags[bank])
             with m.If(fetch):
                 m.d.sync += side.valid.eq(steps != 0)
             m.d.sync += steps.eq(steps + arrived - done)

@@ -3,7 +3,7 @@
 import numpy as np
 from amaranth.sim import Simulator
 
-from tests.rtl.streams import configure, get, plain, put
+from tests.rtl.streams import SETTLE, configure, get, plain, put
 
 
 def marks(lengths):
@@ -43,10 +43,11 @@ def observe(dut, sends: dict[str, list], takes: dict[str, int], pulses: list[str
     Returns (got, cycles); both have the pulses' names too.
     """
     got, cycles = {name: [] for name in pulses}, {name: [] for name in [*sends, *takes, *pulses]}
+    settled = len(writes) + SETTLE if writes else 0
 
     def source(j, name, values):
         async def bench(ctx):
-            for _ in writes:
+            for _ in range(settled):
                 await ctx.tick()
             rng = np.random.default_rng([seed, j])
             await put(ctx, getattr(dut, name), values, rng, stall, cycles[name])
@@ -54,7 +55,7 @@ def observe(dut, sends: dict[str, list], takes: dict[str, int], pulses: list[str
 
     def sink(j, name, count):
         async def bench(ctx):
-            for _ in writes:
+            for _ in range(settled):
                 await ctx.tick()
             rng = np.random.default_rng([seed, 100 + j])
             got[name] = await get(ctx, getattr(dut, name), count, rng, stall, limit, cycles[name])

@@ -8,6 +8,9 @@ from amaranth.lib import data
 from amaranth.sim import Simulator
 
 
+SETTLE = 2      # cycles after the last write before anything may start
+
+
 def plain(value):
     """A sampled payload as ints, lists and dicts."""
     if isinstance(value, data.Const):
@@ -97,17 +100,18 @@ def exchange(dut, sends: dict[str, list], takes: dict[str, int], stall: float = 
     rng = np.random.default_rng(seed)
     streams = {name: np.random.default_rng(rng.integers(1 << 32)) for name in [*sends, *takes]}
     got, cycles = {}, {name: [] for name in [*sends, *takes]}
+    settled = len(writes) + SETTLE if writes else 0
 
     def source(name, values):
         async def bench(ctx):
-            for _ in writes:
+            for _ in range(settled):
                 await ctx.tick()
             await put(ctx, getattr(dut, name), values, streams[name], stall, cycles[name])
         return bench
 
     def sink(name, count):
         async def bench(ctx):
-            for _ in writes:
+            for _ in range(settled):
                 await ctx.tick()
             got[name] = await get(ctx, getattr(dut, name), count, streams[name], stall, limit,
                                   cycles[name])

@@ -20,8 +20,9 @@ def buffer(shape, residual):
 
 def random_words(dut, steps, seed=1):
     rng, x = np.random.default_rng(seed), dut.layout.members["x"]
-    return [{"x": rng.integers(0, 1 << 12, x.length).tolist(), "first": int(rng.integers(2)),
-             "last": int(rng.integers(2))} for _ in range(steps * dut.geo.words)]
+    return [{"x": rng.integers(0, 1 << 12, x.length).tolist(), "first": first, "last": last}
+            for first, last in rng.integers(0, 2, (steps, 2)).tolist()
+            for _ in range(dut.geo.words)]
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4], ids=["free", "stalled"])
