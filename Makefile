@@ -20,7 +20,7 @@ JOBS ?= 2
 SIM_ARGS = --task $(TASK) $(if $(INDICES),--indices $(INDICES),$(if $(N),-n $(N))) \
 	$(if $(LANES),--lanes $(LANES)) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(WAVES)),--waves)
 
-.PHONY: help env check-tools sim verify export evaluate figures train test test-fast bench bench-train clean
+.PHONY: help env check-tools sim verify fuzz export evaluate figures train test test-fast bench bench-train clean
 
 help:
 	@echo "make sim        export, generate RTL, build, simulate and compare every spike"
@@ -28,6 +28,8 @@ help:
 	@echo "                  LANES=8  SEED=1  WAVES=1"
 	@echo "make verify     the complete test set through the core, every spike compared; interrupt it"
 	@echo "                  and call it again: it goes on  TASK=psmnist  LANES=8  REPORT=docs/results"
+	@echo "make fuzz       N=300 random networks on random hardware against the integer network; goes"
+	@echo "                  on after an interruption  SEED=1"
 	@echo "make test       the whole test suite (under 10 minutes on 2 cores)"
 	@echo "make test-fast  the tests that need no Verilog simulator"
 	@echo "make export     the integer artifact of TASK, in build/artifacts/TASK"
@@ -69,6 +71,9 @@ sim: check-tools $(STAMP)
 verify: check-tools $(STAMP)
 	$(PY) -m sim.verify --task $(TASK) $(if $(N),-n $(N)) $(if $(LANES),--lanes $(LANES)) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))
+
+fuzz: check-tools $(STAMP)
+	$(PY) -m sim.fuzz $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))
 
 export: $(STAMP)
 	$(PY) -m quant.export --task $(TASK)

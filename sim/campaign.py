@@ -197,9 +197,7 @@ def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
 
 def _source(core: Core) -> str:
     """Verilog of the core, kept by the content of artifact, configuration and generator."""
-    key = tools.content_hash(digest(core.art), core.hw, *(
-        path.read_text() for package in ("rtl", "quant")
-        for path in sorted((Path(__file__).parents[1] / package).glob("*.py"))))
+    key = tools.content_hash(digest(core.art), core.hw, tools.source_hash())
 
     def convert(folder: Path) -> None:
         (folder / "core.v").write_text(verilog.convert(core, name="core", emit_src=False))

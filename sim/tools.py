@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-BUILD = Path(__file__).resolve().parents[1] / "build" / "sim"
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build" / "sim"
 OLDEST = (5, 36)        # cocotb 2 needs doInertialPuts in Verilator's VPI
 SYSTEM = ("g++", "make", "perl")
 INSTALL = "sudo apt-get install g++ make perl"
@@ -111,6 +112,12 @@ def array_hash(*arrays: np.ndarray) -> str:
         array = np.ascontiguousarray(array, np.int64)
         h.update(str(array.shape).encode() + array.tobytes())
     return h.hexdigest()[:12]
+
+
+def source_hash() -> str:
+    """Of everything that decides the hardware: the generator and the specification."""
+    return content_hash(*(path.read_text() for package in ("rtl", "quant")
+                          for path in sorted((ROOT / package).glob("*.py"))))
 
 
 def processors() -> int:

@@ -1,0 +1,184 @@
+"""``python -m sim.fuzz -n 300``: random networks on random hardware against the integer network.
+
+Cases are grouped by the shape of the hardware: coefficients come over the configuration port, so
+that one build serves a group. Every spike, signature, logit and saturation count is compared and,
+where nothing stalls, the cycle of every result. Interrupt it and call it again: it goes on. The
+first failing cases are made small and kept in ``--keep``, whose cases a test replays.
+Exit code 1: a case failed; 2: a mistake of the user's; 130: interrupted.
+"""
+
+import argparse
+import json
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from quant.files import write_atomic
+from sim import draws, minimise, tools, trial
+from sim.draws import Case
+from sim.journal import Journal
+from sim.options import positive
+from sim.tools import SimError
+
+FOLDER = tools.BUILD / "fuzz"
+REGRESSIONS = tools.ROOT / "tests" / "sim" / "regressions"
+MINIMISE_SECONDS = 600
+KEEP = 3                # failing cases of a run, at most
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cases 0 .. count - 1 of one shape of a fuzz run."""
+
+    seed: int
+    number: int
+    count: int
+
+    def cases(self) -> list[Case]:
+        shape = draws.draw_shape(self.seed, self.number)
+        return [draws.draw_case(shape, self.seed, self.number, k) for k in range(self.count)]
+
+
+def groups(n: int, seed: int, per_shape: int) -> list[Group]:
+    """``n`` cases of shapes of ``per_shape`` cases; the last shape may have fewer."""
+    return [Group(seed, number, min(per_shape, n - start))
+            for number, start in enumerate(range(0, n, per_shape))]
+
+
+def run_group(group: Group) -> dict:
+    """A record for the journal: what the cases of a group showed."""
+    begin = time.perf_counter()
+    cases = group.cases()
+    outcomes = trial.run(cases[0].shape, cases, FOLDER / f"{group.seed}-{group.number}")
+    failed = [(case, outcome) for case, outcome in zip(cases, outcomes) if outcome.first]
+    return {"number": group.number, "cases": len(cases), "failed": [
+                {"case": case.to_dict(), "first": outcome.first} for case, outcome in failed],
+            "steps": sum(outcome.steps for outcome in outcomes),
+            "spikes": sum(outcome.spikes for outcome in outcomes),
+            "cycles": sum(outcome.cycles for outcome in outcomes),
+            "timed": sum(not case.stall for case in cases),
+            "alive": sum(outcome.alive for outcome in outcomes),
+            "shape": summary(cases[0].shape), "seconds": time.perf_counter() - begin}
+
+
+def summary(shape: draws.Shape) -> str:
+    """One line on a shape."""
+    return (f"{shape.layers} x {shape.H}, n {shape.n}, {shape.lanes} lanes, {shape.residual}, "
+            f"{shape.act}, {shape.rounding}, {shape.sampling}, k {shape.random['k']}, "
+            f"{f'{shape.vocab} tokens' if shape.vocab else shape.edge['sample']}, h "
+            f"{shape.formats['h']}, w {shape.formats['w']}, up to {shape.length} steps")
+
+
+def first_difference(case: Case) -> str | None:
+    """What fails in a case, on the native simulation."""
+    try:
+        return trial.run(case.shape, [case], FOLDER / "minimise")[0].first
+    except SimError as error:
+        return str(error).splitlines()[0]
+
+
+def keep(case: Case, folder: Path, found: str) -> Path:
+    """Make a failing case small and write it to ``folder``. Returns the file."""
+    small = minimise.minimise(case, lambda c: first_difference(c) is not None, MINIMISE_SECONDS)
+    slow = trial.run_slowly(small).first if not small.interrupt else None
+    text = json.dumps({"found": found, "first": first_difference(small),
+                       "simulator": "amaranth" if slow else "native", "case": small.to_dict()},
+                      indent=1) + "\n"
+    return write_atomic(folder / f"{tools.content_hash(text)}.json", text.encode())
+
+
+def replay(path: Path) -> str | None:
+    """The difference that a kept case shows now, or None."""
+    row = json.loads(path.read_text())
+    case = Case.from_dict(row["case"])
+    slowly = row["simulator"] == "amaranth"
+    return trial.run_slowly(case).first if slowly else first_difference(case)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = _arguments(argv)
+    try:
+        if args.replay:
+            found = replay(args.replay)
+            print(found or "no difference")
+            return int(found is not None)
+        report = fuzz(args)
+    except (SimError, OSError, ValueError, KeyError) as error:
+        print(f"sim.fuzz: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("sim.fuzz: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    text = json.dumps(report, indent=1) + "\n"
+    for path in {args.report, FOLDER / "report.json"}:
+        write_atomic(path, text.encode())
+    print(f"seed {report['seed']}: {report['cases']} cases of {report['shapes']} shapes, "
+          f"{report['steps']:,} steps, {report['spikes']:,} spikes and {report['timed']} runs' "
+          f"cycles compared, {report['seconds'] / 60:.1f} min: {len(report['failed'])} failed")
+    for row in report["failed"]:
+        print(f"sim.fuzz: {row['first']}", file=sys.stderr)
+    return int(bool(report["failed"]))
+
+
+def _arguments(argv) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("sim.fuzz", description=__doc__.splitlines()[0])
+    parser.add_argument("-n", type=positive, default=300, help="cases (default %(default)s)")
+    parser.add_argument("--seed", type=positive, default=1, help="of the draws (default 1)")
+    parser.add_argument("--per-shape", type=positive, default=25, metavar="M",
+                        help="cases that share a build (default %(default)s)")
+    parser.add_argument("--jobs", type=positive, default=tools.processors(), metavar="N",
+                        help="shapes at once (default: one per processor, here %(default)s)")
+    parser.add_argument("--report", type=Path, default=FOLDER / "report.json", metavar="FILE",
+                        help="also write the report there")
+    parser.add_argument("--keep", type=Path, default=REGRESSIONS, metavar="FOLDER",
+                        help="where failing cases are kept (default tests/sim/regressions)")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="run one kept case")
+    return parser.parse_args(argv)
+
+
+def fuzz(args: argparse.Namespace) -> dict:
+    """The whole run. Returns its report."""
+    key = {"seed": args.seed, "per_shape": args.per_shape, "sources": tools.source_hash()}
+    kept, journal = [], Journal(FOLDER / f"seed{args.seed}.jsonl", key)
+    every = groups(args.n, args.seed, args.per_shape)
+    done = {row["number"]: row for row in journal.records}
+    done = {group.number: done[group.number] for group in every
+            if group.number in done and done[group.number]["cases"] == group.count}
+    print(f"seed {args.seed}: {args.n} cases of {len(every)} shapes"
+          + (f", {len(done)} shapes are done" if done else "")
+          + (", starting anew: the sources changed" if journal.replaces else ""), file=sys.stderr)
+    with tqdm(total=args.n, initial=sum(row["cases"] for row in done.values()), unit="case",
+              disable=None, leave=False) as bar, ThreadPoolExecutor(args.jobs) as pool:
+        waiting = [pool.submit(run_group, group) for group in every if group.number not in done]
+        try:
+            for future in as_completed(waiting):
+                row = future.result()
+                if row["failed"] and len(kept) < KEEP:
+                    worst = row["failed"][0]
+                    tqdm.write(f"{row['shape']}: {worst['first']}; making it small ...",
+                               file=sys.stderr)
+                    kept.append(keep(
+                        Case.from_dict(worst["case"]), args.keep,
+                        f"python -m sim.fuzz --seed {args.seed}, shape {row['number']}"))
+                    tqdm.write(f"kept in {kept[-1]}", file=sys.stderr)
+                journal.add(row)
+                done[row["number"]] = row
+                bar.update(row["cases"])
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    rows = [done[number] for number in sorted(done)]
+    total = {name: sum(row[name] for row in rows)
+             for name in ("cases", "steps", "spikes", "cycles", "timed", "alive", "seconds")}
+    return {"seed": args.seed, "shapes": len(rows), **total,
+            "failed": [found for row in rows for found in row["failed"]],
+            "by_shape": [{name: row[name] for name in ("number", "shape", "cases", "alive")}
+                         | {"failed": len(row["failed"])} for row in rows]}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

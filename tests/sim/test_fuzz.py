@@ -1,0 +1,167 @@
+"""Fuzzing: what is drawn, what is seen, how it becomes small, what is kept."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from quant.formats import LayerFormats, RandomFormat
+from sim import draws, fuzz, trial
+from sim.draws import Case, Shape
+from sim.minimise import minimise
+from tests.test_mutants import TEXT_MUTANTS, mutate
+
+KEPT = sorted(fuzz.REGRESSIONS.glob("*.json"))
+SHAPES = 40
+
+
+@pytest.fixture(scope="module")
+def shapes():
+    return [draws.draw_shape(1, number) for number in range(SHAPES)]
+
+
+def tiny() -> Case:
+    """A case that saturates, ties and fires, small enough for Amaranth's simulator."""
+    formats = LayerFormats().to_dict() | {"h": "SQ(2,12)", "drive": "SQ(2,12)"}
+    edge = {"sample": "UQ(0,8)", "enc_w": "SQ(4,12)", "enc_b": "SQ(4,12)", "dec_w": "SQ(2,6)",
+            "dec_b": "SQ(8,18)"}
+    shape = Shape(lanes=2, layers=1, H=3, n=2, n_classes=2, length=6, vocab=0, act="relu",
+                  residual="clampfuse", rounding="stochastic", sampling="bernoulli",
+                  formats=formats, edge=edge, random=RandomFormat(k=4).to_dict()).check()
+    return Case(shape, seed=5, stress=0.3, limits=None, values="random", lengths=[6, 1, 4],
+                master=77, stall=0.0, interrupt=0)
+
+
+def test_draws_reach_every_option(shapes):
+    for name, options in draws.ALLOWED.items():
+        assert {getattr(shape, name) for shape in shapes} == set(options)
+    assert {shape.layers for shape in shapes} == {1, 2, 3, 4}
+    assert {bool(shape.vocab) for shape in shapes} == {False, True}
+    assert {shape.random["centred"] for shape in shapes} == {False, True}
+    assert all(4 <= shape.H <= 96 and 1 <= shape.n <= 16 for shape in shapes)
+    assert min(shape.H for shape in shapes) <= 5 and max(shape.H for shape in shapes) >= 80
+    assert {1} < {shape.length for shape in shapes} and len({s.lanes for s in shapes}) > 4
+
+
+def test_draws_of_cases(shapes):
+    cases = [draws.draw_case(shape, 1, number, place) for number, shape in enumerate(shapes[:10])
+             for place in range(40)]
+    assert {case.limits for case in cases} == {None, "lowest", "highest", "zero"}
+    assert {case.values for case in cases} == set(draws.VALUES)
+    assert any(case.interrupt for case in cases) and any(case.stall for case in cases)
+    assert all(1 <= length <= case.shape.length for case in cases for length in case.lengths)
+    assert any(len(case.lengths) > 1 for case in cases) and any(1 in c.lengths for c in cases)
+    assert all(sum(case.lengths) * draws.cycles_per_step(case.shape) < 2 * draws.CYCLES
+               or len(case.lengths) == 1 for case in cases)
+
+
+def test_descriptions_make_the_same_case():
+    case = draws.draw_case(draws.draw_shape(1, 3), 1, 3, 7)
+    again = Case.from_dict(json.loads(json.dumps(case.to_dict())))
+    assert again == case == draws.draw_case(draws.draw_shape(1, 3), 1, 3, 7)
+    assert [v.tolist() for v in again.sequences] == [v.tolist() for v in case.sequences]
+    assert draws.draw_case(draws.draw_shape(2, 3), 2, 3, 7) != case
+
+
+def test_groups_cover_all_cases():
+    found = fuzz.groups(60, seed=9, per_shape=25)
+    assert [(group.number, group.count) for group in found] == [(0, 25), (1, 25), (2, 10)]
+
+
+def test_equal_and_alive():
+    outcome = trial.run_slowly(tiny())
+    assert outcome.first is None and outcome.alive
+    assert (outcome.steps, outcome.spikes) == (11, 11 * 2 * 3)
+
+
+@pytest.mark.parametrize("mutant", ["upper limit off by one", "draws of a step too few"])
+def test_a_mutant_is_seen(mutant, monkeypatch):
+    mutate(monkeypatch, *TEXT_MUTANTS[mutant][:-1])
+    assert trial.run_slowly(tiny()).first
+
+
+def test_a_wrong_prediction_is_seen(monkeypatch):
+    right = trial.predict
+    monkeypatch.setattr(trial, "predict", lambda *given: replace(
+        right(*given), results=[time + 1 for time in right(*given).results]))
+    assert "cycle of the result" in trial.run_slowly(tiny()).first
+    assert trial.run_slowly(replace(tiny(), stall=0.3)).first is None
+
+
+def test_minimising_keeps_what_matters_and_nothing_else():
+    big = replace(tiny().shape, H=12, n=2, lanes=4, layers=3, length=40, sampling="systematic")
+    case = replace(tiny(), shape=big.check(), lengths=[9, 30, 4, 7], stall=0.5, interrupt=99,
+                   stress=0.2, limits="highest", values="random")
+
+    def fails(c: Case) -> bool:
+        return c.shape.H >= 3 and c.stall > 0 and max(c.lengths) >= 5 and c.shape.layers >= 2
+    small = minimise(case, fails, seconds=60)
+    assert small.shape.H == 3 and small.shape.layers == 2 and small.lengths == [5]
+    assert (small.stall, small.interrupt, small.stress, small.limits) == (0.5, 0, 0.0, None)
+    assert (small.shape.n, small.shape.lanes, small.shape.length) == (1, 1, 5)
+    assert small.shape.residual == "none" and small.shape.formats == LayerFormats().to_dict()
+    assert (small.seed, small.master, small.values) == (1, 1, "lowest")
+
+
+def test_minimising_ends_in_time():
+    assert minimise(tiny(), lambda c: True, seconds=0) == tiny()
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_kept_cases_pass(path):
+    assert json.loads(path.read_text())["simulator"] == "amaranth"      # the others need a build
+    assert fuzz.replay(path) is None
+
+
+@pytest.fixture
+def small_run(monkeypatch, tmp_path):
+    """A fuzz run of two tiny groups."""
+    monkeypatch.setattr(fuzz, "FOLDER", tmp_path / "fuzz")
+    monkeypatch.setattr(draws, "draw_shape", lambda seed, number: tiny().shape)
+    return ["-n", "3", "--per-shape", "2", "--jobs", "1", "--keep", str(tmp_path / "kept")]
+
+
+@pytest.mark.cosim
+def test_command_and_resuming(small_run, tmp_path, monkeypatch, capsys):
+    run_group, numbers = fuzz.run_group, []
+
+    def interrupt(group):
+        if group.number == 1:
+            raise KeyboardInterrupt
+        return run_group(group)
+    monkeypatch.setattr(fuzz, "run_group", interrupt)
+    assert fuzz.main(small_run) == 130
+    monkeypatch.setattr(fuzz, "run_group",
+                        lambda group: numbers.append(group.number) or run_group(group))
+    assert fuzz.main([*small_run, "--report", str(tmp_path / "report.json")]) == 0
+    assert numbers == [1]
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["cases"], report["shapes"], report["failed"]) == (3, 2, [])
+    assert report["spikes"] == report["steps"] * 2 * 3
+    captured = capsys.readouterr()
+    assert "seed 1: 3 cases of 2 shapes, 1 shapes are done" in captured.err
+    assert "0 failed" in captured.out and not (tmp_path / "kept").exists()
+
+
+@pytest.mark.cosim
+def test_a_broken_core_is_found_made_small_and_kept(small_run, tmp_path, monkeypatch, capsys):
+    """Minimising in Amaranth's simulator, for time."""
+    monkeypatch.setattr(fuzz, "first_difference", lambda case: trial.run_slowly(case).first)
+    monkeypatch.setattr(fuzz, "MINIMISE_SECONDS", 5)
+    monkeypatch.setattr(draws, "draw_case", lambda shape, *rest: replace(tiny(), stall=0.1))
+    with monkeypatch.context() as patch:
+        mutate(patch, *TEXT_MUTANTS["upper limit off by one"][:-1])
+        assert fuzz.main([*small_run, "-n", "2"]) == 1
+        kept, = (tmp_path / "kept").glob("*.json")
+        assert fuzz.main(["--replay", str(kept)]) == 1
+    row = json.loads(kept.read_text())
+    assert row["first"] and sum(row["case"]["lengths"]) < sum(tiny().lengths)
+    assert "making it small" in capsys.readouterr().err
+    assert fuzz.main(["--replay", str(kept)]) == 0
+
+
+def test_bad_input_is_one_line(capsys):
+    assert fuzz.main(["--replay", "no/such.json"]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    with pytest.raises(SystemExit):
+        fuzz.main(["-n", "0"])
