@@ -55,7 +55,8 @@ class Harness(wiring.Component):
                 chain = bits[-1]
             else:
                 seen += list(port)
-        held, fold = Signal(len(seen)), Signal(len(seen))
+        held = Signal(len(seen))
+        fold = Signal(len(seen))
         m.d.pins += [held[j].eq(bit) for j, bit in enumerate(seen)]
         m.d.pins += [fold[0].eq(held[0]), *(fold[j].eq(fold[j - 1] ^ held[j])
                                             for j in range(1, len(seen)))]
