@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Random networks, hardware and stimulus for fuzzing: drawn, described in JSON, made from it."""
 
 from dataclasses import asdict, dataclass, replace

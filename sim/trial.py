@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Cases of one shape, hardware against the integer network: one build serves all of them."""
 
 import shutil
