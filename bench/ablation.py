@@ -1,0 +1,134 @@
+"""What helps the accuracy and what does not: ``python -m bench.ablation``.
+
+Trains a small psMNIST network once per row, one thing changed from the first row at a time, on part
+of the training split and for few epochs, and judges it on validation sequences. Not what a shipped
+network reaches: what is compared is the same short training. Every row is kept in the JSON file as
+it is found, so a run that was stopped goes on. ``--show`` only prints.
+"""
+
+if __name__ == "__main__":
+    from golden import heap
+    heap.restart_with_settings("bench.ablation")
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numba
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from golden import cli, train
+from golden.config import NetworkConfig
+from golden.models import build
+from golden.recipes import Recipe
+from golden.tasks import make_task
+from quant.files import write_atomic
+
+BASE = Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=64, d_state=8,
+                            sampling="systematic"), epochs=3)
+# Row: (changes of the network, changes of the training). "mean first" starts from the row "mean".
+ROWS = {
+    "base": ({}, {}),
+    "bernoulli": ({"sampling": "bernoulli"}, {}),
+    "sobol": ({"sampling": "sobol"}, {}),
+    "mean": ({"sampling": "mean"}, {}),
+    "mean first": ({}, {}),
+    "distilled from mean": ({}, {"distil": 0.5}),
+    "2 draws a step": ({}, {"draws": 2}),
+    "residual none": ({"residual": "none"}, {}),
+    "residual plain": ({"residual": "plain"}, {}),
+    "identity mixer": ({"act": "identity"}, {}),
+    "gelu mixer": ({"act": "gelu"}, {}),
+    "4 blocks of 42": ({"n_blocks": 4, "d_model": 42}, {}),
+    "1 block of 96": ({"n_blocks": 1, "d_model": 96}, {}),
+    "d_state 4": ({"d_state": 4}, {}),
+    "d_state 16": ({"d_state": 16}, {}),
+    "A shared": ({"shared_A": True}, {}),
+    "s4d_inv": ({"init": "s4d_inv"}, {}),
+    "s4d_legs": ({"init": "s4d_legs"}, {}),
+    "dt to 0.3": ({"dt_max": 0.3}, {}),
+    "dt from 0.003": ({"dt_min": 3e-3}, {}),
+    "lr 0.003": ({}, {"lr": 3e-3}),
+    "lr 0.03": ({}, {"lr": 3e-2}),
+    "ssm lr 0.001": ({}, {"ssm_lr": 1e-3}),
+    "ssm lr 0.01": ({}, {"ssm_lr": 1e-2}),
+    "dropout 0.1": ({"dropout": 0.1}, {}),
+    "no label smoothing": ({}, {"label_smoothing": 0.0}),
+    "augmented": ({}, {"augment": True}),
+    "batch 64": ({}, {"batch": 64}),
+}
+AFTER_MEAN = ("mean first", "distilled from mean")
+
+
+def recipe_of(name: str) -> Recipe:
+    """The recipe of a row."""
+    network, training = ROWS[name]
+    return replace(BASE, network=replace(BASE.network, **network), **training)
+
+
+def run(name: str, sequences: int, data_dir, mean: Path) -> dict:
+    """Train one row; ``mean`` is where the weights of the row ``mean`` are kept."""
+    recipe, task = recipe_of(name), make_task("psmnist")
+    if name in AFTER_MEAN and not mean.exists():
+        raise cli.UserError(f"{name} starts from the row mean; run that first")
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.process_time()
+        train.train(task, recipe, Path(folder), data_dir, limit=sequences,
+                    start=mean if name == "mean first" else None,
+                    teacher=mean if recipe.distil else None)
+        log = [json.loads(line) for line in (Path(folder) / "log.jsonl").read_text().splitlines()]
+        if name == "mean":
+            mean.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(mean, (Path(folder) / "last.pt").read_bytes())
+    last = log[-1]
+    return {"parameters": build(recipe.network).parameter_count(),
+            "train": last["train_accuracy"], "validation": last["val_accuracy"],
+            "cpu_s": round(time.process_time() - began)}
+
+
+def show(result: dict) -> None:
+    table = Table(title=f"psmnist, {result['sequences']} training sequences, {BASE.epochs} epochs; "
+                        f"2 blocks of 64 neurons, d_state 8 and one change")
+    for name in ("changed", "parameters", "training %", "validation %", "CPU s"):
+        table.add_column(name, justify="left" if name == "changed" else "right")
+    for name, row in result["rows"].items():
+        table.add_row(name, f"{row['parameters']:,}", f"{100 * row['train']:.1f}",
+                      f"{100 * row['validation']:.1f}", str(row["cpu_s"]))
+    Console().print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("bench.ablation", description=__doc__.splitlines()[0])
+    parser.add_argument("--row", action="append", choices=ROWS, help="default: all of them")
+    parser.add_argument("--sequences", type=cli.positive, default=20_000)
+    parser.add_argument("--json", type=Path, default=Path("build/ablation/results.json"))
+    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
+    parser.add_argument("--threads", type=cli.positive, default=1)
+    parser.add_argument("--show", action="store_true", help="print what is known, train nothing")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))
+    result = {"sequences": args.sequences, "rows": {}}
+    if args.json.exists():
+        result = json.loads(args.json.read_text())
+        if result["sequences"] != args.sequences and not args.show:
+            raise cli.UserError(f"{args.json} is of {result['sequences']} sequences, not "
+                                f"{args.sequences}; give another --json")
+    elif args.show:
+        raise cli.UserError(f"{args.json} does not exist; run without --show first")
+    for name in () if args.show else args.row or ROWS:
+        if name not in result["rows"]:
+            result["rows"][name] = run(name, args.sequences, args.data_dir,
+                                       args.json.with_name("mean.pt"))
+            args.json.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(args.json, (json.dumps(result, indent=1) + "\n").encode())
+    show(result)
+
+
+if __name__ == "__main__":
+    cli.run("bench.ablation", main)
