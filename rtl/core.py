@@ -111,7 +111,7 @@ class Core(wiring.Component):
         # until the last write has arrived everywhere.
         inside, starts = Signal(range(self.max_in_flight + 1)), Signal(init=1)
         admit, taken = Signal(), Signal()
-        arrival = len(parts) + 4        # cycles until a write has reached the last memory
+        arrival = len(parts) + 5        # cycles until a write has reached the last memory
         settling = Signal(range(arrival + 1))
         with m.If(self.cfg.en):
             m.d.sync += settling.eq(arrival)

@@ -56,7 +56,7 @@ class Decoder(wiring.Component):
     """
 
     fill = 2            # cycles from the transfer of the last word to the first product's address
-    drain = 7           # cycles from the last product's address to the result on `o`
+    drain = 8           # cycles from the last product's address to the result on `o`
     turnaround = 3      # cycles from a total's read to the next read that sees what was written
 
     def __init__(self, art: Artifact, hw: HardwareConfig, amap: AddressMap):
@@ -191,7 +191,7 @@ class Decoder(wiring.Component):
         # --- tags[k] belongs to k + 1 cycles after the issue -------------------------------------
         tag = data.StructLayout({"valid": 1, "adding": 1, "top": 1, "one": 1, "slot": slot.shape(),
                                  "label": label.shape(), "class_end": 1, "end": 1})
-        tags = [Signal(tag, name=f"tag{k}") for k in range(5)]
+        tags = [Signal(tag, name=f"tag{k}") for k in range(6)]
         m.d.sync += [tag.eq(before) for tag, before in zip(tags[1:], tags)]
         m.d.sync += [tags[0].valid.eq(issuing), tags[0].adding.eq(adding),
                      tags[0].top.eq(bit == bits - 1),
@@ -224,12 +224,14 @@ class Decoder(wiring.Component):
 
         # --- arg max and result ------------------------------------------------------------------
         answer, done, best = Signal(result_word(art)), Signal(), Signal(signed(LOGIT_BITS))
-        with m.If(tags[4].valid & tags[4].class_end):
+        whole, beats = Signal(signed(LOGIT_BITS)), Signal()     # a cycle after the last product
+        m.d.sync += [whole.eq(logit), beats.eq((tags[4].label == 0) | (logit > best))]
+        with m.If(tags[5].valid & tags[5].class_end):
             logits = answer.logits.as_value()
-            m.d.sync += [answer.logits.as_value().eq(Cat(logits[LOGIT_BITS:], logit)),
-                         done.eq(tags[4].end)]
-            with m.If((tags[4].label == 0) | (logit > best)):
-                m.d.sync += [best.eq(logit), answer.label.eq(tags[4].label)]
+            m.d.sync += [answer.logits.as_value().eq(Cat(logits[LOGIT_BITS:], whole)),
+                         done.eq(tags[5].end)]
+            with m.If(beats):
+                m.d.sync += [best.eq(whole), answer.label.eq(tags[5].label)]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         m.d.comb += self.taken.eq(done & (~self.o.valid | self.o.ready))

@@ -20,7 +20,7 @@ class Encoder(wiring.Component):
 
     .. code-block:: text
 
-        i ──►[v]───────────►(×)──►[product]──►(+ b)──►[sum]──►round, clamp──►[o]
+        i ──►[v]───────────►(×)──►[product]──►(+ b)──►[sum]──►round──►[ ]──►clamp──►[o]
         parameter RAM ──►[w, b]┘                ┘
         token, word ──► embedding RAM ──►[row]───────────────────────────────►[o]
 
@@ -81,7 +81,7 @@ class Encoder(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from the transfer of a sample to its first word on ``o``."""
-        return 4 if self.art.vocab else 6
+        return 4 if self.art.vocab else 7
 
     @property
     def interval(self) -> int:
@@ -154,13 +154,15 @@ class Encoder(wiring.Component):
             b = Signal(shape_of(edge.enc_b), name=f"b{g}")
             exact = product + (b << f - edge.enc_b.f_bits)
             total = Signal(exact.shape(), name=f"total{g}")
-            rounded = round_half_even(total, f - fmt.p.f_bits)
+            whole = round_half_even(total, f - fmt.p.f_bits)
+            rounded = Signal(whole.shape(), name=f"rounded{g}")
             if art.residual == "plain":
                 x, over = saturate(rounded, fmt.x)
                 overs.append(over)
             else:
                 x = clamp_to_one(rounded, fmt.p.f_bits)
             with m.If(en):
-                m.d.sync += [product.eq(row[g].w * v[1]), b.eq(row[g].b), total.eq(exact)]
+                m.d.sync += [product.eq(row[g].w * v[1]), b.eq(row[g].b), total.eq(exact),
+                             rounded.eq(whole)]
             m.d.comb += result.x[g].eq(x)
         return overs

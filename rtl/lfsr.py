@@ -95,15 +95,11 @@ class WordSource(wiring.Component):
         m = Module()
         start = m.submodules.start = ConfigRegister(self.region, self.start)
         wiring.connect(m, wiring.flipped(self.cfg), start.cfg)
-        state, woken = Signal(self.fmt.width, init=self.start), Signal()
-        m.d.sync += woken.eq(1)
-        with m.If(start.written):
-            m.d.sync += state.eq(start.following)
-        with m.Elif(self.advance):
-            leapt = xor_network(lfsr.leap(self.fmt, self.count * self.bits), state)
-            m.d.sync += state.eq(Mux(self.rewind, start.data, leapt))
-        with m.Elif(~woken):
-            m.d.sync += state.eq(start.data)
+        state, stale = Signal(self.fmt.width, init=self.start), Signal(init=1)
+        leapt = xor_network(lfsr.leap(self.fmt, self.count * self.bits), state)
+        m.d.sync += stale.eq(start.written)
+        with m.If(stale | self.advance):
+            m.d.sync += state.eq(Mux(self.rewind | ~self.advance, start.data, leapt))
         rows = [row for j in range(self.count)
                 for row in lfsr.leap(self.fmt, j * self.bits)[:self.bits]]
         m.d.comb += self.words.as_value().eq(xor_network(rows, state))

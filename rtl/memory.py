@@ -175,17 +175,18 @@ class ConfigMemory(wiring.Component):
         m.d.comb += [rows.r_addr.eq(self.addr), rows.r_en.eq(self.en), self.data.eq(rows.r_data)]
         # Decoded in one cycle, written in the next. The memories of a part share these registers.
         now = delay_bus(m, self.cfg, "cfg_now")
-        hit, before = Signal(), Signal(WORD, reset_less=True)
-        m.d.sync += hit.eq(self.cfg.en & (high == region.base >> (chunk_bits + row_bits)))
+        hit, before = Signal(len(rows.banks)), Signal(WORD, reset_less=True)
+        here = self.cfg.en & (high == region.base >> (chunk_bits + row_bits))
         with m.If(now.en):
             m.d.sync += before.eq(now.data)
         two = Cat(before, now.data)
-        m.d.comb += rows.w_addr.eq(now.addr[chunk_bits:chunk_bits + row_bits])
+        m.d.comb += [rows.w_addr.eq(now.addr[chunk_bits:chunk_bits + row_bits]),
+                     rows.w_en.eq(hit)]
         for k, (low, bits) in enumerate(rows.banks):
             last = (low + bits - 1) // WORD             # the word that completes the bank
             at = low - (last - 1) * WORD                # where the bank begins in the two words
-            m.d.comb += [rows.w_data[low:low + bits].eq(two[at:at + bits]),
-                         rows.w_en[k].eq(hit & (now.addr[:chunk_bits] == last))]
+            m.d.sync += hit[k].eq(here & (self.cfg.addr[:chunk_bits] == last))
+            m.d.comb += rows.w_data[low:low + bits].eq(two[at:at + bits])
         return m
 
 
@@ -200,9 +201,7 @@ class ConfigRegister(wiring.Component):
     cfg : ``In(ConfigBus())``
     data : ``Out(width)``
     written : ``Out(1)``
-        A write is taken in this cycle.
-    following : ``Out(width)``
-        ``data`` of the next cycle.
+        A write is taken in this cycle, ``data`` shows it in the next.
     """
 
     def __init__(self, region: Region, init: int):
@@ -210,21 +209,18 @@ class ConfigRegister(wiring.Component):
             raise ValueError(f"{region.name}: a register has one row, not {region.depth}")
         self.region = region
         self.init = init
-        super().__init__({"cfg": In(ConfigBus()), "data": Out(region.width), "written": Out(1),
-                          "following": Out(region.width)})
+        super().__init__({"cfg": In(ConfigBus()), "data": Out(region.width), "written": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         kept = Signal(self.region.width, init=self.init, reset_less=True)
-        m.d.comb += [self.data.eq(kept), self.following.eq(kept)]
-        m.d.sync += kept.eq(self.following)
         now = delay_bus(m, self.cfg, "cfg_now")
         hit = Signal(self.region.chunks)
-        m.d.comb += self.written.eq(hit.any())
+        m.d.comb += [self.data.eq(kept), self.written.eq(hit.any())]
         for c in range(self.region.chunks):
             m.d.sync += hit[c].eq(self.cfg.en & (self.cfg.addr == self.region.base + c))
             with m.If(hit[c]):
-                m.d.comb += self.following[c * WORD:(c + 1) * WORD].eq(now.data)
+                m.d.sync += kept[c * WORD:(c + 1) * WORD].eq(now.data)
         return m
 
 

@@ -90,7 +90,7 @@ class Mixer(wiring.Component):
     def interval(self) -> int:
         """Least cycles from one step's last word to the next one's, when ``o`` never stalls."""
         words = self.geo.words
-        drained = min(self.fill + 2 + words, max(words, self.latency + 1))
+        drained = min(self.fill + 1 + words, max(words, self.latency + 1))
         return max(words * self.geo.K, drained)
 
     def model(self, s_out, x):
@@ -109,16 +109,16 @@ class Mixer(wiring.Component):
         if "count" in self.signature.members:
             m.d.comb += self.count.eq(fuse.count)
 
-        en = Signal()               # the summing pipeline moves
+        en, hold = Signal(init=1), Signal()     # the summing pipeline moves; it does not
         # --- take a word: K rows of each RAM, the first in the cycle of the transfer ------------
         fold, row = Signal(range(max(2, K))), Signal(range(max(2, geo.words * K)))
         word, new = Signal(spike_word(geo)), Signal(init=1)     # new: next word starts a step
         clear_to_end = Signal()
         taken, active = Signal(), Signal()
         m.d.comb += [
-            self.i.ready.eq(en & (fold == 0) & (~self.i.payload.end | clear_to_end)),
+            self.i.ready.eq(~hold & (fold == 0) & (~self.i.payload.end | clear_to_end)),
             taken.eq(self.i.valid & self.i.ready),
-            active.eq(taken | (en & (fold != 0))),
+            active.eq(taken | (~hold & (fold != 0))),
         ]
         with m.If(taken):
             m.d.sync += [word.eq(self.i.payload), new.eq(self.i.payload.end)]
@@ -168,41 +168,71 @@ class Mixer(wiring.Component):
         with m.If(en & tags[2].valid):
             m.d.sync += [ring.eq(moved), step.first.eq(tags[2].first), step.last.eq(tags[2].last)]
 
-        # --- read-out ----------------------------------------------------------------------------
+        # --- read-out: whole sums to `out` and its first word on, then word after word -----------
+        # The enables of thousands of flip-flops hang on this. So each condition is a register that
+        # is made a cycle ahead, and a second, inverted one serves what is not those flip-flops:
+        # equal ones would be merged.
         out = Signal(data.ArrayLayout(acc, H))
-        left = Signal(range(geo.words + 1))         # words of `out` still to be read
+        left = Signal(range(geo.words))             # words in `out`
+        empty, few = Signal(init=1), Signal(init=1)         # left is 0; is at most fill + 1
         coming = Signal()                           # a step's last word is on its way
-        unseen = Signal(range(self.fuse.latency + 3))   # steps whose first word is not yet taken
+        unseen = Signal(range(self.fuse.latency + 6))   # steps whose first word is not yet taken
+        shown = Signal(init=1)                      # there is none
         place = Signal(range(max(2, geo.words)))    # of the word on `o` in its step
-        shift, free, load, ended = Signal(), Signal(), Signal(), Signal()
-        # What is known of `left` and `unseen` a cycle ahead: the enables of H sums hang on it.
-        empty, single, few, shown = Signal(init=1), Signal(), Signal(init=1), Signal(init=1)
-        left_next, unseen_next = Signal.like(left), Signal.like(unseen)
-        m.d.sync += [left.eq(left_next), empty.eq(left_next == 0), single.eq(left_next == 1),
-                     few.eq(left_next <= self.fill + 2), unseen.eq(unseen_next),
-                     shown.eq(unseen_next == 0)]
-        m.d.comb += [
-            fuse.i.valid.eq(~empty),
-            shift.eq(fuse.i.valid & fuse.i.ready),
-            free.eq(empty | (shift & single)),
-            load.eq(full & free),
-            en.eq(~(tags[2].valid & full) | free),      # whole sums wait for `out`, the rest for it
-            ended.eq(en & tags[2].valid & tags[2].end),
-            clear_to_end.eq(~coming & (empty | shown & few)),
-            left_next.eq(Mux(load, geo.words, left - shift)),
-        ]
-        m.d.comb += [fuse.i.payload.total[g].eq(out[g]) for g in range(G)]
-        if G < H:
-            with m.If(shift):
-                m.d.sync += Cat(out[j] for j in range(H - G)).eq(Cat(out[j] for j in range(G, H)))
+        word_out = Signal(fuse.i.payload.shape())
+        filled = Signal()                           # left is not 0
+        send, load, ended, room_next = (Signal(name=name) for name in (
+            "send", "load", "ended", "room_next"))
+        room = self._buffer(m, send, word_out, fuse.i, room_next)
+
+        last_step = Signal(step.shape())            # of the words in `out`
         given = self.o.valid & self.o.ready
+        unseen_next, full_next, empty_next = Signal.like(unseen), Signal(), Signal()
+        at_ring_next = Mux(en, tags[1].valid, tags[2].valid)
+        m.d.comb += [
+            load.eq(full & ~filled & room), send.eq(room & (full | filled)),
+            word_out.first.eq(Mux(filled, last_step.first, step.first)),
+            word_out.last.eq(Mux(filled, last_step.last, step.last)),
+            *(word_out.total[g].eq(Mux(filled, out[g], ring[g])) for g in range(G)),
+            ended.eq(en & tags[2].valid & tags[2].end), full_next.eq(ended | full & ~load),
+            clear_to_end.eq(~coming & (~filled & room | shown & few)),
+            unseen_next.eq(unseen + load - (given & (place == 0))),
+            empty_next.eq(self._at_most(0, left, load, send)),
+        ]
+        m.d.sync += [
+            left.eq(Mux(load, geo.words - 1, left - send)), empty.eq(empty_next),
+            filled.eq(~empty_next),
+            few.eq(self._at_most(self.fill + 1, left, load, send)), full.eq(full_next),
+            unseen.eq(unseen_next), shown.eq(unseen_next == 0),
+            en.eq(~(at_ring_next & full_next) | empty_next & room_next),
+            hold.eq(at_ring_next & full_next & ~(empty_next & room_next)),
+        ]
+        with m.If(room & (full | ~empty)):
+            shifted = Cat(out[j] for j in range(G, H))
+            m.d.sync += out.as_value()[:-G * acc.width or None].eq(
+                Mux(empty, ring.as_value()[G * acc.width:], shifted))
         with m.If(given):
             m.d.sync += place.eq(Mux(place == geo.words - 1, 0, place + 1))
-        m.d.comb += unseen_next.eq(unseen + load - (given & (place == 0)))
         with m.If(taken & self.i.payload.end):
             m.d.sync += coming.eq(1)
-        m.d.sync += full.eq(ended | full & ~free)
         with m.If(load):
-            m.d.sync += [out.eq(ring), coming.eq(0),
-                         fuse.i.payload.first.eq(step.first), fuse.i.payload.last.eq(step.last)]
+            m.d.sync += [last_step.eq(step), coming.eq(0)]
         return m
+
+    def _at_most(self, limit: int, left, load, send):
+        """Whether ``left`` will be at most ``limit`` in the next cycle."""
+        return Mux(load, self.geo.words - 1 <= limit, Mux(send, left <= limit + 1, left <= limit))
+
+    def _buffer(self, m: Module, send, word, o, room_next) -> Signal:
+        """Two words before ``o``; returns a register: there is room for one more."""
+        room, valid_next = Signal(init=1), Signal()
+        spare = Signal.like(word)
+        stay = o.valid & ~o.ready
+        m.d.comb += [room_next.eq(~stay | room & ~send),
+                     valid_next.eq(stay | send | ~room)]
+        m.d.sync += [room.eq(room_next), o.valid.eq(valid_next)]
+        with m.If(~stay):
+            m.d.sync += o.payload.eq(Mux(room, word, spare))
+        with m.If(room):
+            m.d.sync += spare.eq(word)
+        return room

@@ -138,7 +138,7 @@ class EncoderTimes(Times):
 class LayerTimes(Times):
     """Input buffer, engine, mixer and fuse: what the last step left behind, and ``free``."""
 
-    CYCLES = ("read", "given", "drained", "fetched", "x_taken")
+    CYCLES = ("read", "given", "drained", "sent", "before", "taken", "fetched")
     OWN = {"engine": ("start",), "fuse": ("issued",)}
 
     def __init__(self, part: Layer):
@@ -149,8 +149,10 @@ class LayerTimes(Times):
         self.start = self.read = NEVER      # of the engine, own time; cycle of its last read
         self.given = NEVER                  # the step's last spike word
         self.drained = NEVER                # may the mixer take another step's last word
-        self.issued = NEVER                 # first read-out, on fuse's clock
-        self.fetched = self.x_taken = NEVER # the buffer's last word left for o, for fuse
+        self.sent = NEVER                   # the last word left the mixer's `out`
+        self.issued = NEVER                 # fuse takes the first one, on its clock
+        self.before = self.taken = NEVER    # it took the last but one, the last
+        self.fetched = NEVER                # the buffer's last word left for o
 
     def view(self, base: int, horizon: int) -> tuple:
         return super().view(base, horizon), tuple(max(at - base, -horizon) for at in self.free)
@@ -181,24 +183,32 @@ class LayerTimes(Times):
         end = self.engine.cycle(self.start + engine.latency + (geo.words - 1) * geo.F)
         sums = max(geo.words * geo.K, mixer.fill + 2)
         self.given = max(end, self.given + sums, self.drained)
-        self.issued = max(self.fuse.own(self.given + mixer.fill + 2), self.issued + geo.words)
+        # The sums move when `out` is empty and there is room in the two words behind it.
+        self.sent = max(self.given + mixer.fill, self.sent, self.before) + 1
+        self.issued = max(self.fuse.own(self.sent + 1), self.issued + geo.words)
         return self.issued + mixer.fuse.latency
 
     def accepted_by_next(self, first: int) -> None:
         """The step's first result was taken in cycle ``first``."""
-        geo, mixer = self.geo, self.part.mixer
-        read = self.fuse.cycle(self.issued + geo.words - 1)
-        enough = geo.words - mixer.fill - 2
-        few_left = self.fuse.cycle(self.issued + enough - 1) if enough > 0 else NEVER
-        self.drained = 1 + min(read, max(first, few_left))
+        last, moved = self.geo.words - 1, self.sent
+
+        def taken(word: int) -> int:
+            """Fuse takes a word of the step, or one of the step before."""
+            if word < 0:
+                return self.taken if word == -1 else self.before
+            return self.fuse.cycle(self.issued + word)
+
+        def sent(word: int) -> int:
+            """It leaves `out`."""
+            return max(moved + word, taken(word - 2) + 1)
+
+        few_left = sent(max(0, last - self.part.mixer.fill - 1))
+        self.drained = 1 + min(max(sent(last), taken(last - 1)), max(first, few_left))
         freed = self.fetched
         if self.part.buffer.fused:
-            if geo.words > 1:
-                freed = self.fuse.cycle(self.issued + geo.words - 2)
-            else:
-                freed = max(freed + 1, self.x_taken)
-            self.x_taken = read
+            freed = taken(last - 1) if last else max(freed + 1, self.taken)
         self.free.append(freed + 1)
+        self.sent, self.before, self.taken = sent(last), taken(last - 1), taken(last)
 
 
 class DecoderTimes(Times):

@@ -9,7 +9,7 @@ from quant import lfsr
 from quant.formats import RandomFormat
 from rtl.lfsr import WordSource
 from rtl.memory import AddressMap
-from tests.rtl.streams import configure, plain
+from tests.rtl.streams import SETTLE, configure, plain
 
 SMALL = RandomFormat(width=7, taps=(7, 6), k=5, round_bits=2, stream_jump=8)
 WIDE = RandomFormat(width=48, taps=(48, 47, 21, 20))
@@ -63,6 +63,7 @@ def test_host_sets_the_start(fmt):
         await configure(ctx, dut.cfg, [(region.base + c, start >> 32 * c & 0xFFFFFFFF)
                                        for c in range(region.chunks)]
                         + [(region.base + region.size, 5), (region.base - 1, 6)])
+        await ctx.tick().repeat(SETTLE)
         ctx.set(dut.advance, 1)
         for turn in range(2):
             for j, row in enumerate(dut.model(3, start)):
@@ -81,6 +82,7 @@ def test_a_reset_keeps_the_hosts_start():
     async def bench(ctx):
         await configure(ctx, dut.cfg, [(dut.region.base + c, start >> 32 * c & 0xFFFFFFFF)
                                        for c in range(dut.region.chunks)])
+        await ctx.tick().repeat(SETTLE)
         ctx.set(dut.advance, 1)
         await ctx.tick().repeat(5)
         ctx.set(dut.advance, 0)
