@@ -37,8 +37,7 @@ class Family:
 
 FAMILIES = {
     "ecp5": Family(
-        # ABC9 would count 0.3 ns for a wire, and trade depth for area where a full device cannot.
-        "scratchpad -set synth_lattice.abc9.W 900; synth_ecp5",
+        "synth_ecp5",
         {"multiplier": "MULT18X18D|MULT9X9D", "block_ram": "DP16KD",
          "lut_ram": "TRELLIS_DPR16X4", "lut": "LUT4|CCU2C", "ff": "TRELLIS_FF"},
         36, 5632, {"CCU2C": 2, "TRELLIS_DPR16X4": 6}, "LFE5U-85F",
@@ -62,6 +61,7 @@ FAMILIES = {
 }
 
 DEVICES = {"25k": "LFE5U-25F", "45k": "LFE5U-45F", "85k": "LFE5U-85F"}
+WIRE_PS = 900       # a wire's delay for ABC9; its default of 300 makes logic too deep
 # Amaranth names the fields of arrays `a[0]`; ABC9's reader takes that for bit 0 of `a`.
 READ = "read_rtlil top.il; rename -hide */w:*\\[*"
 
@@ -93,8 +93,11 @@ def synthesise(art: Artifact, lanes: int, family: str, folder: Path, signature: 
     hw = HardwareConfig(lanes, signature, kind.bank_bits, kind.lut_ram_bits)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "top.il").write_text(rtlil.convert(Harness(Core(art, hw)), name="top"))
-    script = (f"{READ}; {kind.command} -top top -json top.json; "
-              "tee -q -o stat.json stat -json -top top")
+    flow = f"{kind.command} -top top -json top.json"
+    if family == "ecp5":    # its flow in three parts, so that wires count
+        flow = (f"{kind.command} -top top -run begin:map_luts; abc9 -W {WIRE_PS}; clean; "
+                f"{kind.command} -top top -run map_cells: -json top.json")
+    script = f"{READ}; {flow}; tee -q -o stat.json stat -json -top top"
     seconds = call("yosys", ["-q", "-p", script], folder, "yosys.log", f"yosys, {family}")
     cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
     return {"family": family, "lanes": lanes, "signature": signature, "device": kind.device,
