@@ -107,3 +107,9 @@ def test_dictionaries_round_trip(fmt):
 def test_random_format_refuses(change):
     with pytest.raises(ValueError, match="must be"):
         RandomFormat(**change)
+
+
+def test_sums_of_tiny_weights_have_a_sign():
+    """Weights and shifts too small to reach 1: the format keeps its sign bit."""
+    fmt = LayerFormats(w=SQ(2, 0), shift=UQ(1, 0))
+    assert fmt.z(4).i_bits >= 1 and fmt.z(4).lo <= -(4 * 2 << 1) and fmt.z(4).hi >= 4 << 1
