@@ -75,16 +75,19 @@ def summary(shape: draws.Shape) -> str:
 
 def first_difference(case: Case) -> str | None:
     """What fails in a case, on the native simulation."""
-    try:
-        return trial.run(case.shape, [case], FOLDER / "minimise")[0].first
-    except SimError as error:
-        return str(error).splitlines()[0]
+    return trial.run(case.shape, [case], FOLDER / "minimise")[0].first
 
 
 def keep(case: Case, folder: Path, found: str) -> Path:
     """Make a failing case small and write it to ``folder``. Returns the file."""
-    small = minimise.minimise(case, lambda c: first_difference(c) is not None, MINIMISE_SECONDS)
-    slow = trial.run_slowly(small).first if not small.interrupt else None
+    unbuilt = (first_difference(case) or "").startswith(trial.UNBUILT)
+
+    def fails(smaller: Case) -> bool:
+        """In the same way: a core that cannot be built is another matter than a wrong one."""
+        first = first_difference(smaller)
+        return first is not None and first.startswith(trial.UNBUILT) == unbuilt
+    small = minimise.minimise(case, fails, MINIMISE_SECONDS)
+    slow = None if unbuilt or small.interrupt else trial.run_slowly(small).first
     text = json.dumps({"found": found, "first": first_difference(small),
                        "simulator": "amaranth" if slow else "native", "case": small.to_dict()},
                       indent=1) + "\n"

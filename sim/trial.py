@@ -19,6 +19,7 @@ from sim.draws import Case, Shape
 from sim.tools import SimError
 
 OPTIMISE = "-O0"        # a shape runs for seconds: compiling it longer does not pay
+UNBUILT = "the core could not be built"
 STALLED = 40            # times the predicted cycles, at most, with stalls of 0.9
 
 
@@ -37,15 +38,12 @@ class Outcome:
 
 
 def run(shape: Shape, cases: list[Case], folder: Path) -> list[Outcome]:
-    """Simulate cases of one shape with the native program, several at once.
-
-    Raises
-    ------
-    SimError
-        The core could not be built.
-    """
+    """Simulate cases of one shape with the native program, several at once."""
     core = Core(shape.base, shape.hw)
-    built = program.build(core, optimise=OPTIMISE)
+    try:
+        built = program.build(core, optimise=OPTIMISE)
+    except (SimError, ValueError) as error:
+        return [Outcome(f"{UNBUILT}: {error}", 0, 0, 0, False)] * len(cases)
     found = []
     for start in range(0, len(cases), TRACKS):
         batch = cases[start:start + TRACKS]
