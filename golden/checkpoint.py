@@ -7,12 +7,14 @@ about how the network was made). Training's ``last.pt`` has its resumable state 
 ``RESUME``.
 
 ``python -m golden.checkpoint ship build/train/psmnist/last.pt`` copies a training's result and its
-log to ``golden/checkpoints/``.
+log to ``golden/checkpoints/``. A task can have several networks there: its own, <task>.pt, and named
+ones, <task>.<net>.pt, which commands take by ``--net``.
 """
 
 import argparse
 import json
 import pickle
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,9 +42,17 @@ class Checkpoint:
     info: dict
 
 
-def shipped(task: str) -> Path:
-    """Where the network shipped for a task lies."""
-    return SHIPPED / f"{tasks.slug(task)}.pt"
+def shipped(task: str, net: str = "") -> Path:
+    """Where the network shipped for a task lies, or the one of its networks named ``net``."""
+    return SHIPPED / f"{tasks.slug(task, net)}.pt"
+
+
+def nets(task: str) -> list[str]:
+    """Names of the networks shipped for a task; "" is the one taken without a name."""
+    begin = tasks.slug(task)
+    names = [path.name[len(begin):-len(".pt")] for path in SHIPPED.glob(f"{begin}.*")
+             if path.suffix == ".pt" and not path.name.endswith(".qat.pt")]
+    return sorted(name.removeprefix(".") for name in names)
 
 
 def write(path: Path, content: dict) -> None:
@@ -104,20 +114,27 @@ def fill(net: nn.Module, state: dict, path: Path) -> None:
     net.load_state_dict(state)
 
 
-def load(source: str | Path) -> Checkpoint:
+def load(source: str | Path, net: str = "") -> Checkpoint:
     """Network, task and information from a file, or from a task's name: the shipped one.
 
-    Anything with a suffix ``.pt`` or a path separator is a file. Raises :class:`CheckpointError`,
+    Anything with a suffix ``.pt`` or a path separator is a file; ``net`` chooses among the networks
+    shipped for a task. Raises :class:`CheckpointError`,
     and ``golden.tasks.TaskError`` for a task that does not exist.
     """
     text = str(source)
     if text.endswith(".pt") or "/" in text or isinstance(source, Path):
+        if net:
+            raise CheckpointError(f"--net {net} is about shipped networks; leave it out or {text}")
         path = Path(source)
     else:
-        path = shipped(tasks.spec(tasks.make_task(text)))
+        task = tasks.spec(tasks.make_task(text))
+        path = shipped(task, net)
         if not path.is_file():
-            raise CheckpointError(f"no network is shipped for task {text}; train one (python -m "
-                                  f"golden.train --task {text}) and give its file")
+            names = [name for name in nets(task) if name]
+            raise CheckpointError(
+                f"no network {net + ' ' if net else ''}is shipped for task {text}"
+                + (f"; it has {', '.join(names)} (--net)" if names else "")
+                + f"; train one (python -m golden.train --task {text}) and give its file")
     content = read(path)
     task = tasks.make_task(content["task"])
     if content["permutation"] != getattr(task, "permutation", None):
@@ -147,8 +164,9 @@ def save(path: str | Path, network: nn.Module, task: tasks.Task, info: dict) -> 
         "info": json.loads(json.dumps(info))})
 
 
-def ship(source: str | Path, note: str | None = None, folder: Path = SHIPPED) -> Path:
-    """Copy a training's result to ``folder`` as <task>.pt, with its log as <task>.log.jsonl.
+def ship(source: str | Path, note: str | None = None, folder: Path = SHIPPED,
+         net: str = "") -> Path:
+    """Copy a training's result to ``folder`` as <task>[.<net>].pt, with its log beside it.
 
     ``note`` joins the information of the checkpoint (such as "untuned").
     """
@@ -157,11 +175,14 @@ def ship(source: str | Path, note: str | None = None, folder: Path = SHIPPED) ->
     log = source.with_name("log.jsonl")
     if not log.is_file():
         raise CheckpointError(f"{log} does not exist; a network is shipped with the log of its run")
-    target = folder / shipped(tasks.spec(found.task)).name
+    if net == "qat" or not re.fullmatch("[A-Za-z0-9_-]*", net):
+        raise CheckpointError(f"--net {net}: a name is made of letters, digits, _ and -, and is not "
+                              f"qat")
+    target = folder / shipped(tasks.spec(found.task), net).name
     save(target, found.network, found.task, found.info | ({"note": note} if note else {}))
-    partial = target.with_suffix(".log.partial")
+    partial = target.with_name(target.stem + ".log.partial")
     partial.write_bytes(log.read_bytes())
-    partial.replace(target.with_suffix(".log.jsonl"))
+    partial.replace(target.with_name(target.stem + ".log.jsonl"))
     return target
 
 
@@ -172,8 +193,9 @@ def main() -> None:
     command = commands.add_parser("ship", help="copy to golden/checkpoints/, without optimiser")
     command.add_argument("file", type=Path, help="build/train/<task>/last.pt")
     command.add_argument("--note", help="a word on the network, such as untuned")
+    command.add_argument("--net", default="", help="name, beside the task's other networks")
     args = parser.parse_args()
-    target = ship(args.file, args.note)
+    target = ship(args.file, args.note, net=args.net)
     print(f"{target} {target.stat().st_size} bytes")
 
 

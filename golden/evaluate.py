@@ -9,20 +9,18 @@ if __name__ == "__main__":
 
 import argparse
 import json
-import os
 import statistics
 import time
 from pathlib import Path
 
-import numba
 import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
 
-from golden import checkpoint, cli
+from golden import chosen, cli
 from golden.batches import batches, spike_rates
-from golden.tasks import SPLITS, Split, Task, checked, make_task, spec
+from golden.tasks import Split, Task, spec
 
 
 @torch.no_grad()
@@ -71,25 +69,11 @@ def show(result: dict) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="golden.evaluate", description=__doc__.split("\n")[0])
-    parser.add_argument("--task", help="default: the checkpoint's")
-    parser.add_argument("--checkpoint", type=Path, help="a file; default: the one shipped")
-    parser.add_argument("--data-dir", help="folder with data files; default $SPIKESSM_DATA, "
-                        "else they are downloaded")
-    parser.add_argument("-n", type=cli.positive, help="the first N sequences; default all")
+    chosen.add_options(parser, None, "test")
     parser.add_argument("--seeds", type=cli.positive, default=3, help="default 3")
-    parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--json", type=Path, help="write the result to this file too")
-    parser.add_argument("--threads", type=cli.positive, default=os.cpu_count())
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))
-    if not args.task and not args.checkpoint:
-        parser.error("give --task, --checkpoint or both")
-    found = checkpoint.load(args.checkpoint or args.task)
-    if args.task and spec(make_task(args.task)) != spec(found.task):
-        raise cli.UserError(f"{args.checkpoint} is a network for task {spec(found.task)}, "
-                            f"not {args.task}")
-    split = checked(found.task.load(args.split, args.data_dir), found.task)
+    found, split, _ = chosen.load(args, parser)
     if args.n:
         split = split.take(np.arange(min(args.n, len(split))))
     result = {"task": spec(found.task), "split": args.split} | evaluate(

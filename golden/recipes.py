@@ -52,9 +52,11 @@ RECIPES = {
                              epochs=2, lr=3e-3, ssm_lr=1e-3, seed=1),
     "psmnist_third": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=128, d_state=16),
                             epochs=1, lr=2e-3, ssm_lr=7e-4, seed=2),
-    # At most 170 k parameters, sampled systematically: little noise, so it learns more an epoch
-    "psmnist_large": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=160, d_state=16,
-                                          sampling="systematic"), epochs=8),
+    # The same network sampled systematically, from those weights:
+    # --start build/train/psmnist_third/last.pt
+    "psmnist_systematic": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=128, d_state=16,
+                                               sampling="systematic"),
+                                 epochs=10, lr=6e-3, ssm_lr=2e-3, seed=3),
     "digits": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=64, d_state=8, dt_min=1e-2,
                                    dt_max=0.5), epochs=80),
     # Binary S4D and the gated spiking unit (golden.gated): --recipe digits_binary

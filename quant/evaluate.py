@@ -116,7 +116,10 @@ def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code, 2 after one line on stderr for bad input."""
     parser = argparse.ArgumentParser("quant.evaluate", description=__doc__.splitlines()[0])
     parser.add_argument("--task", required=True, help="psmnist, digits, listops, or module:Class")
-    parser.add_argument("--artifact", type=Path, help="folder (default build/artifacts/<task>)")
+    parser.add_argument("--net", default="", help="which of the networks shipped for the task; "
+                        "default: the one without a name")
+    parser.add_argument("--artifact", type=Path,
+                        help="folder (default build/artifacts/<task>[.<net>])")
     parser.add_argument("--data-dir", help="folder with the data sets")
     parser.add_argument("-n", type=positive, help="first n sequences (default all)")
     parser.add_argument("--split", choices=("val", "test"), default="test",
@@ -133,7 +136,7 @@ def main(argv: list[str] | None = None) -> int:
     from golden.tasks import make_task, slug
     try:
         task = make_task(args.task)
-        art = opened(args.artifact or ARTIFACTS / slug(args.task))
+        art = opened(args.artifact or ARTIFACTS / slug(args.task, args.net))
         _fits(task, art)
         split = task.load(args.split, args.data_dir)
         n = min(args.n or len(split), len(split))

@@ -206,11 +206,13 @@ def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("quant.export", description=__doc__.splitlines()[0])
     parser.add_argument("--task", help="psmnist, digits, listops, or module:Class; default: the "
                         "checkpoint's")
+    parser.add_argument("--net", default="", help="which of the networks shipped for the task; "
+                        "default: the one without a name")
     parser.add_argument("--checkpoint", type=Path, help="a trained network; default: the shipped")
     parser.add_argument("--qat", type=Path, help="fine-tuned weights of quant.finetune; default: "
                         "the ones shipped with the shipped checkpoint, if there are any")
     parser.add_argument("--no-qat", action="store_true", help="leave shipped fine-tuning out")
-    parser.add_argument("--out", type=Path, help="folder; default build/artifacts/<task>")
+    parser.add_argument("--out", type=Path, help="folder; default build/artifacts/<task>[.<net>]")
     parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
     parser.add_argument("-n", type=_natural, default=1000,
                         help="test sequences for the accuracies (default 1000, 0: none)")
@@ -227,18 +229,19 @@ def main() -> None:
     try:
         if not (args.task or args.checkpoint):
             raise ExportError("what to export? Give --task, or --checkpoint FILE")
-        found = checkpoint.load(args.checkpoint or args.task)
+        found = checkpoint.load(args.checkpoint or args.task, args.net)
         task = tasks.make_task(args.task) if args.task else found.task
         if tasks.spec(found.task) != tasks.spec(task):
             raise ExportError(f"{args.checkpoint} is a network for task {tasks.spec(found.task)}, "
                               f"not {args.task}")
-        shipped = checkpoint.shipped(tasks.spec(task))
+        shipped = checkpoint.shipped(tasks.spec(task), args.net)
         qat = args.qat
         if qat is None and not args.checkpoint and not args.no_qat:
             tuned = shipped.with_suffix(".qat.pt")
             qat = tuned if tuned.exists() else None
-        export(found, args.out or ARTIFACTS / tasks.slug(tasks.spec(task)), config_of(args), args.data_dir,
-               args.n, args.vectors, args.seed, qat, (args.checkpoint or shipped).name,
+        out = args.out or ARTIFACTS / tasks.slug(tasks.spec(task), args.net)
+        export(found, out, config_of(args), args.data_dir, args.n, args.vectors, args.seed, qat,
+               (args.checkpoint or shipped).name,
                say=lambda text: print(f"{text} ...", file=sys.stderr), sampling=args.sampling)
     except (ArtifactError, ValueError) as error:
         raise ExportError(str(error)) from None

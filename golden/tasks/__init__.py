@@ -87,6 +87,7 @@ def spec(task: Task) -> str:
     return f"{type(task).__module__}:{type(task).__qualname__}"
 
 
-def slug(name: str) -> str:
-    """A task's name as a file name."""
-    return "".join(c if c.isalnum() or c in "._-" else "-" for c in name)
+def slug(name: str, net: str = "") -> str:
+    """A task's name as a file name; with the name of one of its networks, where it has several."""
+    return ".".join("".join(c if c.isalnum() or c in "._-" else "-" for c in part)
+                    for part in (name, net) if part)

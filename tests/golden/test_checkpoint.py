@@ -83,6 +83,13 @@ def test_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path)
     with pytest.raises(CheckpointError, match="no network is shipped for task digits;"):
         checkpoint.load("digits")
+    for name in ("digits.small.pt", "digits.qat.pt", "digits-seed3.pt", "digits.log.jsonl"):
+        (tmp_path / name).touch()
+    with pytest.raises(CheckpointError, match="no network large is shipped for task digits; it has "
+                                              "small "):
+        checkpoint.load("digits", "large")
+    with pytest.raises(CheckpointError, match="--net small is about shipped"):
+        checkpoint.load(tmp_path / "digits.small.pt", "small")
 
 
 def test_nothing_half_written(path, monkeypatch):
@@ -108,15 +115,21 @@ def test_ship(path, net):
     assert "optimiser" not in torch.load(target, weights_only=True)
     assert checkpoint.load(target).info == {"note": "untuned", "epoch": 7}
     assert (folder / "digits-seed3.log.jsonl").read_text() == '{"epoch": 1}\n'
+    named = checkpoint.ship(path, folder=folder, net="small")
+    assert named == folder / "digits-seed3.small.pt"
+    assert (folder / "digits-seed3.small.log.jsonl").exists()
+    with pytest.raises(CheckpointError, match="letters"):
+        checkpoint.ship(path, folder=folder, net="a/b")
 
 
 @pytest.mark.parametrize("shipped", SHIPPED, ids=lambda p: p.stem)
 def test_shipped(shipped):
-    found = checkpoint.load(shipped.stem)
-    assert checkpoint.shipped(tasks.spec(found.task)) == shipped
+    found = checkpoint.load(shipped)
+    task = tasks.spec(found.task)
+    assert shipped in [checkpoint.shipped(task, net) for net in checkpoint.nets(task)]
     assert shipped.stat().st_size < 2_000_000 and found.network.parameter_count() <= 170_000
     log = [json.loads(line) for line in
-           shipped.with_suffix(".log.jsonl").read_text().splitlines()]
+           shipped.with_name(shipped.stem + ".log.jsonl").read_text().splitlines()]
     rounds = [line for line in log if "recipe" in line]     # the last one made the weights
     assert rounds[-1]["recipe"] == found.info["recipe"]
     assert log[-1]["epoch"] == found.info["epoch"]
