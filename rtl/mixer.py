@@ -1,7 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """SpikeMixer: the columns of the neurons that fired, summed; then the next layer's input."""
 
-from amaranth import Cat, Module, Mux, Shape, Signal
+from amaranth import Cat, Const, Module, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,7 +9,13 @@ from quant.artifact import Artifact
 from rtl.config import Geometry, HardwareConfig
 from rtl.fuse import Fuse
 from rtl.memory import AddressMap, ConfigMemory, pack_rows
+from rtl.pipeline import Pipeline, tree_stages
+from rtl.queue import Queue
 from rtl.streams import ConfigBus, shape_of, spike_word, x_word
+
+
+ADDERS = 2      # levels of the adder tree over a word's neurons per cycle
+BEHIND = 8      # words between the sums and the fuse
 
 
 class Mixer(wiring.Component):
@@ -19,16 +25,16 @@ class Mixer(wiring.Component):
 
         i ──► W RAMs, one per neuron of a word, G rows of Q weights per cycle
                  │
-                [row]──►(and spike, sum over G)──►[part]──►(+)──►[ring: K x Q, rotates by Q]
-                                                                   └─ step ─►[out: H, shifts by G]
-        x ────────────────────────────────────────────────────────►[Fuse]◄──┘
-                                                                      └──► o
+                [rows, 0 without a spike]──►(sum over G)──►(+)──►[ring: K x Q, rotates by Q]
+                                                             └─ step ─►[out: H, shifts by G]
+        x ────────────────────────────────────────────►[Fuse]◄──[queue]◄──┘
+                                                          └──► o
 
-    A word costs K cycles (``Geometry.K``), whatever fired. The sums of a complete step move to
-    ``out`` in one cycle, so the next step is summed while this one is read out. The last word of a
-    step is taken only when ``out`` is sure to be free once its sums are there: when it is empty, or
-    when ``o`` has begun to accept it and few words are left. Should ``o`` stall all the same, the
-    pipeline waits; a layer's buffer never does that.
+    A word costs K cycles (``Geometry.K``), whatever fired. With the last row of a step the sums go
+    to ``out`` and the ring becomes 0, so the next step is summed while this one is read out. From
+    the RAMs to ``out`` nothing ever waits, thousands of flip-flops have no enable: the last word of
+    a step is taken only when ``out`` is sure to be free once its sums are there. That is so when no
+    more words are left in ``out`` than cycles until then, and the queue has room for all of them.
 
     Parameters
     ----------
@@ -55,7 +61,7 @@ class Mixer(wiring.Component):
 
     Resources
     ---------
-    G RAMs of ``words * K`` rows of Q weights, 2 H sums in registers, Q adders.
+    G RAMs of ``words * K`` rows of Q weights, 2 H sums in registers, Q adders, a queue of 8 words.
     """
 
     def __init__(self, art: Artifact, number: int, hw: HardwareConfig, amap: AddressMap):
@@ -80,18 +86,18 @@ class Mixer(wiring.Component):
     @property
     def fill(self) -> int:
         """Cycles from the transfer of a step's last word to the one that completes its sums."""
-        return self.geo.K + 2
+        return self.geo.K + 1 + (tree_stages(self.geo.G, ADDERS) if self.geo.G > 1 else 0)
 
     @property
     def latency(self) -> int:
-        return self.fill + 2 + self.fuse.latency
+        return self.fill + 1 + Queue.latency + self.fuse.latency
 
     @property
     def interval(self) -> int:
         """Least cycles from one step's last word to the next one's, when ``o`` never stalls."""
         words = self.geo.words
-        drained = min(self.fill + 1 + words, max(words, self.latency + 1))
-        return max(words * self.geo.K, drained)
+        return max(words * self.geo.K, self.fill + 2,
+                   self.fill + 2 + Queue.latency + words - BEHIND)
 
     def model(self, s_out, x):
         """(x_next (H,), saturated elements) from one step's spikes (H,) and input (H,)."""
@@ -109,130 +115,90 @@ class Mixer(wiring.Component):
         if "count" in self.signature.members:
             m.d.comb += self.count.eq(fuse.count)
 
-        en, hold = Signal(init=1), Signal()     # the summing pipeline moves; it does not
         # --- take a word: K rows of each RAM, the first in the cycle of the transfer ------------
         fold, row = Signal(range(max(2, K))), Signal(range(max(2, geo.words * K)))
-        word, new = Signal(spike_word(geo)), Signal(init=1)     # new: next word starts a step
-        clear_to_end = Signal()
+        word = Signal(spike_word(geo), reset_less=True)
+        clear, coming = Signal(init=1), Signal()    # `out` will be free; a last word is on its way
         taken, active = Signal(), Signal()
         m.d.comb += [
-            self.i.ready.eq(~hold & (fold == 0) & (~self.i.payload.end | clear_to_end)),
-            taken.eq(self.i.valid & self.i.ready),
-            active.eq(taken | (~hold & (fold != 0))),
+            self.i.ready.eq((fold == 0) & (~self.i.payload.end | clear & ~coming)),
+            taken.eq(self.i.valid & self.i.ready), active.eq(taken | (fold != 0)),
         ]
         with m.If(taken):
-            m.d.sync += [word.eq(self.i.payload), new.eq(self.i.payload.end)]
+            m.d.sync += word.eq(self.i.payload)
         with m.If(active):
             m.d.sync += [fold.eq(Mux(fold == K - 1, 0, fold + 1)),
                          row.eq(Mux(row == geo.words * K - 1, 0, row + 1))]
+        now = data.View(spike_word(geo), Mux(fold == 0, self.i.payload.as_value(),
+                                             word.as_value()))
 
-        # --- stages: RAM, row, part; the tags travel along ---------------------------------------
-        tag = data.StructLayout({"valid": 1, "spikes": G, "add": 1, "end": 1, "first": 1,
-                                 "last": 1})
-        tags = [Signal(tag, name=f"tag{k}") for k in range(3)]
-        now = Mux(fold == 0, self.i.payload.as_value(), word.as_value())
-        now = data.View(spike_word(geo), now)
-        add, held = Signal(), Signal()
-        m.d.comb += add.eq(Mux(fold == 0, ~new, held))
-        with m.If(taken):
-            m.d.sync += held.eq(~new)
-        with m.If(en):
-            m.d.sync += [
-                tags[0].valid.eq(active), tags[0].spikes.eq(now.s_out), tags[0].add.eq(add),
-                tags[0].end.eq(now.end & (fold == K - 1)), tags[0].first.eq(now.first),
-                tags[0].last.eq(now.last), tags[1].eq(tags[0]), tags[2].eq(tags[1])]
-
+        # --- RAM, rows, sums over a word: the tags travel along, tags[-1] with the sums ----------
+        tag = data.StructLayout({"valid": 1, "end": 1, "first": 1, "last": 1})
+        tags = [Signal(tag, name=f"tag{k}") for k in range(self.fill - K + 1)]
+        quiet = Signal(G, init=(1 << G) - 1)    # an enable would be one more input of every bit
+        wipe = Signal(init=1)                   # as the end of tags[-1], and after a reset
+        m.d.sync += [
+            quiet.eq(~Mux(active, now.s_out, 0)), tags[0].valid.eq(active),
+            tags[0].end.eq(active & now.end & (fold == K - 1)), tags[0].first.eq(now.first),
+            tags[0].last.eq(now.last), *(tag.eq(before) for tag, before in zip(tags[1:], tags)),
+            wipe.eq(tags[-2].end),
+        ]
         w = Shape(self.layer.fmt.w.width, self.layer.fmt.w.signed)
         rows = []
         for g, ram in enumerate(self.weights):
             m.submodules[f"w{g}"] = ram
             wiring.connect(m, wiring.flipped(self.cfg), ram.cfg)
-            m.d.comb += [ram.addr.eq(row), ram.en.eq(en)]
-            rows.append(Signal(data.ArrayLayout(w, Q), name=f"row{g}"))
-            with m.If(en):
-                m.d.sync += rows[g].eq(ram.data)
+            m.d.comb += [ram.addr.eq(row), ram.en.eq(1)]
+            rows.append(Signal(data.ArrayLayout(w, Q), name=f"row{g}", reset_less=True))
+            m.d.sync += rows[g].eq(Mux(quiet[g], 0, ram.data))
+        pipe = Pipeline(m, Const(1))
+        parts = [rows[0][q] if G == 1 else
+                 pipe.total([rows[g][q] for g in range(G)], ADDERS, f"part{q}") for q in range(Q)]
 
         # --- sums: the head of a ring of K groups, then the whole ring to `out` ------------------
         acc = shape_of(self.acc)
-        ring = Signal(data.ArrayLayout(acc, H))
-        moved = Signal(data.ArrayLayout(acc, H))
-        part_shape = shape_of(self.layer.fmt.w.total(G))
-        for q in range(Q):
-            part = Signal(part_shape, name=f"part{q}")
-            with m.If(en):
-                m.d.sync += part.eq(sum(Mux(tags[1].spikes[g], rows[g][q], 0) for g in range(G)))
-            m.d.comb += moved[H - Q + q].eq(Mux(tags[2].add, ring[q], 0) + part)
+        ring, moved, out = (Signal(data.ArrayLayout(acc, H), name=name, reset_less=True)
+                            for name in ("ring", "moved", "out"))
+        m.d.comb += [moved[H - Q + q].eq(ring[q] + part) for q, part in enumerate(parts)]
         if K > 1:
             m.d.comb += Cat(moved[j] for j in range(H - Q)).eq(Cat(ring[j] for j in range(Q, H)))
-        full, step = Signal(), Signal(data.StructLayout({"first": 1, "last": 1}))
-        with m.If(en & tags[2].valid):
-            m.d.sync += [ring.eq(moved), step.first.eq(tags[2].first), step.last.eq(tags[2].last)]
+        with m.If(tags[-1].valid if K > 1 else Const(1)):       # without a word the parts are 0
+            m.d.sync += ring.eq(moved)
+        with m.If(wipe):
+            m.d.sync += ring.eq(0)
 
-        # --- read-out: whole sums to `out` and its first word on, then word after word -----------
-        # The enables of thousands of flip-flops hang on this. So each condition is a register that
-        # is made a cycle ahead, and a second, inverted one serves what is not those flip-flops:
-        # equal ones would be merged.
-        out = Signal(data.ArrayLayout(acc, H))
-        left = Signal(range(geo.words))             # words in `out`
-        empty, few = Signal(init=1), Signal(init=1)         # left is 0; is at most fill + 1
-        coming = Signal()                           # a step's last word is on its way
-        unseen = Signal(range(self.fuse.latency + 6))   # steps whose first word is not yet taken
-        shown = Signal(init=1)                      # there is none
-        place = Signal(range(max(2, geo.words)))    # of the word on `o` in its step
-        word_out = Signal(fuse.i.payload.shape())
-        filled = Signal()                           # left is not 0
-        send, load, ended, room_next = (Signal(name=name) for name in (
-            "send", "load", "ended", "room_next"))
-        room = self._buffer(m, send, word_out, fuse.i, room_next)
-
-        last_step = Signal(step.shape())            # of the words in `out`
-        given = self.o.valid & self.o.ready
-        unseen_next, full_next, empty_next = Signal.like(unseen), Signal(), Signal()
-        at_ring_next = Mux(en, tags[1].valid, tags[2].valid)
+        # --- read-out: word after word into the queue --------------------------------------------
+        m.submodules.queue = queue = Queue(fuse.i.payload.shape(), BEHIND)
+        wiring.connect(m, queue.o, fuse.i)
+        load, send, read = tags[-1].end, Signal(), Signal()
+        left = Signal(range(geo.words + 1))                     # words in `out`
+        unread = Signal(range(geo.words + BEHIND + 1))          # there and in the queue
+        filled, loaded = Signal(), Signal()     # left is not 0; the cycle after a load
+        move = Signal(init=1)
+        step = Signal(data.StructLayout({"first": 1, "last": 1}), reset_less=True)
         m.d.comb += [
-            load.eq(full & ~filled & room), send.eq(room & (full | filled)),
-            word_out.first.eq(Mux(filled, last_step.first, step.first)),
-            word_out.last.eq(Mux(filled, last_step.last, step.last)),
-            *(word_out.total[g].eq(Mux(filled, out[g], ring[g])) for g in range(G)),
-            ended.eq(en & tags[2].valid & tags[2].end), full_next.eq(ended | full & ~load),
-            clear_to_end.eq(~coming & (~filled & room | shown & few)),
-            unseen_next.eq(unseen + load - (given & (place == 0))),
-            empty_next.eq(self._at_most(0, left, load, send)),
+            send.eq(filled & queue.i.ready), read.eq(queue.o.valid & queue.o.ready),
+            queue.i.valid.eq(filled), queue.i.payload.first.eq(step.first),
+            queue.i.payload.last.eq(step.last),
+            *(queue.i.payload.total[g].eq(out[g]) for g in range(G)),
         ]
         m.d.sync += [
-            left.eq(Mux(load, geo.words - 1, left - send)), empty.eq(empty_next),
-            filled.eq(~empty_next),
-            few.eq(self._at_most(self.fill + 1, left, load, send)), full.eq(full_next),
-            unseen.eq(unseen_next), shown.eq(unseen_next == 0),
-            en.eq(~(at_ring_next & full_next) | empty_next & room_next),
-            hold.eq(at_ring_next & full_next & ~(empty_next & room_next)),
+            left.eq(Mux(load, geo.words, left - send)),
+            filled.eq(~self._at_most(0, left, load, send)),
+            unread.eq(unread + Mux(load, geo.words, 0) - read), loaded.eq(load),
+            clear.eq(self._at_most(self.fill + 1, left, load, send) & (unread <= BEHIND)),
+            move.eq(queue.ready_next | tags[-2].end),
         ]
-        with m.If(room & (full | ~empty)):
-            shifted = Cat(out[j] for j in range(G, H))
-            m.d.sync += out.as_value()[:-G * acc.width or None].eq(
-                Mux(empty, ring.as_value()[G * acc.width:], shifted))
-        with m.If(given):
-            m.d.sync += place.eq(Mux(place == geo.words - 1, 0, place + 1))
+        with m.If(move):
+            m.d.sync += out.eq(Mux(load, moved.as_value(), out.as_value()[G * acc.width:]))
+        with m.If(load):
+            m.d.sync += [step.first.eq(tags[-1].first), step.last.eq(tags[-1].last)]
         with m.If(taken & self.i.payload.end):
             m.d.sync += coming.eq(1)
-        with m.If(load):
-            m.d.sync += [last_step.eq(step), coming.eq(0)]
+        with m.Elif(loaded):
+            m.d.sync += coming.eq(0)
         return m
 
     def _at_most(self, limit: int, left, load, send):
         """Whether ``left`` will be at most ``limit`` in the next cycle."""
-        return Mux(load, self.geo.words - 1 <= limit, Mux(send, left <= limit + 1, left <= limit))
-
-    def _buffer(self, m: Module, send, word, o, room_next) -> Signal:
-        """Two words before ``o``; returns a register: there is room for one more."""
-        room, valid_next = Signal(init=1), Signal()
-        spare = Signal.like(word)
-        stay = o.valid & ~o.ready
-        m.d.comb += [room_next.eq(~stay | room & ~send),
-                     valid_next.eq(stay | send | ~room)]
-        m.d.sync += [room.eq(room_next), o.valid.eq(valid_next)]
-        with m.If(~stay):
-            m.d.sync += o.payload.eq(Mux(room, word, spare))
-        with m.If(room):
-            m.d.sync += spare.eq(word)
-        return room
+        return Mux(load, self.geo.words <= limit, Mux(send, left <= limit + 1, left <= limit))

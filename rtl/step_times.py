@@ -10,6 +10,8 @@ from collections import deque
 from rtl.decoder import Decoder
 from rtl.encoder import Encoder
 from rtl.layer import Layer
+from rtl.mixer import BEHIND
+from rtl.queue import Queue
 
 NEVER = -1 << 60    # a time that holds nothing up
 KEPT = 64           # stops that a clock remembers: more than lie between two of its questions
@@ -138,7 +140,7 @@ class EncoderTimes(Times):
 class LayerTimes(Times):
     """Input buffer, engine, mixer and fuse: what the last step left behind, and ``free``."""
 
-    CYCLES = ("read", "given", "drained", "sent", "before", "taken", "fetched")
+    CYCLES = ("read", "given", "drained", "fetched")
     OWN = {"engine": ("start",), "fuse": ("issued",)}
 
     def __init__(self, part: Layer):
@@ -149,17 +151,18 @@ class LayerTimes(Times):
         self.start = self.read = NEVER      # of the engine, own time; cycle of its last read
         self.given = NEVER                  # the step's last spike word
         self.drained = NEVER                # may the mixer take another step's last word
-        self.sent = NEVER                   # the last word left the mixer's `out`
-        self.issued = NEVER                 # fuse takes the first one, on its clock
-        self.before = self.taken = NEVER    # it took the last but one, the last
+        self.issued = NEVER                 # fuse takes its first sums, on its clock
+        self.taken = deque([NEVER] * BEHIND, BEHIND)    # it took the last words, oldest first
         self.fetched = NEVER                # the buffer's last word left for o
 
     def view(self, base: int, horizon: int) -> tuple:
-        return super().view(base, horizon), tuple(max(at - base, -horizon) for at in self.free)
+        return (super().view(base, horizon), tuple(max(at - base, -horizon) for at in self.free),
+                tuple(max(at - base, -horizon) for at in self.taken))
 
     def restore(self, view: tuple, base: int) -> None:
         super().restore(view[0], base)
         self.free.extend(at + base for at in view[1])
+        self.taken.extend(at + base for at in view[2])
 
     @property
     def ready(self) -> int:
@@ -181,34 +184,32 @@ class LayerTimes(Times):
         self.fetched = taken[0] if geo.words > 1 else fetched
 
         end = self.engine.cycle(self.start + engine.latency + (geo.words - 1) * geo.F)
-        sums = max(geo.words * geo.K, mixer.fill + 2)
-        self.given = max(end, self.given + sums, self.drained)
-        # The sums move when `out` is empty and there is room in the two words behind it.
-        self.sent = max(self.given + mixer.fill, self.sent, self.before) + 1
-        self.issued = max(self.fuse.own(self.sent + 1), self.issued + geo.words)
+        self.given = max(end, self.given + geo.words * geo.K, self.drained)
+        queued = max(self.given + mixer.fill, self.taken[0]) + 1
+        self.issued = max(self.fuse.own(queued + Queue.latency), self.issued + geo.words)
         return self.issued + mixer.fuse.latency
 
     def accepted_by_next(self, first: int) -> None:
         """The step's first result was taken in cycle ``first``."""
-        last, moved = self.geo.words - 1, self.sent
+        words, fill = self.geo.words, self.part.mixer.fill
+        loaded, before = self.given + fill + 1, list(self.taken)
 
         def taken(word: int) -> int:
-            """Fuse takes a word of the step, or one of the step before."""
-            if word < 0:
-                return self.taken if word == -1 else self.before
-            return self.fuse.cycle(self.issued + word)
+            """Fuse takes a word of the step, or of those before."""
+            return before[word] if word < 0 else self.fuse.cycle(self.issued + word)
 
         def sent(word: int) -> int:
-            """It leaves `out`."""
-            return max(moved + word, taken(word - 2) + 1)
+            """It leaves `out` for the queue."""
+            return max(loaded + word, taken(word - BEHIND) + 1)
 
-        few_left = sent(max(0, last - self.part.mixer.fill - 1))
-        self.drained = 1 + min(max(sent(last), taken(last - 1)), max(first, few_left))
+        self.drained = max(loaded + 1, taken(words - 1 - BEHIND) + 2)
+        if words > fill + 1:
+            self.drained = max(self.drained, sent(words - fill - 2) + 1)
         freed = self.fetched
         if self.part.buffer.fused:
-            freed = taken(last - 1) if last else max(freed + 1, self.taken)
+            freed = taken(words - 2) if words > 1 else max(freed + 1, before[-1])
         self.free.append(freed + 1)
-        self.sent, self.before, self.taken = sent(last), taken(last - 1), taken(last)
+        self.taken.extend(taken(word) for word in range(max(0, words - BEHIND), words))
 
 
 class DecoderTimes(Times):
