@@ -1,0 +1,4 @@
+"""The program beside the board: it talks to real and simulated boards over the same serial line.
+
+``python -m host run|upload|identify|serve``; docs/host.md describes the line's protocol.
+"""

@@ -1,0 +1,1 @@
+"""Boards: pins, clocks and serial line around the core."""

@@ -1,0 +1,125 @@
+"""The link between host and board: frames on a serial line. ``docs/host.md`` tells how it works.
+
+A frame is at most 32 bytes on the line: its content, a CRC-16, both made free of zeros by COBS, and
+a zero that ends it. So a receiver that lost its place has it again at the next zero.
+
+Request: ``tag, command, data``. Reply: ``tag, command | REPLY, expected, status, data``. Numbers
+are little endian; the CRC-16 (polynomial 0x1021, start 0xFFFF) follows with its high byte first.
+"""
+
+import binascii
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+
+VERSION = 1
+LONGEST = 32                # bytes of a frame on the line, the zero included
+CONTENT = LONGEST - 4       # bytes between COBS's code and the CRC
+REQUEST_HEAD, REPLY_HEAD = 2, 4
+REQUEST_DATA, REPLY_DATA = CONTENT - REQUEST_HEAD, CONTENT - REPLY_HEAD
+REPLY = 0x80
+
+
+class Command(IntEnum):
+    """What a request asks for; its data behind each.
+
+    READ may come in any order and any number of times. The others change something: such a frame is
+    carried out only if its tag is the expected one, which then rises by one (modulo 256).
+    """
+
+    READ = 0x01         # address (2), count (1): so many bytes of the address space in the reply
+    SAMPLES = 0x10      # position (2), samples of ``sample_bytes`` each: into the next sequence
+    RUN = 0x11          # length (2): run the sequence that was written
+    TAKE = 0x12         # throw the result away: room for the next
+    CONFIG = 0x13       # word address (3), words of 4 bytes: on the configuration bus
+    RESET = 0x14        # empty core and buffers; coefficients stay
+
+
+class Status(IntFlag):
+    """State of the board after a request."""
+
+    RUNNING = 1         # a sequence is inside, its result is not there yet
+    RESULT = 2          # a result can be read
+    REFUSED = 4         # in order, but not now: nothing was done, ask again later
+    WRONG = 8           # an unknown command, or data that do not belong to it
+
+
+# Byte addresses of READ.
+IDENTITY, REGISTERS, RESULT = 0x000, 0x040, 0x100
+REGISTER_FIELDS = {"model": 8, "seed": 4, "cycles": 4, "good": 4, "bad": 4, "dropped": 4}
+# Word addresses of CONFIG from here on are the link's own: the model's digest (2), the seed (1).
+OWN_WORDS = 0x800000
+LABEL_BYTES, LOGIT_BYTES, SATURATION_BYTES = 2, 6, 4
+
+
+class FrameError(ValueError):
+    """Bytes that are no frame; the message says why."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply of the board."""
+
+    tag: int
+    command: Command
+    expected: int
+    status: Status
+    data: bytes
+
+
+def crc16(content: bytes) -> int:
+    """CRC-16/IBM-3740 of some bytes."""
+    return binascii.crc_hqx(content, 0xFFFF)
+
+
+def stuff(content: bytes) -> bytes:
+    """Consistent overhead byte stuffing of at most 253 bytes: one byte longer, no zeros."""
+    out = bytearray()
+    for part in content.split(b"\0"):
+        out += bytes([len(part) + 1]) + part
+    return bytes(out)
+
+
+def unstuff(line: bytes) -> bytes:
+    """Inverse of :func:`stuff`; raises :class:`FrameError`."""
+    parts, at = [], 0
+    while at < len(line):
+        code = line[at]
+        if not code or at + code > len(line):
+            raise FrameError("a COBS code points behind the frame")
+        parts.append(line[at + 1:at + code])
+        at += code
+    return b"\0".join(parts)
+
+
+def encode(content: bytes) -> bytes:
+    """A frame as it goes over the line, its zero included."""
+    if not 1 <= len(content) <= CONTENT:
+        raise FrameError(f"a frame has 1..{CONTENT} bytes, not {len(content)}")
+    return stuff(content + crc16(content).to_bytes(2, "big")) + b"\0"
+
+
+def decode(line: bytes) -> bytes:
+    """Content of a frame without its zero; raises :class:`FrameError`."""
+    if not 4 <= len(line) < LONGEST:
+        raise FrameError(f"{len(line) + 1} bytes are no frame")
+    whole = unstuff(line)
+    if crc16(whole[:-2]) != int.from_bytes(whole[-2:], "big"):
+        raise FrameError("the checksum is wrong")
+    return whole[:-2]
+
+
+def request(tag: int, command: Command, data: bytes = b"") -> bytes:
+    """A request as it goes over the line."""
+    return encode(bytes([tag, command]) + data)
+
+
+def parse_reply(content: bytes) -> Reply:
+    """Fields of a reply's content; raises :class:`FrameError`."""
+    if len(content) < REPLY_HEAD:
+        raise FrameError(f"{len(content)} bytes are no reply")
+    tag, command, expected, status = content[:REPLY_HEAD]
+    try:
+        return Reply(tag, Command(command - REPLY), expected, Status(status & 15),
+                     content[REPLY_HEAD:])
+    except ValueError:
+        raise FrameError(f"0x{command:02x} is no reply") from None

@@ -1,0 +1,258 @@
+"""The link's device side in Amaranth's simulator: every request, in and out of order, and noise."""
+
+import struct
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+
+from quant.synthetic import random_artifact
+from rtl import link_protocol as protocol
+from rtl.config import HardwareConfig
+from rtl.core import Core
+from rtl.link import Link
+from rtl.link_identity import Identity, IdentityError, model_digest, result_bytes, shape_digest
+from rtl.link_protocol import Command, Status, decode, parse_reply, request
+
+ART = random_artifact(1, n_layers=2, H=2, n=2, n_classes=3, length=9)
+IDENTITY = Identity.of(Core(ART, HardwareConfig(2)), 48e6)
+RESULT = {"label": 2, "logits": [-5, 1 << 40, -(1 << 47)], "saturations": [7, 8, 1 << 31]}
+
+
+class Bench:
+    """A link between a line and a core that answers ``delay`` cycles after the last sample."""
+
+    def __init__(self, delay=3):
+        self.dut, self.delay = Link(ART, IDENTITY), delay
+        self.sequences, self.writes, self.resets = [[]], [], 0
+
+    async def core(self, ctx):
+        dut, wait = self.dut, None
+        ctx.set(dut.i.ready, 1)
+        while True:
+            offered = ctx.get(dut.o.valid)
+            *_, valid, value, last, given, en, addr, word, reset = await ctx.tick().sample(
+                dut.i.valid, dut.i.payload.value, dut.i.payload.last, dut.o.ready, dut.cfg.en,
+                dut.cfg.addr, dut.cfg.data, dut.core_reset)
+            self.writes += [(addr, word)] if en else []
+            if valid:
+                self.sequences[-1].append(value)
+                if last:
+                    self.sequences.append([])
+                    wait = self.delay
+            if reset:
+                self.resets += 1
+                self.sequences[-1] = []
+                wait = None
+            if (given and offered) or reset:
+                ctx.set(dut.o.valid, 0)
+            if wait is not None:
+                wait -= 1
+                if wait == 0:
+                    ctx.set(dut.o.payload, RESULT)
+                    ctx.set(dut.o.valid, 1)
+                    wait = None
+
+    async def send(self, ctx, line):
+        for byte in line:
+            ctx.set(self.dut.data, byte)
+            ctx.set(self.dut.valid, 1)
+            await ctx.tick()
+            ctx.set(self.dut.valid, 0)
+            await ctx.tick().repeat(3)
+
+    async def reply(self, ctx):
+        """The next reply; fails after 400 cycles."""
+        line = bytearray()
+        ctx.set(self.dut.tx.ready, 1)
+        for _ in range(400):
+            *_, valid, byte = await ctx.tick().sample(self.dut.tx.valid, self.dut.tx.payload)
+            if valid and not byte:
+                ctx.set(self.dut.tx.ready, 0)
+                return parse_reply(decode(bytes(line)))
+            line += bytes([byte] if valid else [])
+        pytest.fail(f"no reply; the line says {line.hex()}")
+
+    async def ask(self, ctx, tag, command, data=b""):
+        await self.send(ctx, request(tag, command, data))
+        reply = await self.reply(ctx)
+        assert (reply.tag, reply.command) == (tag, command)
+        return reply
+
+    async def read(self, ctx, address, count, tag=99):
+        return await self.ask(ctx, tag, Command.READ, struct.pack("<HB", address, count))
+
+    def run(self, script):
+        sim = Simulator(self.dut)
+        sim.add_clock(1e-6)
+        sim.add_testbench(script)
+        sim.add_testbench(self.core, background=True)
+        sim.run()
+        return self
+
+
+def samples(position, values):
+    return struct.pack("<H", position) + bytes(values)
+
+
+def test_identity():
+    seen = []
+
+    async def script(ctx):
+        for at in (0, 24, 48):
+            seen.append((await bench.read(ctx, at, min(24, 64 - at), tag=at)).data)
+
+    bench = Bench()
+    bench.run(script)
+    assert Identity.unpack(b"".join(seen)) == IDENTITY
+    assert IDENTITY.model == model_digest(ART) and IDENTITY.length == 9
+
+
+def test_identities_of_others():
+    raw = IDENTITY.pack()
+    with pytest.raises(IdentityError, match="says"):
+        Identity.unpack(b"XXXX" + raw[4:])
+    with pytest.raises(IdentityError, match="version 9"):
+        Identity.unpack(raw[:4] + b"\x09" + raw[5:])
+
+
+def test_the_shape_decides_what_can_be_uploaded():
+    def of(lanes=2, **options):
+        shape = dict(seed=1, n_layers=2, H=2, n=2, n_classes=3, length=9) | options
+        return shape_digest(Core(random_artifact(**shape), HardwareConfig(lanes)))
+    assert of(seed=2) == IDENTITY.shape
+    others = [of(lanes=4), of(H=3), of(n_classes=4), of(length=10), of(residual="plain"),
+              of(rounding="half_even"), of(act="identity")]
+    assert len({IDENTITY.shape, *others}) == len(others) + 1
+
+
+def test_sequences_and_results():
+    """Load, run, load the next while one is inside, read, take; what is refused meanwhile."""
+    async def script(ctx):
+        assert (await bench.ask(ctx, 0, Command.SAMPLES, samples(0, [1, 2, 3]))).expected == 1
+        await bench.ask(ctx, 1, Command.SAMPLES, samples(3, [255]))
+        reply = await bench.ask(ctx, 2, Command.TAKE)
+        assert (reply.expected, reply.status) == (2, Status.REFUSED)
+        reply = await bench.ask(ctx, 2, Command.RUN, struct.pack("<H", 4))
+        assert reply.expected == 3 and Status.RUNNING in reply.status
+        await bench.ask(ctx, 3, Command.SAMPLES, samples(0, [9]))
+        reply = await bench.ask(ctx, 4, Command.RUN, struct.pack("<H", 1))
+        assert reply.expected == 4 and reply.status == Status.REFUSED | Status.RUNNING
+        reply = await bench.ask(ctx, 4, Command.CONFIG, struct.pack("<IBHB", 0, 1, 2, 3)[:7])
+        assert reply.expected == 4 and Status.REFUSED in reply.status
+        await ctx.tick().repeat(300)
+        raw = b""
+        size = result_bytes(2, 3)
+        for at in range(0, size, 24):
+            reply = await bench.read(ctx, protocol.RESULT + at, min(24, size - at))
+            assert reply.status == Status.RESULT and reply.expected == 4
+            raw += reply.data
+        assert raw == struct.pack("<H", 2) + b"".join(
+            v.to_bytes(6, "little", signed=True) for v in RESULT["logits"]) + struct.pack(
+            "<3I", *RESULT["saturations"])
+        reply = await bench.ask(ctx, 4, Command.TAKE)
+        assert (reply.expected, reply.status) == (5, Status(0))
+        await bench.ask(ctx, 5, Command.RUN, struct.pack("<H", 1))
+        registers.append((await bench.read(ctx, protocol.REGISTERS, 20)).data)
+
+    registers, bench = [], Bench(delay=500)
+    bench.run(script)
+    assert bench.sequences == [[1, 2, 3, 255], [9], []]
+    model, seed, cycles, good = struct.unpack("<8sIII", registers[0])
+    assert model == model_digest(ART) and seed == ART.seed
+    assert good == 12     # this one is the twelfth
+
+
+@pytest.mark.parametrize("delay", [1, 37])
+def test_cycle_count(delay):
+    """From the first sample's transfer to the result, as rtl.cycles counts."""
+    async def script(ctx):
+        await bench.ask(ctx, 0, Command.SAMPLES, samples(0, [1] * 5))
+        await bench.ask(ctx, 1, Command.RUN, struct.pack("<H", 5))
+        await ctx.tick().repeat(60)
+        raw = (await bench.read(ctx, protocol.REGISTERS + 12, 4)).data
+        seen.append(int.from_bytes(raw, "little"))
+
+    seen, bench = [], Bench(delay)
+    bench.run(script)
+    assert seen == [4 + delay]      # five transfers, a cycle each; then the delay
+
+
+def test_configuration():
+    """Words arrive in order and once; a frame repeated or ahead of its turn does nothing."""
+    words = [0x11223344, 0, 0xFFFFFFFF, 5]
+
+    async def script(ctx):
+        data = (0x1234).to_bytes(3, "little") + struct.pack("<4I", *words)
+        assert (await bench.ask(ctx, 1, Command.CONFIG, data)).expected == 0
+        for _ in range(2):
+            assert (await bench.ask(ctx, 0, Command.CONFIG, data)).expected == 1
+        own = protocol.OWN_WORDS.to_bytes(3, "little") + bytes(range(1, 13))
+        assert (await bench.ask(ctx, 1, Command.CONFIG, own)).expected == 2
+        seen.append((await bench.read(ctx, protocol.REGISTERS, 12)).data)
+
+    seen, bench = [], Bench()
+    bench.run(script)
+    assert bench.writes == [(0x1234 + j, word) for j, word in enumerate(words)]
+    assert seen == [bytes(range(1, 13))]
+
+
+def test_requests_that_are_wrong():
+    async def script(ctx):
+        for command, data in [(Command.CONFIG, bytes(3)), (Command.CONFIG, bytes(8)),
+                              (Command.SAMPLES, bytes(2)), (Command.RUN, bytes(1)),
+                              (Command.RUN, bytes(2)), (Command.RUN, b"\x0a\0"),
+                              (Command.TAKE, b"\1"), (Command.RESET, b"\1"),
+                              (Command.READ, bytes(2)), (Command.READ, b"\0\0\x19")]:
+            reply = await bench.ask(ctx, 0, command, data)
+            assert Status.WRONG in reply.status and reply.expected == 0, command
+            assert not reply.data
+        await bench.send(ctx, protocol.encode(b"\0\x55"))
+        with pytest.raises(protocol.FrameError, match="0xd5 is no reply"):
+            await bench.reply(ctx)
+
+    bench = Bench()
+    bench.run(script)
+    assert not bench.writes and bench.sequences == [[]] and not bench.resets
+
+
+def test_reset_in_the_middle():
+    async def script(ctx):
+        await bench.ask(ctx, 0, Command.SAMPLES, samples(0, [1, 2]))
+        await bench.ask(ctx, 1, Command.RUN, struct.pack("<H", 2))
+        reply = await bench.ask(ctx, 2, Command.RESET)
+        assert (reply.expected, reply.status) == (3, Status(0))
+        await bench.ask(ctx, 3, Command.SAMPLES, samples(0, [3]))
+        await bench.ask(ctx, 4, Command.RUN, struct.pack("<H", 1))
+        await ctx.tick().repeat(20)
+
+    bench = Bench(delay=10_000)
+    bench.run(script)
+    assert bench.resets == 1 and bench.sequences[-2:] == [[3], []]
+
+
+def test_garbage_stops_nothing():
+    rng = np.random.default_rng(5)
+
+    async def script(ctx):
+        for _ in range(6):
+            noise = rng.integers(0, 256, int(rng.integers(1, 60)))
+            await bench.send(ctx, bytes(noise.tolist()) + b"\0")
+        for _ in range(4):
+            frame = bytearray(request(0, Command.RESET))
+            frame[int(rng.integers(len(frame) - 1))] ^= int(rng.integers(1, 256))
+            await bench.send(ctx, bytes(frame) + b"\0")
+        ctx.set(bench.dut.tx.ready, 0)
+        for tag in range(4):        # nobody reads: replies wait, then frames are dropped
+            await bench.send(ctx, request(tag, Command.SAMPLES, samples(0, [1] * 9)))
+        last = None
+        for _ in range(3):
+            last = await bench.reply(ctx)
+        assert last.expected == 3
+        assert (await bench.read(ctx, 0, 4)).data == b"SSM\x1a"
+        counts.append((await bench.read(ctx, protocol.REGISTERS + 16, 12)).data)
+
+    counts, bench = [], Bench()
+    bench.run(script)
+    good, bad, dropped = struct.unpack("<3I", counts[0])
+    assert bench.resets == 0 and good == 5 and dropped == 1 and bad >= 8

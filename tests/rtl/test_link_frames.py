@@ -1,0 +1,155 @@
+"""Frames: the Python model, the hardware against it, noise on the line."""
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+
+from rtl import link_protocol as protocol
+from rtl.link_frames import FrameReceiver, FrameSender
+from rtl.link_protocol import FrameError, decode, encode
+from tests.rtl.streams import exchange
+
+RNG = np.random.default_rng(1)
+CONTENTS = [bytes([0, 0]), bytes([1, 2]), bytes(28), bytes(range(28)), bytes([255] * 28),
+            bytes([0, 1, 0, 2, 0]), b"\x01" + bytes(20) + b"\x02",
+            *(bytes(RNG.integers(0, high, size).tolist())
+              for size, high in [(2, 3), (7, 2), (13, 256), (28, 4), (28, 256)])]
+
+
+def test_model_round_trip():
+    for content in [*CONTENTS, b"\0", b"x"]:
+        line = encode(content)
+        assert len(line) == len(content) + 4 <= protocol.LONGEST
+        assert 0 not in line[:-1] and line[-1] == 0
+        assert decode(line[:-1]) == content
+
+
+def test_crc_is_the_catalogue_s():
+    assert protocol.crc16(b"123456789") == 0x29B1
+
+
+def test_every_single_byte_error_is_seen():
+    line = encode(bytes(range(20, 40)))[:-1]
+    for at in range(len(line)):
+        for flip in range(1, 256):
+            with pytest.raises(FrameError):
+                decode(line[:at] + bytes([line[at] ^ flip]) + line[at + 1:])
+        for wrong in (line[:at] + line[at + 1:], line[:at] + line[at:at + 1] + line[at:]):
+            with pytest.raises(FrameError):
+                decode(wrong)
+
+
+@pytest.mark.parametrize("content", [b"", bytes(29)])
+def test_lengths_that_no_frame_has(content):
+    with pytest.raises(FrameError, match="1..28"):
+        encode(content)
+
+
+@pytest.mark.parametrize("line", [b"", b"\1", b"\1\1\1", b"\x05\1\1\1", bytes([40] * 40)])
+def test_no_frames(line):
+    with pytest.raises(FrameError):
+        decode(line)
+
+
+def test_replies():
+    reply = protocol.parse_reply(bytes([7, 0x81, 3, 2, 9]))
+    assert (reply.tag, reply.command, reply.expected, reply.data) == (7, 1, 3, b"\x09")
+    for wrong in (b"\1\x81\1", bytes([7, 0x01, 3, 2]), bytes([7, 0xFF, 3, 2])):
+        with pytest.raises(FrameError):
+            protocol.parse_reply(wrong)
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.6])
+def test_sender_matches_model(stall):
+    words = [{"byte": byte, "last": at == len(content) - 1}
+             for content in CONTENTS for at, byte in enumerate(content)]
+    expected = b"".join(map(encode, CONTENTS))
+    got, _ = exchange(FrameSender(), {"i": words}, {"o": len(expected)}, stall, seed=1)
+    assert bytes(got["o"]) == expected
+
+
+def receive(line, hold=0, gap=0):
+    """(contents kept, pulses of good, bad, dropped) for bytes; frames are used after ``hold``."""
+    dut, kept, pulses = FrameReceiver(), [], {"good": 0, "bad": 0, "dropped": 0}
+    over = [False]
+
+    async def feed(ctx):
+        for byte in line:
+            ctx.set(dut.data, byte)
+            ctx.set(dut.valid, 1)
+            await ctx.tick()
+            ctx.set(dut.valid, 0)
+            await ctx.tick().repeat(1 + gap)
+        await ctx.tick().repeat(200 + 3 * hold)
+        over[0] = True
+
+    async def use(ctx):
+        while not over[0]:
+            *_, there = await ctx.tick().sample(dut.frame)
+            if not there:
+                continue
+            await ctx.tick().repeat(1 + hold)
+            content = []
+            for index in range(ctx.get(dut.length)):
+                ctx.set(dut.index, index)
+                await ctx.tick()
+                content.append(ctx.get(dut.byte))
+            kept.append(bytes(content))
+            ctx.set(dut.done, 1)
+            await ctx.tick()
+            ctx.set(dut.done, 0)
+
+    async def count(ctx):
+        async for *_, good, bad, dropped in ctx.tick().sample(dut.good, dut.bad, dut.dropped):
+            pulses["good"] += good
+            pulses["bad"] += bad
+            pulses["dropped"] += dropped
+
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+    sim.add_testbench(feed)
+    sim.add_testbench(use)
+    sim.add_testbench(count, background=True)
+    sim.run()
+    assert pulses["good"] == len(kept)
+    return kept, pulses
+
+
+def test_receiver_matches_model():
+    kept, pulses = receive(b"".join(map(encode, CONTENTS)), gap=3)
+    assert kept == CONTENTS
+    assert pulses == {"good": len(CONTENTS), "bad": 0, "dropped": 0}
+
+
+def test_receiver_drops_frames_while_both_buffers_are_full():
+    """What is kept is whole: a frame that began while there was no room is not."""
+    kept, pulses = receive(b"".join(map(encode, CONTENTS)), hold=90)
+    assert 0 < pulses["dropped"] < len(CONTENTS) - 2
+    assert pulses["good"] + pulses["dropped"] == len(CONTENTS) and not pulses["bad"]
+    left = iter(CONTENTS)
+    assert all(content in left for content in kept), "a frame was changed or out of order"
+
+
+def test_noise():
+    """Bytes changed, lost, repeated, and garbage: the receiver keeps what the model keeps."""
+    rng = np.random.default_rng(3)
+    line = bytearray(rng.integers(0, 256, 200).tolist()) + b"\0"
+    for content in CONTENTS * 3:
+        for byte in encode(content):
+            what = rng.random()
+            if what < 0.02:
+                byte ^= int(rng.integers(1, 256))
+            if not 0.02 < what < 0.04:
+                line += bytes([byte] * (1 + (what > 0.98)))
+    line += bytes(rng.integers(1, 256, 100).tolist()) + b"\0" + encode(b"alive")
+    expected, broken = [], 0
+    for part in bytes(line).split(b"\0")[:-1]:
+        try:
+            content = decode(part)
+        except FrameError:
+            broken += len(part) > 1
+            continue
+        expected.append(content)
+    kept, pulses = receive(line, gap=1)
+    assert kept == expected and kept[-1] == b"alive"
+    assert 10 < len(kept) < 3 * len(CONTENTS) and pulses["bad"] >= 5
