@@ -8,6 +8,8 @@ TORCH := torch==2.13.0
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 TASK ?= digits
+NET ?=
+SAMPLING ?=
 N ?=
 INDICES ?=
 LANES ?=
@@ -17,15 +19,17 @@ REPORT ?=
 PIP_ARGS ?=
 JOBS ?= 2
 
-SIM_ARGS = --task $(TASK) $(if $(INDICES),--indices $(INDICES),$(if $(N),-n $(N))) \
+WHICH = --task $(TASK) $(if $(NET),--net $(NET))
+SIM_ARGS = $(WHICH) $(if $(SAMPLING),--sampling $(SAMPLING)) \
+	$(if $(INDICES),--indices $(INDICES),$(if $(N),-n $(N))) \
 	$(if $(LANES),--lanes $(LANES)) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(WAVES)),--waves)
 
 .PHONY: help env check-tools sim verify fuzz export evaluate figures train test test-fast bench bench-train clean
 
 help:
 	@echo "make sim        export, generate RTL, build, simulate and compare every spike"
-	@echo "                  TASK=digits|psmnist|listops|module:Class  N=20  INDICES=17,4242"
-	@echo "                  LANES=8  SEED=1  WAVES=1"
+	@echo "                  TASK=digits|psmnist|listops|module:Class  NET=name  N=20  INDICES=17,4242"
+	@echo "                  LANES=8  SEED=1  WAVES=1  SAMPLING=bernoulli|sobol|systematic"
 	@echo "make verify     the complete test set through the core, every spike compared; interrupt it"
 	@echo "                  and call it again: it goes on  TASK=psmnist  LANES=8  REPORT=docs/results"
 	@echo "make fuzz       N=300 random networks on random hardware against the integer network; goes"
@@ -69,20 +73,20 @@ sim: check-tools $(STAMP)
 	$(PY) -m sim $(SIM_ARGS)
 
 verify: check-tools $(STAMP)
-	$(PY) -m sim.verify --task $(TASK) $(if $(N),-n $(N)) $(if $(LANES),--lanes $(LANES)) \
+	$(PY) -m sim.verify $(WHICH) $(if $(SAMPLING),--sampling $(SAMPLING)) $(if $(N),-n $(N)) $(if $(LANES),--lanes $(LANES)) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))
 
 fuzz: check-tools $(STAMP)
 	$(PY) -m sim.fuzz $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))
 
 export: $(STAMP)
-	$(PY) -m quant.export --task $(TASK)
+	$(PY) -m quant.export $(WHICH)
 
 evaluate: $(STAMP)
-	$(PY) -m quant.evaluate --task $(TASK) $(if $(N),-n $(N))
+	$(PY) -m quant.evaluate $(WHICH) $(if $(N),-n $(N))
 
 figures: $(STAMP)
-	$(PY) -m golden.figures --task $(TASK)
+	$(PY) -m golden.figures $(WHICH)
 
 train: $(STAMP)
 	$(PY) -m golden.train --task $(TASK)

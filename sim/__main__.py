@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from golden.tasks import Split, make_task, slug
+from golden.tasks import Split, make_task
 from quant.files import write_atomic
 from sim import campaign, inputs, tools
 from sim.options import numbers, positive
@@ -63,7 +63,7 @@ def simulate(args) -> tuple[campaign.Report, dict]:
     indices = chosen(args, split)
     art, hw = inputs.load(args, task)
     part = split.take(indices)
-    name, steps = slug(args.task), int(part.lengths.sum())
+    name, steps = inputs.named(args), int(part.lengths.sum())
     with tqdm(total=steps, unit="step", unit_scale=True, disable=None, leave=False) as bar:
         def progress(done: int) -> None:
             bar.update(done - bar.n)
@@ -71,7 +71,7 @@ def simulate(args) -> tuple[campaign.Report, dict]:
             art, part.values[:, :part.lengths.max()], part.lengths, hw, args.seed, indices,
             args.stall, waves=args.waves, folder=tools.BUILD / name, progress=progress,
             report=lambda text: tqdm.write(f"{text} ...", file=sys.stderr))
-    row = summary(report, args.task, indices, part)
+    row = {"name": name} | summary(report, args.task, indices, part)
     path = tools.BUILD / name / "report.json"
     write_atomic(path, (json.dumps(row, indent=1) + "\n").encode())
     return report, row
@@ -131,7 +131,7 @@ def show(report: campaign.Report, row: dict) -> None:
     table.add_row("simulated cycles", "", f"{row['simulated_cycles']:,}")
     table.add_row("accuracy", "", f"{100 * row['accuracy']:.2f} %")
     Console(width=100 if not sys.stdout.isatty() else None).print(table)
-    print(f"report: {os.path.relpath(tools.BUILD / slug(row['task']) / 'report.json')}")
+    print(f"report: {os.path.relpath(tools.BUILD / row['name'] / 'report.json')}")
     if report.waves:
         print(f"trace: {os.path.relpath(report.waves)}")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from golden.tasks import Split, make_task, slug
+from golden.tasks import Split, make_task
 from quant.files import write_all_atomic
 from sim import campaign, inputs, tools
 from sim.options import positive
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         row = verify(args)
-        write(row, tools.BUILD / slug(args.task))
+        write(row, tools.BUILD / inputs.named(args))
         if args.report:
             write(row, args.report)
     except inputs.MISTAKES as error:
@@ -57,7 +57,7 @@ def verify(args: argparse.Namespace) -> dict:
     split = task.load("test", args.data_dir)
     art, hw = inputs.load(args, task)
     split = split.take(np.arange(min(args.n or len(split), len(split))))
-    folder = tools.BUILD / slug(args.task)
+    folder = tools.BUILD / inputs.named(args)
     with tqdm(total=int(split.lengths.sum()), unit="step", unit_scale=True, disable=None,
               leave=False) as bar:
         def progress(done: int) -> None:
@@ -66,7 +66,8 @@ def verify(args: argparse.Namespace) -> dict:
             art, split.values, split.lengths, hw, args.seed, stall=args.stall, with_cocotb=False,
             folder=folder, processes=args.jobs, journal=folder / "verify.jsonl", progress=progress,
             report=lambda text: tqdm.write(f"{text} ...", file=sys.stderr))
-    return summary(report, args.task, split)
+    row = {"name": inputs.named(args), "network": " ".join(inputs.options(args))}
+    return row | summary(report, args.task, split)
 
 
 def summary(report: campaign.Report, task: str, split: Split) -> dict:
@@ -100,11 +101,12 @@ def machine() -> str:
 
 def markdown(row: dict) -> str:
     """The report for people."""
+    name = row["name"]
     lines = [
-        f"# {row['task']}: the complete test set through the core" if row["sequences"]
-        == row["test_set"] else f"# {row['task']}: {row['sequences']:,} of {row['test_set']:,} "
+        f"# {name}: the complete test set through the core" if row["sequences"]
+        == row["test_set"] else f"# {name}: {row['sequences']:,} of {row['test_set']:,} "
                                 f"sequences through the core", "",
-        f"`python -m sim.verify --task {row['task']} --lanes {row['lanes']}`, artifact "
+        f"`python -m sim.verify {row['network']} --lanes {row['lanes']}`, artifact "
         f"{row['artifact']}, seed {row['seed']}, on {row['machine']}.", "",
         "| what | how much |", "| --- | --- |"]
     verdict = "equal" if row["equal"] else f"DIFFERENT: {row['first_difference']}"
@@ -127,7 +129,7 @@ def markdown(row: dict) -> str:
 
 def write(row: dict, folder: Path) -> None:
     """<task>.verify.json and .md, both or neither."""
-    name = slug(row["task"])
+    name = row["name"]
     write_all_atomic(folder, {f"{name}.verify.json": (json.dumps(row, indent=1) + "\n").encode(),
                               f"{name}.verify.md": markdown(row).encode()})
 

@@ -191,17 +191,18 @@ def test_command_with_a_difference(args, capsys, monkeypatch):
 
 def test_an_old_artifact_is_exported_again(args, tmp_path, monkeypatch, capsys):
     """Which is a task's default: missing, older than the shipped network, or neither."""
-    folder, shipped = tmp_path / "artifact", tmp_path / "tests.sim.task-Tiny.qat.pt"
+    folder, shipped = tmp_path / "artifact", tmp_path / "net.qat.pt"
     monkeypatch.setattr(inputs, "CHECKPOINTS", tmp_path)
-    assert inputs.export_reason(folder, TASK) is None
+    (tmp_path / "net.small.pt").touch()        # another network of the task
+    assert inputs.export_reason(folder, "net") is None
     shipped.touch()
     made = (folder / "manifest.json").stat().st_mtime
     os.utime(shipped, (made - 1, made - 1))
-    assert inputs.export_reason(folder, TASK) is None
+    assert inputs.export_reason(folder, "net") is None
     os.utime(shipped, (made + 1, made + 1))
     why = f"{folder} is older than the shipped {shipped.name}"
-    assert inputs.export_reason(folder, TASK) == why
-    assert inputs.export_reason(tmp_path / "none", TASK) == f"no artifact in {tmp_path / 'none'}"
+    assert inputs.export_reason(folder, "net") == why
+    assert inputs.export_reason(tmp_path / "none", "net") == f"no artifact in {tmp_path / 'none'}"
 
 
 def test_a_failing_export_is_one_line(monkeypatch, tmp_path, capsys):
@@ -220,6 +221,8 @@ def test_a_failing_export_is_one_line(monkeypatch, tmp_path, capsys):
     (["-n", "7"], "has 6 sequences"),
     (["--seed", "0"], "--seed 0: allowed are 1..4294967295"),
     (["--artifact", "no/such/folder"], "no/such/folder"),
+    (["--net", "small"], "--net chooses what is exported; leave it or --artifact out"),
+    (["--sampling", "sobol"], "--sampling chooses what is exported"),
     (["--task", "digits"], "is not for task digits: its number of classes is 3"),
     (["--task", "psmnist", "--data-dir", "no/such/data"], "no/such/data"),
 ])
