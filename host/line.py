@@ -56,7 +56,8 @@ class Line:
                                          exclusive=True)
             self._serial.reset_input_buffer()
         except (serial.SerialException, OSError, ValueError) as error:
-            raise LineError(f"cannot open {port}: {_reason(error)}; {_ports()}") from None
+            why = "another program has it open" if "lock" in str(error) else _reason(error)
+            raise LineError(f"cannot open {port}: {why}; {_ports()}") from None
 
     def close(self) -> None:
         self._serial.close()

@@ -136,6 +136,7 @@ class Transport:
         """When the board was last heard; raises when that was too long ago."""
         now = time.monotonic()
         if something:
+            self._wait = min(WAITS[1], max(WAITS[0], 3 * self._usual))
             return now
         self.counters.silent += 1
         self._wait = min(WAITS[1], 2 * self._wait)
@@ -144,9 +145,8 @@ class Transport:
         return before
 
     def _measure(self, seconds: float) -> None:
-        """An exchange without losses took so long: wait three times the average."""
+        """An exchange without losses took so long; three times the average is waited for one."""
         self._usual += 0.3 * (seconds - self._usual)
-        self._wait = min(WAITS[1], max(WAITS[0], 3 * self._usual))
 
     def _silence(self, seconds: float) -> str:
         where = f"{self.line.port} at {self.line.baud} baud"

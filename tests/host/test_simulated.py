@@ -1,0 +1,135 @@
+"""The host on a simulated board: serial pins, pseudo-terminal, protocol, noise, upload."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from host import simulated
+from host.board import Board, ModelError
+from host.line import Line, LineError
+from host.simulated import Noise, SimulatedBoard
+from host.transport import Transport
+from quant import reference
+from quant.synthetic import random_artifact
+from rtl import cycles, image
+from rtl.config import HardwareConfig
+from rtl.link_protocol import Command
+
+pytestmark = pytest.mark.cosim
+SHAPE = dict(n_layers=2, H=4, n=2, n_classes=3, length=40, residual="clampfuse", stress=0.2)
+ART, OTHER = random_artifact(1, **SHAPE), random_artifact(2, **SHAPE)
+HW = HardwareConfig(2, signature=False)
+LENGTHS = (40, 1, 7, 30, 2)
+
+
+@pytest.fixture(scope="module")
+def program():
+    return simulated.build(ART, HW, "-O0")
+
+
+def sequences(lengths=LENGTHS):
+    rng = np.random.default_rng(1)
+    return [rng.integers(0, 256, length) for length in lengths]
+
+
+def connect(board, patience=20.0):
+    return Board(Transport(Line(board.port), patience))
+
+
+def check(board, art, seed=None):
+    """Every answer equals the reference's, the cycles the prediction. Returns the answers."""
+    values = sequences()
+    answers = list(board.run(values))
+    seeded = art if seed is None else replace(art, seed=seed)
+    for sequence, answer in zip(values, answers, strict=True):
+        trace = reference.run(seeded, sequence)
+        assert answer.label == trace.label
+        assert answer.logits.tolist() == trace.logits.tolist()
+        assert answer.saturations.tolist() == list(trace.saturations)
+        assert answer.cycles == cycles.predict(art, HW, [len(sequence)]).cycles
+    return answers
+
+
+def test_answers_seeds_and_upload(program):
+    with SimulatedBoard(program) as running:
+        board = connect(running)
+        assert (board.identity.H, board.identity.lanes, board.identity.length) == (4, 2, 40)
+        board.expect(ART, "hint")
+        first = check(board, ART)
+        board.seed(ART, 77)
+        assert board.registers()["seed"] == 77
+        second = check(board, ART, 77)
+        assert [a.logits.tolist() for a in first] != [a.logits.tolist() for a in second]
+
+        with pytest.raises(ModelError, match="upload it: python"):
+            board.expect(OTHER, "python")
+        *_, words = board.upload(OTHER)
+        assert words == len(image.writes(board.core(OTHER))) > 80
+        board.expect(OTHER, "hint")
+        check(board, OTHER)
+        assert running.close().corrupted == 0
+    counters = board.transport.counters
+    assert counters.broken == 0 and counters.replies >= counters.sent - counters.repeated
+
+
+def test_noise(program):
+    """A hundredth of the bytes changed and a hundredth lost, both ways: nothing else differs."""
+    with SimulatedBoard(program, Noise(0.01, 0.01, seed=3)) as running:
+        board = connect(running)
+        list(board.upload(OTHER))
+        check(board, OTHER)
+        bad = board.registers()["bad"]
+        ended = running.close()
+    counters = board.transport.counters
+    assert ended.corrupted > 10 and ended.dropped > 10
+    assert counters.broken > 5 and counters.repeated > 5 and bad > 5
+
+
+def test_interrupted_upload_leaves_no_model(program):
+    with SimulatedBoard(program) as running:
+        board = connect(running)
+        next(board.upload(OTHER))
+        with pytest.raises(LineError, match="another program has it open"):
+            connect(running)
+        board.transport.line.close()
+        board = connect(running)
+        with pytest.raises(ModelError, match="upload was not finished"):
+            board.expect(ART, "hint")
+        list(board.upload(ART))
+        check(board, ART)
+
+
+def test_a_session_after_one_that_broke_off(program):
+    """A sequence is inside, half of the next is loaded: the next host finds an empty board."""
+    with SimulatedBoard(program) as running:
+        old = connect(running)
+        old.transport.write([*old._load(np.arange(40)), (Command.RUN, b"\x28\0")])
+        old.transport.write(old._load(np.arange(9)))
+        old.transport.line.close()
+        check(connect(running), ART)
+
+
+def test_another_shape_is_refused(program):
+    with SimulatedBoard(program) as running:
+        board = connect(running)
+        wider = random_artifact(1, **SHAPE | {"H": 6})
+        with pytest.raises(ModelError, match="does not fit the bitstream"):
+            list(board.upload(wider))
+        with pytest.raises(ModelError, match="cannot take that one"):
+            board.expect(wider, "hint")
+        board.expect(ART, "hint")
+
+
+def test_wrong_rate(program):
+    with SimulatedBoard(program) as running:
+        with pytest.raises(LineError, match="is --baud the bitstream's"):
+            Board(Transport(Line(running.port, 115200), patience=1.0))
+
+
+def test_unplugged(program):
+    with SimulatedBoard(program) as running:
+        board = connect(running)
+        running.unplug()
+        with pytest.raises(LineError, match="has gone"):
+            list(board.run(sequences()))
