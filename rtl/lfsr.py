@@ -67,8 +67,8 @@ class WordSource(wiring.Component):
 
     Timing
     ------
-    No cycle is lost at a rewind. After a reset, and after a write has arrived, the draws are the
-    stream's first ones from the second cycle on; the first cycle's ``advance`` does not count.
+    No cycle is lost at a rewind. After a reset the draws are the stream's first ones from the
+    second cycle on (from the first, if the host has written no start).
 
     Resources
     ---------
@@ -99,7 +99,7 @@ class WordSource(wiring.Component):
         leapt = xor_network(lfsr.leap(self.fmt, self.count * self.bits), state)
         m.d.sync += stale.eq(start.written)
         with m.If(stale | self.advance):
-            m.d.sync += state.eq(Mux(self.rewind | stale, start.data, leapt))
+            m.d.sync += state.eq(Mux(self.rewind | ~self.advance, start.data, leapt))
         rows = [row for j in range(self.count)
                 for row in lfsr.leap(self.fmt, j * self.bits)[:self.bits]]
         m.d.comb += self.words.as_value().eq(xor_network(rows, state))

@@ -145,7 +145,7 @@ TEXT_MUTANTS = {
     "stalled word dropped by the encoder": (
         rtl.pipeline, "buffer_output", "en.eq(~spare_valid)", "en.eq(1)", None),
     "streams go on into the next sequence": (
-        rtl.lfsr.WordSource, "elaborate", "self.rewind | stale", "stale",
+        rtl.lfsr.WordSource, "elaborate", "self.rewind | ~self.advance", "~self.advance",
         None),
 }
 

@@ -41,7 +41,6 @@ def test_draws(fmt, bits, count):
 
     async def bench(ctx):
         turn = 0
-        await ctx.tick()
         for cycle in range(60):
             rewind, advance = int(rng.random() < 0.1), int(rng.random() < 0.7)
             ctx.set(dut.rewind, rewind)
