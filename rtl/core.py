@@ -133,15 +133,18 @@ class Core(wiring.Component):
         if self.art.residual == "plain":
             stream_counts = [("encoded", self.encoder.count)] + [
                 (f"fused{number}", layer.stream_count) for number, layer in enumerate(self.layers)]
-        heads = [self._queue(m, name, count) for name, count in counts + stream_counts]
+        # The next result is many cycles away, so its counts may come a cycle later.
+        answered = Signal()
+        m.d.sync += answered.eq(self.decoder.taken)
+        heads = [self._queue(m, name, count, answered) for name, count in counts + stream_counts]
         last = len(self.layers)
         m.d.comb += [self.decoder.saturations[number].eq(heads[number]) for number in range(last)]
         m.d.comb += self.decoder.saturations[last].eq(sum(heads[last:]))
         return m
 
-    def _queue(self, m: Module, name: str, count: data.View):
-        """Counts of the sequences inside, oldest first; returns the oldest."""
+    def _queue(self, m: Module, name: str, count: data.View, answered: Signal):
+        """Counts of the sequences inside, oldest first; returns the oldest not yet ``answered``."""
         m.submodules[name] = queue = fifo.SyncFIFOBuffered(width=32, depth=self.max_in_flight + 1)
         m.d.comb += [queue.w_data.eq(count.value), queue.w_en.eq(count.valid),
-                     queue.r_en.eq(self.decoder.taken)]
+                     queue.r_en.eq(answered)]
         return queue.r_data

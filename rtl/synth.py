@@ -1,14 +1,14 @@
-"""``python -m rtl.synth --artifact DIR --family ecp5 --lanes 8 [--place]``: area and frequency.
+"""``python -m rtl.synth --artifact DIR --family ecp5 --lanes 8 [--route]``: area and frequency.
 
-Yosys maps the core to a family's cells and the report counts what it really inferred; ``--place``
-places and routes it on an ECP5-85F with nextpnr. Writes ``synth.json`` beside the logs.
+Yosys maps the core to a family's cells and the report counts what it really inferred; ``--route``
+places and routes it on an ECP5 with nextpnr. Writes ``synth.json`` beside the logs.
 """
 
 import argparse
 import json
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from amaranth.back import rtlil
@@ -63,7 +63,9 @@ FAMILIES = {
 DEVICES = {"25k": "LFE5U-25F", "45k": "LFE5U-45F", "85k": "LFE5U-85F"}
 WIRE_PS = 900       # a wire's delay for ABC9; its default of 300 makes logic too deep
 # Amaranth names the fields of arrays `a[0]`; ABC9's reader takes that for bit 0 of `a`.
-READ = "read_rtlil top.il; rename -hide */w:*\\[*"
+# No part reads a memory's row in the cycle in which it is written, but yosys adds logic for that.
+READ = ("read_rtlil top.il; rename -hide */w:*\\[*; "
+        "setparam -set COLLISION_X_MASK 1'1 */t:$memrd_v2 */r:CLK_ENABLE=1 %i")
 
 
 def count(cells: dict[str, int], family: Family) -> dict[str, int]:
@@ -98,32 +100,39 @@ def synthesise(art: Artifact, lanes: int, family: str, folder: Path, signature: 
         flow = (f"{kind.command} -top top -run begin:map_luts; abc9 -W {WIRE_PS}; clean; "
                 f"{kind.command} -top top -run map_cells: -json top.json")
     script = f"{READ}; {flow}; tee -q -o stat.json stat -json -top top"
-    seconds = call("yosys", ["-q", "-p", script], folder, "yosys.log", f"yosys, {family}")
+    usage = call("yosys", ["-q", "-p", script], folder, "yosys.log", f"yosys, {family}")
     cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
     return {"family": family, "lanes": lanes, "signature": signature, "device": kind.device,
             "cells": count(cells, kind), "capacity": kind.capacity, "by_name": cells,
-            "yosys_seconds": round(seconds, 1)}
+            "yosys": usage.as_json()}
 
 
-def place(folder: Path, device: str = "85k", seed: int = 1, target: float = 110.0) -> dict:
+def route(folder: Path, device: str = "85k", seed: int = 1, target: float = 110.0) -> dict:
     """Place and route ``top.json`` on an ECP5, CABGA381, speed grade 6.
 
-    Returns Fmax in MHz after routing, the critical path as (delay in ns, what, to), and seconds.
+    Returns Fmax in MHz after routing, the critical path as (delay in ns, what, to), what of the
+    device is used, and what the run took. :class:`ToolError` for a report without these.
     """
     report = f"nextpnr.{seed}.json"
-    seconds = call("nextpnr-ecp5",
+    usage = call("nextpnr-ecp5",
                    [f"--{device}", "--package", "CABGA381", "--speed", "6", "--seed", str(seed),
                     "--lpf-allow-unconstrained", "--timing-allow-fail", "--freq", str(target),
                     "--router", "router2", "--json", "top.json", "--report", report], folder,
                    f"nextpnr.{seed}.log", f"nextpnr, {DEVICES[device]}")
-    found = json.loads((folder / report).read_text())
-    paths = [path["path"] for path in found["critical_paths"]
-             if path["from"] == path["to"] and "async" not in path["from"]]
+    try:
+        found = json.loads((folder / report).read_text())
+        paths = [path["path"] for path in found["critical_paths"]
+                 if path["from"] == path["to"] and "async" not in path["from"]]
+        fmax = min(clock["achieved"] for clock in found["fmax"].values())
+        used = {name: cells["used"] for name, cells in found["utilization"].items()
+                if cells["used"]}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ToolError(f"{folder / report} is no report of a finished route ({error!r}); see "
+                        f"nextpnr.{seed}.log beside it") from None
     worst = max(paths, key=lambda path: sum(step["delay"] for step in path), default=[])
-    return {"device": DEVICES[device], "seed": seed, "target": target,
-            "fmax": round(min(clock["achieved"] for clock in found["fmax"].values()), 2),
+    return {"device": DEVICES[device], "seed": seed, "target": target, "fmax": round(fmax, 2),
             "critical_path": [(step["delay"], step["type"], step["to"]["cell"]) for step in worst],
-            "utilisation": found["utilization"], "nextpnr_seconds": round(seconds, 1)}
+            "used": used, "nextpnr": usage.as_json()}
 
 
 def table(row: dict, art: Artifact, geo: Geometry) -> str:
@@ -134,7 +143,7 @@ def table(row: dict, art: Artifact, geo: Geometry) -> str:
         whole = (row["capacity"] or {}).get(kind)
         share = f"  {100 * number / whole:5.1f} % of {whole} ({row['device']})" if whole else ""
         lines.append(f"  {kind:12} {number:8g}{share}")
-    for run in row.get("placed", []):
+    for run in row.get("routed", []):
         step = geo.issue / run["fmax"]
         lines.append(f"  {run['fmax']:.1f} MHz after routing on {run['device']}, seed "
                      f"{run['seed']}: {step:.3f} us per step, {step * art.length / 1000:.3f} ms "
@@ -152,7 +161,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--lanes", type=int, default=HardwareConfig.lanes, metavar="P")
     parser.add_argument("--signature", action="store_true",
                         help="with the CRCs and taps that only verification needs")
-    parser.add_argument("--place", action="store_true", help="ECP5: place and route")
+    parser.add_argument("--layers", type=int, metavar="N",
+                        help="the network's first N layers alone: a quicker look")
+    parser.add_argument("--route", action="store_true", help="ECP5: place and route")
     parser.add_argument("--device", choices=DEVICES, default="85k")
     parser.add_argument("--seeds", default="1", metavar="1,2", help="placement seeds")
     parser.add_argument("--target", type=float, default=110.0, metavar="MHZ")
@@ -161,23 +172,34 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if not all(seed.isdecimal() for seed in args.seeds.split(",")):
         parser.error(f"--seeds {args.seeds}: write whole numbers, such as 1,2,3")
-    if args.place and args.family != "ecp5":
-        parser.error(f"--place works for ecp5, not {args.family}")
+    if args.route and args.family != "ecp5":
+        parser.error(f"--route works for ecp5, not {args.family}")
     return args
+
+
+def _write(out: Path, row: dict) -> None:
+    write_atomic(out / "synth.json", (json.dumps(row, indent=1) + "\n").encode())
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     try:
         art = artifact.load(args.artifact or Path("build/artifacts") / args.task)
-        geo = Geometry(art.H, art.n, args.lanes)
+        digest, whole = artifact.digest(art), len(art.layers)
+        if args.layers is not None and not 1 <= args.layers <= whole:
+            raise HardwareError(f"--layers {args.layers}: the network has {whole}")
+        art = replace(art, layers=art.layers[:args.layers])
+        geo = Geometry.of(art, HardwareConfig(args.lanes))
         out = args.out or Path("build/synth") / f"{art.task}_{args.family}_{args.lanes}"
-        row = synthesise(art, args.lanes, args.family, out, args.signature)
-        if args.place:
-            row["placed"] = [place(out, args.device, int(seed), args.target)
-                             for seed in args.seeds.split(",")]
-        row |= {"artifact": artifact.digest(art), "task": art.task, "cycles_per_step": geo.issue}
-        write_atomic(out / "synth.json", (json.dumps(row, indent=1) + "\n").encode())
+        row = {"task": art.task, "artifact": digest, "layers": len(art.layers), "of": whole,
+               "cycles_per_step": geo.issue}
+        row |= synthesise(art, args.lanes, args.family, out, args.signature)
+        if args.route:
+            row["routed"] = []
+        for seed in args.seeds.split(",") if args.route else []:
+            row["routed"].append(route(out, args.device, int(seed), args.target))
+            _write(out, row)        # a next seed may take hours
+        _write(out, row)
     except (ArtifactError, HardwareError, ToolError, OSError) as error:
         print(f"rtl.synth: {error}", file=sys.stderr)
         return 2

@@ -5,10 +5,13 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 INSTALL = "pip install -e '.[synth]'"
 SHOWN_EVERY = 1.0       # seconds between two lines of progress
+ASKED_EVERY = 0.02      # between two looks whether the program has ended
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024      # bytes, of getrusage's ru_maxrss
 
 
 class ToolError(Exception):
@@ -33,29 +36,48 @@ def find(tool: str) -> str:
     return found
 
 
-def call(tool: str, arguments: list[str], folder: Path, log: str, what: str) -> float:
+@dataclass(frozen=True)
+class Usage:
+    """What a run of a program took."""
+
+    seconds: float          # by the clock on the wall
+    cpu_seconds: float
+    memory_mb: float        # at its peak
+
+    def as_json(self) -> dict:
+        """Rounded, for reports."""
+        return {name: round(value, 1) for name, value in vars(self).items()}
+
+
+def call(tool: str, arguments: list[str], folder: Path, log: str, what: str) -> Usage:
     """Run a tool in ``folder`` (its file names relative, as YoWASP sees few others).
 
-    On a terminal one line shows what runs, for how long, and the log's last line. Returns seconds.
+    On a terminal one line shows what runs, for how long, and the log's last line.
     """
     program, begin = find(tool), time.monotonic()
     path = folder / log
     with open(path, "w") as out:
         process = subprocess.Popen([program, *arguments], cwd=folder, stdout=out,
                                    stderr=subprocess.STDOUT)
+        shown, ended = begin, 0
         try:
-            while True:
-                try:
-                    code = process.wait(SHOWN_EVERY)
-                    break
-                except subprocess.TimeoutExpired:
-                    _show(f"{what}: {time.monotonic() - begin:.0f} s  {_last_line(path)}")
+            while not ended:
+                ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+                now = time.monotonic()
+                if not ended and now - shown > SHOWN_EVERY:
+                    _show(f"{what}: {now - begin:.0f} s  {_last_line(path)}")
+                    shown = now
+                if not ended:
+                    time.sleep(ASKED_EVERY)
+            code = process.returncode = os.waitstatus_to_exitcode(status)
         finally:
-            process.kill()
+            if not ended:
+                process.kill()
             _show("")
     if code:
         raise ToolError(f"{tool} failed with exit code {code}; see {path}: {_last_line(path)}")
-    return time.monotonic() - begin
+    return Usage(time.monotonic() - begin, usage.ru_utime + usage.ru_stime,
+                 usage.ru_maxrss * RSS_UNIT / 1e6)
 
 
 def _show(text: str) -> None:

@@ -80,10 +80,12 @@ def test_the_harness_reaches_every_port(signature):
     assert re.search(rf"wire width {folded} \\held\n", text)
 
 
-def test_placement_is_reported(folder, tmp_path, capsys, monkeypatch):
+def test_a_route_is_reported(folder, tmp_path, capsys, monkeypatch):
     """What nextpnr says goes into the table and the file; the steps follow from the frequency."""
     stat = {"design": {"num_cells_by_type": {"LUT4": 4, "MULT18X18D": 5}}}
-    report = {"fmax": {"clk": {"achieved": 120.0, "constraint": 110.0}}, "utilization": {},
+    report = {"fmax": {"clk": {"achieved": 120.0, "constraint": 110.0}}, "utilization": {
+                  "TRELLIS_FF": {"used": 7, "available": 83640},
+                  "DP16KD": {"used": 0, "available": 208}},
               "critical_paths": [
                   {"from": "posedge clk", "to": "posedge clk", "path": [
                       {"delay": 0.5, "type": "clk-to-q", "to": {"cell": "a"}},
@@ -96,13 +98,36 @@ def test_placement_is_reported(folder, tmp_path, capsys, monkeypatch):
         "name = sys.argv[sys.argv.index('--report') + 1]",
         f"open(name, 'w').write({json.dumps(json.dumps(report))})"]))
     out = tmp_path / "out"
-    assert synth.main(["--artifact", str(folder), "--lanes", "1", "--place", "--seeds", "3,4",
+    assert synth.main(["--artifact", str(folder), "--lanes", "1", "--route", "--seeds", "3,4",
                        "--out", str(out)]) == 0
     row = json.loads((out / "synth.json").read_text())
-    assert [(run["seed"], run["fmax"]) for run in row["placed"]] == [(3, 120.0), (4, 120.0)]
-    assert row["placed"][0]["critical_path"] == [[0.5, "clk-to-q", "a"], [7.8, "routing", "b"]]
+    assert [(run["seed"], run["fmax"]) for run in row["routed"]] == [(3, 120.0), (4, 120.0)]
+    assert row["routed"][0]["critical_path"] == [[0.5, "clk-to-q", "a"], [7.8, "routing", "b"]]
+    assert row["routed"][0]["used"] == {"TRELLIS_FF": 7}
+    assert (row["task"], row["layers"], row["of"], row["cycles_per_step"]) == ("synthetic", 1, 1, 2)
+    for usage in (row["yosys"], row["routed"][1]["nextpnr"]):
+        assert usage["memory_mb"] > 1 and 0 <= usage["cpu_seconds"] <= usage["seconds"] + 1
     assert "120.0 MHz after routing on LFE5U-85F, seed 4: 0.017 us per step" in (
         capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("report", ["", "[]", "{}", '{"fmax": {}, "critical_paths": []}',
+                                    '{"fmax": {}, "critical_paths": [], "utilization": {}}'])
+def test_a_report_that_is_none_is_one_line(report, folder, tmp_path, capsys, monkeypatch):
+    """A tool that ends well without a route; the first seed's result stays."""
+    stat = {"design": {"num_cells_by_type": {}}}
+    good = {"fmax": {"clk": {"achieved": 1}}, "utilization": {}, "critical_paths": []}
+    monkeypatch.setenv("YOSYS", tool(tmp_path, "yosys", [
+        f"open('stat.json', 'w').write({json.dumps(json.dumps(stat))})"]))
+    monkeypatch.setenv("NEXTPNR_ECP5", tool(tmp_path, "nextpnr", [
+        "name = sys.argv[sys.argv.index('--report') + 1]",
+        f"open(name, 'w').write({json.dumps(good)!r} if '.1.' in name else {report!r})"]))
+    out = tmp_path / "out"
+    assert synth.main(["--artifact", str(folder), "--lanes", "1", "--route", "--seeds", "1,2",
+                       "--out", str(out)]) == 2
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1 and "nextpnr.2.json is no report of a finished route" in text
+    assert [run["seed"] for run in json.loads((out / "synth.json").read_text())["routed"]] == [1]
 
 
 def test_bad_input_is_one_line(folder, tmp_path, capsys, monkeypatch):
@@ -113,6 +138,8 @@ def test_bad_input_is_one_line(folder, tmp_path, capsys, monkeypatch):
         return text
 
     assert "7 lanes do not divide" in error("--artifact", folder, "--lanes", 7)
+    assert "--layers 2: the network has 1" in error("--artifact", folder, "--lanes", 1,
+                                                    "--layers", 2)
     assert "manifest" in error("--artifact", tmp_path / "nowhere")
     monkeypatch.setenv("YOSYS", "no-such-program")
     assert "$YOSYS names no-such-program" in error("--artifact", folder, "--lanes", 1)
@@ -121,8 +148,8 @@ def test_bad_input_is_one_line(folder, tmp_path, capsys, monkeypatch):
     assert "it is broken" in text
     assert not (tmp_path / "out" / "synth.json").exists()
     with pytest.raises(SystemExit):
-        synth.main(["--artifact", str(folder), "--family", "ice40", "--place"])
-    assert "--place works for ecp5, not ice40" in capsys.readouterr().err
+        synth.main(["--artifact", str(folder), "--family", "ice40", "--route"])
+    assert "--route works for ecp5, not ice40" in capsys.readouterr().err
 
 
 def test_a_missing_tool_says_how_to_get_it(monkeypatch, tmp_path):
