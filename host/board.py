@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """A board as an object: who it is, its model, its seed, and sequences through it."""
 
 import struct
