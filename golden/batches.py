@@ -9,9 +9,9 @@ from torch import nn
 from golden.tasks import Split, Task
 
 
-def batch_of(split: Split, indices, task: Task) -> tuple[torch.Tensor, torch.Tensor | None,
-                                                         torch.Tensor]:
-    """(values (B, L), lengths (B,) or None, labels (B,)) of some sequences.
+def batch_of(split: Split, indices, task: Task, device: torch.device | None = None
+             ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+    """(values (B, L), lengths (B,) or None, labels (B,)) of some sequences, on ``device``.
 
     Cut at the longest of them; samples become floats raw * 2**-f, tokens stay integers. ``lengths``
     is None where all are equally long.
@@ -24,19 +24,28 @@ def batch_of(split: Split, indices, task: Task) -> tuple[torch.Tensor, torch.Ten
     else:
         values = values.float() * 2.0 ** -task.sample_format.f_bits
     labels = torch.from_numpy(split.labels[indices])
-    return values, None if int(lengths.min()) == longest else lengths, labels
+    ragged = int(lengths.min()) < longest
+    return values.to(device), lengths.to(device) if ragged else None, labels.to(device)
 
 
-def batches(split: Split, task: Task, size: int) -> Iterator[tuple]:
+def batches(split: Split, task: Task, size: int, device: torch.device | None = None
+            ) -> Iterator[tuple]:
     """:func:`batch_of` over a whole split; sequences of like length together, order fixed."""
     order = np.argsort(split.lengths, kind="stable")
     for k in range(0, len(split), size):
-        yield batch_of(split, order[k:k + size], task)
+        yield batch_of(split, order[k:k + size], task, device)
 
 
-def fast_dtype() -> torch.dtype:
-    """bfloat16 on processors that multiply matrices of it (AMX), else float32."""
-    return torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
+def fast_dtype(device: torch.device = torch.device("cpu")) -> torch.dtype:
+    """bfloat16 where matrices of it are multiplied faster (AMX, GPUs), else float32."""
+    fast = (torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda"
+            else torch.cpu._is_amx_tile_supported())
+    return torch.bfloat16 if fast else torch.float32
+
+
+def device_of(net: nn.Module) -> torch.device:
+    """Where the network's parameters are."""
+    return next(net.parameters()).device
 
 
 @torch.no_grad()
@@ -46,7 +55,7 @@ def accuracy(net: nn.Module, split: Split, task: Task, dtype: torch.dtype | None
     was_training = net.training
     net.eval()
     right = sum((net(values, lengths, dtype).argmax(1) == labels).sum().item()
-                for values, lengths, labels in batches(split, task, batch))
+                for values, lengths, labels in batches(split, task, batch, device_of(net)))
     net.train(was_training)
     return right / len(split)
 
@@ -62,11 +71,13 @@ def spike_rates(net: nn.Module, split: Split, task: Task, dtype: torch.dtype | N
     was_training = net.training
     net.eval()
     fired, steps = [{} for _ in net.blocks], 0
-    for values, lengths, labels in batches(split, task, batch):
+    device = device_of(net)
+    for values, lengths, labels in batches(split, task, batch, device):
         record = []
         net(values, lengths, dtype, record)
-        lengths = torch.full((len(labels),), values.shape[1]) if lengths is None else lengths
-        valid = torch.arange(values.shape[1]) < lengths[:, None]
+        if lengths is None:
+            lengths = torch.full((len(labels),), values.shape[1], device=device)
+        valid = torch.arange(values.shape[1], device=device) < lengths[:, None]
         steps += int(lengths.sum())
         for sums, block in zip(fired, record):
             for name in ("s_in", "s_out"):

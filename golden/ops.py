@@ -83,7 +83,7 @@ def sample(y: torch.Tensor, b: torch.Tensor, draw: Draw = Draw()) -> torch.Tenso
     """Spikes of ``p = y + b``, y (H, N), b (H,)."""
     if fusable(y):
         return _FusedSample.apply(y, b, draw)
-    return spikes(y + b[:, None].to(y.dtype), draw)
+    return spikes(y + b[:, None], draw).to(y.dtype)     # the sum in the wider of both types
 
 
 class _FusedFuse(torch.autograd.Function):

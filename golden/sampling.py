@@ -68,7 +68,8 @@ def masks(rows: int, chunks: tuple[int, int, int], device=None) -> torch.Tensor:
 def spikes(p: torch.Tensor, draw: Draw) -> torch.Tensor:
     """Spikes (or with ``mean`` the probabilities) of p (H, N), in plain PyTorch, no gradient."""
     if draw.form == "bernoulli":
-        return (p > torch.rand_like(p)).to(p.dtype)
+        wide = torch.promote_types(p.dtype, torch.float32)      # bfloat16 has too few values
+        return (p > torch.rand_like(p, dtype=wide)).to(p.dtype)
     if draw.form == "mean":
         return p.clamp(0, 1)
     if draw.form == "sobol":

@@ -47,19 +47,19 @@ class Run:
     """One training: network, optimiser and schedule, an epoch at a time."""
 
     def __init__(self, task: Task, recipe: Recipe, train_split: Split,
-                 teacher: nn.Module | None = None):
+                 teacher: nn.Module | None = None, device: torch.device = torch.device("cpu")):
         if recipe.augment and not hasattr(task, "augment"):
             raise cli.UserError(f"the recipe augments, but task {task.name} has no augment(values, "
                                 f"rng)")
         if bool(recipe.distil) != (teacher is not None):
             raise cli.UserError("distillation needs both a recipe with distil > 0 and --teacher")
         torch.manual_seed(recipe.seed)
-        self.teacher = teacher
-        self.task, self.recipe, self.split = task, recipe, train_split
-        self.dtype = fast_dtype()
+        self.teacher = teacher and teacher.to(device)
+        self.task, self.recipe, self.split, self.device = task, recipe, train_split, device
+        self.dtype = fast_dtype(device)
         self.batch = min(recipe.batch, len(train_split))
         self.steps = len(train_split) // self.batch         # in an epoch
-        self.net = models.build(recipe.network)
+        self.net = models.build(recipe.network).to(device)
         self.opt = optimiser(self.net, recipe)
         total = recipe.epochs * self.steps
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.opt, lambda i: min(
@@ -68,7 +68,7 @@ class Run:
     def calibrate(self) -> None:
         """The data-dependent start."""
         start = np.random.default_rng(self.recipe.seed).permutation(len(self.split))[:64]
-        self.net.calibrate(*batch_of(self.split, start, self.task)[:2])
+        self.net.calibrate(*batch_of(self.split, start, self.task, self.device)[:2])
 
     def start_from(self, path: Path) -> str:
         """Take the weights of ``path``; returns the log of the training that made it, if there."""
@@ -81,7 +81,7 @@ class Run:
         return {"network": self.recipe.network.to_dict(), "recipe": self.recipe.to_dict(),
                 "task": spec(self.task), "permutation": getattr(self.task, "permutation", None),
                 "state": self.net.state_dict(), "optimiser": self.opt.state_dict(),
-                "schedule": self.schedule.state_dict(), "rng": torch.get_rng_state(),
+                "schedule": self.schedule.state_dict(), "rng": self.generator().get_state(),
                 "epoch": epoch, "val_accuracy": val_accuracy,
                 "info": {"train_sequences": len(self.split)}}
 
@@ -105,16 +105,23 @@ class Run:
         checkpoint.fill(self.net, content["state"], path)
         self.opt.load_state_dict(content["optimiser"])
         self.schedule.load_state_dict(content["schedule"])
-        torch.set_rng_state(content["rng"])
+        if content["rng"].shape == self.generator().get_state().shape:  # the same kind of device
+            self.generator().set_state(content["rng"])
         return content["epoch"]
+
+    def generator(self) -> torch.Generator:
+        """Of the samplers' draws."""
+        if self.device.type == "cpu":
+            return torch.default_generator
+        return torch.cuda.default_generators[self.device.index or 0]
 
     def sequences(self, indices, seed: list[int]) -> tuple:
         """A training batch, augmented if the recipe says so."""
         if not self.recipe.augment:
-            return batch_of(self.split, indices, self.task)
+            return batch_of(self.split, indices, self.task, self.device)
         part = self.split.take(indices)
         moved = self.task.augment(part.values, np.random.default_rng(seed))
-        return batch_of(replace(part, values=moved), np.arange(len(part)), self.task)
+        return batch_of(replace(part, values=moved), np.arange(len(part)), self.task, self.device)
 
     def loss(self, logits, values, lengths, labels) -> torch.Tensor:
         """Cross entropy, and with a teacher its share of the divergence from the teacher's."""
@@ -130,7 +137,7 @@ class Run:
     def epoch(self, epoch: int) -> dict:
         """Train one epoch; loss and accuracy over it."""
         order = np.random.default_rng([self.recipe.seed, epoch]).permutation(len(self.split))
-        loss_sum, right = 0.0, 0
+        loss_sum, right = torch.zeros(2, device=self.device)    # summed there: no waiting for a GPU
         bar = tqdm(range(self.steps), desc=f"epoch {epoch + 1}/{self.recipe.epochs}",
                    mininterval=1, leave=False)
         self.net.train()
@@ -145,13 +152,13 @@ class Run:
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
             self.opt.step()
             self.schedule.step()
-            loss_sum += loss.item()
-            right += (logits.argmax(1) == labels).sum().item()
+            loss_sum += loss.detach()
+            right += (logits.argmax(1) == labels).sum()
             if k % 10 == 9:
                 bar.set_postfix(loss=f"{loss_sum / (k + 1):.3f}",
                                 acc=f"{right / ((k + 1) * self.batch):.4f}")
-        return {"loss": round(loss_sum / self.steps, 4),
-                "train_accuracy": round(right / (self.steps * self.batch), 4)}
+        return {"loss": round(loss_sum.item() / self.steps, 4),
+                "train_accuracy": round(right.item() / (self.steps * self.batch), 4)}
 
 
 def kept_log(path: Path, epochs: int) -> str:
@@ -167,7 +174,7 @@ def kept_log(path: Path, epochs: int) -> str:
 
 def train(task: Task, recipe: Recipe, out: Path, data_dir=None, resume: bool = False,
           limit: int | None = None, start: Path | None = None,
-          teacher: Path | None = None) -> nn.Module:
+          teacher: Path | None = None, device: torch.device = torch.device("cpu")) -> nn.Module:
     """Train by ``recipe``; see the module's text for what is written under ``out``.
 
     ``start`` is the ``last.pt`` of an earlier training to go on from with a new schedule; its log
@@ -178,7 +185,8 @@ def train(task: Task, recipe: Recipe, out: Path, data_dir=None, resume: bool = F
         train_split, val_split = (s.take(np.arange(min(limit, len(s))))
                                   for s in (train_split, val_split))
     guide = checkpoint.load(teacher).network if teacher else None
-    run, few = Run(task, recipe, train_split, guide), val_split.take(np.arange(min(64, len(val_split))))
+    run = Run(task, recipe, train_split, guide, device)
+    few = val_split.take(np.arange(min(64, len(val_split))))
     last, log_path = out / "last.pt", out / "log.jsonl"
     done, earlier = 0, ""
     if resume and last.exists():
@@ -221,6 +229,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--limit", type=cli.positive,
                         help="sequences of each split, for a quick look")
+    parser.add_argument("--device", type=torch.device, default=torch.device(
+        "cuda" if torch.cuda.is_available() else "cpu"), help="cpu or cuda; here: %(default)s")
     parser.add_argument("--threads", type=cli.positive, default=os.cpu_count())
     parser.add_argument("--start", type=Path, help="last.pt of an earlier training to go on from")
     parser.add_argument("--teacher", type=Path, help="checkpoint to follow, if the recipe distils")
@@ -228,12 +238,14 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))
+    if args.device.type == "cuda" and not torch.cuda.is_available():
+        raise cli.UserError(f"--device {args.device}: PyTorch sees no such device here; leave it out")
     task = make_task(args.task)
     recipe = recipe_for(task, args.recipe)
     changes = {"epochs": args.epochs, "seed": args.seed}
     recipe = replace(recipe, **{k: v for k, v in changes.items() if v is not None})
     train(task, recipe, args.out or Path("build/train") / slug(task.name), args.data_dir,
-          args.resume, args.limit, args.start, args.teacher)
+          args.resume, args.limit, args.start, args.teacher, args.device)
 
 
 if __name__ == "__main__":

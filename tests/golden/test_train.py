@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from golden import checkpoint, cli, evaluate, train
+from golden import checkpoint, cli, evaluate, ops, train
 from golden.config import NetworkConfig
 from golden.recipes import RECIPES, Recipe, recipe_for
 from golden.tasks import make_task
@@ -115,6 +115,37 @@ def test_it_learns():
     for epoch in range(1, 4):
         last = training.epoch(epoch)
     assert last["loss"] < first["loss"] and last["train_accuracy"] > 0.8
+
+
+@pytest.mark.parametrize("sampling", ["bernoulli", "systematic"])
+def test_without_fused_kernels_as_on_a_gpu(sampling, monkeypatch):
+    """In bfloat16 plain PyTorch computes what the kernels do: samplers sum in float32."""
+    monkeypatch.setattr(train, "fast_dtype", lambda device: torch.bfloat16)
+    losses = []
+    for fused in (True, False):
+        if not fused:
+            monkeypatch.setattr(ops, "fusable", lambda x: False)
+        recipe = replace(TINY, network=replace(TINY.network, sampling=sampling, dropout=0.0))
+        task = make_task("digits")
+        training = train.Run(task, recipe, task.load("train").take(np.arange(256)))
+        training.calibrate()
+        losses.append([training.epoch(epoch)["loss"] for epoch in range(3)])
+    assert losses[0] == pytest.approx(losses[1], abs=0.15) and losses[1][2] < losses[1][0]
+
+
+def test_bfloat16_draws_are_fair_without_kernels(monkeypatch):
+    """A p far finer than bfloat16's uniform numbers."""
+    monkeypatch.setattr(ops, "fusable", lambda x: False)
+    torch.manual_seed(0)
+    p = 1 / 700
+    s = ops.sample(torch.zeros(1, 2_000_000).bfloat16(), torch.full((1,), p))
+    assert abs(s.float().mean().item() - p) < 5 * (p / 2_000_000) ** 0.5
+
+
+def test_no_such_device(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert run(monkeypatch, train, "--task", "digits", "--device", "cuda") == 2
+    assert "--device cuda: PyTorch sees no such device here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("module, args, message", [
