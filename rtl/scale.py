@@ -1,0 +1,161 @@
+# amaranth: UnusedElaboratable=no
+"""``python -m rtl.scale --artifact DIR``: multipliers, cycles and memory for every number of lanes.
+
+Arithmetic only, nothing is synthesised; ``rtl.synth`` counts what yosys really infers. ``--paper``
+takes the shape of the paper's own psMNIST network, 2 layers of 400 neurons with d_state 64 (n = 32
+complex modes), with random contents.
+"""
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from quant import artifact
+from quant.artifact import Artifact, ArtifactError
+from quant.formats import SQ, LayerFormats, RandomFormat
+from quant.synthetic import random_artifact
+from rtl.config import HardwareConfig, HardwareError
+from rtl.core import Core
+from rtl.decoder import LOW_BITS
+from rtl.memory import ConfigMemory, WideMemory
+from rtl.synth import FAMILIES
+
+SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))    # of a DP16KD
+PAPER = dict(n_layers=2, H=400, n=32, n_classes=10, length=784)
+LONG = RandomFormat(width=48, taps=(48, 47, 21, 20), stream_jump=1 << 40)  # 2**32 is too short
+CLOCK = 100.0       # MHz, of the table's times
+
+
+def block_rams(rows: int, bits: int) -> int:
+    """DP16KDs of a memory with one write and one read port, in the best of their shapes."""
+    return min(-(-rows // depth) * -(-bits // width) for depth, width in SHAPES)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """One memory of a core: what it holds, its shape, and where its bits go."""
+
+    name: str
+    rows: int
+    bits: int           # of a row
+    blocks: int         # DP16KD
+    lut_ram_bits: int
+
+
+def _wide(name: str, part: WideMemory) -> Memory:
+    small = part.banks[part.blocks:] if part.hw.lut_ram_bits else []
+    blocks = sum(block_rams(part.depth, bits) for _, bits in part.banks[:len(part.banks)
+                                                                        - len(small)])
+    return Memory(name, part.depth, part.width, blocks, part.depth * sum(bits for _, bits in small))
+
+
+def _plain(name: str, rows: int, bits: int) -> Memory:
+    return Memory(name, rows, bits, block_rams(rows, bits), 0)
+
+
+def memories(core: Core) -> list[Memory]:
+    """Every memory of a core but the queues of a few words; ``name`` says what it is for."""
+    art, geo, hw = core.art, core.geo, core.hw
+    found = [_wide("encoder", core.encoder.rows.rows)]
+    for number, layer in enumerate(core.layers):
+        fmt = art.layers[number].fmt
+        states = WideMemory(geo.issue, 2 * geo.lanes * fmt.h.width, [], hw)
+        found.append(_wide("states", states))
+        for name, part in layer.engine.memories.submodules().items():
+            if isinstance(part, ConfigMemory):
+                found.append(_wide(name, part.rows))
+            for inner in ("phases", "directions"):
+                if hasattr(part, inner):
+                    inner = getattr(part, inner)
+                    found.append(_wide("samplers", getattr(inner, "rows", inner)))
+        found += [_wide("weights", ram.rows) for ram in layer.mixer.weights]
+        found.append(_wide("fuse", layer.mixer.fuse.rows.rows))
+        depth = layer.buffer.banks * geo.words
+        found += [_plain("buffer", depth, geo.G * art.x_format.width)] * (1 + layer.buffer.fused)
+    totals = 2 << (geo.words - 1).bit_length()
+    found += [_wide("decoder", core.decoder.w.rows), _wide("decoder", core.decoder.b.rows),
+              _plain("decoder", totals, geo.G * core.decoder.total.width)]
+    return found
+
+
+def multipliers(core: Core) -> int:
+    """Products that a core makes at once: four per lane, the samplers', encoder's and decoder's."""
+    affine = core.geo.G * len(core.layers) if core.art.residual == "plain" else 0
+    encoder = 0 if core.art.vocab else core.geo.G
+    return (4 * core.geo.lanes * len(core.layers) + affine + encoder
+            + 1 + (core.decoder.total.width > LOW_BITS + 1))
+
+
+def row(art: Artifact, lanes: int) -> dict:
+    """The numbers of one configuration on an ECP5-85F."""
+    kind = FAMILIES["ecp5"]
+    core = Core(art, HardwareConfig(lanes, False, kind.bank_bits, kind.lut_ram_bits))
+    found = memories(core)
+    bits: dict[str, int] = {}
+    for memory in found:
+        bits[memory.name] = bits.get(memory.name, 0) + memory.rows * memory.bits
+    blocks, products = sum(memory.blocks for memory in found), multipliers(core)
+    return {"lanes": lanes, "multipliers": products, "cycles_per_step": core.geo.issue,
+            "bits": bits, "block_rams": blocks,
+            "lut_ram_bits": sum(memory.lut_ram_bits for memory in found),
+            "exceeded": [name for name, used, limit in (
+                ("multipliers", products, kind.capacity["multiplier"]),
+                ("block RAM", blocks, kind.capacity["block_ram"])) if used > limit]}
+
+
+def table(art: Artifact, rows: list[dict]) -> str:
+    """Markdown: one line per number of lanes."""
+    lines = [f"{art.task}, {len(art.layers)} x {art.H} neurons of {art.n} modes; states "
+             f"{art.layers[0].fmt.h.width}, A {art.layers[0].fmt.a_bar.width}, g "
+             f"{art.layers[0].fmt.g.width}, W {art.layers[0].fmt.w.width} bits", "",
+             f"| lanes | multipliers | cycles/step | us/step at {CLOCK:g} MHz | states kbit "
+             "| coefficients kbit | W kbit | all kbit | DP16KD of 208 | on an ECP5-85F |",
+             "|---|---|---|---|---|---|---|---|---|---|"]
+    for r in rows:
+        kbit = {name: number / 1000 for name, number in r["bits"].items()}
+        verdict = f"too many: {', '.join(r['exceeded'])}" if r["exceeded"] else "fits"
+        lines.append(
+            f"| {r['lanes']} | {r['multipliers']} | {r['cycles_per_step']} | "
+            f"{r['cycles_per_step'] / CLOCK:.2f} | {kbit['states']:.0f} | {kbit['modes']:.0f} | "
+            f"{kbit['weights']:.0f} | {sum(kbit.values()):.0f} | {r['block_rams']} | {verdict} |")
+    return "\n".join(lines)
+
+
+def paper(state: int, a: int, g: int, weights: int) -> Artifact:
+    """Random contents in the paper's shape, with so many bits a number."""
+    if not (8 <= state <= 18 and 8 <= a <= 18 and 6 <= g <= 18 and 2 <= weights <= 8):
+        raise HardwareError("--state and --a from 8 to 18, --g 6 to 18, --weights 2 to 8 bits")
+    fmt = LayerFormats(h=SQ(5, state - 5), drive=SQ(4, state - 5), a_bar=SQ(1, a - 1),
+                       g=SQ(1, g - 1), w=SQ(weights, 0))
+    return random_artifact(1, fmt=fmt, random=LONG, **PAPER)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser("python -m rtl.scale", description=__doc__.split("\n\n")[1])
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--artifact", type=Path, metavar="DIR")
+    which.add_argument("--paper", action="store_true", help="2 x 400 neurons, d_state 64")
+    parser.add_argument("--lanes", default="", metavar="1,2,4", help="default: all that fit 256")
+    parser.add_argument("--state", type=int, default=16, metavar="BITS", help="with --paper")
+    parser.add_argument("--a", type=int, default=16, metavar="BITS")
+    parser.add_argument("--g", type=int, default=16, metavar="BITS")
+    parser.add_argument("--weights", type=int, default=4, metavar="BITS")
+    args = parser.parse_args(argv)
+    try:
+        art = (paper(args.state, args.a, args.g, args.weights) if args.paper
+               else artifact.load(args.artifact))
+        if args.lanes and not all(part.isdecimal() for part in args.lanes.split(",")):
+            raise HardwareError(f"--lanes {args.lanes}: write whole numbers, such as 1,2,4")
+        geo = Core(art, HardwareConfig(1)).geo
+        chosen = ([int(part) for part in args.lanes.split(",")] if args.lanes else
+                  [lanes for lanes in geo.allowed() if 4 * lanes * len(art.layers) <= 256])
+        print(table(art, [row(art, lanes) for lanes in chosen]))
+    except (ArtifactError, HardwareError) as error:
+        print(f"rtl.scale: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

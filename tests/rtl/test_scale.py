@@ -1,0 +1,65 @@
+"""The arithmetic of scale: block RAMs by their shapes, whole cores, bad input in one line."""
+
+import pytest
+
+from quant import artifact
+from quant.formats import SQ, LayerFormats
+from quant.synthetic import random_artifact
+from rtl import scale
+from rtl.config import HardwareConfig
+from rtl.core import Core
+
+# The psmnist network's shape and formats, of which there is a synthesis report.
+PSMNIST = dict(n_layers=1, H=128, n=8, n_classes=10, length=784)
+
+
+@pytest.mark.parametrize("rows, bits, blocks", [
+    (1, 1, 1), (512, 36, 1), (513, 36, 2), (512, 37, 2), (1024, 18, 1), (1024, 36, 2),
+    (2048, 9, 1), (16384, 1, 1), (16385, 1, 2), (12800, 36, 25), (800, 36, 2)])
+def test_block_rams(rows, bits, blocks):
+    assert scale.block_rams(rows, bits) == blocks
+
+
+def test_blocks_of_a_layer_as_yosys_infers_them():
+    """28 of the mixer, 13 and 6 of the engine, 2 of the buffer."""
+    art = random_artifact(1, fmt=LayerFormats(w=SQ(8, 0)), **PSMNIST)
+    found = scale.memories(Core(art, HardwareConfig(8, False, 36, 5632)))
+    blocks = {name: sum(m.blocks for m in found if m.name == name) for name in
+              ("weights", "modes", "states", "buffer", "encoder", "fuse", "neurons")}
+    assert blocks == {"weights": 28, "modes": 13, "states": 6, "buffer": 2, "encoder": 0,
+                      "fuse": 0, "neurons": 0}
+    assert {m.lut_ram_bits for m in found if m.name == "encoder"} == {128 * 32}
+
+
+@pytest.mark.parametrize("options, count", [
+    (dict(residual="clampfuse"), 2 * 4 * 8 + 1 + 2),        # G = 1: lanes, encoder, decoder
+    (dict(residual="plain"), 2 * (4 * 8 + 1) + 1 + 2),      # and alpha x
+    (dict(residual="none", vocab=5), 2 * 4 * 8 + 2)])       # tokens need none
+def test_multipliers(options, count):
+    art = random_artifact(1, H=16, n=8, length=1000, **options)
+    assert scale.multipliers(Core(art, HardwareConfig(8))) == count
+
+
+def test_rows_and_the_table(tmp_path, capsys):
+    art = random_artifact(1, n_layers=2, H=16, n=4, n_classes=2, length=100)
+    folder = artifact.save(art, tmp_path)
+    assert scale.main(["--artifact", str(folder), "--lanes", "1,4,64"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("synthetic, 2 x 16 neurons of 4 modes; states 16, A 16, g 16")
+    first, second, third = (line.split(" | ") for line in lines[4:])
+    assert first[:4] == ["| 1", "11", "64", "0.64"] and first[-1] == "fits |"
+    assert second[:4] == ["| 4", "35", "16", "0.16"]
+    assert third[2:4] == ["1", "0.01"] and third[-1].startswith("too many: multipliers")
+    row = scale.row(art, 4)
+    assert row["bits"]["states"] == 2 * 16 * 4 * 2 * 16
+    assert row["bits"]["weights"] == 2 * 16 * 16 * art.layers[0].fmt.w.width
+
+
+def test_bad_input_is_one_line(tmp_path, capsys):
+    for args, words in ((["--artifact", str(tmp_path / "no")], "manifest"),
+                        (["--paper", "--weights", "9"], "--weights 2 to 8 bits"),
+                        (["--paper", "--lanes", "2,x"], "--lanes 2,x: write whole numbers"),
+                        (["--paper", "--lanes", "7"], "7 lanes do not divide 400 neurons")):
+        assert scale.main(args) == 2
+        text = capsys.readouterr().err
+        assert text.startswith("rtl.scale: ") and text.count("\n") == 1 and words in text
