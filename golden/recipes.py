@@ -59,6 +59,9 @@ RECIPES = {
                                  epochs=10, lr=6e-3, ssm_lr=2e-3, seed=3),
     "digits": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=64, d_state=8, dt_min=1e-2,
                                    dt_max=0.5), epochs=80),
+    # For the smallest FPGAs: one block (golden/checkpoints/digits.small.pt)
+    "digits_small": Recipe(NetworkConfig(n_classes=10, n_blocks=1, d_model=48, d_state=8,
+                                         dt_min=1e-2, dt_max=0.5), epochs=60),
     # Binary S4D and the gated spiking unit (golden.gated): --recipe digits_binary
     "digits_binary": Recipe(stream("heaviside", "glu", d_state=8, dt_min=1e-2, dt_max=0.5),
                             epochs=40),

@@ -19,7 +19,7 @@ class ToolError(Exception):
 
 
 def find(tool: str) -> str:
-    """Path of ``yosys`` or ``nextpnr-ecp5``.
+    """Path of ``yosys``, ``nextpnr-ecp5``, ``gowin_pack``, ...
 
     ``$YOSYS`` or ``$NEXTPNR_ECP5`` decides; else YoWASP's build beside this Python, else PATH.
     """
@@ -29,8 +29,9 @@ def find(tool: str) -> str:
         if not found:
             raise ToolError(f"${variable} names {os.environ[variable]}, which is no program")
         return found
-    beside = Path(sys.executable).with_name(f"yowasp-{tool}")
-    found = str(beside) if beside.exists() else shutil.which(f"yowasp-{tool}") or shutil.which(tool)
+    beside = [Path(sys.executable).with_name(name) for name in (f"yowasp-{tool}", tool)]
+    found = next((str(path) for path in beside if path.exists()), None) or \
+        shutil.which(f"yowasp-{tool}") or shutil.which(tool)
     if not found:
         raise ToolError(f"{tool} not found; {INSTALL}, or name one in ${variable}")
     return found

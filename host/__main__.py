@@ -1,0 +1,142 @@
+"""``python -m host run|upload|identify|serve``: real and simulated boards over a serial line.
+
+run: test sequences through the board, each answer compared with the integer network. upload: another
+network of the same shape, no synthesis. identify: who is there. serve: a simulated board as a serial
+port for other programs. Exit code 1: an answer differs; 2: a mistake of the user's, or no board.
+"""
+
+import argparse
+import json
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from golden import cli
+from golden.cli import UserError, positive
+from golden.tasks import make_task
+from host import run, session
+from host.session import SIM
+from quant import artifact
+from quant.files import write_atomic
+from quant.sampling import FORMS
+from sim import inputs
+from sim.options import numbers
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("host", description=__doc__.split("\n\n")[1])
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in (("run", "test sequences, compared with the integer network"),
+                       ("upload", "another network into the board"),
+                       ("identify", "bitstream and model of the board"),
+                       ("serve", "a simulated board as a serial port, until interrupted")):
+        sub = commands.add_parser(name, help=text)
+        sub.add_argument("--task", required=name != "identify",
+                         help="digits, psmnist, listops, or module:Class")
+        sub.add_argument("--net", default="", help="which of the networks shipped for the task; "
+                         "default: the one without a name")
+        sub.add_argument("--sampling", choices=FORMS,
+                         help="how spikes are drawn; default: as the network was trained")
+        sub.add_argument("--artifact", type=Path, metavar="DIR",
+                         help="default: build/artifacts/<task>, exported if it is missing")
+        sub.add_argument("--data-dir", metavar="DIR",
+                         help="folder with the data sets; default $SPIKESSM_DATA")
+        session.add_port_options(sub)
+        if name == "serve":
+            sub.set_defaults(port=SIM)
+            next(a for a in sub._actions if a.dest == "port").required = False
+        if name == "run":
+            which = sub.add_mutually_exclusive_group()
+            which.add_argument("-n", type=positive, metavar="N",
+                               help="the first N test sequences (default 20)")
+            which.add_argument("--indices", type=numbers, metavar="17,4242")
+            sub.add_argument("--seed", type=positive, help="master seed; default: the artifact's")
+            sub.add_argument("--votes", type=positive, default=1, metavar="K",
+                             help="runs of each sequence under different seeds, logits summed")
+            sub.add_argument("--upload", action="store_true",
+                             help="upload the network first if the board has another one")
+            sub.add_argument("--json", type=Path, metavar="FILE", help="write the result")
+    return parser.parse_args(argv)
+
+
+def load(args: argparse.Namespace):
+    """Task and artifact of the options."""
+    args.seed = getattr(args, "seed", None)
+    task = make_task(args.task)
+    return task, inputs.load(args, task)[0]
+
+
+def run_sequences(args: argparse.Namespace) -> int:
+    task, art = load(args)
+    split = task.load("test", args.data_dir)
+    chosen = np.array(args.indices if args.indices else range(args.n or min(20, len(split))))
+    if chosen.max() >= len(split):
+        raise UserError(f"the test set of {args.task} has sequences 0..{len(split) - 1}, not "
+                        f"{chosen.max()}")
+    part = split.take(chosen)
+    seeds = run.seeds_of(art, args.seed, args.votes)
+    noise = None
+    with session.opened(args, art) as (board, simulation):
+        hint = f"python -m host upload --task {args.task} --port {args.port}, or run --upload"
+        if args.upload and board.fits(art) and \
+                board.registers()["model"].hex() != artifact.digest(art):
+            session.progress(f"uploaded {session.upload(board, art)} words")
+        board.expect(art, hint)
+        tally = run.compare(board, art, part, chosen, seeds)
+        row = run.summary(board, art, part, tally, seeds, args)
+        if simulation:
+            noise = asdict(simulation.close())
+    run.show(row, noise)
+    if args.json:
+        write_atomic(args.json, (json.dumps(row | {"noise": noise}, indent=1) + "\n").encode())
+    if tally.first:
+        print(f"host: DIFFERENT, first difference: {tally.first}", file=sys.stderr)
+    return int(tally.first is not None)
+
+
+def upload(args: argparse.Namespace) -> int:
+    _, art = load(args)
+    with session.opened(args, art) as (board, _):
+        words = session.upload(board, art)
+        board.expect(art, "once more")
+    print(f"{words} words written; {args.port} has {artifact.digest(art)} ({art.task})")
+    return 0
+
+
+def identify(args: argparse.Namespace) -> int:
+    if args.port == SIM and not args.task:
+        raise UserError("--port sim needs --task: which board is simulated")
+    art = load(args)[1] if args.task else None
+    with session.opened(args, art) as (board, _):
+        who, registers = board.identity, board.registers()
+    model = registers.pop("model")
+    whole = f"model {model.hex()}, seed {registers.pop('seed')}" if any(model) else "no whole model"
+    print(f"{args.port}: {who.task}: {who}\nlink version {who.version}, built with "
+          f"{who.model.hex()}; now {whole}\n"
+          + ", ".join(f"{name} {value}" for name, value in registers.items()))
+    return 0
+
+
+def serve(args: argparse.Namespace) -> int:
+    _, art = load(args)
+    with session.simulate(args, art) as running:
+        print(running.port, flush=True)
+        session.progress("stop it with Ctrl-C")
+        signal.pause()
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    command = {"run": run_sequences, "upload": upload, "identify": identify, "serve": serve}
+    try:
+        return command[args.command](args)
+    except inputs.MISTAKES as error:
+        raise UserError(error) from None
+
+
+if __name__ == "__main__":
+    cli.run("host", lambda: sys.exit(main()))

@@ -1,0 +1,87 @@
+# amaranth: UnusedElaboratable=no
+"""From command line options to a board at the other end of a line."""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from golden.cli import positive
+from host import simulated
+from host.board import Board
+from host.line import BAUD, Line
+from host.simulated import Noise, SimulatedBoard
+from host.transport import Transport
+from quant import artifact
+from quant.artifact import Artifact
+from rtl.config import Geometry, HardwareConfig
+from sim import tools
+from sim.options import probability
+
+SIM = "sim"
+SIM_PATIENCE = 30.0     # seconds: a simulation may have to share its processor
+
+
+def add_port_options(parser: argparse.ArgumentParser) -> None:
+    """Where the board is, or how to simulate it."""
+    parser.add_argument("--port", required=True, metavar="PORT",
+                        help="serial port of the board (/dev/ttyUSB0), or sim")
+    parser.add_argument("--baud", type=positive, default=BAUD, help="default %(default)s")
+    group = parser.add_argument_group("simulated board (--port sim)")
+    group.add_argument("--lanes", type=positive, default=HardwareConfig.lanes,
+                       help="default %(default)s")
+    group.add_argument("--built-for", type=Path, metavar="DIR",
+                       help="artifact that the board is built for; default: the one it runs")
+    group.add_argument("--noise-corrupt", type=probability, default=0.0, metavar="P",
+                       help="change a byte on the line with this probability")
+    group.add_argument("--noise-drop", type=probability, default=0.0, metavar="P",
+                       help="lose a byte on the line with this probability")
+    group.add_argument("--noise-seed", type=positive, default=1, metavar="N")
+
+
+def progress(text: str) -> None:
+    tqdm.write(text, file=sys.stderr)
+
+
+def simulate(args: argparse.Namespace, art: Artifact) -> SimulatedBoard:
+    """Build and start the board that ``args`` describe."""
+    built_for = artifact.load(args.built_for) if args.built_for else art
+    hw = HardwareConfig(args.lanes, signature=False)
+    Geometry.of(built_for, hw)
+    tools.verilator()
+    progress("building the simulated board, if it is not there yet ...")
+    return SimulatedBoard(simulated.build(built_for, hw),
+                          Noise(args.noise_corrupt, args.noise_drop, args.noise_seed))
+
+
+@contextlib.contextmanager
+def connect(port: str, baud: int, patience: float | None = None) -> Iterator[Board]:
+    """A board at a serial port, closed at the end."""
+    line = Line(port, baud)
+    try:
+        yield Board(Transport(line, patience) if patience else Transport(line))
+    finally:
+        line.close()
+
+
+@contextlib.contextmanager
+def opened(args: argparse.Namespace, art: Artifact) -> Iterator[tuple[Board, SimulatedBoard | None]]:
+    """The board of ``args``, and the simulation where it is one."""
+    if args.port != SIM:
+        with connect(args.port, args.baud) as board:
+            yield board, None
+        return
+    with simulate(args, art) as running, connect(running.port, BAUD, SIM_PATIENCE) as board:
+        yield board, running
+
+
+def upload(board: Board, art: Artifact) -> int:
+    """Upload with a progress bar; returns the number of words."""
+    total = sum(region.depth * region.chunks for region in board.core(art).map.regions)
+    with tqdm(total=total, unit="word", desc="upload", disable=None, leave=False) as bar:
+        for done in board.upload(art):
+            bar.update(done - bar.n)
+    return total

@@ -1,0 +1,96 @@
+"""``python -m rtl.boards --board ulx3s-85f --task psmnist``: a bitstream and what it uses.
+
+Yosys, nextpnr and the family's packer, from pip (YoWASP) or native. Writes the bitstream, the logs
+and ``bitstream.json`` to build/bitstream/<board>_<task>_<lanes>. Exit code 1: the timing is not met;
+2: the network does not fit, or a tool is missing.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from quant import artifact
+from quant.artifact import Artifact, ArtifactError
+from quant.files import write_atomic
+from rtl import cycles
+from rtl.boards import estimate, flow
+from rtl.boards.board import Board
+from rtl.boards.catalogue import BOARDS
+from rtl.config import HardwareError
+from rtl.toolchain import ToolError
+
+WORDS = {"lut": "LUT", "ff": "flip-flops", "multiplier": "multipliers", "block_ram": "block RAM",
+         "lut_ram": "LUT RAM cells", "spram": "SPRAM"}
+
+
+def timing(row: dict, board: Board, art: Artifact, lanes: int) -> dict:
+    """Cycles and times of a step and of the longest sequence at the board's clock."""
+    hw = board.hardware(lanes)
+    found = cycles.predict(art, hw, [art.length])
+    mhz = board.clock / 1e6
+    return row | {"cycles_per_step": found.cycles_per_step, "cycles": found.cycles,
+                  "steps": art.length, "clock_MHz": mhz,
+                  "us_per_step": found.cycles_per_step / mhz, "ms": found.cycles / mhz / 1e3}
+
+
+def table(row: dict, board: Board) -> str:
+    """The result for people."""
+    lines = [f"{row['task']} ({row['artifact']}) on {board.name} ({board.device}), {row['lanes']} "
+             f"lanes a layer"]
+    for kind, number in row["cells"].items():
+        whole = board.capacity.get(kind)
+        share = f"  {100 * number / whole:5.1f} % of {whole}" if whole else ""
+        lines.append(f"  {WORDS[kind]:14} {number:8g}{share}")
+    if "fmax" in row:
+        lines.append(f"  {'Fmax':14} {row['fmax']:8.1f}  MHz, the clock is {row['clock_MHz']:g} MHz: "
+                     f"{'met' if row['met'] else 'NOT met'} (seed {row['seed']})")
+    lines.append(f"  {'step':14} {row['cycles_per_step']:8.1f}  cycles, {row['us_per_step']:.3f} us; "
+                 f"sequence of {row['steps']} steps {row['cycles']:,} cycles, {row['ms']:.3f} ms")
+    for tool, used in row["tools"].items():
+        lines.append(f"  {tool:14} {used['seconds']:8.1f}  s ({used['cpu_seconds']} s of CPU), "
+                     f"{used['memory_mb']:.0f} MB")
+    return "\n".join(lines)
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m rtl.boards",
+                                     description=__doc__.split("\n\n")[1])
+    parser.add_argument("--board", choices=BOARDS, required=True)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--artifact", type=Path, metavar="DIR")
+    which.add_argument("--task", help="the artifact in build/artifacts/TASK")
+    parser.add_argument("--lanes", type=int, metavar="P",
+                        help="complex modes per cycle and layer; default: the most that fit")
+    parser.add_argument("--seeds", default="1,2,3", metavar="1,2",
+                        help="of the placement, until one meets the timing (default %(default)s)")
+    parser.add_argument("--out", type=Path, metavar="DIR")
+    args = parser.parse_args(argv)
+    if not all(seed.isdecimal() for seed in args.seeds.split(",")):
+        parser.error(f"--seeds {args.seeds}: write whole numbers, such as 1,2,3")
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    board = BOARDS[args.board]
+    try:
+        art = artifact.load(args.artifact or Path("build/artifacts") / args.task)
+        lanes = args.lanes or estimate.most(board, art)
+        estimate.check(board, art, lanes)
+        out = args.out or Path("build/bitstream") / f"{board.name}_{art.task}_{lanes}"
+        row = {"board": board.name, "device": board.device, "task": art.task,
+               "artifact": artifact.digest(art), "lanes": lanes, "baud": board.baud}
+        row = timing(row, board, art, lanes)
+        row |= flow.build(board, art, lanes, out, [int(s) for s in args.seeds.split(",")])
+        write_atomic(out / "bitstream.json", (json.dumps(row, indent=1) + "\n").encode())
+    except (ArtifactError, HardwareError, ToolError, OSError) as error:
+        print(f"rtl.boards: {error}", file=sys.stderr)
+        return 2
+    print(table(row, board))
+    print(f"written to {out / row['file']}, bitstream.json beside it")
+    return int(not row.get("met", True))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
