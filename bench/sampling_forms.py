@@ -1,0 +1,113 @@
+"""The three forms of the SpikeSampler against each other: ``python -m bench.sampling_forms``.
+
+Trains the small psMNIST network of ``bench.ablation`` with each form, with and without a residual,
+and runs each of the integer networks in every form, on validation sequences under several sampler
+seeds, and once with eight votes. Every network is kept in the JSON file as it is found, so a run
+that was stopped goes on. ``--show`` only prints.
+"""
+
+if __name__ == "__main__":
+    from golden import heap
+    heap.restart_with_settings("bench.sampling_forms")
+
+import argparse
+import json
+import tempfile
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numba
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from bench.ablation import BASE
+from bench.quantisation import text
+from golden import checkpoint, cli, tasks, train
+from golden.tasks import make_task
+from quant.convert import to_artifact
+from quant.evaluate import evaluate
+from quant.export import SEED, prepare
+from quant.files import write_atomic
+from quant.fit import fit
+from quant.formats import QuantConfig
+from quant.qat import QuantNetwork
+from quant.sampling import FORMS
+
+NETWORKS = [f"{residual}, {form}" for residual, form in product(("clampfuse", "none"), FORMS)]
+VOTES = 8
+
+
+def accuracies(found: checkpoint.Checkpoint, data_dir, count: int, seeds: int) -> dict:
+    """Of the integer network in every form: ``single``, a value per seed, and ``votes``."""
+    task, rows = found.task, {}
+    val = task.load("val", data_dir)
+    val = val.take(np.arange(min(count, len(val))))
+    prepared = prepare(found, task.load("train", data_dir))
+    formats = fit(prepared.folded, prepared.seen, QuantConfig(), task.sample_format, task.length)
+    for form in FORMS:
+        net = QuantNetwork(prepared.folded, formats)
+        net.sampling = form
+        art = to_artifact(net, tasks.spec(task), task.length, SEED, {})
+        rows[form] = {"single": evaluate(art, val, seeds)["accuracies"],
+                      "votes": evaluate(art, val, 1, votes=VOTES)["accuracy_mean"]}
+    return rows
+
+
+def run(name: str, args: argparse.Namespace) -> dict:
+    """Train one network and judge it."""
+    residual, form = name.split(", ")
+    recipe = replace(BASE, network=replace(BASE.network, residual=residual, sampling=form))
+    with tempfile.TemporaryDirectory() as folder:
+        train.train(make_task("psmnist"), recipe, Path(folder), args.data_dir, limit=args.sequences)
+        return accuracies(checkpoint.load(Path(folder) / "last.pt"), args.data_dir, args.n,
+                          args.seeds)
+
+
+def show(result: dict) -> None:
+    table = Table(title=f"psmnist, integer networks of 2 blocks of 64, trained on "
+                        f"{result['sequences']} sequences; {result['n']} validation sequences, "
+                        f"{result['seeds']} seeds")
+    for head in ("residual", "trained with", *FORMS, *(f"{form}, {VOTES} votes" for form in FORMS)):
+        table.add_column(head, justify="right")
+    for name, row in result["networks"].items():
+        table.add_row(*name.split(", "), *(text(row[form]["single"]) for form in FORMS),
+                      *(f"{100 * row[form]['votes']:.2f}" for form in FORMS))
+    Console().print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("bench.sampling_forms", description=__doc__.splitlines()[0])
+    parser.add_argument("--network", action="append", choices=NETWORKS, help="default: all of them")
+    parser.add_argument("--sequences", type=cli.positive, default=20_000, help="to train on")
+    parser.add_argument("-n", type=cli.positive, default=2000, help="validation sequences")
+    parser.add_argument("--seeds", type=cli.positive, default=5)
+    parser.add_argument("--json", type=Path, default=Path("build/sampling/results.json"))
+    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
+    parser.add_argument("--threads", type=cli.positive, default=1)
+    parser.add_argument("--show", action="store_true", help="print what is known, train nothing")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))
+    result = {"sequences": args.sequences, "n": args.n, "seeds": args.seeds, "networks": {}}
+    if args.json.exists():
+        kept = json.loads(args.json.read_text())
+        differ = [key for key in result if key != "networks" and result[key] != kept[key]]
+        if differ and not args.show:
+            raise cli.UserError(f"{args.json} has {differ[0]} {kept[differ[0]]}, not "
+                                f"{result[differ[0]]}; give another --json")
+        result = kept
+    elif args.show:
+        raise cli.UserError(f"{args.json} does not exist; run without --show first")
+    for name in () if args.show else args.network or NETWORKS:
+        if name not in result["networks"]:
+            result["networks"][name] = run(name, args)
+            args.json.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(args.json, (json.dumps(result, indent=1) + "\n").encode())
+    show(result)
+
+
+if __name__ == "__main__":
+    cli.run("bench.sampling_forms", main)
