@@ -1,5 +1,6 @@
 """A serial port as a line of frames, and what can be wrong with it."""
 
+import os
 import time
 from dataclasses import dataclass
 
@@ -108,8 +109,8 @@ class Line:
 
 def _reason(error: Exception) -> str:
     """The system's own words, without pyserial's around them."""
-    text = getattr(error, "strerror", None) or str(error)
-    return text.partition("[Errno")[0].rstrip(": ") or text
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else str(error)
 
 
 def _ports() -> str:

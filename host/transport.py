@@ -7,7 +7,7 @@ from host.line import Line, LineError
 from rtl import link_protocol as protocol
 from rtl.link_protocol import Command, Reply, Status
 
-PATIENCE = 4.0          # seconds without any reply until the board is given up
+PATIENCE = 3.0          # seconds without any reply until the board is given up
 LONGEST_BURST = 32      # frames on their way; tags tell 128 apart
 WAITS = 0.02, 1.0       # seconds: shortest and longest wait for a reply
 PAUSE = 0.002           # seconds before something refused is asked for again

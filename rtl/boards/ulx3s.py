@@ -13,7 +13,7 @@ def pll(m, clock):
     """50 MHz from 25 MHz: EHXPLLL with its oscillator at 600 MHz. Returns (clock, locked)."""
     out, locked = Signal(name="clk50"), Signal()
     phases = {f"i_{name}": Const(0) for name in (
-        "RST", "STDBY", "CLKINTFB", "PHASESEL0", "PHASESEL1", "PHASEDIR", "PHASESTEP",
+        "RST", "STDBY", "PHASESEL0", "PHASESEL1", "PHASEDIR", "PHASESTEP",
         "PHASELOADREG", "PLLWAKESYNC", "ENCLKOP")}
     m.submodules.pll = Instance(
         "EHXPLLL", a_FREQUENCY_PIN_CLKI="25", a_FREQUENCY_PIN_CLKOP="50", a_ICP_CURRENT="12",

@@ -1,0 +1,141 @@
+"""What can be wrong with a port, without a board: each is one clear line, within five seconds."""
+
+import os
+import threading
+import time
+import tty
+
+import numpy as np
+import pytest
+
+from host import __main__ as program
+from host.board import Board
+from host.line import Line, LineError
+from host.run import seeds_of
+from host.transport import PATIENCE, Transport
+from golden.cli import UserError
+from quant.synthetic import random_artifact
+from rtl import link_protocol as protocol
+from rtl.link_protocol import Command, Status
+
+LIMIT = 5.0
+
+
+class Fake:
+    """A pseudo-terminal whose other end does what ``answer(bytes)`` says."""
+
+    def __init__(self, answer):
+        self.master, slave = os.openpty()
+        tty.setraw(slave)
+        self.port, self._slave = os.ttyname(slave), slave
+        threading.Thread(target=self._serve, args=(answer,), daemon=True).start()
+
+    def _serve(self, answer):
+        try:
+            while True:
+                reply = answer(os.read(self.master, 4096))
+                if reply:
+                    os.write(self.master, reply)
+        except OSError:
+            return
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.close(self._slave)
+        os.close(self.master)
+
+
+class Requests:
+    """A board in a few lines of Python: replies to requests from a dictionary of memory.
+
+    ``lose``: probability that a request, or a reply, is lost.
+    """
+
+    def __init__(self, lose=0.0, memory=bytes(64), busy=0):
+        self.rng, self.lose, self.memory, self.busy = np.random.default_rng(1), lose, memory, busy
+        self.left, self.expected, self.done = b"", 0, []
+
+    def __call__(self, raw):
+        *frames, self.left = (self.left + raw).split(b"\0")
+        replies = [self.reply(protocol.decode(frame)) for frame in frames
+                   if frame and self.rng.random() >= self.lose]
+        return b"".join(reply for reply in replies if self.rng.random() >= self.lose)
+
+    def reply(self, content):
+        tag, command, data = content[0], Command(content[1]), content[2:]
+        status, out = Status(0), b""
+        if command == Command.READ:
+            at = int.from_bytes(data[:2], "little")
+            out = self.memory[at:at + data[2]]
+        elif tag == self.expected:
+            if self.busy:
+                self.busy -= 1
+                status = Status.REFUSED
+            else:
+                self.done.append((command, data))
+                self.expected = (self.expected + 1) % 256
+        return protocol.encode(bytes([tag, command | protocol.REPLY, self.expected, status]) + out)
+
+
+def refused(port, match, **options):
+    """The message of a connection that fails, in time."""
+    begin = time.monotonic()
+    with pytest.raises(LineError, match=match):
+        Board(Transport(Line(port, **options)))
+    assert time.monotonic() - begin < LIMIT
+
+
+def test_no_such_port():
+    refused("/dev/ttyNONE7", "cannot open /dev/ttyNONE7: .*No such file.*serial ports here")
+
+
+def test_no_answer():
+    assert PATIENCE + 1 <= LIMIT
+    with Fake(lambda raw: b"") as fake:
+        refused(fake.port, "no answer from /dev/pts/.* is the board powered and programmed")
+
+
+def test_only_noise():
+    rng = np.random.default_rng(1)
+    with Fake(lambda raw: bytes(rng.integers(0, 256, len(raw)).tolist())) as fake:
+        refused(fake.port, "cannot be read .*is --baud the bitstream's")
+
+
+def test_something_else_that_speaks_frames():
+    with Fake(Requests()) as fake:
+        refused(fake.port, r"it answers, but says b'\\x00")
+
+
+@pytest.mark.parametrize("lose", [0.0, 0.3])
+def test_requests_are_carried_out_once_and_in_order(lose):
+    board = Requests(lose, busy=3)
+    wanted = [(Command.SAMPLES, bytes([j % 256, j // 256, 0])) for j in range(600)]
+    with Fake(board) as fake:
+        transport = Transport(Line(fake.port), patience=60)
+        for first in range(0, 600, 150):
+            transport.write(wanted[first:first + 150])
+        assert board.done == wanted
+        assert transport.read(7, 50) == bytes(50)
+        assert bool(transport.counters.silent) == bool(lose)
+
+
+def test_refused_for_too_long():
+    with Fake(Requests(busy=10**9)) as fake:
+        transport = Transport(Line(fake.port))
+        with pytest.raises(LineError, match="not done after 0.1 s"):
+            transport.write([(Command.RUN, b"\1\0")], limit=0.1)
+
+
+def test_votes_have_the_seeds_of_quant_evaluate():
+    art = random_artifact(1)
+    assert seeds_of(art, None, 1) == [art.seed] == seeds_of(art, None, 3)[:1]
+    assert len(set(seeds_of(art, None, 3))) == 3 and seeds_of(art, 9, 1) == [9]
+    with pytest.raises(UserError, match="leave one away"):
+        seeds_of(art, 9, 2)
+
+
+def test_identify_a_simulation_of_nothing():
+    with pytest.raises(UserError, match="--port sim needs --task"):
+        program.main(["identify", "--port", "sim"])
