@@ -75,11 +75,12 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     board = BOARDS[args.board]
     try:
-        art = artifact.load(args.artifact or Path("build/artifacts") / args.task)
+        source = args.artifact or Path("build/artifacts") / args.task
+        art = artifact.load(source)
         lanes = args.lanes or estimate.most(board, art)
         estimate.check(board, art, lanes)
-        out = args.out or Path("build/bitstream") / f"{board.name}_{art.task}_{lanes}"
-        row = {"board": board.name, "device": board.device, "task": art.task,
+        out = args.out or Path("build/bitstream") / f"{board.name}_{source.name}_{lanes}"
+        row = {"board": board.name, "device": board.device, "task": source.name,
                "artifact": artifact.digest(art), "lanes": lanes, "baud": board.baud}
         row = timing(row, board, art, lanes)
         row |= flow.build(board, art, lanes, out, [int(s) for s in args.seeds.split(",")])

@@ -1,0 +1,113 @@
+"""``python -m sim.netlist --family ecp5``: the synthesised netlist against the same vectors.
+
+Yosys maps a small core to a family's cells, then puts its models of these cells in their place; what
+comes out runs under cocotb as the generated Verilog does: every spike of every layer is compared.
+Exit code 1: a difference.
+"""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+from amaranth.back import rtlil
+
+from quant import vectors
+from quant.synthetic import random_artifact
+from rtl.config import HardwareConfig
+from rtl.core import Core
+from rtl.synth import FAMILIES, READ, count
+from rtl.toolchain import ToolError, call
+from sim import cosim, tools
+from sim.tools import SimError
+
+# Yosys's models of the families' cells, and cells that it has no model of.
+MODELS = {"ecp5": "+/lattice/cells_sim_ecp5.v", "ice40": "+/ice40/cells_sim.v"}
+LENGTHS = (12, 1, 5)
+
+
+def multiplier() -> str:
+    """MULT18X18D as yosys uses it on ECP5: no registers, no chain."""
+    def ports(name: str, bits: int) -> list[str]:
+        return [f"{name}{j}" for j in reversed(range(bits))]
+    a, b, c, p = ports("A", 18), ports("B", 18), ports("C", 18), ports("P", 36)
+    inputs = ", ".join([*a, *b, *c, "SIGNEDA", "SIGNEDB", "SOURCEA", "SOURCEB"])
+    return "\n".join([
+        f"module MULT18X18D(input {inputs}, output {', '.join(p)});",
+        f"  wire signed [18:0] a = {{SIGNEDA & A17, {', '.join(a)}}};",
+        f"  wire signed [18:0] b = {{SIGNEDB & B17, {', '.join(b)}}};",
+        "  wire signed [37:0] product = a * b;",
+        f"  assign {{{', '.join(p)}}} = product[35:0];",
+        "endmodule", ""])
+
+
+def small_core(family: str) -> Core:
+    """A core of one layer, with the memories that the family's bitstreams have."""
+    kind = FAMILIES[family]
+    art = random_artifact(3, n_layers=1, H=4, n=2, n_classes=3, length=16, residual="clampfuse",
+                          stress=0.2)
+    return Core(art, HardwareConfig(2, True, kind.bank_bits, kind.lut_ram_bits))
+
+
+def netlist(core: Core, family: str, folder: Path) -> tuple[str, dict[str, int]]:
+    """Verilog of the mapped core, cells as their models; and how many cells there are by kind."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kind = FAMILIES[family]
+    (folder / "top.il").write_text(rtlil.convert(core, name="core"))
+    (folder / "models.v").write_text(multiplier() if family == "ecp5" else "")
+    script = (f"{READ}; {kind.command} -top core; tee -q -o stat.json stat -json -top core; "
+              f"write_verilog -noattr cells.v; design -reset; read_verilog cells.v; "
+              f"read_verilog -overwrite {MODELS[family]}; read_verilog -overwrite models.v; "
+              f"hierarchy -check -top core; proc; flatten; memory_collect; opt_clean; "
+              f"write_verilog -noattr flat.v")
+    call("yosys", ["-q", "-p", script], folder, "yosys.log", f"yosys, {family}")
+    cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
+    return (folder / "flat.v").read_text(), count(cells, kind)
+
+
+def blackboxes(source: str, family: str) -> set[str]:
+    """Cells of the family that are instances still: they had no model."""
+    names = re.findall(r"^  (\w+) (?:#\(|\\?\S+ \()", source, re.M)
+    patterns = FAMILIES[family].cells.values()
+    return {name for name in names for pattern in patterns if re.fullmatch(pattern, name)}
+
+
+def check(family: str, folder: Path) -> dict:
+    """Build and run; returns the bench's tally with the cells' counts.
+
+    Raises :class:`SimError` or :class:`rtl.toolchain.ToolError` when that is not possible.
+    """
+    core = small_core(family)
+    source, cells = netlist(core, family, folder)
+    left = blackboxes(source, family)
+    if left:
+        raise SimError(f"yosys has no model of {', '.join(sorted(left))}; see {folder / 'cells.v'}")
+    rng = np.random.default_rng(1)
+    values = rng.integers(0, 256, (len(LENGTHS), max(LENGTHS)))
+    expected = vectors.make(core.art, values, np.array(LENGTHS))
+    return cosim.run(core, expected, folder / "bench", source=source) | {"cells": cells}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser("sim.netlist", description=__doc__.split("\n\n")[1])
+    parser.add_argument("--family", choices=MODELS, required=True)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result")
+    args = parser.parse_args(argv)
+    try:
+        found = check(args.family, tools.BUILD / "netlist" / args.family)
+        if args.json:
+            args.json.write_text(json.dumps(found, indent=1) + "\n")
+    except (SimError, ToolError, OSError) as error:
+        print(f"sim.netlist: {error}", file=sys.stderr)
+        return 2
+    cells = ", ".join(f"{number:g} {kind}" for kind, number in found["cells"].items())
+    print(f"{args.family}: {cells}; {found['spikes_compared']} spikes and "
+          f"{found['signatures_compared']} signatures of {found['sequences']} sequences compared: "
+          f"{'equal' if found['equal'] else 'DIFFERENT, ' + found['first']}")
+    return int(not found["equal"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
