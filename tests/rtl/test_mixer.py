@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from amaranth.sim import Simulator
 
 from quant.formats import SQ, LayerFormats
 from quant.synthetic import random_artifact
@@ -9,6 +10,7 @@ from rtl.config import HardwareConfig
 from rtl.memory import WORD, AddressMap
 from rtl.mixer import Mixer
 from tests.rtl.fabric import observe, sequence_sums, spike_words, x_words
+from tests.rtl.streams import get, put
 
 LENGTHS = (3, 1, 1, 4, 2)
 
@@ -80,6 +82,39 @@ def test_matches_model(case, stall):
         for start in range(0, len(cycles["o"]), dut.geo.words):
             step = cycles["o"][start:start + dut.geo.words]
             assert step == list(range(step[0], step[0] + len(step))), "a word per cycle"
+
+
+class Pauses:
+    """In place of a random generator: takes ``busy`` words in a row, then none for ``idle``."""
+
+    def __init__(self, busy: int, idle: int):
+        self.pattern, self.at = [1.0] * busy + [0.0] * idle, -1
+
+    def random(self) -> float:
+        self.at += 1
+        return self.pattern[self.at % len(self.pattern)]
+
+
+@pytest.mark.parametrize("busy, idle", [(5, 17), (9, 40), (14, 60)])
+def test_a_consumer_that_pauses(busy, idle):
+    """The queue fills while a step's last words are in `out`: the next sums must wait for them."""
+    dut = mixer("many words")
+    s, x = stimulus(dut)
+    words, _ = expected(dut, s, x)
+    got = []
+
+    async def source(ctx):
+        await put(ctx, dut.i, spike_words(s, LENGTHS, dut.geo.G))
+
+    async def sink(ctx):
+        got.extend(await get(ctx, dut.o, len(words), Pauses(busy, idle), stall=0.5))
+
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+    sim.add_testbench(source, background=True)
+    sim.add_testbench(sink)
+    sim.run()
+    assert got == words
 
 
 def test_a_written_row_counts():
