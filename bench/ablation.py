@@ -65,6 +65,8 @@ ROWS = {
     "no label smoothing": ({}, {"label_smoothing": 0.0}),
     "augmented": ({}, {"augment": True}),
     "batch 64": ({}, {"batch": 64}),
+    "batch 16": ({}, {"batch": 16}),
+    "batch 8, lr 0.005": ({}, {"batch": 8, "lr": 5e-3}),
 }
 AFTER_MEAN = ("mean first", "distilled from mean")
 

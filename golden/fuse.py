@@ -23,6 +23,8 @@ class Fuse(nn.Module):
     The batch norm works per neuron over time and batch (population variance).
     """
 
+    kind = "batch"
+
     def __init__(self, cfg: NetworkConfig):
         super().__init__()
         self.residual, self.act, self.dropout = cfg.residual, cfg.act, cfg.dropout
@@ -58,6 +60,14 @@ class Fuse(nn.Module):
         self._track(mean, var)
         scale = self.gamma * torch.rsqrt(var + self.eps)
         return (x - mean[:, None]) * scale[:, None] + self.beta[:, None]
+
+    def normalised(self, z: torch.Tensor, bias: torch.Tensor, x: torch.Tensor,
+                   valid: torch.Tensor | None = None, draw: Draw = Draw()) -> torch.Tensor:
+        """What :meth:`forward` normalises in evaluation, (H, steps that count)."""
+        z = ACTIVATIONS[self.act]((z + bias[:, None].to(z.dtype)).to(bias.dtype))
+        if self.residual == "plain":
+            z = z + x.to(z.dtype)
+        return z if valid is None else z[:, valid > 0]
 
     def forward(self, z: torch.Tensor, bias: torch.Tensor, x: torch.Tensor,
                 valid: torch.Tensor | None = None,

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from golden.binary_s4d import GatedLinearUnit, heaviside
+from golden.columns import Columns
 from golden.config import NetworkConfig
 from golden.fuse import ACTIVATIONS
 from golden.gsu import GatedSpikingUnit
@@ -93,30 +94,20 @@ class GatedNetwork(nn.Module):
             Gets one dict per block with the (B, L, H) tensors ``u``, ``y`` and ``s_out``: bits,
             ternary values or, in a network without spikes, activations.
         """
-        B, L = v.shape
-        C, M = Network.chunks(L)
+        own = self.decoder.weight.dtype
         if dtype is None:
-            dtype = self.decoder.weight.dtype if self.cfg.vocab else v.dtype
-        v = F.pad(v, (0, C * M - L)).reshape(B, M, C).permute(2, 1, 0).reshape(-1)
-        valid = None
-        if lengths is not None or C * M != L:
-            t = (torch.arange(C, device=v.device)[:, None, None]
-                 + C * torch.arange(M, device=v.device)[None, :, None])
-            if lengths is None:
-                lengths = torch.full((B,), L, device=v.device)
-            valid = (t < lengths).reshape(-1).to(self.decoder.weight.dtype)   # (N,)
-
-        x = self.encoder(v, dtype)                                            # (H, N)
+            dtype = own if self.cfg.vocab else v.dtype
+        columns = Columns(v, lengths, Network.chunks(v.shape[1]))
+        valid = columns.valid(own)
+        x = self.encoder(columns.of(v), dtype)                                # (H, N)
         for block in self.blocks:
             u = block.norm(x, valid) if self.prenorm else x
             u = u if valid is None else u * valid.to(dtype)
-            y = block.ssm(u.reshape(-1, C, M, B)).reshape(x.shape)
+            y = block.ssm(u.reshape(-1, *columns.shape)).reshape(x.shape)
             active = self.neuron(y)
             if record is not None:
-                record.append({name: t.detach().reshape(-1, C, M, B).permute(3, 2, 1, 0)
-                               .reshape(B, M * C, -1)[:, :L]
-                               for name, t in (("u", u), ("y", y),
-                                               ("s_out", block.mixer.events(active)))})
+                record.append({name: columns.rows(t.detach()) for name, t in (
+                    ("u", u), ("y", y), ("s_out", block.mixer.events(active)))})
             z = block.mixer(active)
             if self.cfg.dropout:
                 z = F.dropout(z, self.cfg.dropout, self.training)
@@ -125,12 +116,7 @@ class GatedNetwork(nn.Module):
                 x = block.norm(x, valid)
         if self.prenorm:
             x = self.last_norm(x, valid)
-        if valid is None:
-            mean = x.view(len(x), -1, B).sum(1, dtype=self.decoder.weight.dtype) / L
-        else:
-            mean = (x * valid.to(dtype)).view(len(x), -1, B).sum(
-                1, dtype=self.decoder.weight.dtype) / lengths
-        return self.decoder(mean.T)
+        return self.decoder(columns.mean(x, own))
 
     @torch.no_grad()
     def calibrate(self, v: torch.Tensor, lengths: torch.Tensor | None = None) -> None:

@@ -77,6 +77,10 @@ class LIFNetwork(nn.Module):
         self.input_gamma = nn.Parameter(torch.ones(cfg.d_model))    # first norm, residual = plain
         self.input_beta = nn.Parameter(torch.zeros(cfg.d_model))
 
+    def norms(self) -> list[Fuse]:
+        """What has batch norms, in the order of the forward pass."""
+        return [block.fuse for block in self.blocks]
+
     def forward(self, v: torch.Tensor, lengths: torch.Tensor | None = None,
                 dtype: torch.dtype | None = None, record: list | None = None) -> torch.Tensor:
         """Logits (B, classes) of samples or tokens v (B, L).

@@ -67,6 +67,10 @@ class Network(nn.Module):
         self.input_gamma = nn.Parameter(torch.ones(cfg.d_model))    # first norm, residual = plain
         self.input_beta = nn.Parameter(torch.zeros(cfg.d_model))
 
+    def norms(self) -> list[Fuse]:
+        """What has batch norms, in the order of the forward pass."""
+        return [block.fuse for block in self.blocks]
+
     @staticmethod
     def chunks(L: int) -> tuple[int, int]:
         """(C, M) with C M >= L: the least padding for C near 56, measured fastest."""

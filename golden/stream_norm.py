@@ -1,7 +1,5 @@
 """Normalisation of the real-valued stream between blocks, on (H, N)."""
 
-from collections.abc import Iterable
-
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -45,44 +43,7 @@ class StreamNorm(nn.Module):
         scale = self.gamma * torch.rsqrt(var + self.eps)
         return torch.addcmul(self.beta[:, None], wide - mean[:, None], scale[:, None]).to(x.dtype)
 
-
-@torch.no_grad()
-def reestimate(net: nn.Module, batches: Iterable[tuple], dtype: torch.dtype | None = None) -> None:
-    """Set the statistics of every batch norm of ``net`` to those over all of ``batches``.
-
-    One norm after the other in the order of ``net.norms()``, each seeing those before it as they
-    will be in evaluation; population mean and variance per neuron over all valid steps, summed in
-    float64. The network ends in evaluation mode.
-
-    Parameters
-    ----------
-    batches
-        Tuples that begin with (values (B, L), lengths (B,) or None).
-    """
-    batches = list(batches)
-    if not batches:
-        raise ValueError("reestimate needs at least one batch")
-    net.eval()
-    for norm in net.norms():
-        if norm.kind != "batch":
-            continue
-        total = torch.zeros(3, len(norm.mean), dtype=torch.float64)     # count, sum, squares
-
-        def see(_norm, args, total=total):
-            x, *rest = args
-            if rest and rest[0] is not None:
-                x = x[:, rest[0] > 0]
-            x = x.double()
-            total.add_(torch.stack([torch.full((len(x),), x.shape[1]), x.sum(1),
-                                    x.square().sum(1)]))
-
-        hook = norm.register_forward_pre_hook(see)
-        try:
-            for values, lengths, *_ in batches:
-                net(values, lengths, dtype)
-        finally:
-            hook.remove()
-        count, first, second = total
-        mean = first / count
-        norm.mean.copy_(mean)
-        norm.var.copy_((second / count - mean.square()).clamp(min=0))
+    @staticmethod
+    def normalised(x: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
+        """What :meth:`forward` normalises, (H, steps that count)."""
+        return x if valid is None else x[:, valid > 0]

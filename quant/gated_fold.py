@@ -65,7 +65,7 @@ def _affine(norm) -> tuple[np.ndarray, np.ndarray]:
 
 @torch.no_grad()
 def fold(net: GatedNetwork) -> GatedFolded:
-    """Fold a network; its norms' statistics must be final (``golden.stream_norm.reestimate``).
+    """Fold a network; its norms' statistics must be final (``golden.norms.reestimate``).
 
     Exact up to float64 rounding. Raises ``FoldError`` for options that the integers have not, and
     for tensors that are not finite.

@@ -6,7 +6,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from golden import norms, stream_norm
+from golden import norms
 from golden.config import NetworkConfig
 from quant import (artifact, convert, fit, fold, gated_artifact, gated_convert, gated_fit,
                    gated_fold, gated_formats, gated_network, gated_qat, gated_ranges,
@@ -39,12 +39,8 @@ def _saturations(batch) -> list[dict[str, int]]:
     return [dict(zip(gated_reference.COUNTED, row)) for row in batch.saturations.sum(0).tolist()]
 
 
-def _reestimate(net, batches) -> None:
-    (stream_norm if net.cfg.architecture == "released" else norms).reestimate(net, batches)
-
-
 SPIKING = System(
-    fold.check_config, _reestimate, fold.fold, ranges.seen, fit.fit,
+    fold.check_config, norms.reestimate, fold.fold, ranges.seen, fit.fit,
     fit.NetworkFormats.from_dict, qat.QuantNetwork, convert.to_artifact, convert.to_folded,
     lambda extremes, art, margin: ranges.check_seen(extremes, convert.formats_of(art), margin,
                                                     art.streams),
@@ -52,7 +48,7 @@ SPIKING = System(
     lambda batch: batch.saturations.sum(0).tolist(), artifact.save, vectors.make)
 
 GATED = System(
-    gated_fold.check_config, stream_norm.reestimate, gated_fold.fold, gated_ranges.seen,
+    gated_fold.check_config, norms.reestimate, gated_fold.fold, gated_ranges.seen,
     gated_fit.fit, gated_formats.GatedNetworkFormats.from_dict, gated_qat.GatedQuantNetwork,
     gated_convert.to_artifact, gated_convert.to_folded, gated_ranges.check_seen,
     gated_ranges.constants, gated_ranges.report, gated_network.GatedIntegerNetwork, _saturations,

@@ -58,7 +58,7 @@ def test_variant(residual, act, training, masked, monkeypatch):
     summed = act_of(act, z + bias[:, None]) + (x if residual == "plain" else 0)
     batch = summed[:, valid].mean(1), summed[:, valid].var(1)
     mean, var = batch if training else before
-    monkeypatch.setattr(torch, "rand_like", lambda p: torch.full_like(p, 0.4))
+    monkeypatch.setattr(torch, "rand_like", lambda p, dtype=None: torch.full_like(p, 0.4))
     x_next, s = fuse(*(torch.from_numpy(v) for v in (z, bias, x)),
                      torch.from_numpy(valid.astype(float)) if masked else None)
     want_x, want_p = expected(fuse, z, bias, x, mean, var)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from golden import checkpoint, models, stream_norm
+from golden import checkpoint, models, norms
 from golden.batches import spike_rates
 from golden.config import NetworkConfig
 from golden.gated import GatedNetwork
@@ -94,7 +94,7 @@ def test_reestimate_gives_each_norm_unit_output():
     with torch.no_grad():
         for norm in net.norms():
             norm.gamma.fill_(1), norm.beta.fill_(0)
-    stream_norm.reestimate(net, [(v[:2], lengths[:2]), (v[2:], lengths[2:])])
+    norms.reestimate(net, [(v[:2], lengths[:2]), (v[2:], lengths[2:])])
     seen = []
     for norm in net.norms():
         norm.register_forward_hook(lambda _, args, out: seen.append(out[:, args[1] > 0]))
@@ -105,7 +105,7 @@ def test_reestimate_gives_each_norm_unit_output():
         torch.testing.assert_close(out.var(1, correction=0), torch.ones(6).double(), rtol=0,
                                    atol=1e-3)
     with pytest.raises(ValueError, match="at least one batch"):
-        stream_norm.reestimate(net, [])
+        norms.reestimate(net, [])
 
 
 @pytest.mark.parametrize("kernel", ["causal", "two_sided"])

@@ -35,7 +35,7 @@ def sequences(net: Network) -> torch.Tensor:
 @pytest.fixture
 def fixed_draws(monkeypatch):
     """Every uniform draw is 0.4: the network is a function of its input."""
-    monkeypatch.setattr(torch, "rand_like", lambda p: torch.full_like(p, 0.4))
+    monkeypatch.setattr(torch, "rand_like", lambda p, dtype=None: torch.full_like(p, 0.4))
 
 
 @pytest.mark.parametrize("options", CASES, ids=str)

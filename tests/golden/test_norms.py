@@ -11,7 +11,7 @@ from golden.norms import reestimate
 @pytest.mark.parametrize("residual", ["clampfuse", "none", "plain"])
 @pytest.mark.parametrize("ragged", [False, True], ids=["equal", "ragged"])
 def test_exact_over_all_batches(residual, ragged, monkeypatch):
-    monkeypatch.setattr(torch, "rand_like", lambda p: torch.full_like(p, 0.4))
+    monkeypatch.setattr(torch, "rand_like", lambda p, dtype=None: torch.full_like(p, 0.4))
     torch.manual_seed(0)
     net = Network(NetworkConfig(n_classes=2, n_blocks=3, d_model=5, d_state=4, dt_max=0.5,
                                 residual=residual, act="identity")).double()

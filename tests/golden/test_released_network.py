@@ -10,7 +10,7 @@ from golden import models
 from golden.config import NetworkConfig
 from golden.released_network import ReleasedBlock, ReleasedNetwork
 from golden.sampling import Draw
-from golden.stream_norm import reestimate
+from golden.norms import reestimate
 
 BASE = dict(n_classes=3, n_blocks=2, d_model=5, d_state=4, dt_min=0.05, dt_max=0.5,
             architecture="released", ssm="dplr", init="hippo_legs", act="gelu",
@@ -48,7 +48,7 @@ def sequences(net: ReleasedNetwork) -> torch.Tensor:
 @pytest.fixture
 def fixed_draws(monkeypatch):
     """Every uniform draw is 0.4: the network is a function of its input."""
-    monkeypatch.setattr(torch, "rand_like", lambda p: torch.full_like(p, 0.4))
+    monkeypatch.setattr(torch, "rand_like", lambda p, dtype=None: torch.full_like(p, 0.4))
 
 
 @pytest.mark.parametrize("options", CASES, ids=str)

@@ -19,7 +19,7 @@ BASE = NetworkConfig(n_classes=3, n_blocks=3, d_model=10, d_state=6)
 @pytest.fixture(autouse=True)
 def draws_by_position(monkeypatch):
     """``torch.rand_like`` fills by memory layout, which a transposed embedding changes."""
-    monkeypatch.setattr(torch, "rand_like", lambda p: torch.rand(p.shape, dtype=p.dtype))
+    monkeypatch.setattr(torch, "rand_like", lambda p, dtype=None: torch.rand(p.shape, dtype=p.dtype))
 
 
 def trained_like(cfg: NetworkConfig, seed: int = 0) -> Network:
