@@ -149,23 +149,23 @@ class Mixer(wiring.Component):
             m.submodules[f"w{g}"] = ram
             wiring.connect(m, wiring.flipped(self.cfg), ram.cfg)
             m.d.comb += [ram.addr.eq(row), ram.en.eq(1)]
-            rows.append(Signal(data.ArrayLayout(w, Q), name=f"row{g}", reset_less=True))
-            m.d.sync += rows[g].eq(Mux(quiet[g], 0, ram.data))
+            rows.append(self._signals(w, Q, f"row{g}_"))
+            m.d.sync += [to.eq(Mux(quiet[g], 0, ram.data.word_select(q, w.width)))
+                         for q, to in enumerate(rows[g])]
         pipe = Pipeline(m, Const(1))
         parts = [rows[0][q] if G == 1 else
                  pipe.total([rows[g][q] for g in range(G)], ADDERS, f"part{q}") for q in range(Q)]
 
         # --- sums: the head of a ring of K groups, then the whole ring to `out` ------------------
         acc = shape_of(self.acc)
-        ring, moved, out = (Signal(data.ArrayLayout(acc, H), name=name, reset_less=True)
-                            for name in ("ring", "moved", "out"))
-        m.d.comb += [moved[H - Q + q].eq(ring[q] + part) for q, part in enumerate(parts)]
-        if K > 1:
-            m.d.comb += Cat(moved[j] for j in range(H - Q)).eq(Cat(ring[j] for j in range(Q, H)))
+        ring, out = self._signals(acc, H, "ring"), self._signals(acc, H, "out")
+        sums = self._signals(acc, Q, "sum")
+        m.d.comb += [to.eq(head + part) for to, head, part in zip(sums, ring, parts)]
+        moved = [*ring[Q:], *sums]
         with m.If(tags[-1].valid if K > 1 else Const(1)):       # without a word the parts are 0
-            m.d.sync += ring.eq(moved)
+            m.d.sync += [to.eq(value) for to, value in zip(ring, moved)]
         with m.If(wipe):
-            m.d.sync += ring.eq(0)
+            m.d.sync += [to.eq(0) for to in ring]
 
         # --- read-out: word after word into the queue --------------------------------------------
         m.submodules.queue = queue = Queue(fuse.i.payload.shape(), BEHIND)
@@ -190,7 +190,8 @@ class Mixer(wiring.Component):
             move.eq(queue.ready_next | tags[-2].end),
         ]
         with m.If(move):
-            m.d.sync += out.eq(Mux(load, moved.as_value(), out.as_value()[G * acc.width:]))
+            m.d.sync += [to.eq(Mux(load, value, shifted)) for to, value, shifted in
+                         zip(out, moved, [*out[G:], *[Const(0)] * G])]
         with m.If(load):
             m.d.sync += [step.first.eq(tags[-1].first), step.last.eq(tags[-1].last)]
         with m.If(taken & self.i.payload.end):
@@ -198,6 +199,11 @@ class Mixer(wiring.Component):
         with m.Elif(loaded):
             m.d.sync += coming.eq(0)
         return m
+
+    @staticmethod
+    def _signals(shape, count: int, name: str) -> list[Signal]:
+        """Registers of their own: slices of one wide register are slow to simulate."""
+        return [Signal(shape, name=f"{name}{k}", reset_less=True) for k in range(count)]
 
     def _at_most(self, limit: int, left, load, send):
         """Whether ``left`` will be at most ``limit`` in the next cycle."""
