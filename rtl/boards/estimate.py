@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""What a network needs of a device, before synthesis: multipliers and memories by count, LUTs about."""
+"""What a network needs of a device, before synthesis: multipliers, memories, and about how many LUTs."""
 
 from dataclasses import replace
 
@@ -11,14 +11,20 @@ from rtl.coefficients import EngineMemories
 from rtl.config import Geometry, HardwareError
 from rtl.core import Core
 from rtl.decoder import LOW_BITS
+from rtl.link_frames import SLOT
+from rtl.link_identity import SIZE, sample_bytes
 from rtl.memory import WideMemory
 
-# Bits of a block RAM and the widths of its port; LUT RAM or flip-flops take smaller memories.
-BLOCKS = {"ecp5": (18432, 36), "gowin": (18432, 36), "ice40": (4096, 16), "xilinx": (36864, 72)}
-SMALL = {"ecp5": 64 * 36, "gowin": 64 * 36, "ice40": 512, "xilinx": 64 * 36}
-# LUTs of the link, of encoder and decoder, of a layer, of a lane: fitted to synthesised cores.
-LUTS = {"ecp5": (1300, 800, 900, 550), "gowin": (1300, 900, 1000, 600),
-        "ice40": (1300, 1000, 1000, 700), "xilinx": (900, 600, 600, 400)}
+# Bits of a block RAM, the width of its port, and how large a memory goes into LUT RAM or flip-flops.
+BLOCKS = {"ecp5": (18432, 36, 1024), "gowin": (18432, 36, 256), "ice40": (4096, 16, 256),
+          "xilinx": (36864, 72, 1024)}
+# LUTs and flip-flops: of link, encoder and decoder; per class; of a layer with one lane; of a layer
+# per neuron; per further lane. Fitted to what yosys made of digits, psmnist and small cores; within
+# about a tenth.
+LUTS = {"ecp5": (930, 100, 2600, 38, 700), "gowin": (2110, 100, 1470, 18, 700),
+        "ice40": (2300, 100, 1650, 20, 800), "xilinx": (1300, 60, 900, 12, 500)}
+FFS = {"ecp5": (1250, 160, 1570, 32, 730), "gowin": (1250, 160, 1570, 32, 730),
+       "ice40": (2400, 160, 1570, 32, 730), "xilinx": (1250, 160, 1570, 32, 730)}
 
 
 def memories(whole) -> list[WideMemory]:
@@ -42,8 +48,8 @@ def memories(whole) -> list[WideMemory]:
 
 def blocks(depth: int, width: int, family: str) -> int:
     """Block RAMs of one bank."""
-    bits, port = BLOCKS[family]
-    if depth * width <= SMALL[family]:
+    bits, port, small = BLOCKS[family]
+    if depth * width <= small:
         return 0
     while port > 1 and bits // port < depth:
         port //= 2
@@ -51,25 +57,29 @@ def blocks(depth: int, width: int, family: str) -> int:
 
 
 def needs(board: Board, art: Artifact, lanes: int) -> dict[str, int]:
-    """Multipliers, block RAMs and LUTs of a board's bitstream; LUTs are an estimate."""
+    """Multipliers and block RAMs of a board's bitstream; an estimate of LUTs and flip-flops."""
     core = Core(art, board.hardware(lanes))
     geo, family = core.geo, board.family
     multipliers = len(art.layers) * 4 * lanes + 1 + (core.decoder.total.width > LOW_BITS + 1)
     multipliers += 0 if art.vocab else geo.G
     if art.residual == "plain":
         multipliers += len(art.layers) * geo.G
-    ram = sum(blocks(part.depth, bits, family) for part in memories(core)
-              for _, bits in part.banks)
-    ram += blocks(2 << (art.length - 1).bit_length(), 8, family)        # samples of the link
-    link, ends, layer, lane = LUTS[family]
-    luts = link + ends + len(art.layers) * (layer + lanes * lane)
-    return {"multiplier": multipliers, "block_ram": ram, "lut": luts}
+    banks = [(part.depth, bits) for part in memories(core) for _, bits in part.banks]
+    banks += [(2 * art.H, core.decoder.total.width), (2 * SLOT, 8), (SIZE, 8),
+              (2 << (art.length - 1).bit_length(), 8 * sample_bytes(art))]
+    found = {"multiplier": multipliers, "block_ram": sum(blocks(*bank, family) for bank in banks)}
+    for kind, table in (("lut", LUTS), ("ff", FFS)):
+        ends, per_class, layer, neuron, lane = table[family]
+        found[kind] = ends + per_class * art.n_classes + len(art.layers) * (
+            layer + neuron * art.H + (lanes - 1) * lane)
+    return found
 
 
 def missing(board: Board, art: Artifact, lanes: int) -> list[str]:
     """Resources that run out, in words; none: it fits."""
     need = needs(board, art, lanes)
-    words = {"multiplier": "multipliers", "block_ram": "block RAMs", "lut": "LUTs (estimated)"}
+    words = {"multiplier": "multipliers", "block_ram": "block RAMs", "lut": "LUTs (estimated)",
+             "ff": "flip-flops (estimated)"}
     return [f"{need[kind]} of {board.capacity[kind]} {words[kind]}" for kind in need
             if need[kind] > board.capacity[kind]]
 
@@ -88,12 +98,12 @@ def check(board: Board, art: Artifact, lanes: int) -> None:
         return
     fits = [p for p in geo.allowed() if p < lanes and not missing(board, art, p)]
     if fits:
-        advice = f"{max(fits)} lanes fit: --lanes {max(fits)}"
+        advice = f"at most --lanes {max(fits)} fits"
     else:
         layers = [n for n in range(1, len(art.layers))
                   if not missing(board, replace(art, layers=art.layers[:n]), 1)]
         advice = (f"no number of lanes fits; of this shape at most {max(layers)} "
                   f"layer{'s' * (max(layers) > 1)} would, with 1 lane" if layers else
                   "no number of lanes and layers of this shape fits; use fewer neurons or modes")
-    raise HardwareError(f"{art.task} with {lanes} lanes needs {', '.join(short)} on {board.name} "
+    raise HardwareError(f"{art.task} with {lanes} lane{'s' * (lanes > 1)} needs {', '.join(short)} on {board.name} "
                         f"({board.device}); {advice}")

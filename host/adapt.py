@@ -1,0 +1,92 @@
+"""``python -m host.adapt --artifact A --like B --out C``: a network in another one's formats.
+
+A bitstream takes networks of one shape, number formats included; a retrained network's export may
+have chosen others. This writes network A with the formats of B, which the bitstream was built for:
+every coefficient rounded (half to even) and saturated to B's. C is an artifact like any other, with
+a reference of its own; evaluate it with ``python -m quant.evaluate --artifact C``.
+"""
+
+import argparse
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from quant import artifact
+from quant.artifact import Artifact, ArtifactError, Layer
+from quant.formats import QFormat
+
+
+def convert(raw: np.ndarray, old: QFormat, new: QFormat) -> tuple[np.ndarray, int]:
+    """Raw integers of format ``new``, half to even, and how many of them are saturated."""
+    if new.f_bits >= old.f_bits:
+        moved = raw << new.f_bits - old.f_bits
+    else:
+        drop = old.f_bits - new.f_bits
+        rest, half = raw & (1 << drop) - 1, 1 << drop - 1
+        moved = (raw >> drop) + ((rest > half) | ((rest == half) & (raw >> drop & 1 == 1)))
+    kept = np.clip(moved, new.lo, new.hi)
+    return kept, int((kept != moved).sum())
+
+
+def adapt(art: Artifact, like: Artifact) -> tuple[Artifact, dict[str, int]]:
+    """``art`` in the formats of ``like``, and the number of saturated elements by tensor.
+
+    Raises :class:`ArtifactError` naming what of the shape or the options is not equal.
+    """
+    for what in ("n_classes", "length", "vocab", "act", "residual", "rounding", "sampling",
+                 "random", "H", "n"):
+        if getattr(art, what) != getattr(like, what):
+            raise ArtifactError(f"{what} is {getattr(art, what)}, of the other network "
+                                f"{getattr(like, what)}: no formats can make up for that")
+    if len(art.layers) != len(like.layers):
+        raise ArtifactError(f"{len(art.layers)} layers, the other network has {len(like.layers)}")
+    saturated = {}
+
+    def moved(name: str, raw: np.ndarray, old: QFormat | None, new: QFormat | None) -> np.ndarray:
+        if not raw.size or old == new:
+            return raw
+        kept, count = convert(raw, old, new)
+        saturated.update({name: count} if count else {})
+        return kept
+
+    layers = []
+    for number, (layer, other) in enumerate(zip(art.layers, like.layers)):
+        tensors = {f.name: moved(f"layer {number}, {f.name}", getattr(layer, f.name),
+                                 *(getattr(one.fmt, Layer.FORMAT_OF[f.name])
+                                   for one in (layer, other)))
+                   for f in fields(Layer) if f.name in Layer.FORMAT_OF}
+        # a factor of 2**shift on integers: W's format may not move
+        if layer.fmt.w.f_bits != other.fmt.w.f_bits:
+            raise ArtifactError(f"layer {number}: w is {layer.fmt.w}, of the other network "
+                                f"{other.fmt.w}")
+        layers.append(replace(layer, fmt=other.fmt, **tensors))
+    ends = {name: moved(name, getattr(art, name), old, new) for name, old, new in (
+        ("enc_w", art.edge.enc_w if not art.vocab else art.x_format,
+         like.edge.enc_w if not art.vocab else like.x_format),
+        ("enc_b", art.edge.enc_b, like.edge.enc_b), ("dec_w", art.edge.dec_w, like.edge.dec_w),
+        ("dec_b", art.edge.dec_b, like.edge.dec_b))}
+    return replace(art, edge=like.edge, layers=tuple(layers), **ends).check(), saturated
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m host.adapt",
+                                     description=__doc__.split("\n\n")[1])
+    for name, text in (("artifact", "the network"), ("like", "the one with the bitstream's formats"),
+                       ("out", "folder to write")):
+        parser.add_argument(f"--{name}", type=Path, required=True, metavar="DIR", help=text)
+    args = parser.parse_args(argv)
+    try:
+        made, saturated = adapt(artifact.load(args.artifact), artifact.load(args.like))
+        artifact.save(made, args.out)
+    except (ArtifactError, OSError) as error:
+        print(f"host.adapt: {error}", file=sys.stderr)
+        return 2
+    counts = ", ".join(f"{count} of {name}" for name, count in saturated.items())
+    print(f"{args.out}: {artifact.digest(made)}; saturated: {counts or 'nothing'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""A network in another one's formats."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from host import adapt
+from quant import artifact
+from quant.artifact import ArtifactError
+from quant.formats import SQ, LayerFormats
+from quant.synthetic import random_artifact
+from rtl.config import HardwareConfig
+from rtl.core import Core
+from rtl.link_identity import shape_digest
+
+SHAPE = dict(n_layers=2, H=4, n=2, n_classes=3, length=20)
+
+
+def test_conversion_is_half_to_even_and_saturates():
+    wide, narrow = SQ(3, 3), SQ(2, 1)
+    every = np.arange(wide.lo, wide.hi + 1)
+    got, saturated = adapt.convert(every, wide, narrow)
+    exact = np.rint(every / 4)
+    np.testing.assert_array_equal(got, np.clip(exact, narrow.lo, narrow.hi))
+    assert saturated == (np.clip(exact, narrow.lo, narrow.hi) != exact).sum() > 0
+    back, lost = adapt.convert(got, narrow, wide)
+    np.testing.assert_array_equal(back, got * 4)
+    assert not lost
+
+
+def test_shape_is_the_other_one_s():
+    art = random_artifact(1, **SHAPE)
+    fmt = replace(LayerFormats(), g=SQ(3, 12), bias=SQ(10, 12))
+    like = random_artifact(2, **SHAPE, fmt=fmt)
+    made, saturated = adapt.adapt(art, like)
+    digests = [shape_digest(Core(one, HardwareConfig(2))) for one in (art, like, made)]
+    assert digests[0] != digests[1] == digests[2]
+    assert artifact.digest(made) not in (artifact.digest(art), artifact.digest(like))
+    old, new = art.layers[0], made.layers[0]
+    step = 2.0 ** -new.fmt.g.f_bits
+    moved = new.g_re * step - old.g_re * 2.0 ** -old.fmt.g.f_bits
+    assert np.abs(moved).max() <= step / 2 and not saturated
+    same, nothing = adapt.adapt(art, art)
+    assert artifact.digest(same) == artifact.digest(art) and not nothing
+
+
+@pytest.mark.parametrize("other", [dict(H=6), dict(n_layers=1), dict(residual="plain"),
+                                   dict(n_classes=4)])
+def test_other_shapes_are_refused(other, tmp_path, capsys):
+    art, like = random_artifact(1, **SHAPE), random_artifact(1, **SHAPE | other)
+    with pytest.raises(ArtifactError, match="the other network"):
+        adapt.adapt(art, like)
+    artifact.save(art, tmp_path / "a")
+    artifact.save(like, tmp_path / "b")
+    assert adapt.main([f"--{k}={tmp_path / v}" for k, v in
+                       (("artifact", "a"), ("like", "b"), ("out", "c"))]) == 2
+    assert "the other network" in capsys.readouterr().err and not (tmp_path / "c").exists()

@@ -1,0 +1,143 @@
+"""Boards: top levels, what fits, the flow with stand-ins for the tools, programming."""
+
+import json
+import re
+
+import pytest
+
+from quant import artifact
+from quant.synthetic import random_artifact
+from rtl.boards import __main__ as program
+from rtl.boards import estimate, flow
+from rtl.boards import program as loader
+from rtl.boards.catalogue import BOARDS
+from rtl.config import HardwareError
+from rtl.toolchain import Usage
+
+TINY = random_artifact(1, n_layers=1, H=4, n=2, n_classes=3, length=16)
+# Signals of the serial line in the constraints of each family.
+PINS = {"ulx3s-85f": ("top.lpf", 'LOCATE COMP "uart_0__rx__io" SITE "M1";', "EHXPLLL"),
+        "ulx3s-12f": ("top.lpf", 'LOCATE COMP "uart_0__tx__io" SITE "L4";', "EHXPLLL"),
+        "orangecrab": ("top.lpf", 'LOCATE COMP "uart_0__rx__io" SITE "N17";', None),
+        "icebreaker": ("top.pcf", "set_io uart_0__rx__io 6", None),
+        "tang-nano-9k": ("top.cst", 'IO_LOC "uart_0__tx__io" 17;', None),
+        "arty-a7-35t": ("top.xdc", "set_property LOC A9 [get_ports \"uart_0__rx__io\"]", "PLLE2_BASE")}
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_every_board_has_a_top_level(name, tmp_path):
+    flow.prepare(BOARDS[name], TINY, 1, tmp_path)
+    constraints, line, pll = PINS[name]
+    assert line in (tmp_path / constraints).read_text()
+    source = next(tmp_path.glob("top.il" if name != "arty-a7-35t" else "top.v")).read_text()
+    assert "MHZ" not in source and (pll is None or pll in source)
+    if pll == "EHXPLLL":
+        assert re.search(r'FREQUENCY NET "clk50" 50(\.0)? MHZ|50000000', (
+            tmp_path / constraints).read_text())
+
+
+def test_multipliers_and_memories_are_counted():
+    board = BOARDS["ulx3s-85f"]
+    wide = random_artifact(1, n_layers=3, H=64, n=4, n_classes=10, length=64)
+    for lanes in (1, 2, 8):
+        need = estimate.needs(board, wide, lanes)
+        words = max(1, lanes // 4)
+        assert need["multiplier"] == 3 * 4 * lanes + words + 2
+    assert estimate.blocks(512, 36, "ecp5") == 1 and estimate.blocks(513, 36, "ecp5") == 2
+    assert estimate.blocks(16, 36, "ecp5") == 0 and estimate.blocks(2048, 8, "ecp5") == 1
+    assert estimate.blocks(256, 16, "ice40") == 1 and estimate.blocks(300, 16, "ice40") == 2
+
+
+def test_what_does_not_fit_is_refused_with_advice():
+    board = BOARDS["ulx3s-12f"]
+    shape = dict(n_layers=2, H=16, n=8, n_classes=3, length=16)
+    art = random_artifact(1, **shape)
+    estimate.check(board, art, 1)
+    with pytest.raises(HardwareError, match=r"8 lanes needs 66 of 28 multipliers.*at most --lanes 2 fits"):
+        estimate.check(board, art, 8)
+    with pytest.raises(HardwareError, match=r"of this shape at most 1 layer would"):
+        estimate.check(board, random_artifact(1, **shape | {"n_layers": 7, "H": 96}), 1)
+    with pytest.raises(HardwareError, match="use fewer neurons or modes"):
+        estimate.check(BOARDS["icebreaker"], random_artifact(1, n_layers=1, H=200, n=32), 1)
+    assert estimate.most(board, art) == 2
+    with pytest.raises(HardwareError, match="3 lanes do not divide"):
+        estimate.check(board, art, 3)
+
+
+class Tools:
+    """In place of toolchain.call: writes what the tools would, remembers what was asked."""
+
+    def __init__(self, fmax):
+        self.fmax, self.calls = iter(fmax), []
+
+    def __call__(self, tool, arguments, folder, log, what):
+        self.calls.append((tool, arguments))
+        if tool == "yosys":
+            cells = {"LUT4": 10, "TRELLIS_FF": 5, "CCU2C": 2, "MULT18X18D": 4}
+            (folder / "stat.json").write_text(json.dumps(
+                {"design": {"num_cells_by_type": cells}}))
+        if tool.startswith("nextpnr"):
+            (folder / "report.json").write_text(json.dumps(
+                {"fmax": {"clk": {"achieved": next(self.fmax), "constraint": 50.0}}}))
+        return Usage(1.0, 0.5, 100.0)
+
+
+@pytest.fixture
+def built(tmp_path, monkeypatch):
+    """Runs the command with stand-ins for the tools; returns (exit code, report, their calls)."""
+    artifact.save(TINY, tmp_path / "tiny")
+
+    def run(board, fmax, *more):
+        tools, out = Tools(fmax), tmp_path / "built" / board
+        monkeypatch.setattr(flow, "call", tools)
+        monkeypatch.setattr(flow, "prepare", lambda *_: out.mkdir(parents=True))
+        code = program.main(["--board", board, "--artifact", str(tmp_path / "tiny"), "--out",
+                             str(out), "--lanes", "1", *more])
+        return code, json.loads((out / "bitstream.json").read_text()), tools.calls
+    return run
+
+
+def test_seeds_until_the_clock_is_met(built, capsys):
+    code, row, calls = built("ulx3s-85f", [49.0, 51.5])
+    assert code == 0
+    assert (row["fmax"], row["seed"], row["met"], row["file"]) == (51.5, 2, True, "top.bit")
+    assert [tool for tool, _ in calls] == ["yosys"] + ["nextpnr-ecp5", "ecppack"] * 2
+    assert row["cells"]["lut"] == 14 and row["us_per_step"] == row["cycles_per_step"] / 50
+    out = capsys.readouterr().out
+    assert "51.5  MHz, the clock is 50 MHz: met (seed 2)" in out and "of 83640" in out
+
+
+def test_a_clock_that_is_not_met(built, capsys):
+    code, row, calls = built("ulx3s-85f", [40.0, 45.0, 30.0])
+    assert code == 1 and (row["fmax"], row["seed"], row["met"]) == (45.0, 2, False)
+    assert [tool for tool, _ in calls].count("ecppack") == 2    # not for the worst
+    assert "NOT met" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("board, packer", [("icebreaker", "icepack"),
+                                           ("tang-nano-9k", "gowin_pack"), ("arty-a7-35t", None)])
+def test_other_families(built, board, packer):
+    code, row, calls = built(board, [60.0])
+    assert code == 0 and calls[-1][0] == (packer or "yosys")
+    assert ("fmax" in row) == (packer is not None)
+
+
+def test_errors_in_one_line(tmp_path, capsys):
+    artifact.save(random_artifact(1, n_layers=4, H=96, n=32), tmp_path / "big")
+    assert program.main(["--board", "icebreaker", "--artifact", str(tmp_path / "big")]) == 2
+    assert "multipliers" in capsys.readouterr().err
+    assert program.main(["--board", "icebreaker", "--task", "nothing"]) == 2
+    assert "quant.export" in capsys.readouterr().err
+
+
+def test_the_newest_bitstream_is_programmed(tmp_path, capsys):
+    for lanes in (1, 8):
+        folder = tmp_path / f"x{lanes}"
+        folder.mkdir()
+        (folder / "bitstream.json").write_text(json.dumps(
+            {"board": "icebreaker", "task": "digits", "lanes": lanes, "file": "top.bin"}))
+    assert loader.find("icebreaker", "digits", 1, tmp_path) == tmp_path / "x1" / "top.bin"
+    with pytest.raises(FileNotFoundError, match="make bitstream BOARD=icebreaker TASK=psmnist"):
+        loader.find("icebreaker", "psmnist", None, tmp_path)
+    assert loader.main(["--board", "icebreaker", "--task", "nothing"]) == 2
+    assert "make it with" in capsys.readouterr().err
