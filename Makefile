@@ -41,7 +41,8 @@ help:
 	@echo "make evaluate   accuracy of the integer network on the test set of TASK"
 	@echo "make figures    pictures of the spikes of the network of TASK, in docs/figures"
 	@echo "make train      train TASK from the start (hours on a CPU for psmnist)"
-	@echo "make bench      simulation speed and cycles, JSON in build/bench.json"
+	@echo "make bench      cycles, utilisation, area, energy and speed of simulation, JSON in build/bench.json"
+	@echo "                  TASK=psmnist  LANES=8,1,4,16  REPORT=docs/results"
 	@echo "make bench-train  speed of training against an FFT form and the released form"
 	@echo "make reproduce  every table and picture of the accuracy on psMNIST (hours on 2 cores)"
 	@echo "make bitstream  BOARD=ulx3s-85f|ulx3s-12f|orangecrab|icebreaker|tang-nano-9k|arty-a7-35t"
@@ -102,7 +103,7 @@ test-fast: $(STAMP)
 	$(PY) -m pytest -n $(JOBS) --dist loadfile -m "not cosim"
 
 bench: check-tools $(STAMP)
-	$(PY) -m sim.bench
+	$(PY) -m sim.bench $(WHICH) $(if $(LANES),--lanes $(LANES)) $(if $(REPORT),--report $(REPORT))
 
 bench-train: $(STAMP)
 	$(PY) -m bench.train_speed

@@ -1,6 +1,11 @@
-"""``python -m sim.bench``: simulation speed of the three simulators and cycles per step by lanes.
+"""``python -m sim.bench --task T``: how fast the core is, and how fast it is simulated.
 
-A synthetic network of moderate size, so that no export is needed; prints a table and writes JSON.
+For each number of lanes: cycles per step counted in simulation, the multipliers' roofline and their
+utilisation; speed, memory and build time of the native simulation; area and frequency, and with
+them the time of a step, where ``python -m rtl.synth`` left a synth.json for that network in
+``docs/results`` or ``build/synth``. Energy by counted operations. For the first number of lanes
+also the speed of cocotb and of Amaranth's simulator, and toggles from a trace. Writes
+build/bench.json.
 """
 
 import argparse
@@ -11,69 +16,169 @@ from pathlib import Path
 
 import numpy as np
 
+from golden.tasks import Split, make_task
 from quant import vectors
-from quant.files import write_atomic
-from quant.synthetic import random_artifact
+from quant.artifact import digest
+from quant.files import write_all_atomic, write_atomic
 from rtl.config import Geometry, HardwareConfig
 from rtl.core import Core
 from rtl.cycles import predict
-from sim import cosim, native, program, pysim, tools
+from sim import bench_table, campaign, cosim, energy, inputs, native, program, pysim, toggles, tools
+from sim import utilisation
 from sim.comparer import TRACKS
+from sim.options import lanes_of, positive
+from sim.program import Program
 from sim.tools import SimError
+from sim.verify import machine
 
-SHAPE = dict(seed=1, n_layers=2, H=32, n=4, n_classes=10, length=784)
-LANES = 8
-STEPS = {"native": 784, "cocotb": 60, "amaranth": 8}     # about the same time each
-
-
-def speeds(sequences: int = 4) -> dict[str, float]:
-    """Simulated steps per second by simulator."""
-    art, hw = random_artifact(**SHAPE), HardwareConfig(LANES)
-    values = np.random.default_rng(1).integers(0, 256, (sequences, art.length))
-    core, found = Core(art, hw), {}
-    built = program.build(core)
-    limit = 2 * predict(art, hw, [art.length] * sequences).cycles
-    begin = time.perf_counter()
-    job = native.Job(list(values[:, :STEPS["native"]]), limit)
-    native.run(built, [job] * TRACKS, tools.BUILD / "bench")
-    found["native"] = TRACKS * sequences * STEPS["native"] / (time.perf_counter() - begin)
-    expected = vectors.make(art, values[:1, :STEPS["cocotb"]])
-    found["cocotb"] = cosim.run(core, expected, tools.BUILD / "bench" / "cocotb",
-                                limit=limit)["steps_per_second"]
-    begin = time.perf_counter()
-    pysim.run(core, [values[0, :STEPS["amaranth"]]], limit)
-    found["amaranth"] = STEPS["amaranth"] / (time.perf_counter() - begin)
-    return found
-
-
-def cycles_by_lanes() -> dict[int, dict]:
-    """Predicted cycles per step in steady state, their least number, and its share."""
-    art, found = random_artifact(**SHAPE), {}
-    for lanes in Geometry(art.H, art.n, 1).allowed():
-        p = predict(art, HardwareConfig(lanes), [art.length])
-        found[lanes] = {"cycles_per_step": p.cycles_per_step, "roofline": p.roofline,
-                        "utilisation": p.utilisation}
-    return found
+SYNTHESES = (tools.ROOT / "docs" / "results", tools.ROOT / "build" / "synth")
+STEPS = {"native": 100, "cocotb": 60, "amaranth": 4}    # of a sequence, at most
+TRACED = 20             # steps of the trace whose toggles are counted
+SEQUENCES = 8           # of the test set, from which spike rates are taken
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("sim.bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, default=Path("build/bench.json"), metavar="FILE")
-    args = parser.parse_args(argv)
+    args = _arguments(argv)
     try:
-        result = {"network": SHAPE, "lanes": LANES, "steps_per_second": speeds(),
-                  "lanes_cycles": cycles_by_lanes()}
-        write_atomic(args.json, (json.dumps(result, indent=1) + "\n").encode())
-    except (SimError, OSError) as error:
+        result = measure(args)
+        text = json.dumps(result, indent=1) + "\n"
+        write_atomic(args.json, text.encode())
+        page = bench_table.page(result)
+        if args.report:
+            name = result["name"]
+            write_all_atomic(args.report, {f"{name}.bench.json": text.encode(),
+                                           f"{name}.bench.md": page.encode()})
+    except inputs.MISTAKES as error:
         print(f"sim.bench: {error}", file=sys.stderr)
         return 2
-    for name, speed in result["steps_per_second"].items():
-        print(f"{name:10} {speed:12,.1f} steps per second")
-    for lanes, row in result["lanes_cycles"].items():
-        print(f"{lanes:4} lanes {row['cycles_per_step']:8.2f} cycles per step, "
-              f"{100 * row['utilisation']:5.1f} % of the multipliers' slots used")
+    except KeyboardInterrupt:
+        print("sim.bench: interrupted", file=sys.stderr)
+        return 130
+    print(page)
     print(f"written to {args.json}")
     return 0
+
+
+def _arguments(argv) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("sim.bench", description=__doc__.splitlines()[0])
+    inputs.add_options(parser)
+    parser.set_defaults(lanes=None)
+    for action in parser._actions:
+        if action.dest == "lanes":
+            action.type, action.metavar = lanes_of, "8,1,4,16"
+            action.help = "complex modes per cycle and layer; the first is looked at in detail"
+    parser.add_argument("--steps", type=positive, metavar="L",
+                        help="of each sequence for the utilisation; default: all")
+    parser.add_argument("--trace-steps", type=positive, default=TRACED, metavar="N",
+                        help=f"steps of the trace, at most {toggles.MOST_STEPS} "
+                             f"(default %(default)s)")
+    parser.add_argument("--json", type=Path, default=Path("build/bench.json"), metavar="FILE")
+    parser.add_argument("--report", type=Path, metavar="FOLDER",
+                        help="also write <task>.bench.json and .md there")
+    return parser.parse_args(argv)
+
+
+def measure(args: argparse.Namespace) -> dict:
+    """Everything that build/bench.json has."""
+    task = make_task(args.task)
+    tools.verilator()
+    split = task.load("test", args.data_dir)
+    lanes = args.lanes or [HardwareConfig.lanes]
+    args.lanes = lanes[0]
+    art, _ = inputs.load(args, task)
+    for number in lanes:
+        Geometry(art.H, art.n, number)
+    for name, most in (("steps", art.length), ("trace_steps", toggles.MOST_STEPS)):
+        if (getattr(args, name) or 1) > most:
+            raise SimError(f"--{name.replace('_', '-')} {getattr(args, name)}: allowed are at most "
+                           f"{most}")
+    split = split.take(np.arange(min(SEQUENCES, len(split))))
+    length = int(split.lengths.max())
+    spikes = energy.rates(vectors.expected(art, split.values[:, :length], split.lengths,
+                                           args.seed, 1))
+    result = {
+        "task": args.task, "name": inputs.named(args), "network": " ".join(inputs.options(args)),
+        "artifact": digest(art), "commit": tools.commit(), "machine": machine(),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()), "length": art.length,
+        "spike_rates": spikes.round(4).tolist(), "synthesis": syntheses(digest(art)),
+        "counted": energy.counted(art, spikes).to_dict(), "rows": []}
+    for number in lanes:
+        print(f"{number} lanes: generating, building and simulating ...", file=sys.stderr)
+        core = Core(art, HardwareConfig(number))
+        source = campaign.source_of(core)
+        built = program.build(core, source=source)
+        values = utilisation.random_values(art, utilisation.FED, args.steps or art.length)
+        row = utilisation.measure(core, built, values) | native_speed(core, built, split)
+        result["rows"].append(row)
+        if number == lanes[0]:
+            print(f"{number} lanes: the other simulators, and a trace ...", file=sys.stderr)
+            result["steps_per_second"] = {"lanes": number, "native": row["steps_per_cpu_second"],
+                                          **other_speeds(core, source, split)}
+            result["toggles"] = toggling(core, source, split, args.trace_steps)
+    return result
+
+
+def native_speed(core: Core, built: Program, split: Split) -> dict:
+    """Steps per second of CPU time with as many cores side by side as ``make verify`` has."""
+    values = [begin_of(split, k % len(split), STEPS["native"]) for k in range(TRACKS)]
+    jobs = [native.Job([v], limit_of(core, v)) for v in values]
+    with tools.workspace(tools.BUILD / "bench") as work:
+        outs, used = native.run(built, jobs, work)
+        steps = sum(int(out.lengths.sum()) for out in outs)
+    return {"steps_per_cpu_second": steps / used.seconds, "native_memory_bytes": used.memory,
+            "build_seconds": built.seconds, "build_cpu_seconds": built.cpu_seconds}
+
+
+def other_speeds(core: Core, source: str, split: Split) -> dict[str, float]:
+    """Steps per second of cocotb and of Amaranth's simulator, the latter with its preparations."""
+    first = begin_of(split, 0, STEPS["cocotb"])
+    expected = vectors.make(core.art, first[None])
+    with tools.workspace(tools.BUILD / "bench") as work:
+        found = cosim.run(core, expected, work / "cocotb", limit=limit_of(core, first),
+                          source=source)
+    first, begin = first[:STEPS["amaranth"]], time.process_time()
+    pysim.run(core, [first], limit_of(core, first))
+    return {"cocotb": found["steps_per_second"],
+            "amaranth": len(first) / (time.process_time() - begin)}
+
+
+def begin_of(split: Split, number: int, steps: int) -> np.ndarray:
+    """The first steps of a sequence, at most so many."""
+    return split.values[number][:min(steps, int(split.lengths[number]))]
+
+
+def limit_of(core: Core, values: np.ndarray) -> int:
+    """Cycles in which a core has certainly answered one sequence."""
+    return 2 * predict(core.art, core.hw, [len(values)]).cycles + 1000
+
+
+def toggling(core: Core, source: str, split: Split, steps: int) -> dict:
+    """Toggles per step of the first sequence's first steps, and their energy."""
+    built = program.build(core, "vcd", source, "-O0")
+    values = begin_of(split, 0, steps)
+    with tools.workspace(tools.BUILD / "bench") as work:
+        native.run(built, [native.Job([values], limit_of(core, values))], work,
+                   work / "trace.vcd", trace_steps=steps)
+        with open(work / "trace.vcd") as file:
+            found = toggles.read(file)
+    per_step = found.total / len(values)
+    return {"steps": len(values), "nets": found.nets, "toggles_per_step": per_step,
+            "by_part": {name: number / len(values) for name, number in found.by_part.items()},
+            "pJ_per_toggle": energy.TOGGLE_PJ, "nJ_per_step": per_step * energy.TOGGLE_PJ / 1000}
+
+
+def syntheses(artifact: str) -> list[dict]:
+    """What ``rtl.synth`` found for this network: one entry per family and number of lanes."""
+    found = {}
+    for folder in SYNTHESES:
+        for path in sorted(folder.rglob("*synth*.json")):
+            row = json.loads(path.read_text())
+            if row.get("artifact") == artifact:
+                found.setdefault((row["family"], row["lanes"], row["signature"]), {
+                    "family": row["family"], "device": row["device"], "lanes": row["lanes"],
+                    "signature": row["signature"], "cells": row["cells"],
+                    "fmax": max((run["fmax"] for run in row.get("placed", [])), default=None)})
+    return list(found.values())
 
 
 if __name__ == "__main__":

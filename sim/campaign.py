@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -37,6 +37,7 @@ class Report:
     seed: int
     seconds: float          # simulation and comparison, interrupted runs included
     build_seconds: float
+    build_cpu_seconds: float
     processes: int
     cocotb: dict = field(default_factory=dict)
     waves: Path | None = None
@@ -73,7 +74,6 @@ class Report:
         """Bytes at the peak: the simulations that ran at once, and this process."""
         largest = max((part.memory for part in self.parts), default=0)
         return self.processes * largest + tools.peak_memory()
-
 
 
 def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
@@ -132,47 +132,70 @@ def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
     core = Core(art, hw)
 
     report("generating Verilog")
-    source = _source(core)
+    source = source_of(core)
     report("building the native simulation (kept for the next time)")
-    built = program.build(core, waves, source, optimise)
+    built = program.build(core, tools.trace_kind() if waves else None, source, optimise)
     comparer = Comparer(core, built, seed, stall, threads)
     steps = int(lengths.sum())
     processes = processes if steps >= SPLIT_STEPS else 1
     size = max(1, min(PART, -(-B // processes)))
-    kept = Journal(journal, {
-        "program": built.binary.parent.name, "artifact": digest(art), "seed": seed, "stall": stall,
-        "part": size, "sequences": tools.array_hash(values, lengths, indices)})
-    if kept.replaces:
-        report(f"{journal} belongs to other hardware, sequences or another network: starting anew")
-    parts = {record["start"]: Part(**record) for record in kept.records}
-    found = Report([], B, digest(art), hw.lanes, seed, 0.0, built.seconds, processes)
-    if with_cocotb:
-        report("running the first sequence under cocotb")
-        found.cocotb = _cocotb(comparer, values[:1], lengths[:1], indices[:1], folder, source)
-    if waves:
-        found.waves = folder / f"first_steps.{built.trace}"
+    found = Report([], B, digest(art), hw.lanes, seed, 0.0, built.seconds,
+                   built.cpu_seconds, processes)
+    key = {"program": built.binary.parent.name, "artifact": digest(art), "seed": seed,
+           "stall": stall, "part": size, "sequences": tools.array_hash(values, lengths, indices)}
+    with Journal(journal, key) as kept, tools.workspace(folder) as work:
+        if kept.replaces:
+            report(f"{journal} belongs to other hardware, sequences or another network: starting "
+                   f"anew")
+        if with_cocotb:
+            report("running the first sequence under cocotb")
+            found.cocotb = _cocotb(comparer, values[:1], lengths[:1], indices[:1], work, source)
+        if waves:
+            found.waves = folder / f"first_steps.{built.trace}"
+        parts = {record["start"]: Part(**record) for record in kept.records}
+        before = sum(part.steps for part in parts.values())
+        report(f"simulating {B} sequences, {steps} steps" + (
+            f"; {before} of them are done" if before else ""))
 
-    before = sum(part.steps for part in parts.values())
-    earlier = max((part.elapsed for part in parts.values()), default=0.0)
-    starts = [start for start in range(0, B, size) if start not in parts]
-    report(f"simulating {B} sequences, {steps} steps" + (
-        f"; {before} of them are done" if before else ""))
+        def compare(start: int, count: Callable[[int], None]) -> Part:
+            mine = slice(start, start + size)
+            trace = work / "trace" if waves and not start else None
+            part = comparer.compare(start, values[mine], lengths[mine], indices[mine],
+                                    work / f"part{start}", count, trace)
+            if trace:
+                trace.replace(found.waves)
+            return part
+        for part in _parts(compare, range(0, B, size), parts, processes, progress):
+            kept.add(asdict(part))
+            parts[part.start] = part
+    found.parts = [parts[start] for start in sorted(parts)]
+    found.seconds = max((part.elapsed for part in found.parts), default=0.0)
+    return found
+
+
+def _parts(compare: Callable[[int, Callable[[int], None]], Part], starts: Iterable[int],
+           done: dict[int, Part], processes: int,
+           progress: Callable[[int], None] | None) -> Iterator[Part]:
+    """Parts that are not done, as they end; none are begun after one with a difference.
+
+    ``compare(start, count)`` makes one and calls ``count`` with its steps so far.
+    """
+    before = sum(part.steps for part in done.values())
+    earlier = max((part.elapsed for part in done.values()), default=0.0)
     stop, abort, running = threading.Event(), threading.Event(), {}     # running: steps by part
-    if any(part.mismatches for part in parts.values()):
-        stop.set()
+    if any(part.mismatches for part in done.values()):
+        return
 
     def simulate(start: int) -> Part | None:
-        def count(done: int) -> None:
+        def count(steps: int) -> None:
             if abort.is_set():
                 raise Stopped
-            running[start] = done
+            running[start] = steps
             if progress:
                 progress(before + sum(running.values()))
         if stop.is_set():
             return None
-        mine = slice(start, start + size)
-        part = comparer.compare(start, values[mine], lengths[mine], indices[mine],
-                                folder / f"part{start}", count, found.waves if not start else None)
+        part = compare(start, count)
         if part.mismatches:
             stop.set()
         return part
@@ -180,23 +203,20 @@ def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
     begin = time.perf_counter()
     with ThreadPoolExecutor(processes) as pool:
         try:
-            for future in as_completed([pool.submit(simulate, start) for start in starts]):
+            waiting = [pool.submit(simulate, start) for start in starts if start not in done]
+            for future in as_completed(waiting):
                 part = future.result()
                 if part:
                     part.elapsed = earlier + time.perf_counter() - begin
-                    kept.add(asdict(part))
-                    parts[part.start] = part
+                    yield part
         except BaseException:
             stop.set()
             abort.set()
             raise
-    found.parts = [parts[start] for start in sorted(parts)]
-    found.seconds = max((part.elapsed for part in found.parts), default=0.0)
-    return found
 
 
-def _source(core: Core) -> str:
-    """Verilog of the core, kept by the content of artifact, configuration and generator."""
+def source_of(core: Core) -> str:
+    """Verilog of a core, kept by the content of artifact, configuration and generator."""
     key = tools.content_hash(digest(core.art), core.hw, tools.source_hash())
 
     def convert(folder: Path) -> None:

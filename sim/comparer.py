@@ -1,6 +1,7 @@
 """One part of a campaign: some sequences through the native core, compared with the network."""
 
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +37,7 @@ class Part:
     predicted: int          # cycles, of all tracks
     simulated: int
     cpu_seconds: float      # of the simulation alone
+    other_seconds: float    # CPU time of the integer network and of the comparison
     memory: int             # its peak, bytes
     elapsed: float = 0.0    # seconds that the campaign had spent on simulation so far
 
@@ -86,7 +88,7 @@ class Comparer:
                 folder: Path, progress: Callable[[int], None] | None = None,
                 waves: Path | None = None) -> Part:
         """Simulate the sequences of one part, whose first is at ``start`` in the campaign."""
-        count = len(values)
+        begin, count = time.thread_time(), len(values)
         tracks = max(1, min(TRACKS, count // BACK_TO_BACK))
         cuts = [count * track // tracks for track in range(tracks + 1)]
         slices = [slice(a, b) for a, b in zip(cuts, cuts[1:])]
@@ -106,7 +108,7 @@ class Comparer:
         return Part(start, start + count, tally.steps, tally.spikes, tally.signatures,
                     tally.mismatches, str(tally.first) if tally.first else None, tally.labels,
                     sum(p.cycles for p in predictions), sum(out.cycles for out in runs),
-                    used.seconds, used.memory)
+                    used.seconds, time.thread_time() - begin, used.memory)
 
     def _compare(self, tally: Tally, values, lengths, indices, places) -> None:
         """Expected tensors chunk by chunk, against (run, position in it) of each sequence."""

@@ -53,7 +53,8 @@ def run_group(group: Group) -> dict:
     """A record for the journal: what the cases of a group showed."""
     begin = time.perf_counter()
     cases = group.cases()
-    outcomes = trial.run(cases[0].shape, cases, FOLDER / f"{group.seed}-{group.number}")
+    with tools.workspace(FOLDER) as work:
+        outcomes = trial.run(cases[0].shape, cases, work)
     failed = [(case, outcome) for case, outcome in zip(cases, outcomes) if outcome.first]
     return {"number": group.number, "cases": len(cases), "failed": [
                 {"case": case.to_dict(), "first": outcome.first} for case, outcome in failed],
@@ -75,7 +76,8 @@ def summary(shape: draws.Shape) -> str:
 
 def first_difference(case: Case) -> str | None:
     """What fails in a case, on the native simulation."""
-    return trial.run(case.shape, [case], FOLDER / "minimise")[0].first
+    with tools.workspace(FOLDER) as work:
+        return trial.run(case.shape, [case], work)[0].first
 
 
 def keep(case: Case, folder: Path, found: str) -> Path:
@@ -145,15 +147,32 @@ def _arguments(argv) -> argparse.Namespace:
 
 def fuzz(args: argparse.Namespace) -> dict:
     """The whole run. Returns its report."""
-    key = {"seed": args.seed, "per_shape": args.per_shape, "sources": tools.source_hash()}
-    kept, journal = [], Journal(FOLDER / f"seed{args.seed}.jsonl", key)
-    every = groups(args.n, args.seed, args.per_shape)
-    done = {row["number"]: row for row in journal.records}
-    done = {group.number: done[group.number] for group in every
-            if group.number in done and done[group.number]["cases"] == group.count}
-    print(f"seed {args.seed}: {args.n} cases of {len(every)} shapes"
-          + (f", {len(done)} shapes are done" if done else "")
-          + (", starting anew: the sources changed" if journal.replaces else ""), file=sys.stderr)
+    sources, every = tools.source_hash(), groups(args.n, args.seed, args.per_shape)
+    key = {"seed": args.seed, "per_shape": args.per_shape, "sources": sources}
+    with Journal(FOLDER / f"seed{args.seed}.jsonl", key) as journal:
+        done = {row["number"]: row for row in journal.records}
+        done = {group.number: done[group.number] for group in every
+                if group.number in done and done[group.number]["cases"] == group.count}
+        print(f"seed {args.seed}: {args.n} cases of {len(every)} shapes"
+              + (f", {len(done)} shapes are done" if done else "")
+              + (", starting anew: the sources changed" if journal.replaces else ""),
+              file=sys.stderr)
+        run_groups(args, every, done, journal)
+    rows = [done[number] for number in sorted(done)]
+    total = {name: sum(row[name] for row in rows)
+             for name in ("cases", "steps", "spikes", "cycles", "timed", "alive", "seconds")}
+    return {"seed": args.seed, "per_shape": args.per_shape, "commit": tools.commit(),
+            "sources": sources, "date": time.strftime("%Y-%m-%d", time.gmtime()),
+            "shapes": len(rows), **total,
+            "failed": [found for row in rows for found in row["failed"]],
+            "by_shape": [{name: row[name] for name in ("number", "shape", "cases", "alive")}
+                         | {"failed": len(row["failed"])} for row in rows]}
+
+
+def run_groups(args: argparse.Namespace, every: list[Group], done: dict[int, dict],
+               journal: Journal) -> None:
+    """Run the groups that are not ``done``; add their records there and to the journal."""
+    kept = []
     with tqdm(total=args.n, initial=sum(row["cases"] for row in done.values()), unit="case",
               disable=None, leave=False) as bar, ThreadPoolExecutor(args.jobs) as pool:
         waiting = [pool.submit(run_group, group) for group in every if group.number not in done]
@@ -174,13 +193,6 @@ def fuzz(args: argparse.Namespace) -> dict:
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    rows = [done[number] for number in sorted(done)]
-    total = {name: sum(row[name] for row in rows)
-             for name in ("cases", "steps", "spikes", "cycles", "timed", "alive", "seconds")}
-    return {"seed": args.seed, "shapes": len(rows), **total,
-            "failed": [found for row in rows for found in row["failed"]],
-            "by_shape": [{name: row[name] for name in ("number", "shape", "cases", "alive")}
-                         | {"failed": len(row["failed"])} for row in rows]}
 
 
 if __name__ == "__main__":

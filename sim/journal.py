@@ -5,13 +5,15 @@ import os
 from pathlib import Path
 
 from quant.files import write_atomic
+from sim import tools
 
 
 class Journal:
     """A file of records that belong to one ``key``; without a path nothing is kept.
 
-    A file of another key is replaced by the first new record. Lines from the first one on that was
-    cut off while it was written count as not there.
+    Until :meth:`close` the file is this journal's alone; another one that opens it raises
+    ``SimError``. A file of another key is replaced by the first new record. Lines from the first
+    one on that was cut off while it was written count as not there.
 
     Attributes
     ----------
@@ -23,11 +25,23 @@ class Journal:
 
     def __init__(self, path: Path | None, key: dict):
         self.path, self.key = path, key
+        self._lock = tools.lock(path) if path else None
         found = self._lines()
         mine = bool(found) and found[0] == {"key": key}
         self.replaces = bool(found) and not mine
         self.records: list[dict] = found[1:] if mine else []
         self._appending = False
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others have the file."""
+        if self._lock:
+            self._lock.close()
 
     def _lines(self) -> list[dict]:
         found = []

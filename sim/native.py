@@ -99,7 +99,7 @@ class Used:
 
 def run(program: Program, jobs: list[Job], folder: Path, waves: Path | None = None,
         progress: Callable[[int], None] | None = None,
-        allow_stuck: bool = False) -> tuple[list[Run], Used]:
+        allow_stuck: bool = False, trace_steps: int = TRACE_STEPS) -> tuple[list[Run], Used]:
     """Run jobs side by side in one process.
 
     Parameters
@@ -107,7 +107,7 @@ def run(program: Program, jobs: list[Job], folder: Path, waves: Path | None = No
     folder : Path
         Where the program writes, a folder per job; made if missing.
     waves : Path or None
-        Trace of the first job's first 200 steps (with a program built for it).
+        Trace of the first job's first ``trace_steps`` steps (with a program built for it).
     progress : callable or None
         Called with the number of steps that the last layers have committed; what it raises ends
         the run.
@@ -123,7 +123,7 @@ def run(program: Program, jobs: list[Job], folder: Path, waves: Path | None = No
     for track, job in zip(tracks, jobs):
         track.mkdir(parents=True, exist_ok=True)
         job.save(track / "input.bin")
-    trace = ["--trace", str(waves), str(TRACE_STEPS)] if waves else []
+    trace = ["--trace", str(waves), str(trace_steps)] if waves else []
     used, stuck = None, []
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen([str(program.binary), *trace, *map(str, tracks)],

@@ -15,6 +15,13 @@ def numbers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
+def lanes_of(text: str) -> list[int]:
+    try:
+        return [positive(part.strip()) for part in text.split(",")]
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of lanes; write 1,4,8,16") from None
+
+
 def probability(text: str) -> float:
     try:
         value = float(text)

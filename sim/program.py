@@ -1,5 +1,6 @@
 """A core as a native program: Verilog through Verilator and the C++ compiler, kept by content."""
 
+import json
 import re
 import time
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ DRAIN = 256             # cycles after the last result in which nothing more may
 # Statements per function that Verilator writes: a few kilobytes of code, so that the tracks of one
 # program find it in the instruction cache.
 FUNCTION = 1500
+# Without optimisation one file with one function is compiled in less than half the time of several.
+SPLIT = {"-O0": ("--output-split", "0", "--output-split-cfuncs", "0")}
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,10 @@ class Program:
     H: int
     trace: str | None           # fst, vcd, or None
     seconds: float              # that building it took
+    cpu_seconds: float          # the same of one processor, and of what else was built meanwhile
 
 
-def build(core, waves: bool = False, source: str | None = None,
+def build(core, trace: str | None = None, source: str | None = None,
           optimise: str = "-O2") -> Program:
     """Verilate and compile a core (cached by content).
 
@@ -41,8 +45,8 @@ def build(core, waves: bool = False, source: str | None = None,
     ----------
     core : rtl.core.Core
         Anything with ``art``, ``hw`` and the core's ports.
-    waves : bool
-        Build in a trace; slower.
+    trace : str or None
+        Build in a trace of this kind, ``fst`` or ``vcd``; slower.
     source : str or None
         Verilog of ``core``, where the caller has it already.
     optimise : str
@@ -51,29 +55,29 @@ def build(core, waves: bool = False, source: str | None = None,
     tool = tools.verilator()
     source = (source or verilog.convert(core, name="core", emit_src=False)) + wrapper.source(
         core, "core")
-    kind = tools.trace_kind() if waves else None
-    header = shape_header(core, kind)
+    header = shape_header(core, trace)
     key = tools.content_hash(source, header, MAIN.read_text(), TRACK.read_text(), tool.version,
-                             optimise, FUNCTION)
+                             optimise, FUNCTION, SPLIT)
 
     def compile_into(folder: Path) -> None:
-        begin = time.perf_counter()
+        begin, before = time.perf_counter(), tools.children_seconds()
         (folder / "core.v").write_text(source)
         (folder / "shape.h").write_text(header)
         command = [tool.binary, "--cc", "--exe", "--Mdir", "obj", "--top-module", wrapper.NAME,
                    "--prefix", "Vcore", "-o", "../sim", "-O3", "--x-assign", "fast", "--x-initial",
-                   "fast", "--noassert", "-Wno-fatal", "-Wno-lint", "--output-split-cfuncs",
-                   str(FUNCTION), "-CFLAGS", f"-I.. -I{HERE}"]
-        command += {None: [], "vcd": ["--trace-vcd"], "fst": ["--trace-fst"]}[kind]
+                   "fast", "--noassert", "-Wno-fatal", "-Wno-lint", "-CFLAGS", f"-I.. -I{HERE}"]
+        command += SPLIT.get(optimise, ("--output-split-cfuncs", str(FUNCTION)))
+        command += {None: [], "vcd": ["--trace-vcd"], "fst": ["--trace-fst"]}[trace]
         tools.call([*command, str(MAIN), "core.v"], folder, tool.env(), "verilating the core")
-        functions = [] if waves else edge_functions(folder / "obj")
-        (folder / "step.h").write_text(step_header(functions))
+        (folder / "step.h").write_text("" if trace else edge_functions(folder / "obj"))
         tools.call(["make", "-C", "obj", "-f", "Vcore.mk", "-j", "2", f"OPT_FAST={optimise}"],
                    folder, tool.env(), "compiling the core")
         for part in (folder / "obj").iterdir():
             part.unlink()
         (folder / "obj").rmdir()
-        (folder / "seconds").write_text(f"{time.perf_counter() - begin:.1f}")
+        (folder / "cost.json").write_text(json.dumps({
+            "seconds": round(time.perf_counter() - begin, 1),
+            "cpu_seconds": round(tools.children_seconds() - before, 1)}))
 
     folder = tools.cached(tools.BUILD / "native" / key, compile_into)
     art = core.art
@@ -81,34 +85,49 @@ def build(core, waves: bool = False, source: str | None = None,
                     ("s_in", "u1", (-(-art.H // 8),)), ("s_out", "u1", (-(-art.H // 8),))])
     answer = np.dtype([("first", "<u8"), ("last", "<u8"), ("done", "<u8"), ("label", "<u4"),
                        ("logits", "<i8", (art.n_classes,)),
-                       ("saturations", "<u4", (len(art.layers) + 1,))])
-    return Program(folder / "sim", row, answer, len(art.layers), art.H, kind,
-                   float((folder / "seconds").read_text()))
+                       ("saturations", "<u4", (len(art.layers) + 1,)),
+                       ("busy", "<u8", (len(art.layers),))])
+    return Program(folder / "sim", row, answer, len(art.layers), art.H, trace,
+                   **json.loads((folder / "cost.json").read_text()))
 
 
-def edge_functions(folder: Path) -> list[str]:
-    """The functions that a Verilated model calls at the clock edge, in order.
+def edge_functions(folder: Path) -> str:
+    """``step.h``: what a Verilated model does at the clock edge, as functions in their order.
 
-    Empty if anything else happens there, or in between: then the model's ``eval`` is needed.
+    Verilator has them called by one function, in which some short ones are written out: pieces
+    between two calls become functions of their own. Empty, and then the model's ``eval`` is needed,
+    if something else than the clock makes the model do anything, or if a piece has variables.
     """
     root = "Vcore___024root___"
     text = "".join(path.read_text() for path in sorted(folder.glob("Vcore___024root__*.cpp")))
-    body = re.search(rf"^void {root}eval_nba\(.*?\n    // Body\n(.*?)^}}", text, re.S | re.M)
-    if f"{root}eval_phase__ico" in text or not body:
-        return []
-    first, *calls, last = body[1].splitlines()
-    found = [re.fullmatch(rf"        ({root}nba_\w+)\(vlSelf\);", call) for call in calls]
-    if first != "    if ((1ULL & vlSelfRef.__VnbaTriggered[0U])) {" or last != "    }":
-        return []
-    return [match[1] for match in found] if all(found) else []
+    body = re.search(rf"^void {root}eval_nba\(.*?^}}", text, re.S | re.M)
+    head, _, rest = body[0].partition("    // Body\n") if body else ("", "", "")
+    first, *lines, last, _ = rest.splitlines() if rest.count("\n") > 2 else [""] * 3
+    if (f"{root}eval_phase__ico" in text or "// Locals" in head or last != "    }" or
+            first != "    if ((1ULL & vlSelfRef.__VnbaTriggered[0U])) {" or "vlSymsp" in rest or
+            any(not line.startswith(" " * 8) for line in lines)):
+        return ""
+    constants = sorted(set(re.findall(r"^extern const .*;$", text, re.M)))
+    names, declared, piece = [], constants, []
 
+    def close() -> None:
+        if piece:
+            names.append(f"edge_{len(names)}")
+            declared.append("\n".join([
+                f"inline void {names[-1]}(Vcore___024root* vlSelf) {{",
+                "        auto& vlSelfRef = *vlSelf;", *piece, "}"]))
+            piece.clear()
 
-def step_header(functions: list[str]) -> str:
-    """``step.h``: the functions of a clock edge for ``native.cpp``."""
-    lines = ["#pragma once", *(f"void {name}(Vcore___024root*);" for name in functions)]
-    if functions:
-        lines.append(f"#define EDGE_FUNCTIONS {', '.join(functions)}")
-    return "\n".join(lines) + "\n"
+    for line in lines:
+        call = re.fullmatch(rf"        ({root}nba_\w+)\(vlSelf\);", line)
+        if call:
+            close()
+            names.append(call[1])
+            declared.append(f"void {call[1]}(Vcore___024root*);")
+        else:
+            piece.append(line)
+    close()
+    return "\n".join([*declared, f"#define EDGE_FUNCTIONS {', '.join(names)}", ""])
 
 
 def shape_header(core, trace: str | None) -> str:
@@ -132,7 +151,8 @@ def shape_header(core, trace: str | None) -> str:
     lines = ["#pragma once", *(f"constexpr int {k} = {v};" for k, v in define.items())]
     ports = {"IN_PAYLOAD": i["payload"], "IN_VALID": i["valid"], "IN_READY": i["ready"],
              "OUT_PAYLOAD": o["payload"], "OUT_VALID": o["valid"], "OUT_READY": o["ready"],
-             "CFG_EN": cfg["en"], "CFG_ADDR": cfg["addr"], "CFG_DATA": cfg["data"]}
+             "CFG_EN": cfg["en"], "CFG_ADDR": cfg["addr"], "CFG_DATA": cfg["data"],
+             "BUSY": fields(core, "busy")["busy"]}
     lines += [f"#define {name} {whole(field)}" for name, field in ports.items()]
     taps = ""
     for j in range(len(art.layers)):

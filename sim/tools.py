@@ -1,5 +1,7 @@
 """The programs that simulation needs, where they are, and builds cached by their content."""
 
+import contextlib
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -9,10 +11,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -130,6 +133,12 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
+def children_seconds() -> float:
+    """CPU time of all programs that this process has run to their end."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def cached(folder: Path, build: Callable[[Path], None]) -> Path:
     """``folder``, made by ``build(folder under another name)`` unless it is there.
 
@@ -151,6 +160,45 @@ def cached(folder: Path, build: Callable[[Path], None]) -> Path:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return folder
+
+
+@contextlib.contextmanager
+def workspace(folder: Path) -> Iterator[Path]:
+    """A new folder below ``folder`` for one run and deleted after it, so that two do not meet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="run-", dir=folder) as work:
+        yield Path(work)
+
+
+def lock(path: Path) -> IO:
+    """Make ``path`` this process's own until the file that is returned is closed.
+
+    Raises
+    ------
+    SimError
+        Another run has it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = open(path.with_name(f"{path.name}.lock"), "w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise SimError(f"{path} belongs to a run that has not ended: wait for it, or end it"
+                       ) from None
+    return file
+
+
+def commit() -> str | None:
+    """The commit of these sources, with ``+`` where they differ from it; None outside of git."""
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True,
+                              check=True).stdout.strip()
+    try:
+        changed = git("status", "--porcelain", "--", "quant", "rtl", "sim")
+        return git("rev-parse", "--short=12", "HEAD") + "+" * bool(changed)
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def call(command: list[str], folder: Path, env: dict[str, str], what: str) -> None:

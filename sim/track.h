@@ -81,6 +81,7 @@ struct Answer {
     uint32_t label;
     int64_t logits[CLASSES];
     uint32_t saturations[LAYERS + 1];
+    uint64_t busy[LAYERS];          // cycles so far in which the layer's multipliers were in use
 };
 #pragma pack(pop)
 
@@ -167,6 +168,7 @@ public:
         }
         TAPS(layers)
         if (OUT_VALID && ready_) result();
+        for (int j = 0; j < LAYERS; j++) busy_[j] += BUSY >> j & 1;
         if (given >= sequences_.size() && drain_++ == DRAIN) running = false;
         if (++cycle_ >= limit_) running = false;
     }
@@ -197,6 +199,7 @@ private:
     size_t at_, start_;         // cycles since the reset; the first one for samples
     size_t sequence_, step_;
     uint64_t taken_, cycle_, drain_ = 0;
+    uint64_t busy_[LAYERS] = {};
     bool offering_, ready_;
 
     void read(const std::string& path) {
@@ -242,6 +245,7 @@ private:
                 bits(OUT_PAYLOAD, LOGITS_LOW + c * LOGIT_BITS, LOGIT_BITS), LOGIT_BITS);
         for (int j = 0; j <= LAYERS; j++)
             answer.saturations[j] = bits(OUT_PAYLOAD, SATURATIONS_LOW + 32 * j, 32);
+        memcpy(answer.busy, busy_, sizeof busy_);
         if (fwrite(&answer, sizeof answer, 1, answers_) != 1) die("cannot write: disk full?");
         given++;
     }

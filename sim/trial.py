@@ -50,7 +50,6 @@ def run(shape: Shape, cases: list[Case], folder: Path) -> list[Outcome]:
         jobs = [_job(case, core) for case in batch]
         outs, _ = native.run(built, jobs, folder, allow_stuck=True)
         found += [_judge(case, core, out, out.times) for case, out in zip(batch, outs)]
-    shutil.rmtree(folder, ignore_errors=True)
     if not any(outcome.first for outcome in found):
         shutil.rmtree(built.binary.parent)
     return found

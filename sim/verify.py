@@ -2,20 +2,22 @@
 
 Every spike of both samplers of every layer, every signature, logit, class and saturation count, and
 the cycle of every result. Interrupt it and call it again: it goes on with the sequences that are
-not done. ``--report FOLDER`` writes <task>.verify.json and .md there. Exit code 1: a difference,
-the first one is printed; 2: a mistake of the user's; 130: interrupted.
+not done. ``--report FOLDER`` writes <task>.verify.json and .md there, of part of the test set too.
+Exit code 1: a difference, the first one is printed; 2: a mistake of the user's; 130: interrupted.
 """
 
 import argparse
 import json
 import platform
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from golden.tasks import Split, make_task
+from quant.artifact import digest
 from quant.files import write_all_atomic
 from sim import campaign, inputs, tools
 from sim.options import positive
@@ -56,34 +58,39 @@ def verify(args: argparse.Namespace) -> dict:
     tools.verilator()
     split = task.load("test", args.data_dir)
     art, hw = inputs.load(args, task)
-    split = split.take(np.arange(min(args.n or len(split), len(split))))
+    whole = len(split)
+    split = split.take(np.arange(min(args.n or whole, whole)))
     folder = tools.BUILD / inputs.named(args)
+    name = f"verify-{digest(art)}-{hw.lanes}-{args.seed or art.seed}.jsonl"
     with tqdm(total=int(split.lengths.sum()), unit="step", unit_scale=True, disable=None,
               leave=False) as bar:
         def progress(done: int) -> None:
             bar.update(done - bar.n)
         report = campaign.run(
             art, split.values, split.lengths, hw, args.seed, stall=args.stall, with_cocotb=False,
-            folder=folder, processes=args.jobs, journal=folder / "verify.jsonl", progress=progress,
+            folder=folder, processes=args.jobs, journal=folder / name, progress=progress,
             report=lambda text: tqdm.write(f"{text} ...", file=sys.stderr))
     row = {"name": inputs.named(args), "network": " ".join(inputs.options(args))}
-    return row | summary(report, args.task, split)
+    return row | summary(report, args.task, split, whole)
 
 
-def summary(report: campaign.Report, task: str, split: Split) -> dict:
-    """The content of <task>.verify.json."""
-    done = len(report.labels)
+def summary(report: campaign.Report, task: str, split: Split, whole: int) -> dict:
+    """The content of <task>.verify.json; ``whole`` sequences are in the test set."""
+    done, cpu = len(report.labels), report.total("cpu_seconds") + report.total("other_seconds")
     return {
         "task": task, "artifact": report.artifact, "lanes": report.lanes, "seed": report.seed,
-        "sequences": done, "test_set": report.sequences, "steps": report.total("steps"),
+        "commit": tools.commit(), "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "sequences": done, "test_set": whole, "steps": report.total("steps"),
         "spikes_compared": report.total("spikes"),
         "signatures_compared": report.total("signatures"),
         "mismatches": report.total("mismatches"), "equal": report.equal,
         "first_difference": report.first, "predicted_cycles": report.total("predicted"),
         "simulated_cycles": report.total("simulated"),
         "accuracy": float((np.array(report.labels) == split.labels[:done]).mean()),
-        "build_seconds": report.build_seconds, "seconds": report.seconds,
-        "simulation_cpu_seconds": report.total("cpu_seconds"),
+        "build_seconds": report.build_seconds, "build_cpu_seconds": report.build_cpu_seconds,
+        "seconds": report.seconds,
+        "simulation_cpu_seconds": report.total("cpu_seconds"), "cpu_seconds": cpu,
+        "test_set_minutes_on_two_cores": cpu / max(done, 1) * whole / 120,
         "steps_per_second": report.steps_per_second, "processes": report.processes,
         "peak_memory_bytes": report.memory, "machine": machine()}
 
@@ -107,7 +114,8 @@ def markdown(row: dict) -> str:
         == row["test_set"] else f"# {name}: {row['sequences']:,} of {row['test_set']:,} "
                                 f"sequences through the core", "",
         f"`python -m sim.verify {row['network']} --lanes {row['lanes']}`, artifact "
-        f"{row['artifact']}, seed {row['seed']}, on {row['machine']}.", "",
+        f"{row['artifact']}, seed {row['seed']}, commit {row['commit']}, {row['date']}, on "
+        f"{row['machine']}.", "",
         "| what | how much |", "| --- | --- |"]
     verdict = "equal" if row["equal"] else f"DIFFERENT: {row['first_difference']}"
     table = {
@@ -118,11 +126,16 @@ def markdown(row: dict) -> str:
         "predicted cycles": f"{row['predicted_cycles']:,}",
         "simulated cycles": f"{row['simulated_cycles']:,}",
         "accuracy of the hardware": f"{100 * row['accuracy']:.2f} %",
-        "build of the simulation": f"{row['build_seconds']:.0f} s",
+        "build of the simulation": f"{row['build_seconds']:.0f} s, "
+                                   f"{row['build_cpu_seconds']:.0f} s of CPU time",
         "simulation and comparison": f"{row['seconds'] / 60:.1f} min, {row['processes']} processes",
         "steps per second": f"{row['steps_per_second']:,.0f}",
         "CPU time of the simulation per step":
             f"{1e6 * row['simulation_cpu_seconds'] / row['steps']:,.0f} us",
+        "CPU time per sequence, network and comparison included":
+            f"{1e3 * row['cpu_seconds'] / row['sequences']:,.0f} ms",
+        "the complete test set on two idle cores, by CPU time":
+            f"{row['test_set_minutes_on_two_cores']:.1f} min",
         "peak memory": f"{row['peak_memory_bytes'] / 2 ** 20:,.0f} MiB"}
     return "\n".join(lines + [f"| {what} | {much} |" for what, much in table.items()]) + "\n"
 

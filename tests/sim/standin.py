@@ -26,6 +26,7 @@ class StandIn(wiring.Component):
                                  "signature": 32})
         super().__init__({"i": In(stream.Signature(sample_word(art))),
                           "o": Out(stream.Signature(result_word(art))), "cfg": In(ConfigBus()),
+                          "busy": Out(len(art.layers)),
                           **{f"tap{j}": Out(tap) for j in range(len(art.layers))}})
 
     def elaborate(self, platform):
@@ -43,7 +44,8 @@ class StandIn(wiring.Component):
         for j in range(len(self.art.layers)):
             tap = getattr(self, f"tap{j}")
             bits = Cat(value, ~value, value)
-            m.d.comb += [tap.valid.eq(busy), tap.end.eq(end), tap.signature.eq(count * 1000 + j),
+            m.d.comb += [tap.valid.eq(busy), self.busy[j].eq(busy & (word >= j)),
+                         tap.end.eq(end), tap.signature.eq(count * 1000 + j),
                          tap.s_in.eq((bits ^ key) >> word), tap.s_out.eq((bits ^ key) >> j)]
         m.d.comb += self.i.ready.eq(busy & last_word)
         with m.If(self.o.valid & self.o.ready):

@@ -88,6 +88,19 @@ def test_seed_over_the_configuration_port(split, tmp_path, seed):
 
 
 @pytest.mark.cosim
+def test_two_runs_at_once(split, tmp_path):
+    """One inside of the other, in the same folder: neither disturbs the other, nothing stays."""
+    inner = []
+
+    def nested(steps):
+        if not inner:
+            inner.append(run(split, tmp_path))
+    outer = run(split, tmp_path, progress=nested)
+    assert outer.equal and inner[0].equal and outer.labels == inner[0].labels
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.cosim
 def test_two_processes(split, tmp_path, monkeypatch):
     monkeypatch.setattr(campaign, "SPLIT_STEPS", 10)
     done = []

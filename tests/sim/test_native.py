@@ -5,7 +5,7 @@ import pytest
 
 from quant.synthetic import random_artifact
 from rtl.config import HardwareConfig
-from sim import native, program as programs
+from sim import native, program as programs, tools
 from sim.compare import Tally
 from sim.tools import SimError
 from tests.sim.standin import StandIn
@@ -64,6 +64,13 @@ def test_equal_and_timed(core, program, tmp_path, stall):
             [(length - 1) * words for length in LENGTHS]
 
 
+def test_busy_cycles_are_counted(core, program, tmp_path):
+    """Layer j of the stand-in is busy in all words of a step but the first j."""
+    words, out = core.geo.words, run(program, tmp_path)
+    steps = np.cumsum(LENGTHS)
+    assert (out.answers["busy"] == steps[:, None] * (words - np.arange(3))).all()
+
+
 def test_stalls_depend_on_the_seed(program, tmp_path):
     stamps = [run(program, tmp_path, stall=0.5, seed=seed).answers["done"].tolist()
               for seed in (3, 3, 4)]
@@ -100,11 +107,48 @@ def test_what_progress_raises_ends_the_run(program, tmp_path):
 def test_only_the_clock_edge_is_simulated(core, tmp_path, monkeypatch):
     """Verilator's functions of the edge are found; without them, eval gives the same."""
     assert "#define EDGE_FUNCTIONS" in step_file(core)
-    monkeypatch.setattr(programs, "edge_functions", lambda folder: [])
+    monkeypatch.setattr(programs, "edge_functions", lambda folder: "")
     monkeypatch.setattr(programs, "FUNCTION", programs.FUNCTION + 1)     # another cache entry
     assert "#define EDGE_FUNCTIONS" not in step_file(core)
     tally = compare(core, run(programs.build(core, optimise="-O0"), tmp_path), sequences())
     assert tally.equal, tally.first
+
+
+MODEL = """
+void Vcore___024root___eval_nba(Vcore___024root* vlSelf) {
+    auto& vlSelfRef = std::ref(*vlSelf).get();
+    // Body
+    if ((1ULL & vlSelfRef.__VnbaTriggered[0U])) {
+        Vcore___024root___nba_sequent__TOP__1(vlSelf);
+        vlSelfRef.a = 1U;
+        if (vlSelfRef.b) {
+            vlSelfRef.c = vlSelfRef.a;
+        }
+        Vcore___024root___nba_sequent__TOP__0(vlSelf);
+        vlSelfRef.d
+            = 2U;
+    }
+}
+"""
+
+
+def test_pieces_between_calls_are_functions(tmp_path):
+    (tmp_path / "Vcore___024root__0.cpp").write_text(MODEL)
+    text = programs.edge_functions(tmp_path)
+    assert text.splitlines()[-1] == (
+        "#define EDGE_FUNCTIONS Vcore___024root___nba_sequent__TOP__1, edge_1, "
+        "Vcore___024root___nba_sequent__TOP__0, edge_3")
+    assert text.count("{") == text.count("}") == 3 and "= 2U;" in text
+
+
+@pytest.mark.parametrize("old, new", [
+    ("// Body", "// Locals\n    int x;\n    // Body"), ("1ULL &", "3ULL &"), ("b)", "vlSymsp->b)"),
+    ("    }\n}", "    }\n    if ((2ULL & vlSelfRef.__VnbaTriggered[0U])) {\n    }\n}"),
+    ("\nvoid", "\nVcore___024root___eval_phase__ico(vlSelf);\nvoid"), ("eval_nba", "eval_other")])
+def test_a_model_of_another_form_is_evaluated(old, new, tmp_path):
+    assert MODEL.count(old) >= 1
+    (tmp_path / "Vcore___024root__0.cpp").write_text(MODEL.replace(old, new, 1))
+    assert programs.edge_functions(tmp_path) == ""
 
 
 def step_file(core) -> str:
@@ -143,7 +187,7 @@ def test_a_full_disk_is_reported(program, tmp_path):
 
 
 def test_trace_is_short(core, tmp_path):
-    program = programs.build(core, waves=True, optimise="-O0")
+    program = programs.build(core, tools.trace_kind(), optimise="-O0")
     path = tmp_path / f"trace.{program.trace}"
     native.run(program, [native.Job(sequences((1000,)), 10_000)], tmp_path, waves=path)
     assert 1000 < path.stat().st_size < 1 << 20

@@ -16,7 +16,7 @@ STEPS = 12 + 1 + 7 + 12 + 3 + 9
 def args(tmp_path, monkeypatch):
     artifact.save(ART, tmp_path / "artifact")
     monkeypatch.setattr(campaign, "PART", 2)
-    (tools.BUILD / "tests.sim.task-Tiny" / "verify.jsonl").unlink(missing_ok=True)
+    monkeypatch.setattr(tools, "BUILD", tmp_path / "build")
     return ["--task", TASK, "--lanes", "2", "--artifact", str(tmp_path / "artifact"), "--jobs", "1",
             "--report", str(tmp_path / "report")]
 
@@ -28,6 +28,8 @@ def test_report(args, tmp_path, capsys):
     assert row["spikes_compared"] == 2 * 2 * 4 * STEPS and row["mismatches"] == 0
     assert row["predicted_cycles"] == row["simulated_cycles"] > STEPS
     assert 1 << 20 < row["peak_memory_bytes"] < 2 << 30 and row["build_seconds"] > 0
+    assert row["commit"] == tools.commit() and row["cpu_seconds"] > row["simulation_cpu_seconds"]
+    assert row["test_set_minutes_on_two_cores"] == pytest.approx(row["cpu_seconds"] / 120)
     text = (tmp_path / "report" / "tests.sim.task-Tiny.verify.md").read_text()
     assert "the complete test set" in text and "| verdict | equal |" in text
     assert text in capsys.readouterr().out
@@ -57,8 +59,22 @@ def test_a_difference(args, monkeypatch, capsys):
     wrong_expected(monkeypatch, 0, 2, 3)
     assert verify.main([*args, "-n", "5"]) == 1
     captured = capsys.readouterr()
+    assert "2 of 6 sequences" in captured.out and "DIFFERENT: sequence 0" in captured.out
     assert "first difference: sequence 0, layer 0, step 2, neuron 3, s_out" in captured.err
-    assert "2 of 5 sequences" in captured.out and "DIFFERENT: sequence 0" in captured.out
+
+
+def test_two_at_once(args, tmp_path, monkeypatch, capsys):
+    """The second one is refused while the first one goes on; another network has its own place."""
+    compare, codes = campaign.Comparer.compare, []
+
+    def second(self, start, *given):
+        if not codes:
+            codes.append(None)
+            codes.extend([verify.main(args), verify.main([*args, "--seed", "5"])])
+        return compare(self, start, *given)
+    monkeypatch.setattr(campaign.Comparer, "compare", second)
+    assert verify.main(args) == 0 and codes == [None, 2, 0]
+    assert "belongs to a run that has not ended" in capsys.readouterr().err
 
 
 def test_bad_input_is_one_line(args, capsys):
