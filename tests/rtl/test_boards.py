@@ -55,7 +55,7 @@ def test_what_does_not_fit_is_refused_with_advice():
     estimate.check(board, art, 1)
     with pytest.raises(HardwareError, match=r"8 lanes needs 66 of 28 multipliers.*at most --lanes 2 fits"):
         estimate.check(board, art, 8)
-    with pytest.raises(HardwareError, match=r"of this shape at most 1 layer would"):
+    with pytest.raises(HardwareError, match=r"of this shape at most 3 layers would"):
         estimate.check(board, random_artifact(1, **shape | {"n_layers": 7, "H": 96}), 1)
     with pytest.raises(HardwareError, match="use fewer neurons or modes"):
         estimate.check(BOARDS["icebreaker"], random_artifact(1, n_layers=1, H=200, n=32), 1)

@@ -121,6 +121,15 @@ def test_receiver_matches_model():
     assert pulses == {"good": len(CONTENTS), "bad": 0, "dropped": 0}
 
 
+@pytest.mark.parametrize("size, good", [(1, 1), (28, 1), (29, 0), (60, 0)])
+def test_receiver_keeps_no_frame_that_is_too_long(size, good):
+    """Not even one with a right checksum."""
+    content = bytes(range(1, size + 1))
+    whole = content + protocol.crc16(content).to_bytes(2, "big")
+    kept, pulses = receive(protocol.stuff(whole) + b"\0", gap=1)
+    assert (pulses["good"], pulses["bad"], len(kept)) == (good, 1 - good, good)
+
+
 def test_receiver_drops_frames_while_both_buffers_are_full():
     """What is kept is whole: a frame that began while there was no room is not."""
     kept, pulses = receive(b"".join(map(encode, CONTENTS)), hold=90)
