@@ -1,22 +1,26 @@
 # amaranth: UnusedElaboratable=no
-"""A core with few pins, for place-and-route: chains of registers in place of wide ports."""
+"""A core or a part with few pins, for place-and-route: chains of registers for wide ports."""
 
 from amaranth import ClockDomain, ClockSignal, Module, ResetSignal, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.core import Core
-
 
 class Harness(wiring.Component):
-    """A core whose inputs come from a shift register and whose outputs are folded into one bit.
+    """A part whose inputs come from a shift register and whose outputs are folded into one bit.
 
     .. code-block:: text
 
-        scan ─►[ ]─►[ ]─► ... every input, reset ─►(core)── every output ─►[ ]─►(xor chain)─► fold
+        scan ─►[ ]─►[ ]─► ... every input, reset ─►(part)── every output ─►[ ]─►(xor chain)─► fold
 
-    Every port of the core begins and ends at a flip-flop with at most one gate, so the frequency is
-    the core's. Nothing is optimised away: every output counts, every input is free.
+    Every port begins and ends at a flip-flop with at most one gate, so the frequency is the part's.
+    Nothing is optimised away: every output counts, every input is free.
+
+    Parameters
+    ----------
+    part : Component
+    taps : bool
+        Whether ``tap0``, ``tap1``, ... count; ``busy`` never does. Both are for verification.
 
     Members
     -------
@@ -29,8 +33,8 @@ class Harness(wiring.Component):
     A flip-flop per input bit, two and a LUT per output bit.
     """
 
-    def __init__(self, core: Core):
-        self.core = core
+    def __init__(self, part: wiring.Component, taps: bool):
+        self.part, self.taps = part, taps
         super().__init__({"clk": In(1), "scan": In(1), "fold": Out(1)})
 
     def elaborate(self, platform):
@@ -40,14 +44,14 @@ class Harness(wiring.Component):
         reset = Signal()
         m.d.comb += [ClockSignal("sync").eq(self.clk), ClockSignal("pins").eq(self.clk),
                      ResetSignal("sync").eq(reset)]
-        m.submodules.core = core = self.core
+        m.submodules.core = part = self.part
         m.d.pins += reset.eq(self.scan)
         chain, seen = reset, []
-        for path, member, port in core.signature.flatten(core):
+        for path, member, port in part.signature.flatten(part):
             port = Value.cast(port)
             name = "__".join(map(str, path))
-            if name.startswith("tap") and not core.hw.signature or name == "busy":
-                continue        # only for verification
+            if name.startswith("tap") and not self.taps or name == "busy":
+                continue
             if member.flow == In:
                 bits = Signal(len(port), name=f"scan_{name}")
                 m.d.pins += bits.eq(bits << 1 | chain)

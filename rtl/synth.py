@@ -19,6 +19,10 @@ from quant.files import write_atomic
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.harness import Harness
+from rtl.layer import Layer
+from rtl.memory import AddressMap
+from rtl.mixer import Mixer
+from rtl.state_engine import StateEngine
 from rtl.toolchain import ToolError, call
 
 
@@ -68,6 +72,12 @@ READ = ("read_rtlil top.il; rename -hide */w:*\\[*; "
         "setparam -set COLLISION_X_MASK 1'1 */t:$memrd_v2 */r:CLK_ENABLE=1 %i")
 
 
+# What --part names: the whole, or a part of layer 0 alone.
+PARTS = {"core": Core} | {
+    name: lambda art, hw, kind=kind: kind(art, 0, hw, AddressMap())
+    for name, kind in (("layer", Layer), ("engine", StateEngine), ("mixer", Mixer))}
+
+
 def count(cells: dict[str, int], family: Family) -> dict[str, int]:
     """Multipliers, RAMs, LUTs and flip-flops in yosys's cell counts.
 
@@ -85,8 +95,8 @@ def count(cells: dict[str, int], family: Family) -> dict[str, int]:
 
 
 def synthesise(art: Artifact, lanes: int, family: str, folder: Path, signature: bool = False,
-               ) -> dict:
-    """Cells by kind and by name of the core alone; leaves ``top.json`` for nextpnr in ``folder``.
+               part: str = "core") -> dict:
+    """Cells by kind and by name of one of ``PARTS``; leaves ``top.json`` for nextpnr in ``folder``.
 
     The harness's own flip-flops and LUTs are in the counts: they are under 2 % of any core that
     one would build.
@@ -94,7 +104,8 @@ def synthesise(art: Artifact, lanes: int, family: str, folder: Path, signature: 
     kind = FAMILIES[family]
     hw = HardwareConfig(lanes, signature, kind.bank_bits, kind.lut_ram_bits)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "top.il").write_text(rtlil.convert(Harness(Core(art, hw)), name="top"))
+    (folder / "top.il").write_text(rtlil.convert(
+        Harness(PARTS[part](art, hw), signature), name="top"))
     flow = f"{kind.command} -top top -json top.json"
     if family == "ecp5":    # its flow in three parts, so that wires count
         flow = (f"{kind.command} -top top -run begin:map_luts; abc9 -W {WIRE_PS}; clean; "
@@ -102,7 +113,8 @@ def synthesise(art: Artifact, lanes: int, family: str, folder: Path, signature: 
     script = f"{READ}; {flow}; tee -q -o stat.json stat -json -top top"
     usage = call("yosys", ["-q", "-p", script], folder, "yosys.log", f"yosys, {family}")
     cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
-    return {"family": family, "lanes": lanes, "signature": signature, "device": kind.device,
+    return {"part": part, "family": family, "lanes": lanes, "signature": signature,
+            "device": kind.device,
             "cells": count(cells, kind), "capacity": kind.capacity, "by_name": cells,
             "yosys": usage.as_json()}
 
@@ -137,8 +149,8 @@ def route(folder: Path, device: str = "85k", seed: int = 1, target: float = 110.
 
 def table(row: dict, art: Artifact, geo: Geometry) -> str:
     """The result for people."""
-    lines = [f"{art.task}: {len(art.layers)} layers of {art.H} neurons of {art.n} modes, "
-             f"{row['lanes']} lanes a layer, {geo.issue} cycles per step, {row['family']}"]
+    lines = [f"{art.task}, {row['part']}: {len(art.layers)} layers of {art.H} neurons of {art.n} "
+             f"modes, {row['lanes']} lanes a layer, {geo.issue} cycles per step, {row['family']}"]
     for kind, number in row["cells"].items():
         whole = (row["capacity"] or {}).get(kind)
         share = f"  {100 * number / whole:5.1f} % of {whole} ({row['device']})" if whole else ""
@@ -163,6 +175,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                         help="with the CRCs and taps that only verification needs")
     parser.add_argument("--layers", type=int, metavar="N",
                         help="the network's first N layers alone: a quicker look")
+    parser.add_argument("--part", choices=PARTS, default="core",
+                        help="a part of layer 0 alone: a quicker look still")
     parser.add_argument("--route", action="store_true", help="ECP5: place and route")
     parser.add_argument("--device", choices=DEVICES, default="85k")
     parser.add_argument("--seeds", default="1", metavar="1,2", help="placement seeds")
@@ -193,7 +207,7 @@ def main(argv: list[str] | None = None) -> int:
         out = args.out or Path("build/synth") / f"{art.task}_{args.family}_{args.lanes}"
         row = {"task": art.task, "artifact": digest, "layers": len(art.layers), "of": whole,
                "cycles_per_step": geo.issue}
-        row |= synthesise(art, args.lanes, args.family, out, args.signature)
+        row |= synthesise(art, args.lanes, args.family, out, args.signature, args.part)
         if args.route:
             row["routed"] = []
         for seed in args.seeds.split(",") if args.route else []:

@@ -70,7 +70,7 @@ def test_cells_are_counted_by_kind(family):
 def test_the_harness_reaches_every_port(signature):
     """Every input bit comes from the chain and every output bit is folded, but taps without use."""
     core = Core(random_artifact(1, **TINY), HardwareConfig(1, signature=signature))
-    text, folded = rtlil.convert(Harness(core), name="top"), 0
+    text, folded = rtlil.convert(Harness(core, signature), name="top"), 0
     for path, member, port in core.signature.flatten(core):
         name, width = "__".join(map(str, path)), len(Value.cast(port))
         if member.flow == In:
@@ -150,6 +150,14 @@ def test_bad_input_is_one_line(folder, tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         synth.main(["--artifact", str(folder), "--family", "ice40", "--route"])
     assert "--route works for ecp5, not ice40" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", ["engine", "mixer", "layer"])
+def test_a_part_alone(part, folder):
+    """Each part of layer 0 has the harness round its own ports."""
+    made = synth.PARTS[part](artifact.load(folder), HardwareConfig(1, False))
+    text = rtlil.convert(Harness(made, False), name="top")
+    assert set(re.findall(r"\\scan_(i|x|o|cfg)__", text)) == {"i", "o", "cfg"}
 
 
 def test_a_missing_tool_says_how_to_get_it(monkeypatch, tmp_path):
