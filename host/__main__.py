@@ -44,10 +44,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                          help="default: build/artifacts/<task>, exported if it is missing")
         sub.add_argument("--data-dir", metavar="DIR",
                          help="folder with the data sets; default $SPIKESSM_DATA")
-        session.add_port_options(sub)
-        if name == "serve":
-            sub.set_defaults(port=SIM)
-            next(a for a in sub._actions if a.dest == "port").required = False
+        session.add_port_options(sub, real=name != "serve")
         if name == "run":
             which = sub.add_mutually_exclusive_group()
             which.add_argument("-n", type=positive, metavar="N",

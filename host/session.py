@@ -25,11 +25,12 @@ SIM = "sim"
 SIM_PATIENCE = 30.0     # seconds: a simulation may have to share its processor
 
 
-def add_port_options(parser: argparse.ArgumentParser) -> None:
-    """Where the board is, or how to simulate it."""
-    parser.add_argument("--port", required=True, metavar="PORT",
-                        help="serial port of the board (/dev/ttyUSB0), or sim")
-    parser.add_argument("--baud", type=positive, default=BAUD, help="default %(default)s")
+def add_port_options(parser: argparse.ArgumentParser, real: bool = True) -> None:
+    """Where the board is, or how to simulate it; not ``real``: only the latter."""
+    if real:
+        parser.add_argument("--port", required=True, metavar="PORT",
+                            help="serial port of the board (/dev/ttyUSB0), or sim")
+        parser.add_argument("--baud", type=positive, default=BAUD, help="default %(default)s")
     group = parser.add_argument_group("simulated board (--port sim)")
     group.add_argument("--lanes", type=positive, default=HardwareConfig.lanes,
                        help="default %(default)s")

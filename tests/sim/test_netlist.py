@@ -1,0 +1,43 @@
+"""The netlist check: the model of the multiplier, what is left without a model, one run as a whole."""
+
+import re
+
+import pytest
+
+from rtl.synth import FAMILIES
+from sim import netlist
+
+CELLS = """module core(a);
+  SB_LUT4 #(
+    .LUT_INIT(16'd1)
+  ) x (
+  );
+  SB_MAC16 y (
+  );
+  other z (
+  );
+endmodule
+"""
+
+
+def test_cells_without_a_model_are_seen():
+    assert netlist.blackboxes(CELLS, "ice40") == {"SB_LUT4", "SB_MAC16"}
+    assert netlist.blackboxes("module core(a);\n  wire b;\n  assign b = a;\nendmodule\n",
+                              "ice40") == set()
+
+
+def test_multiplier_has_the_ports_that_yosys_connects():
+    source = netlist.multiplier()
+    ports = set(re.findall(r"\b([ABCP]\d+|SIGNED[AB]|SOURCE[AB])\b",
+                           source.partition(";")[0]))
+    assert len(ports) == 18 * 3 + 36 + 4
+    for line in ("{SIGNEDA & A17, A17, A16,", "{SIGNEDB & B17, B17, B16,", "{P35, P34,"):
+        assert line in source
+
+
+@pytest.mark.parametrize("family", netlist.MODELS)
+def test_core_has_the_family_s_memories_and_fits_the_cells(family):
+    core = netlist.small_core(family)
+    assert core.hw.bank_bits == FAMILIES[family].bank_bits
+    assert core.hw.lut_ram_bits == FAMILIES[family].lut_ram_bits
+    assert core.hw.signature
