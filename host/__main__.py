@@ -1,8 +1,8 @@
 """``python -m host run|upload|identify|serve``: real and simulated boards over a serial line.
 
-run: test sequences through the board, each answer compared with the integer network. upload: another
-network of the same shape, no synthesis. identify: who is there. serve: a simulated board as a serial
-port for other programs. Exit code 1: an answer differs; 2: a mistake of the user's, or no board.
+run: test sequences through the board, each answer compared with the integer network. upload:
+another network of the same shape, no synthesis. identify: who is there. serve: a simulated board as
+a serial port for other programs. Exit code 1: an answer differs; 2: a mistake of the user's, or no board.
 """
 
 import argparse

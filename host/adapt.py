@@ -73,7 +73,7 @@ def adapt(art: Artifact, like: Artifact) -> tuple[Artifact, dict[str, int]]:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m host.adapt",
                                      description=__doc__.split("\n\n")[1])
-    for name, text in (("artifact", "the network"), ("like", "the one with the bitstream's formats"),
+    for name, text in (("artifact", "the network"), ("like", "the one with the formats to have"),
                        ("out", "folder to write")):
         parser.add_argument(f"--{name}", type=Path, required=True, metavar="DIR", help=text)
     args = parser.parse_args(argv)

@@ -69,7 +69,8 @@ def connect(port: str, baud: int, patience: float | None = None) -> Iterator[Boa
 
 
 @contextlib.contextmanager
-def opened(args: argparse.Namespace, art: Artifact) -> Iterator[tuple[Board, SimulatedBoard | None]]:
+def opened(args: argparse.Namespace, art: Artifact,
+           ) -> Iterator[tuple[Board, SimulatedBoard | None]]:
     """The board of ``args``, and the simulation where it is one."""
     if args.port != SIM:
         with connect(args.port, args.baud) as board:

@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""``python -m rtl.axi --artifact DIR --lanes P``: the core with AXI4-Stream ports, as plain Verilog.
+"""``python -m rtl.axi --artifact DIR --lanes P``: the core with AXI4-Stream ports, in Verilog.
 
 Writes ``spikessm_axis.v``, a FuseSoC core file and the map of the memories; docs/integration.md has
 an example of use.
@@ -170,7 +170,8 @@ def generate(art: Artifact, hw: HardwareConfig, out: Path) -> Path:
     text = verilog.convert(top, name=NAME, emit_src=False)
     files = {"memory_map.json": json.dumps(facts, indent=1) + "\n", f"{NAME}.core": fusesoc(art),
              f"{NAME}.v": text}
-    return write_all_atomic(out, {name: body.encode() for name, body in files.items()}) / f"{NAME}.v"
+    folder = write_all_atomic(out, {name: body.encode() for name, body in files.items()})
+    return folder / f"{NAME}.v"
 
 
 def main(argv: list[str] | None = None) -> int:

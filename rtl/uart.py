@@ -10,7 +10,7 @@ LARGEST_ERROR = 0.02    # of the rate: half a bit in ten bits is 0.05, and the o
 
 
 def clocks_per_bit(clock: float, baud: float) -> int:
-    """Cycles of ``clock`` Hz for a bit at ``baud``; ``ValueError`` if no whole number comes near."""
+    """Cycles of ``clock`` Hz per bit at ``baud``; ``ValueError`` if no whole number comes near."""
     clocks = round(clock / baud)
     if clocks < LEAST_CLOCKS or abs(clock / clocks / baud - 1) > LARGEST_ERROR:
         raise ValueError(f"{baud:g} baud cannot be made from {clock / 1e6:g} MHz: a bit takes "

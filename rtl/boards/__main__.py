@@ -1,8 +1,8 @@
 """``python -m rtl.boards --board ulx3s-85f --task psmnist``: a bitstream and what it uses.
 
 Yosys, nextpnr and the family's packer, from pip (YoWASP) or native. Writes the bitstream, the logs
-and ``bitstream.json`` to build/bitstream/<board>_<task>_<lanes>. Exit code 1: the timing is not met;
-2: the network does not fit, or a tool is missing.
+and ``bitstream.json`` to build/bitstream/<board>_<task>_<lanes>. Exit code 1: timing is not met; 2:
+the network does not fit, or a tool is missing.
 """
 
 import argparse
@@ -43,10 +43,11 @@ def table(row: dict, board: Board) -> str:
         share = f"  {100 * number / whole:5.1f} % of {whole}" if whole else ""
         lines.append(f"  {WORDS[kind]:14} {number:8g}{share}")
     if "fmax" in row:
-        lines.append(f"  {'Fmax':14} {row['fmax']:8.1f}  MHz, the clock is {row['clock_MHz']:g} MHz: "
-                     f"{'met' if row['met'] else 'NOT met'} (seed {row['seed']})")
-    lines.append(f"  {'step':14} {row['cycles_per_step']:8.1f}  cycles, {row['us_per_step']:.3f} us; "
-                 f"sequence of {row['steps']} steps {row['cycles']:,} cycles, {row['ms']:.3f} ms")
+        met = "met" if row["met"] else "NOT met"
+        lines.append(f"  {'Fmax':14} {row['fmax']:8.1f}  MHz, the clock is {row['clock_MHz']:g} MHz"
+                     f": {met} (seed {row['seed']})")
+    lines.append(f"  {'step':14} {row['cycles_per_step']:8.1f}  cycles, {row['us_per_step']:.3f} "
+                 f"us; sequence of {row['steps']} steps {row['cycles']:,} cycles, {row['ms']:.3f} ms")
     for tool, used in row["tools"].items():
         lines.append(f"  {tool:14} {used['seconds']:8.1f}  s ({used['cpu_seconds']} s of CPU), "
                      f"{used['memory_mb']:.0f} MB")

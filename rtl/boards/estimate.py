@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""What a network needs of a device, before synthesis: multipliers, memories, and about how many LUTs."""
+"""What a network needs of a device, before synthesis: multipliers, memories, about how many LUTs."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from rtl.link_frames import SLOT
 from rtl.link_identity import SIZE, sample_bytes
 from rtl.memory import WideMemory
 
-# Bits of a block RAM, the width of its port, and how large a memory goes into LUT RAM or flip-flops.
+# Bits of a block RAM, the width of its port, the largest memory for LUT RAM or flip-flops.
 BLOCKS = {"ecp5": (18432, 36, 1024), "gowin": (18432, 36, 256), "ice40": (4096, 16, 256),
           "xilinx": (36864, 72, 1024)}
 # LUTs and flip-flops: of link, encoder and decoder; per class; of a layer with one lane; of a layer
@@ -91,7 +91,7 @@ def most(board: Board, art: Artifact) -> int:
 
 
 def check(board: Board, art: Artifact, lanes: int) -> None:
-    """Raise :class:`HardwareError`, naming what runs out and the largest configuration that fits."""
+    """Raise :class:`HardwareError`, naming what runs out and the largest that would fit."""
     geo = Geometry.of(art, board.hardware(lanes))
     short = missing(board, art, lanes)
     if not short:
@@ -105,5 +105,5 @@ def check(board: Board, art: Artifact, lanes: int) -> None:
         advice = (f"no number of lanes fits; of this shape at most {max(layers)} "
                   f"layer{'s' * (max(layers) > 1)} would, with 1 lane" if layers else
                   "no number of lanes and layers of this shape fits; use fewer neurons or modes")
-    raise HardwareError(f"{art.task} with {lanes} lane{'s' * (lanes > 1)} needs {', '.join(short)} on {board.name} "
-                        f"({board.device}); {advice}")
+    raise HardwareError(f"{art.task} with {lanes} lane{'s' * (lanes > 1)} needs {', '.join(short)} "
+                        f"on {board.name} ({board.device}); {advice}")

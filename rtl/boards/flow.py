@@ -50,9 +50,9 @@ def place(board: Board, folder: Path, seed: int) -> tuple[float, dict]:
     """Place and route; returns Fmax of the core's clock in MHz and what nextpnr took."""
     tool, *options = board.place
     extra = PACKING[board.family][0]
-    usage = call(tool, [*options, "--json", "top.json", *extra, "--seed", str(seed), "--freq",
-                        f"{board.clock / 1e6:g}", "--timing-allow-fail", "--report",
-                        "report.json"], folder, "nextpnr.log", f"nextpnr, {board.name}, seed {seed}")
+    arguments = [*options, "--json", "top.json", *extra, "--seed", str(seed), "--freq",
+                 f"{board.clock / 1e6:g}", "--timing-allow-fail", "--report", "report.json"]
+    usage = call(tool, arguments, folder, "nextpnr.log", f"nextpnr, {board.name}, seed {seed}")
     report = json.loads((folder / "report.json").read_text())
     if not report["fmax"]:
         raise ToolError(f"nextpnr found no clock; see {folder / 'nextpnr.log'}")

@@ -25,8 +25,8 @@ def find(board: str, task: str, lanes: int | None, built: Path = BUILT) -> Path:
         if (row["board"], row["task"]) == (board, task) and lanes in (None, row["lanes"]):
             found.append((report.stat().st_mtime, report.parent / row["file"]))
     if not found:
-        raise FileNotFoundError(f"no bitstream of {task} for {board} in {built}; make it with: make "
-                                f"bitstream BOARD={board} TASK={task}")
+        raise FileNotFoundError(f"no bitstream of {task} for {board} in {built}; make it with: "
+                                f"make bitstream BOARD={board} TASK={task}")
     return max(found)[1]
 
 

@@ -1,4 +1,4 @@
-"""The netlist check: the model of the multiplier, what is left without a model, one run as a whole."""
+"""The netlist check: the model of the multiplier, cells without a model, the core that is mapped."""
 
 import re
 
