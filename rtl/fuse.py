@@ -21,6 +21,13 @@ def clamp_to_one(raw: Value, f_bits: int) -> Value:
     return Mux(raw < 0, 0, Mux(raw[f_bits:-1].any(), 1 << f_bits, raw[:f_bits]))
 
 
+def _signed_sum(negate: Value, y: Value, addend: Value) -> Value:
+    """``addend - y`` or ``addend + y`` in one adder: -y is ~y + 1, the 1 carried from below."""
+    bits = Cat(y, y[-1] if y.shape().signed else Const(0, 1))
+    flipped = Cat(negate, bits ^ negate.replicate(len(bits))).as_signed()
+    return (flipped + Cat(negate, addend).as_signed()) >> 1
+
+
 def sum_word(art: Artifact, number: int, geo: Geometry) -> data.StructLayout:
     """G neurons' sums of the weights of the neurons that fired."""
     total = art.layers[number].fmt.w.total(art.H)
@@ -142,7 +149,7 @@ class Fuse(wiring.Component):
                 m.d.sync += [
                     z.eq(total[1][g] << row[0][g].shift),
                     y.eq(Mux(biased < 0, 0, biased) if relu else biased),
-                    s.eq(Mux(row[2][g].negate, -y, y) + row[2][g].addend),
+                    s.eq(_signed_sum(row[2][g].negate, y, row[2][g].addend)),
                     t.eq(s + x),
                 ]
             m.d.comb += result.x[g].eq(out)

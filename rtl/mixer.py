@@ -97,7 +97,7 @@ class Mixer(wiring.Component):
         """Least cycles from one step's last word to the next one's, when ``o`` never stalls."""
         words = self.geo.words
         return max(words * self.geo.K, self.fill + 2,
-                   self.fill + 2 + Queue.latency + words - BEHIND)
+                   self.fill + 3 + Queue.latency + words - BEHIND)
 
     def model(self, s_out, x):
         """(x_next (H,), saturated elements) from one step's spikes (H,) and input (H,)."""
@@ -172,8 +172,9 @@ class Mixer(wiring.Component):
         wiring.connect(m, queue.o, fuse.i)
         load, send, read = tags[-1].end, Signal(), Signal()
         left = Signal(range(geo.words + 1))                     # words in `out`
-        unread = Signal(range(geo.words + BEHIND + 1))          # there and in the queue
+        unread = Signal(range(geo.words + BEHIND + 2))  # there, in the queue, or just read
         filled, loaded = Signal(), Signal()     # left is not 0; the cycle after a load
+        was_read = Signal()
         move = Signal(init=1)
         step = Signal(data.StructLayout({"first": 1, "last": 1}), reset_less=True)
         m.d.comb += [
@@ -185,7 +186,8 @@ class Mixer(wiring.Component):
         m.d.sync += [
             left.eq(Mux(load, geo.words, left - send)),
             filled.eq(~self._at_most(0, left, load, send)),
-            unread.eq(unread + Mux(load, geo.words, 0) - read), loaded.eq(load),
+            unread.eq(unread + Mux(load, geo.words, 0) - was_read), loaded.eq(load),
+            was_read.eq(read),
             clear.eq(self._at_most(self.fill + 1, left, load, send) & (unread <= BEHIND)),
             move.eq(queue.ready_next | tags[-2].end),
         ]

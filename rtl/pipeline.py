@@ -54,8 +54,10 @@ def buffer_output(m: Module, en: Value, valid: Value, result: data.View, o) -> N
     """
     spare, spare_valid = Signal(result.shape(), reset_less=True), Signal()
     m.d.comb += en.eq(~spare_valid)
+    with m.If(~spare_valid):
+        m.d.sync += spare.eq(result)
     with m.If(~o.valid | o.ready):
         m.d.sync += [o.valid.eq(spare_valid | valid), spare_valid.eq(0),
                      o.payload.eq(Mux(spare_valid, spare, result))]
     with m.Elif(en & valid):
-        m.d.sync += [spare.eq(result), spare_valid.eq(1)]
+        m.d.sync += spare_valid.eq(1)

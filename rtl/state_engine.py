@@ -77,7 +77,8 @@ class StateEngine(wiring.Component):
         plain = art.residual == "plain"
         self.samplers_in = [AffineSampler(fmt, art.random, art.sampling) if plain else
                             make_sampler(art.sampling, fmt.p, art.random) for _ in range(geo.G)]
-        self.lanes = [StateUpdate(fmt, art.random, art.rounding) for _ in range(geo.lanes)]
+        self.lanes = [StateUpdate(fmt, art.random, art.rounding, fed=True)
+                      for _ in range(geo.lanes)]
         self.samplers_out = [make_sampler(art.sampling, fmt.y(geo.n), art.random)
                              for _ in range(geo.G)]
 

@@ -28,6 +28,8 @@ class StateUpdate(wiring.Component):
     random : RandomFormat
     rounding : str
         ``stochastic`` or ``half_even``.
+    fed : bool
+        ``i.valid`` is always high, and ``o.valid`` from the start: only ``o.ready`` stops it.
 
     Members
     -------
@@ -48,10 +50,10 @@ class StateUpdate(wiring.Component):
 
     latency = 5     # cycles from a transfer on `i` to `o.valid`
 
-    def __init__(self, fmt: LayerFormats, random: RandomFormat, rounding: str):
+    def __init__(self, fmt: LayerFormats, random: RandomFormat, rounding: str, fed: bool = False):
         self.fmt = fmt
         self.random = random
-        self.rounding = rounding
+        self.rounding, self.fed = rounding, fed
         h, a, g = (shape_of(q) for q in (fmt.h, fmt.a_bar, fmt.g))
         operands = {"h_re": h, "h_im": h, "s": 1, "a_re": a, "a_im": a, "g_re": g, "g_im": g}
         if rounding == "stochastic":
@@ -72,10 +74,11 @@ class StateUpdate(wiring.Component):
         product = shape_of(fmt.a_bar * fmt.h)
         align = (fmt.a_bar * fmt.h).f_bits - fmt.g.f_bits
         en = Signal()
-        valid = Signal(self.latency - 1)
-        m.d.comb += [en.eq(~self.o.valid | self.o.ready), self.i.ready.eq(en)]
+        valid = Signal(self.latency, init=(1 << self.latency) - 1 if self.fed else 0)
+        m.d.comb += [en.eq(~self.o.valid | self.o.ready), self.i.ready.eq(en),
+                     self.o.valid.eq(valid[-1])]
         with m.If(en):
-            m.d.sync += [valid.eq(valid << 1 | self.i.valid), self.o.valid.eq(valid[-1])]
+            m.d.sync += valid.eq(valid << 1 | self.i.valid)
 
         p = Signal(self.i.payload.shape(), reset_less=True)
         rr, ii, ri, ir = (Signal(product, reset_less=True, name=f"product_{name}")

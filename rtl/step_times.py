@@ -202,7 +202,7 @@ class LayerTimes(Times):
             """It leaves `out` for the queue."""
             return max(loaded + word, taken(word - BEHIND) + 1)
 
-        self.drained = max(loaded + 1, taken(words - 1 - BEHIND) + 2)
+        self.drained = max(loaded + 1, taken(words - 1 - BEHIND) + 3)
         if words > fill + 1:
             self.drained = max(self.drained, sent(words - fill - 2) + 1)
         freed = self.fetched
