@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from quant import reference
 from quant.formats import LayerFormats, RandomFormat
 from rtl.arith import round_half_even, round_stochastic, saturate
+from rtl.pipeline import Pipeline
 from rtl.streams import shape_of
 
 
@@ -15,12 +16,12 @@ class StateUpdate(wiring.Component):
 
     .. code-block:: text
 
-        h, A_bar ─►[operands]─►(x)x4─►[products]─►(+-)─►[sums]─►round─►[ ]─►saturate─►[o]
-        g, s ─────►[operands]─►(and)─►[g s]───────►(+)───┘
+        h, A_bar ─►[ ]─►[operands]─►(x)x4─►[products]─►[ ]─►(+-)─►[sums]─►round─►[ ]─►saturate─►[o]
+        g, s ─────►[ ]─►[operands]─►(and)─►[g s]──────►[ ]──►(+)───┘
 
     Coupled form: four real products, exact sums, one rounding (:mod:`quant.reference`'s
-    ``state_update``). Operand and product registers stand on both sides of the multipliers, where
-    the families' DSP blocks have theirs.
+    ``state_update``). Two registers stand on either side of the multipliers: the inner ones near
+    the DSP blocks or in them, the outer ones near the RAMs and adders, which may be far away.
 
     Parameters
     ----------
@@ -41,14 +42,14 @@ class StateUpdate(wiring.Component):
 
     Timing
     ------
-    Latency 5 cycles, one result per cycle; a stalled output stalls the whole pipeline.
+    Latency 7 cycles, one result per cycle; a stalled output stalls the whole pipeline.
 
     Resources
     ---------
     4 multipliers of ``a_bar.width x h.width`` bits.
     """
 
-    latency = 5     # cycles from a transfer on `i` to `o.valid`
+    latency = 7     # cycles from a transfer on `i` to `o.valid`
 
     def __init__(self, fmt: LayerFormats, random: RandomFormat, rounding: str, fed: bool = False):
         self.fmt = fmt
@@ -71,7 +72,6 @@ class StateUpdate(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         fmt, bits = self.fmt, self.random.round_bits
-        product = shape_of(fmt.a_bar * fmt.h)
         align = (fmt.a_bar * fmt.h).f_bits - fmt.g.f_bits
         en = Signal()
         valid = Signal(self.latency, init=(1 << self.latency) - 1 if self.fed else 0)
@@ -80,23 +80,20 @@ class StateUpdate(wiring.Component):
         with m.If(en):
             m.d.sync += valid.eq(valid << 1 | self.i.valid)
 
-        p = Signal(self.i.payload.shape(), reset_less=True)
-        rr, ii, ri, ir = (Signal(product, reset_less=True, name=f"product_{name}")
-                          for name in ("rr", "ii", "ri", "ir"))
-        with m.If(en):
-            m.d.sync += [p.eq(self.i.payload), rr.eq(p.a_re * p.h_re), ii.eq(p.a_im * p.h_im),
-                         ri.eq(p.a_re * p.h_im), ir.eq(p.a_im * p.h_re)]
+        pipe = Pipeline(m, en)
+        far = pipe.register(self.i.payload, "far")
+        p = pipe.register(far, "p")
+        rr, ii, ri, ir = (pipe.delay(value, 2, f"product_{name}") for name, value in (
+            ("rr", p.a_re * p.h_re), ("ii", p.a_im * p.h_im), ("ri", p.a_re * p.h_im),
+            ("ir", p.a_im * p.h_re)))
         for part, g, total in (("re", p.g_re, rr - ii), ("im", p.g_im, ri + ir)):
-            gs = Signal(shape_of(fmt.g), reset_less=True, name=f"gs_{part}")
+            gs = pipe.delay(Mux(p.s, g, 0), 2, f"gs_{part}")
             acc = Signal(shape_of(fmt.acc), reset_less=True, name=f"acc_{part}")
             with m.If(en):
-                m.d.sync += [gs.eq(Mux(p.s, g, 0)), acc.eq(total + (gs << align))]
+                m.d.sync += acc.eq(total + (gs << align))
             if self.rounding == "stochastic":
                 low = bits * (part == "im")
-                r_product, r_acc = (Signal(bits, reset_less=True, name=f"r_{stage}_{part}")
-                                    for stage in ("product", "acc"))
-                with m.If(en):
-                    m.d.sync += [r_product.eq(p.r[low:low + bits]), r_acc.eq(r_product)]
+                r_acc = pipe.delay(p.r[low:low + bits], 3, f"r_{part}")
                 rounded = round_stochastic(acc, fmt.a_bar.f_bits, r_acc, bits)
             else:
                 rounded = round_half_even(acc, fmt.a_bar.f_bits)
