@@ -1,7 +1,6 @@
 """Rows of the ablation: each builds, changes one thing, and is trained once."""
 
 import json
-import sys
 
 import pytest
 
@@ -9,14 +8,7 @@ from bench import ablation
 from golden import cli
 from golden.models import build
 
-
-def command(monkeypatch, *arguments) -> int:
-    monkeypatch.setattr(sys, "argv", ["bench.ablation", *map(str, arguments)])
-    try:
-        cli.run("bench.ablation", ablation.main)
-    except SystemExit as end:
-        return end.code
-    return 0
+MODULE = ablation
 
 
 @pytest.mark.parametrize("name", ablation.ROWS)
@@ -27,7 +19,7 @@ def test_a_row_builds_and_differs_from_the_base(name):
         assert len(recipe.differences(ablation.BASE.to_dict())) in (1, 2)
 
 
-def test_rows_are_kept_and_shown(tmp_path, monkeypatch, capsys):
+def test_rows_are_kept_and_shown(tmp_path, command, monkeypatch, capsys):
     trained = []
 
     def train(name, sequences, data_dir, mean):
@@ -37,19 +29,19 @@ def test_rows_are_kept_and_shown(tmp_path, monkeypatch, capsys):
     path = tmp_path / "results.json"
     for rows in (["base"], ["base", "mean"]):
         options = [x for row in rows for x in ("--row", row)]
-        assert command(monkeypatch, "--json", path, *options) == 0
+        assert command("--json", path, *options) == 0
     assert trained == ["base", "mean"]
     assert list(json.loads(path.read_text())["rows"]) == ["base", "mean"]
     capsys.readouterr()
-    assert command(monkeypatch, "--json", path, "--show") == 0
+    assert command("--json", path, "--show") == 0
     assert "1,234" in capsys.readouterr().out and len(trained) == 2
 
 
-def test_refusals(tmp_path, monkeypatch, capsys):
+def test_refusals(tmp_path, command, capsys):
     path = tmp_path / "results.json"
-    assert command(monkeypatch, "--json", path, "--show") == 2
+    assert command("--json", path, "--show") == 2
     path.write_text(json.dumps({"sequences": 5, "rows": {}}))
-    assert command(monkeypatch, "--json", path, "--row", "base") == 2
+    assert command("--json", path, "--row", "base") == 2
     assert "of 5 sequences, not 20000" in capsys.readouterr().err
     with pytest.raises(cli.UserError, match="mean"):
         ablation.run("mean first", 10, None, tmp_path / "mean.pt")

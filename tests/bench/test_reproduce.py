@@ -2,21 +2,13 @@
 
 import json
 import shutil
-import sys
 
 import pytest
 
 from bench import reproduce
-from golden import checkpoint, cli
+from golden import checkpoint
 
-
-def command(monkeypatch, *arguments) -> int:
-    monkeypatch.setattr(sys, "argv", ["bench.reproduce", *map(str, arguments)])
-    try:
-        cli.run("bench.reproduce", reproduce.main)
-    except SystemExit as end:
-        return end.code
-    return 0
+MODULE = reproduce
 
 
 @pytest.fixture
@@ -33,9 +25,9 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_everything_is_measured_once_and_shown(place, monkeypatch, capsys):
+def test_everything_is_measured_once_and_shown(place, command, capsys):
     options = ["-n", 40, "--threads", 1, "--out", place / "figures"]
-    assert command(monkeypatch, *options) == 0
+    assert command(*options) == 0
     out = capsys.readouterr().out
     assert "11,914" in out and "2 x 64" in out and "512" in out     # parameters, shape, sum of H n
     kept, = (place / "kept").glob("*.json")
@@ -47,7 +39,7 @@ def test_everything_is_measured_once_and_shown(place, monkeypatch, capsys):
     assert names == ["psmnist.learning.png", "psmnist.neurons.png"]
     del first["sobol val"]
     kept.write_text(json.dumps(first | {"float": [0.125, 0.125]}))
-    assert command(monkeypatch, *options) == 0      # only what is missing
+    assert command(*options) == 0      # only what is missing
     assert json.loads(kept.read_text())["float"] == [0.125, 0.125]
     assert "12.50 ± 0.00" in capsys.readouterr().out
     assert len(json.loads(kept.read_text())["sobol val"]) == 2
@@ -68,6 +60,6 @@ def test_tables_of_choices_come_from_the_results(place, monkeypatch, capsys):
     assert path.read_bytes() != other.read_bytes()          # the points are drawn
 
 
-def test_unknown_network(place, monkeypatch, capsys):
-    assert command(monkeypatch, "--network", "psmnist.huge") == 2
+def test_unknown_network(place, command, capsys):
+    assert command("--network", "psmnist.huge") == 2
     assert "no network psmnist.huge is shipped; there are psmnist.small" in capsys.readouterr().err

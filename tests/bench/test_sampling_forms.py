@@ -1,19 +1,11 @@
 """The comparison of sampling forms: what it measures, what it keeps, what it refuses."""
 
 import json
-import sys
 
 from bench import sampling_forms
-from golden import checkpoint, cli
+from golden import checkpoint
 
-
-def command(monkeypatch, *arguments) -> int:
-    monkeypatch.setattr(sys, "argv", ["bench.sampling_forms", *map(str, arguments)])
-    try:
-        cli.run("bench.sampling_forms", sampling_forms.main)
-    except SystemExit as end:
-        return end.code
-    return 0
+MODULE = sampling_forms
 
 
 def test_every_form_is_judged_by_itself():
@@ -25,7 +17,7 @@ def test_every_form_is_judged_by_itself():
     assert len({str(row) for row in rows.values()}) > 1     # the draws differ, hence some answers
 
 
-def test_networks_are_kept_and_shown(tmp_path, monkeypatch, capsys):
+def test_networks_are_kept_and_shown(tmp_path, command, monkeypatch, capsys):
     trained = []
 
     def run(name, args):
@@ -35,13 +27,13 @@ def test_networks_are_kept_and_shown(tmp_path, monkeypatch, capsys):
     path = tmp_path / "results.json"
     for names in (["none, sobol"], ["none, sobol", "clampfuse, bernoulli"]):
         options = [x for name in names for x in ("--network", name)]
-        assert command(monkeypatch, "--json", path, "--seeds", 2, *options) == 0
+        assert command("--json", path, "--seeds", 2, *options) == 0
     assert trained == ["none, sobol", "clampfuse, bernoulli"]
     assert list(json.loads(path.read_text())["networks"]) == trained
     capsys.readouterr()
-    assert command(monkeypatch, "--json", path, "--show") == 0
+    assert command("--json", path, "--show") == 0
     out = capsys.readouterr().out
     assert "62.50" in out and "87.50" in out and len(trained) == 2
-    assert command(monkeypatch, "--json", path, "--seeds", 3) == 2
+    assert command("--json", path, "--seeds", 3) == 2
     assert "has seeds 2, not 3" in capsys.readouterr().err
-    assert command(monkeypatch, "--json", tmp_path / "none.json", "--show") == 2
+    assert command("--json", tmp_path / "none.json", "--show") == 2
