@@ -22,6 +22,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from bench import kept
 from golden import cli, train
 from golden.config import NetworkConfig
 from golden.models import build
@@ -119,20 +120,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))
-    result = {"sequences": args.sequences, "rows": {}}
-    if args.json.exists():
-        result = json.loads(args.json.read_text())
-        if result["sequences"] != args.sequences and not args.show:
-            raise cli.UserError(f"{args.json} is of {result['sequences']} sequences, not "
-                                f"{args.sequences}; give another --json")
-    elif args.show:
-        raise cli.UserError(f"{args.json} does not exist; run without --show first")
-    for name in () if args.show else args.row or ROWS:
-        if name not in result["rows"]:
-            result["rows"][name] = run(name, args.sequences, args.data_dir,
-                                       args.json.with_name("mean.pt"))
-            args.json.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(args.json, (json.dumps(result, indent=1) + "\n").encode())
+    result = kept.opened(args.json, {"sequences": args.sequences}, "rows", args.show)
+    kept.fill(args.json, result, "rows", () if args.show else args.row or ROWS, lambda name: run(
+        name, args.sequences, args.data_dir, args.json.with_name("mean.pt")))
     show(result)
 
 

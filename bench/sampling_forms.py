@@ -11,7 +11,6 @@ if __name__ == "__main__":
     heap.restart_with_settings("bench.sampling_forms")
 
 import argparse
-import json
 import tempfile
 from dataclasses import replace
 from itertools import product
@@ -23,6 +22,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from bench import kept
 from bench.ablation import BASE
 from bench.quantisation import text
 from golden import checkpoint, cli, tasks, train
@@ -30,7 +30,6 @@ from golden.tasks import make_task
 from quant.convert import to_artifact
 from quant.evaluate import evaluate
 from quant.export import SEED, prepare
-from quant.files import write_atomic
 from quant.fit import fit
 from quant.formats import QuantConfig
 from quant.qat import QuantNetwork
@@ -91,21 +90,10 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))
-    result = {"sequences": args.sequences, "n": args.n, "seeds": args.seeds, "networks": {}}
-    if args.json.exists():
-        kept = json.loads(args.json.read_text())
-        differ = [key for key in result if key != "networks" and result[key] != kept[key]]
-        if differ and not args.show:
-            raise cli.UserError(f"{args.json} has {differ[0]} {kept[differ[0]]}, not "
-                                f"{result[differ[0]]}; give another --json")
-        result = kept
-    elif args.show:
-        raise cli.UserError(f"{args.json} does not exist; run without --show first")
-    for name in () if args.show else args.network or NETWORKS:
-        if name not in result["networks"]:
-            result["networks"][name] = run(name, args)
-            args.json.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(args.json, (json.dumps(result, indent=1) + "\n").encode())
+    settings = {"sequences": args.sequences, "n": args.n, "seeds": args.seeds}
+    result = kept.opened(args.json, settings, "networks", args.show)
+    kept.fill(args.json, result, "networks", () if args.show else args.network or NETWORKS,
+              lambda name: run(name, args))
     show(result)
 
 

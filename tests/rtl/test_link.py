@@ -111,7 +111,7 @@ def test_identity():
 def test_identities_of_others():
     raw = IDENTITY.pack()
     with pytest.raises(IdentityError, match="says"):
-        Identity.unpack(b"XXXX" + raw[4:])
+        Identity.unpack(b"else" + raw[4:])
     with pytest.raises(IdentityError, match="version 9"):
         Identity.unpack(raw[:4] + b"\x09" + raw[5:])
 
