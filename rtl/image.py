@@ -8,21 +8,30 @@ from rtl.lfsr import WordSource
 from rtl.memory import WORD, ConfigMemory, Region
 
 
-def rows_of(whole) -> dict[str, list[int]]:
-    """Rows of every region of a component or an engine's memories, by the region's name."""
+def parts(whole) -> list:
+    """A component or an engine's memories with everything inside, each part once."""
     found = {}
 
     def look(part):
+        if id(part) not in found:
+            found[id(part)] = part
+            if isinstance(part, (wiring.Component, EngineMemories)):
+                for child in vars(part).values():
+                    for item in child if isinstance(child, list) else [child]:
+                        look(item)
+
+    look(whole)
+    return list(found.values())
+
+
+def rows_of(whole) -> dict[str, list[int]]:
+    """Rows of every region of a component or an engine's memories, by the region's name."""
+    found = {}
+    for part in parts(whole):
         if isinstance(part, ConfigMemory):
             found[part.region.name] = part.init
         elif isinstance(part, WordSource):
             found[part.region.name] = [part.start]
-        elif isinstance(part, (wiring.Component, EngineMemories)):
-            for child in vars(part).values():
-                for item in child if isinstance(child, list) else [child]:
-                    look(item)
-
-    look(whole)
     return found
 
 

@@ -3,14 +3,12 @@
 
 from dataclasses import replace
 
-from amaranth.lib import wiring
-
 from quant.artifact import Artifact
 from rtl.boards.board import Board
-from rtl.coefficients import EngineMemories
 from rtl.config import Geometry, HardwareError
 from rtl.core import Core
 from rtl.decoder import LOW_BITS
+from rtl.image import parts
 from rtl.link_frames import SLOT
 from rtl.link_identity import SIZE, sample_bytes
 from rtl.memory import WideMemory
@@ -29,21 +27,7 @@ FFS = {"ecp5": (1250, 160, 1570, 32, 730), "gowin": (1250, 160, 1570, 32, 730),
 
 def memories(whole) -> list[WideMemory]:
     """Every memory of a component."""
-    found, seen = [], set()
-
-    def look(part):
-        if id(part) in seen:
-            return
-        seen.add(id(part))
-        if isinstance(part, WideMemory):
-            found.append(part)
-        elif isinstance(part, (wiring.Component, EngineMemories)):
-            for child in vars(part).values():
-                for item in child if isinstance(child, list) else [child]:
-                    look(item)
-
-    look(whole)
-    return found
+    return [part for part in parts(whole) if isinstance(part, WideMemory)]
 
 
 def blocks(depth: int, width: int, family: str) -> int:
