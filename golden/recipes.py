@@ -57,11 +57,19 @@ RECIPES = {
     "psmnist_systematic": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=128, d_state=16,
                                                sampling="systematic"),
                                  epochs=10, lr=6e-3, ssm_lr=2e-3, seed=3),
+    # Wider, from those weights: --start build/train/psmnist_systematic/last.pt
+    "psmnist_wide": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=160, d_state=16,
+                                         sampling="systematic"),
+                           epochs=8, lr=4e-3, ssm_lr=1.5e-3, warmup=500, augment=True, seed=4),
     "digits": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=64, d_state=8, dt_min=1e-2,
                                    dt_max=0.5), epochs=80),
     # For the smallest FPGAs: one block (golden/checkpoints/digits.small.pt)
     "digits_small": Recipe(NetworkConfig(n_classes=10, n_blocks=1, d_model=48, d_state=8,
                                          dt_min=1e-2, dt_max=0.5), epochs=60),
+    # For an iCE40UP5K (golden/checkpoints/digits.tiny.pt)
+    "digits_tiny": Recipe(NetworkConfig(n_classes=10, n_blocks=1, d_model=24, d_state=8,
+                                        dt_min=1e-2, dt_max=0.5, sampling="systematic"),
+                          epochs=150),
     # Binary S4D and the gated spiking unit (golden.gated): --recipe digits_binary
     "digits_binary": Recipe(stream("heaviside", "glu", d_state=8, dt_min=1e-2, dt_max=0.5),
                             epochs=40),

@@ -23,8 +23,9 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from golden import checkpoint, cli, models
+from golden import checkpoint, cli, grow, models
 from golden.batches import accuracy, batch_of, fast_dtype, spike_rates
+from golden.config import NetworkConfig
 from golden.recipes import Recipe, recipe_for
 from golden.tasks import Split, Task, checked, make_task, slug, spec
 
@@ -71,8 +72,20 @@ class Run:
         self.net.calibrate(*batch_of(self.split, start, self.task, self.device)[:2])
 
     def start_from(self, path: Path) -> str:
-        """Take the weights of ``path``; returns the log of the training that made it, if there."""
-        checkpoint.fill(self.net, checkpoint.read(path)["state"], path)
+        """Take the weights of ``path``; returns the log of the training that made it, if there.
+
+        A narrower network is widened: its new neurons start like those of a new network.
+        """
+        content = checkpoint.read(path)
+        H = content["network"].get("d_model", NetworkConfig.d_model)
+        if H == self.recipe.network.d_model:
+            checkpoint.fill(self.net, content["state"], path)
+        else:
+            self.calibrate()
+            try:
+                grow.widen(self.net, content["state"])
+            except ValueError as error:
+                raise checkpoint.CheckpointError(f"{path} cannot be widened to {self.recipe.network.d_model} neurons: {error}") from None
         log = path.with_name("log.jsonl")
         return log.read_text() if log.exists() else ""
 
@@ -232,7 +245,8 @@ def main() -> None:
     parser.add_argument("--device", type=torch.device, default=torch.device(
         "cuda" if torch.cuda.is_available() else "cpu"), help="cpu or cuda; here: %(default)s")
     parser.add_argument("--threads", type=cli.positive, default=os.cpu_count())
-    parser.add_argument("--start", type=Path, help="last.pt of an earlier training to go on from")
+    parser.add_argument("--start", type=Path, help="last.pt of an earlier training to go on from; a "
+                        "narrower network is widened")
     parser.add_argument("--teacher", type=Path, help="checkpoint to follow, if the recipe distils")
     parser.add_argument("--resume", action="store_true", help="continue from last.pt")
     args = parser.parse_args()

@@ -29,7 +29,7 @@ from rtl.decoder import Decoder
 from rtl.encoder import Encoder
 from rtl.layer import Layer, tap_layout
 from rtl.memory import AddressMap, delay_bus
-from rtl.streams import ConfigBus, result_word, sample_word
+from rtl.streams import ConfigBus, most_saturations, result_word, sample_word
 
 
 class Core(wiring.Component):
@@ -100,10 +100,11 @@ class Core(wiring.Component):
                          self.busy[number].eq(layer.busy)]
         for part, following in zip(parts, parts[1:]):
             wiring.connect(m, part.o, following.i)
-        # The configuration bus visits the parts one after the other, a register before each.
-        bus = self.cfg
+        # The configuration bus visits the parts one after the other.
+        bus = wiring.flipped(self.cfg)
         for number, part in enumerate(parts):
-            bus = delay_bus(m, bus, f"cfg{number}")
+            if self.hw.spread:
+                bus = delay_bus(m, bus, f"cfg{number}")
             wiring.connect(m, bus, part.cfg)
         wiring.connect(m, self.decoder.o, wiring.flipped(self.o))
 
@@ -144,7 +145,8 @@ class Core(wiring.Component):
 
     def _queue(self, m: Module, name: str, count: data.View, answered: Signal):
         """Counts of the sequences inside, oldest first; returns the oldest not yet ``answered``."""
-        m.submodules[name] = queue = fifo.SyncFIFOBuffered(width=32, depth=self.max_in_flight + 1)
+        m.submodules[name] = queue = fifo.SyncFIFOBuffered(width=most_saturations(self.art).width,
+                                                           depth=self.max_in_flight + 1)
         m.d.comb += [queue.w_data.eq(count.value), queue.w_en.eq(count.valid),
                      queue.r_en.eq(answered)]
         return queue.r_data

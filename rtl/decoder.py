@@ -1,7 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """Decoder: the sum over time of every neuron, then logits and the class."""
 
-from amaranth import Array, Cat, Const, Module, Mux, Shape, Signal, signed
+from amaranth import Array, Cat, Const, Module, Mux, Shape, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -64,9 +64,9 @@ class Decoder(wiring.Component):
         edge, classes = art.edge, art.n_classes
         self.length = UQ(art.length.bit_length(), 0)
         self.total = art.x_format.total(art.length)
-        logit = (edge.dec_w * self.total).total(art.H) + (edge.dec_b * self.length)
-        if logit.width > LOGIT_BITS:
-            raise HardwareError(f"logits need {logit.width} bits, there are {LOGIT_BITS}; "
+        self.logit = (edge.dec_w * self.total).total(art.H) + (edge.dec_b * self.length)
+        if self.logit.width > LOGIT_BITS:
+            raise HardwareError(f"logits need {self.logit.width} bits, there are {LOGIT_BITS}; "
                                 f"shorten the sequences or narrow dec_w {edge.dec_w}")
         self.w = ConfigMemory(
             amap.allocate("decoder.w", classes * art.H, edge.dec_w.width,
@@ -169,8 +169,8 @@ class Decoder(wiring.Component):
         class_end, end = Signal(), Signal()
         m.d.comb += [class_end.eq(~adding & (word == geo.words - 1) & (slot == geo.G - 1)),
                      end.eq(class_end & (label == art.n_classes - 1))]
-        with m.If(~busy & (pending != 0)):
-            m.d.sync += [busy.eq(1), issuing.eq(1)]
+        with m.If(~busy & (pending != 0) & (~self.o.valid | self.o.ready)):
+            m.d.sync += [busy.eq(1), issuing.eq(1)]     # the logits shift into the result itself
         with m.If(issuing):
             with m.If(adding):
                 m.d.sync += [bit.eq(Mux(bit == 0, bits - 1, bit - 1)), adding.eq(bit != 0)]
@@ -210,7 +210,8 @@ class Decoder(wiring.Component):
                      for part, name in zip(parts, ("low", "high")))
         m.d.sync += [low.eq(parts[0] * w), high.eq(parts[1] * w)]
         b = [Signal(b_shape, name=f"b{k}") for k in range(3)]
-        logit = Signal(signed(LOGIT_BITS))
+        shape = shape_of(self.logit)
+        logit = Signal(shape)
         b_data, w_data = Signal(b_shape), Signal(w_shape)
         m.d.comb += [b_data.eq(self.b.data), w_data.eq(self.w.data)]
         m.d.sync += [
@@ -223,20 +224,21 @@ class Decoder(wiring.Component):
                                      logit + product))
 
         # --- arg max and result ------------------------------------------------------------------
-        answer, done, best = Signal(result_word(art)), Signal(), Signal(signed(LOGIT_BITS))
-        whole, beats = Signal(signed(LOGIT_BITS)), Signal()     # a cycle after the last product
-        m.d.sync += [whole.eq(logit), beats.eq((tags[4].label == 0) | (logit > best))]
+        logits = data.ArrayLayout(shape, art.n_classes)
+        answer, label_out = Signal(logits), Signal.like(self.o.payload.label)
+        done, best = Signal(), Signal(shape)
+        whole, beats = Signal(shape), Signal()      # a cycle after the last product
+        m.d.sync += [whole.eq(logit), beats.eq((tags[4].label == 0) | (logit > best)),
+                     done.eq(tags[5].valid & tags[5].end)]
         with m.If(tags[5].valid & tags[5].class_end):
-            logits = answer.logits.as_value()
-            m.d.sync += [answer.logits.as_value().eq(Cat(logits[LOGIT_BITS:], whole)),
-                         done.eq(tags[5].end)]
+            m.d.sync += answer.as_value().eq(Cat(answer.as_value()[len(logit):], whole))
             with m.If(beats):
-                m.d.sync += [best.eq(whole), answer.label.eq(tags[5].label)]
-        with m.If(self.o.ready):
+                m.d.sync += [best.eq(whole), label_out.eq(tags[5].label)]
+        m.d.comb += [self.taken.eq(done), self.o.payload.label.eq(label_out),
+                     *(to.eq(value) for to, value in zip(self.o.payload.logits, answer))]
+        with m.If(done):
+            m.d.sync += [self.o.payload.saturations.eq(self.saturations), self.o.valid.eq(1),
+                         busy.eq(0)]
+        with m.Elif(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
-        m.d.comb += self.taken.eq(done & (~self.o.valid | self.o.ready))
-        with m.If(self.taken):
-            m.d.sync += [self.o.payload.eq(answer),
-                         self.o.payload.saturations.eq(self.saturations),
-                         self.o.valid.eq(1), done.eq(0), busy.eq(0)]
-        return self.taken
+        return done

@@ -60,7 +60,7 @@ class Layer(wiring.Component):
     """
 
     def __init__(self, art: Artifact, number: int, hw: HardwareConfig, amap: AddressMap):
-        self.art, geo = art, Geometry.of(art, hw)
+        self.art, self.hw, geo = art, hw, Geometry.of(art, hw)
         self.engine = StateEngine(art, number, hw, amap)
         self.mixer = Mixer(art, number, hw, amap)
         self.buffer = XBuffer(art, hw, self._banks(geo))
@@ -101,7 +101,9 @@ class Layer(wiring.Component):
         wiring.connect(m, spikes, self.mixer.i)
         wiring.connect(m, self.mixer.o, wiring.flipped(self.o))
         wiring.connect(m, wiring.flipped(self.cfg), self.engine.cfg)
-        wiring.connect(m, delay_bus(m, self.cfg, "cfg_mixer"), self.mixer.cfg)
+        mixer_cfg = delay_bus(m, self.cfg, "cfg_mixer") if self.hw.spread else \
+            wiring.flipped(self.cfg)
+        wiring.connect(m, mixer_cfg, self.mixer.cfg)
         if self.art.residual != "none":
             wiring.connect(m, self.buffer.fuse, self.mixer.x)
         if self.art.residual == "plain":

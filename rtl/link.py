@@ -49,7 +49,7 @@ class Link(wiring.Component):
 
     Resources
     ---------
-    Memories of 64, 32 and 64 bytes and the samples'; a multiplexer over the result's bits.
+    Memories of 64, 32 and 128 bytes and the samples'; a multiplexer over the result's bits.
     """
 
     def __init__(self, art: Artifact, identity: Identity):
@@ -76,7 +76,7 @@ class Link(wiring.Component):
         return m
 
     def _registers(self, m, inside) -> None:
-        """What READ shows beside the identity; counters, and the link's own words."""
+        """What READ shows beside identity, model and seed: the counters."""
         self.cycles, counting = Signal(32), Signal()
         first = Signal()
         with m.If(first & self.i.valid & self.i.ready):
@@ -94,16 +94,14 @@ class Link(wiring.Component):
         for name in ("good", "bad", "dropped"):
             self.counters[name] = count = Signal(32, name=name)
             m.d.sync += count.eq(count + getattr(self.receiver, name))
-        model = int.from_bytes(self.identity.model, "little")
-        self.own = [Signal(32, name=f"own{j}", init=init, reset_less=True) for j, init in
-                    enumerate((model & 0xFFFFFFFF, model >> 32, self.art.seed & 0xFFFFFFFF))]
 
     def _space(self) -> tuple[Value, Value]:
-        """The registers' bytes and the result's, lowest first."""
-        registers = {"model": Cat(self.own[:2]), "seed": self.own[2], "cycles": self.cycles,
-                     **self.counters}
-        assert {name: len(value) // 8 for name, value in registers.items()} == \
-            protocol.REGISTER_FIELDS
+        """The counters' 16 bytes, each at its address modulo 16, and the result's from 0 on."""
+        counters = {"cycles": self.cycles, **self.counters}
+        assert list(protocol.REGISTER_FIELDS.items())[2:] == [(name, 4) for name in counters]
+        turned = list(counters.values())
+        for _ in range(protocol.COUNTERS // 4 % 4):
+            turned.insert(0, turned.pop())
         result = self.o.payload
         pieces = [(result.label, protocol.LABEL_BYTES)]
         pieces += [(result.logits[c], protocol.LOGIT_BYTES) for c in range(self.art.n_classes)]
@@ -111,12 +109,14 @@ class Link(wiring.Component):
                    for j in range(len(self.art.layers) + 1)]
         padded = [Cat(Value.cast(value), Const(0, 8 * size - len(Value.cast(value))))
                   for value, size in pieces]
-        return Cat(registers.values()), Cat(padded)
+        return Cat(turned), Cat(padded)
 
     def _requests(self, m, inside) -> None:
         receiver, sender, player = self.receiver, self.sender, self.player
-        identity = m.submodules.identity = memory.Memory(shape=8, depth=SIZE,
-                                                         init=self.identity.pack())
+        words = self.identity.model + (self.art.seed & 0xFFFFFFFF).to_bytes(4, "little")
+        kept = m.submodules.identity = memory.Memory(
+            shape=8, depth=2 * SIZE, init=self.identity.pack() + words)
+        put, get = kept.write_port(), kept.read_port(domain="sync")
         tag, command, expected = Signal(8), Signal(8), Signal(8)
         refused, wrong = Signal(), Signal()
         index, left, step = Signal(5), Signal(5), Signal()
@@ -130,16 +130,16 @@ class Link(wiring.Component):
         idle = ~inside
 
         address = Signal(16)
-        own, shown = Signal(8), Signal(8)
-        registers, result = self._space()
-        rom = identity.read_port(domain="sync")
-        m.d.comb += rom.addr.eq(address)
+        counter, shown = Signal(8), Signal(8)
+        counters, result = self._space()
+        m.d.comb += [get.addr.eq(address), put.data.eq(byte),
+                     put.addr.eq(protocol.REGISTERS | Cat(filled, number[:2]))]
         region = Signal(2)
         last_result = result_bytes(len(self.art.layers), self.art.n_classes)
-        m.d.sync += [own.eq(registers.word_select(address[:5], 8)),
+        m.d.sync += [counter.eq(counters.word_select(address[:4], 8)),
                      shown.eq(result.word_select((address - protocol.RESULT)[
                          :(last_result - 1).bit_length()], 8)),
-                     region.eq(Mux(address >= protocol.RESULT, 2, address >= protocol.REGISTERS))]
+                     region.eq(Mux(address >= protocol.RESULT, 2, address >= protocol.COUNTERS))]
 
         word_bytes = self.identity.sample_bytes
         m.d.comb += [player.w_addr.eq(number), player.length.eq(number),
@@ -217,12 +217,10 @@ class Link(wiring.Component):
                 with m.Else():
                     m.d.comb += step.eq(1)
                     m.d.sync += [word.eq(Cat(word[8:], byte)), filled.eq(filled + 1)]
+                    m.d.comb += put.en.eq(number[2:] == protocol.OWN_WORDS >> 2)
                     with m.If(filled == 3):
                         m.d.sync += number.eq(number + 1)
                         m.d.comb += self.cfg.en.eq(~number[23])
-                        for j, own_word in enumerate(self.own):
-                            with m.If(number == protocol.OWN_WORDS + j):
-                                m.d.sync += own_word.eq(self.cfg.data)
             with m.State("SAMPLES"):
                 with m.If(left == 0):
                     m.next = "DONE"
@@ -262,7 +260,7 @@ class Link(wiring.Component):
             with m.State("GIVE"):
                 m.d.comb += [sender.i.valid.eq(1), sender.i.payload.last.eq(left == 1),
                              sender.i.payload.byte.eq(
-                                 Mux(region == 2, shown, Mux(region == 1, own, rom.data)))]
+                                 Mux(region == 2, shown, Mux(region == 1, counter, get.data)))]
                 with m.If(sender.i.ready):
                     m.d.sync += [address.eq(address + 1), left.eq(left - 1)]
                     m.next = "FETCH"

@@ -46,6 +46,7 @@ class Status(IntFlag):
 # Byte addresses of READ.
 IDENTITY, REGISTERS, RESULT = 0x000, 0x040, 0x100
 REGISTER_FIELDS = {"model": 8, "seed": 4, "cycles": 4, "good": 4, "bad": 4, "dropped": 4}
+COUNTERS = REGISTERS + 12       # where the fields begin that the link counts itself
 # Word addresses of CONFIG from here on are the link's own: the model's digest (2), the seed (1).
 OWN_WORDS = 0x800000
 LABEL_BYTES, LOGIT_BYTES, SATURATION_BYTES = 2, 6, 4

@@ -46,7 +46,7 @@ class Scheduler(wiring.Component):
 
     Resources
     ---------
-    Three counters.
+    Two counters, or three if F is no power of two.
     """
 
     latency = 1
@@ -75,6 +75,8 @@ class Scheduler(wiring.Component):
         row = Signal.like(slot.row)
         pause = Signal(range(max(2, pause_cycles + 1)))
         issue = Signal()
+        if geo.F & (geo.F - 1) == 0:        # then synthesis needs only one of them in every stage
+            m.d.comb += self.word.eq(row >> (geo.F.bit_length() - 1))
         m.d.comb += [
             self.i.ready.eq(self.en & (sub == 0) & (pause == 0)),
             self.accept.eq(self.i.valid & self.i.ready),
@@ -92,8 +94,9 @@ class Scheduler(wiring.Component):
                          slot.start.eq(self.word == 0), slot.end.eq(end),
                          slot.head.eq(sub == 0), slot.tail.eq(tail),
                          sub.eq(Mux(tail, 0, sub + 1)), row.eq(Mux(tail & end, 0, row + 1))]
-            with m.If(tail):
-                m.d.sync += self.word.eq(Mux(end, 0, self.word + 1))
-                with m.If(end):
-                    m.d.sync += pause.eq(pause_cycles)
+            with m.If(tail & end):
+                m.d.sync += pause.eq(pause_cycles)
+            if geo.F & (geo.F - 1):
+                with m.If(tail):
+                    m.d.sync += self.word.eq(Mux(end, 0, self.word + 1))
         return m

@@ -15,7 +15,7 @@ from rtl.scheduler import Scheduler
 from rtl.signature import NeuronWords, StepSignature
 from rtl.state_model import expected_spikes
 from rtl.state_update import StateUpdate
-from rtl.streams import ConfigBus, shape_of, spike_word, x_word
+from rtl.streams import ConfigBus, most_saturations, shape_of, spike_word, x_word
 
 ADDERS = 2      # levels of the drive's adder tree per cycle
 COUNTERS = 3    # levels of the saturation counter's
@@ -77,20 +77,20 @@ class StateEngine(wiring.Component):
         plain = art.residual == "plain"
         self.samplers_in = [AffineSampler(fmt, art.random, art.sampling) if plain else
                             make_sampler(art.sampling, fmt.p, art.random) for _ in range(geo.G)]
-        self.lanes = [StateUpdate(fmt, art.random, art.rounding, fed=True)
+        self.lanes = [StateUpdate(fmt, art.random, art.rounding, fed=True, spread=hw.spread)
                       for _ in range(geo.lanes)]
         self.samplers_out = [make_sampler(art.sampling, fmt.y(geo.n), art.random)
                              for _ in range(geo.G)]
 
         # Positions in the pipeline, in enabled cycles after the transfer of a word.
         self.at_operands = self.memories.words_in.latency + self.samplers_in[0].latency
-        self.at_state = self.at_operands + StateUpdate.latency
+        self.at_state = self.at_operands + self.lanes[0].latency
         self.at_sum = self.at_state + tree_stages(geo.M, ADDERS)
         self.at_result = self.at_sum + 3
         self.latency = self.at_result + 1 + geo.F - 1
         # A state is read one cycle before the operands, written with the result, readable a cycle
         # later; a phase is read when a word is taken and written with the operands.
-        self.interval = max(geo.issue, StateUpdate.latency + 2)
+        self.interval = max(geo.issue, self.lanes[0].latency + 2)
         if art.sampling == "systematic":
             self.interval = max(self.interval, self.at_operands + 1)
         super().__init__({"i": In(stream.Signature(x_word(art, geo))),
@@ -140,7 +140,7 @@ class StateEngine(wiring.Component):
         over = [lane.o.payload.over[part] for lane in self.lanes for part in range(2)]
         over = pipe.delay(pipe.total(over, COUNTERS, "over"), self.at_result - self.at_state
                           - tree_stages(len(over), COUNTERS), "over")
-        count = Signal(32, reset_less=True)
+        count = Signal(most_saturations(self.art), reset_less=True)
         begin = slot.first & slot.start & slot.head
         m.d.comb += result.saturations.eq(Mux(begin, 0, count) + over)
         with m.If(en & slot.valid):
@@ -247,7 +247,7 @@ class StateEngine(wiring.Component):
         words.add_inputs(slots[self.at_operands].head,
                          [sampler.o.payload.p for sampler in self.samplers_in],
                          pipe.delay(r_in, self.samplers_in[0].latency, "r_in"), r_round)
-        words.wait(StateUpdate.latency)
+        words.wait(self.lanes[0].latency)
         words.add_states([lane.o.payload for lane in self.lanes])
         words.wait(self.at_sum - self.at_state)
         last = slots[self.at_sum + 2]

@@ -31,6 +31,8 @@ class StateUpdate(wiring.Component):
         ``stochastic`` or ``half_even``.
     fed : bool
         ``i.valid`` is always high, and ``o.valid`` from the start: only ``o.ready`` stops it.
+    spread : bool
+        With the outer registers.
 
     Members
     -------
@@ -42,16 +44,23 @@ class StateUpdate(wiring.Component):
 
     Timing
     ------
-    Latency 7 cycles, one result per cycle; a stalled output stalls the whole pipeline.
+    Latency 7 cycles, 5 without the outer registers; one result per cycle; a stalled output stalls
+    the whole pipeline.
 
     Resources
     ---------
     4 multipliers of ``a_bar.width x h.width`` bits.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from a transfer on ``i`` to ``o.valid``.
     """
 
-    latency = 7     # cycles from a transfer on `i` to `o.valid`
-
-    def __init__(self, fmt: LayerFormats, random: RandomFormat, rounding: str, fed: bool = False):
+    def __init__(self, fmt: LayerFormats, random: RandomFormat, rounding: str, fed: bool = False,
+                 spread: bool = True):
+        self.registers = 1 + spread     # on either side of the multipliers
+        self.latency = 3 + 2 * self.registers
         self.fmt = fmt
         self.random = random
         self.rounding, self.fed = rounding, fed
@@ -81,19 +90,18 @@ class StateUpdate(wiring.Component):
             m.d.sync += valid.eq(valid << 1 | self.i.valid)
 
         pipe = Pipeline(m, en)
-        far = pipe.register(self.i.payload, "far")
-        p = pipe.register(far, "p")
-        rr, ii, ri, ir = (pipe.delay(value, 2, f"product_{name}") for name, value in (
+        p = pipe.delay(self.i.payload, self.registers, "operands")
+        rr, ii, ri, ir = (pipe.delay(value, self.registers, f"product_{name}") for name, value in (
             ("rr", p.a_re * p.h_re), ("ii", p.a_im * p.h_im), ("ri", p.a_re * p.h_im),
             ("ir", p.a_im * p.h_re)))
         for part, g, total in (("re", p.g_re, rr - ii), ("im", p.g_im, ri + ir)):
-            gs = pipe.delay(Mux(p.s, g, 0), 2, f"gs_{part}")
+            gs = pipe.delay(Mux(p.s, g, 0), self.registers, f"gs_{part}")
             acc = Signal(shape_of(fmt.acc), reset_less=True, name=f"acc_{part}")
             with m.If(en):
                 m.d.sync += acc.eq(total + (gs << align))
             if self.rounding == "stochastic":
                 low = bits * (part == "im")
-                r_acc = pipe.delay(p.r[low:low + bits], 3, f"r_{part}")
+                r_acc = pipe.delay(p.r[low:low + bits], self.registers + 1, f"r_{part}")
                 rounded = round_stochastic(acc, fmt.a_bar.f_bits, r_acc, bits)
             else:
                 rounded = round_half_even(acc, fmt.a_bar.f_bits)

@@ -40,6 +40,11 @@ def sample_word(art: Artifact) -> data.StructLayout:
     return data.StructLayout({"value": shape, "last": 1})
 
 
+def most_saturations(art: Artifact) -> Shape:
+    """Of a count that can be no larger than both parts of all states, in all steps."""
+    return unsigned(min(32, (2 * art.H * art.n * art.length).bit_length()))
+
+
 LOGIT_BITS = 48
 
 

@@ -43,7 +43,8 @@ class Board:
 
     def hardware(self, lanes: int) -> HardwareConfig:
         """The core's configuration for this board's memories."""
-        return HardwareConfig(lanes, False, self.mapping.bank_bits, self.mapping.lut_ram_bits)
+        return HardwareConfig(lanes, False, self.mapping.bank_bits, self.mapping.lut_ram_bits,
+                              spread=self.family == "ecp5")
 
 
 class Top(Elaboratable):

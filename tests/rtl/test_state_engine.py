@@ -14,7 +14,6 @@ from rtl.image import rows_of
 from rtl.memory import WORD, AddressMap
 from rtl.state_engine import StateEngine
 from rtl.state_model import expected_spikes
-from rtl.state_update import StateUpdate
 from tests.rtl.streams import exchange
 
 NARROW = LayerFormats(h=SQ(2, 8), drive=SQ(3, 8), g=SQ(3, 14))    # the first step saturates
@@ -87,7 +86,7 @@ def test_timing(case):
     assert {o - i for i, o in zip(cycles["i"], cycles["o"])} == {dut.latency}
     starts = cycles["o"][::dut.geo.words]
     assert set(np.diff(starts)) == {dut.interval}
-    assert dut.interval == max(dut.geo.issue, StateUpdate.latency + 2)
+    assert dut.interval == max(dut.geo.issue, dut.lanes[0].latency + 2)
     inside = np.diff(np.reshape(cycles["o"], (-1, dut.geo.words)), axis=1)
     assert np.all(inside == dut.geo.F)
     assert {bit for word in expected for bit in (word["s_in"], word["s_out"])} != {0}

@@ -39,9 +39,11 @@ def operands(fmt: LayerFormats, random: RandomFormat, seed: int) -> list[dict]:
 @pytest.mark.parametrize("stall", [0.0, 0.4], ids=["free", "stalled"])
 @pytest.mark.parametrize("rounding", ROUNDINGS)
 @pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS.keys())
-def test_matches_model(fmt, rounding, stall):
+@pytest.mark.parametrize("spread", [True, False], ids=["spread", "close"])
+def test_matches_model(fmt, rounding, stall, spread):
     random = ROUNDINGS[rounding]
-    dut = StateUpdate(fmt, random, "half_even" if rounding == "half_even" else "stochastic")
+    dut = StateUpdate(fmt, random, "half_even" if rounding == "half_even" else "stochastic",
+                      spread=spread)
     words = operands(fmt, random, seed=1)
     if rounding == "half_even":
         words = [{name: raw for name, raw in word.items() if name != "r"} for word in words]

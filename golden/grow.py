@@ -1,0 +1,39 @@
+"""A wider network from a trained one that computes the same (Chen et al., Net2Net, 2016).
+
+The old neurons keep their places and weights; the new ones see all of them, but nothing reads the
+new ones yet: their columns of the mixers and of the decoder are zero, and learn from there.
+"""
+
+import torch
+
+from golden.network import Network
+
+READERS = ("mixer.weight", "decoder.weight")        # their columns are the neurons they read
+
+
+@torch.no_grad()
+def widen(net: Network, state: dict) -> None:
+    """Fill ``net`` with the tensors of a narrower network of the same blocks.
+
+    What belongs to the new neurons stays as it is in ``net``, but for the columns nobody reads yet.
+
+    Raises
+    ------
+    ValueError
+        If the networks differ in more than the number of neurons; nothing is written then.
+    """
+    own = net.state_dict()
+    if set(own) != set(state):
+        names = sorted(set(own) ^ set(state))
+        raise ValueError(f"it has other tensors: {', '.join(names[:3])}")
+    H = len(state["input_gamma"])
+    if H > net.cfg.d_model:
+        raise ValueError(f"it has {H} neurons in a block, more than {net.cfg.d_model}")
+    for name, tensor in state.items():
+        wanted = tuple(H if size == net.cfg.d_model else size for size in own[name].shape)
+        if tensor.shape != wanted:
+            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {wanted}")
+    for name, tensor in state.items():
+        if name.endswith(READERS):
+            own[name][:, H:] = 0
+        own[name][tuple(slice(size) for size in tensor.shape)] = tensor
