@@ -1,7 +1,7 @@
 """A wider network from a trained one that computes the same (Chen et al., Net2Net, 2016).
 
-The old neurons keep their places and weights; the new ones see all of them, but nothing reads the
-new ones yet: their columns of the mixers and of the decoder are zero, and learn from there.
+The old neurons keep their places and weights; the new ones see all of them, but none of the old
+reads the new ones yet: those weights of mixers and decoder are zero, and learn from there.
 """
 
 import torch
@@ -15,7 +15,8 @@ READERS = ("mixer.weight", "decoder.weight")        # their columns are the neur
 def widen(net: Network, state: dict) -> None:
     """Fill ``net`` with the tensors of a narrower network of the same blocks.
 
-    What belongs to the new neurons stays as it is in ``net``, but for the columns nobody reads yet.
+    What belongs to the new neurons stays as it is in ``net``, but for what the old ones and the
+    decoder read of them.
 
     Raises
     ------
@@ -35,5 +36,5 @@ def widen(net: Network, state: dict) -> None:
             raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {wanted}")
     for name, tensor in state.items():
         if name.endswith(READERS):
-            own[name][:, H:] = 0
+            own[name][:len(tensor), H:] = 0
         own[name][tuple(slice(size) for size in tensor.shape)] = tensor

@@ -63,10 +63,10 @@ RECIPES = {
                            epochs=8, lr=4e-3, ssm_lr=1.5e-3, warmup=500, augment=True, seed=4),
     "digits": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=64, d_state=8, dt_min=1e-2,
                                    dt_max=0.5), epochs=80),
-    # For the smallest FPGAs: one block (golden/checkpoints/digits.small.pt)
+    # One block, for small FPGAs (golden/checkpoints/digits.small.pt, digits.tiny.pt)
     "digits_small": Recipe(NetworkConfig(n_classes=10, n_blocks=1, d_model=48, d_state=8,
-                                         dt_min=1e-2, dt_max=0.5), epochs=60),
-    # For an iCE40UP5K (golden/checkpoints/digits.tiny.pt)
+                                         dt_min=1e-2, dt_max=0.5, sampling="systematic"),
+                           epochs=150),
     "digits_tiny": Recipe(NetworkConfig(n_classes=10, n_blocks=1, d_model=24, d_state=8,
                                         dt_min=1e-2, dt_max=0.5, sampling="systematic"),
                           epochs=150),

@@ -85,7 +85,9 @@ class Run:
             try:
                 grow.widen(self.net, content["state"])
             except ValueError as error:
-                raise checkpoint.CheckpointError(f"{path} cannot be widened to {self.recipe.network.d_model} neurons: {error}") from None
+                raise checkpoint.CheckpointError(
+                    f"{path} cannot be widened to {self.recipe.network.d_model} neurons: "
+                    f"{error}") from None
         log = path.with_name("log.jsonl")
         return log.read_text() if log.exists() else ""
 

@@ -90,7 +90,7 @@ def multipliers(core: Core) -> int:
 def row(art: Artifact, lanes: int) -> dict:
     """The numbers of one configuration on an ECP5-85F."""
     kind = FAMILIES["ecp5"]
-    core = Core(art, HardwareConfig(lanes, False, kind.bank_bits, kind.lut_ram_bits))
+    core = Core(art, kind.hardware(lanes))
     found = memories(core)
     bits: dict[str, int] = {}
     for memory in found:

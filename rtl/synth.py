@@ -35,8 +35,13 @@ class Family:
     bank_bits: int              # port of a block RAM
     lut_ram_bits: int           # of each memory, for LUT RAM; 0: there is none
     luts_per: dict[str, int]    # LUTs that a cell other than a LUT occupies
+    spread: bool                # large devices: more registers
     device: str = ""
     capacity: dict[str, int] | None = None
+
+    def hardware(self, lanes: int, signature: bool = False) -> HardwareConfig:
+        """A core's configuration for this family's memories and size."""
+        return HardwareConfig(lanes, signature, self.bank_bits, self.lut_ram_bits, self.spread)
 
 
 FAMILIES = {
@@ -44,23 +49,23 @@ FAMILIES = {
         "synth_ecp5",
         {"multiplier": "MULT18X18D|MULT9X9D", "block_ram": "DP16KD",
          "lut_ram": "TRELLIS_DPR16X4", "lut": "LUT4|CCU2C", "ff": "TRELLIS_FF"},
-        36, 5632, {"CCU2C": 2, "TRELLIS_DPR16X4": 6}, "LFE5U-85F",
+        36, 5632, {"CCU2C": 2, "TRELLIS_DPR16X4": 6}, True, "LFE5U-85F",
         {"multiplier": 156, "block_ram": 208, "lut": 83640, "ff": 83640}),
     "gowin": Family(
-        "synth_gowin", {"multiplier": "MULT.*", "block_ram": "S?DPX?9?B|SPX?9?",
+        "synth_gowin -nolutram", {"multiplier": "MULT.*", "block_ram": "S?DPX?9?B|SPX?9?",
                         "lut_ram": "RAM16S.*", "lut": "LUT[1-8]|ALU", "ff": "DFF.*"},
-        32, 0, {"ALU": 1, "RAM16SDP4": 6}, "GW2A-18",
+        32, 0, {"ALU": 1, "RAM16SDP4": 6}, False, "GW2A-18",
         {"multiplier": 48, "block_ram": 46, "lut": 20736, "ff": 15552}),
     "ice40": Family(
         "synth_ice40 -dsp", {"multiplier": "SB_MAC16", "spram": "SB_SPRAM256KA",
                              "block_ram": "SB_RAM40_4K.*", "lut": "SB_LUT4", "ff": "SB_DFF.*"},
-        16, 0, {}, "iCE40UP5K", {"multiplier": 8, "block_ram": 30, "lut": 5280, "ff": 5280}),
+        16, 0, {}, False, "iCE40UP5K", {"multiplier": 8, "block_ram": 30, "lut": 5280, "ff": 5280}),
     "xilinx": Family(
         "synth_xilinx -family xc7 -flatten",
         {"multiplier": "DSP48E1", "block_ram": "RAMB36E1|RAMB18E1",
          "lut_ram": "RAM32M|RAM64M|RAM.*X1D|SRL.*", "lut": "LUT[1-6]", "ff": "FD.E.*"},
         36, 5632, {"RAM32M": 4, "RAM64M": 4, "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4,
-                   "SRL16E": 1, "SRLC32E": 1}, "XC7A35T",
+                   "SRL16E": 1, "SRLC32E": 1}, True, "XC7A35T",
         {"multiplier": 90, "block_ram": 50, "lut": 20800, "ff": 41600}),
 }
 
@@ -70,6 +75,27 @@ WIRE_PS = 900       # a wire's delay for ABC9; its default of 300 makes logic to
 # No part reads a memory's row in the cycle in which it is written, but yosys adds logic for that.
 READ = ("read_rtlil top.il; rename -hide */w:*\\[*; "
         "setparam -set COLLISION_X_MASK 1'1 */t:$memrd_v2 */r:CLK_ENABLE=1 %i")
+
+
+# Gowin: a slice's flip-flops share enable and reset; an enable or reset of few becomes logic.
+FEW = 24
+
+
+def mapping(family: str) -> str:
+    """Yosys commands from ``top.il`` to ``top.json``, the cells of a family."""
+    command = f"{FAMILIES[family].command} -top top"
+    parts = [READ]
+    if family == "ecp5":    # in three parts, so that wires count
+        parts += [f"{command} -run begin:map_luts", f"abc9 -W {WIRE_PS}", "clean",
+                  f"{command} -run map_cells: -json top.json"]
+    elif family == "gowin":
+        parts += [f"{command} -run begin:map_ffs", "opt_clean",
+                  "dfflegalize -cell $_DFF_?_ 0 -cell $_DFFE_?P_ 0 -cell $_SDFF_?P?_ r -cell "
+                  f"$_SDFFE_?P?P_ r -mince {FEW} -minsrst {FEW}",
+                  f"{command} -run map_ffs: -json top.json"]
+    else:
+        parts += [f"{command} -json top.json"]
+    return "; ".join(parts)
 
 
 # What --part names: the whole, or a part of layer 0 alone.
@@ -102,15 +128,11 @@ def synthesise(art: Artifact, lanes: int, family: str, folder: Path, signature: 
     one would build.
     """
     kind = FAMILIES[family]
-    hw = HardwareConfig(lanes, signature, kind.bank_bits, kind.lut_ram_bits)
+    hw = kind.hardware(lanes, signature)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "top.il").write_text(rtlil.convert(
         Harness(PARTS[part](art, hw), signature), name="top"))
-    flow = f"{kind.command} -top top -json top.json"
-    if family == "ecp5":    # its flow in three parts, so that wires count
-        flow = (f"{kind.command} -top top -run begin:map_luts; abc9 -W {WIRE_PS}; clean; "
-                f"{kind.command} -top top -run map_cells: -json top.json")
-    script = f"{READ}; {flow}; tee -q -o stat.json stat -json -top top"
+    script = f"{mapping(family)}; tee -q -o stat.json stat -json -top top"
     usage = call("yosys", ["-q", "-p", script], folder, "yosys.log", f"yosys, {family}")
     cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
     return {"part": part, "family": family, "lanes": lanes, "signature": signature,

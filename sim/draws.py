@@ -43,10 +43,11 @@ class Shape:
     formats: dict               # of LayerFormats
     edge: dict                  # of EdgeFormats
     random: dict                # of RandomFormat
+    spread: bool = True         # of HardwareConfig
 
     @property
     def hw(self) -> HardwareConfig:
-        return HardwareConfig(self.lanes)
+        return HardwareConfig(self.lanes, spread=self.spread)
 
     def artifact(self, seed: int, stress: float = 0.0, limits: str | None = None) -> Artifact:
         """A network of this shape."""
@@ -165,7 +166,7 @@ def _shape(rng) -> Shape:
         lanes=pick(*lanes), layers=layers, H=H, n=n, n_classes=pick(1, 2, 3, 5, 10),
         length=pick(1, 2, 5, 16, 40, 64, 64, 64), vocab=pick(1, 2, 5, 17) if tokens else 0, act=act,
         residual=residual, rounding=rounding, sampling=form, formats=fmt.to_dict(),
-        edge=edge.to_dict(), random=random.to_dict())
+        edge=edge.to_dict(), random=random.to_dict(), spread=pick(True, True, False))
 
 
 def draw_case(shape: Shape, seed: int, number: int, place: int) -> Case:

@@ -48,7 +48,7 @@ def small_core(family: str) -> Core:
     kind = FAMILIES[family]
     art = random_artifact(3, n_layers=1, H=4, n=2, n_classes=3, length=16, residual="clampfuse",
                           stress=0.2)
-    return Core(art, HardwareConfig(2, True, kind.bank_bits, kind.lut_ram_bits))
+    return Core(art, kind.hardware(2, signature=True))
 
 
 def netlist(core: Core, family: str, folder: Path) -> tuple[str, dict[str, int]]:

@@ -43,8 +43,7 @@ class Board:
 
     def hardware(self, lanes: int) -> HardwareConfig:
         """The core's configuration for this board's memories."""
-        return HardwareConfig(lanes, False, self.mapping.bank_bits, self.mapping.lut_ram_bits,
-                              spread=self.family == "ecp5")
+        return self.mapping.hardware(lanes)
 
 
 class Top(Elaboratable):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from quant.artifact import Artifact
 from rtl.boards.board import Board, Top
-from rtl.synth import READ, WIRE_PS, count
+from rtl.synth import count, mapping
 from rtl.toolchain import ToolError, call
 
 # Family: (nextpnr's options, the packer and its arguments, the bitstream)
@@ -35,11 +35,8 @@ def synthesise(board: Board, folder: Path) -> tuple[dict, dict]:
     kind, family = board.mapping, board.family
     if family == "xilinx":      # Vivado gets Verilog; yosys only counts
         script = f"read_verilog top.v; {kind.command} -top top"
-    elif family == "ecp5":
-        script = (f"{READ}; {kind.command} -top top -run begin:map_luts; abc9 -W {WIRE_PS}; clean; "
-                  f"{kind.command} -top top -run map_cells: -json top.json")
     else:
-        script = f"{READ}; {kind.command} -top top -json top.json"
+        script = mapping(family)
     usage = call("yosys", ["-q", "-p", f"{script}; tee -q -o stat.json stat -json -top top"],
                  folder, "yosys.log", f"yosys, {board.name}")
     cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]

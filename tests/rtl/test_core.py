@@ -9,6 +9,7 @@ from quant.synthetic import random_artifact
 from rtl import image
 from rtl.config import HardwareConfig
 from rtl.core import Core
+from rtl.cycles import predict
 from tests.rtl.fabric import observe
 
 LENGTHS = (3, 1, 1, 6, 2)
@@ -83,6 +84,19 @@ def test_lanes_change_nothing_but_time():
         check(art, values, results, taps, core.geo)
         spent.append(cycles["o"][-1])
     assert spent == sorted(spent, reverse=True)
+
+
+def test_fewer_registers_change_nothing_but_time():
+    art = random_artifact(8, n_layers=2, H=6, n=2, residual="clampfuse")
+    values = sequences(art, (4, 2))
+    spent = []
+    for spread in (True, False):
+        core = Core(art, HardwareConfig(2, spread=spread))
+        results, taps, cycles = run(core, values)
+        check(art, values, results, taps, core.geo)
+        spent.append(cycles["o"][-1] - cycles["i"][0])
+        assert spent[-1] == predict(art, core.hw, [4, 2]).cycles
+    assert spent[1] < spent[0]
 
 
 @pytest.mark.parametrize("limit", [2, Core.max_in_flight])
