@@ -3,59 +3,75 @@
 
 from dataclasses import replace
 
+from amaranth import Shape
+
 from quant.artifact import Artifact
+from rtl import scale
 from rtl.boards.board import Board
 from rtl.config import Geometry, HardwareError
 from rtl.core import Core
-from rtl.decoder import LOW_BITS
-from rtl.image import parts
 from rtl.link_frames import SLOT
 from rtl.link_identity import SIZE, sample_bytes
-from rtl.memory import WideMemory
+from rtl.mixer import BEHIND
+from rtl.streams import most_saturations
 
-# Bits of a block RAM, the width of its port, the largest memory for LUT RAM or flip-flops.
-BLOCKS = {"ecp5": (18432, 36, 1024), "gowin": (18432, 36, 256), "ice40": (4096, 16, 256),
-          "xilinx": (36864, 72, 1024)}
-# LUTs and flip-flops: of link, encoder and decoder; per class; of a layer with one lane; of a layer
-# per neuron; per further lane. Fitted to what yosys made of digits, psmnist and small cores; within
-# about a tenth.
-LUTS = {"ecp5": (930, 100, 2600, 38, 700), "gowin": (2110, 100, 1470, 18, 700),
-        "ice40": (2300, 100, 1650, 20, 800), "xilinx": (1300, 60, 900, 12, 500)}
-FFS = {"ecp5": (1250, 160, 1570, 32, 730), "gowin": (1250, 160, 1570, 32, 730),
-       "ice40": (2400, 160, 1570, 32, 730), "xilinx": (1250, 160, 1570, 32, 730)}
-
-
-def memories(whole) -> list[WideMemory]:
-    """Every memory of a component."""
-    return [part for part in parts(whole) if isinstance(part, WideMemory)]
+# Bits of a block RAM, the width of its port, the largest bank in LUT RAM.
+BLOCKS = {"ecp5": (18432, 36, 1024), "gowin": (18432, 36, 0), "ice40": (4096, 16, 0),
+          "xilinx": (18432, 36, 1024)}
+# LUTs and flip-flops: of link, encoder and decoder; per layer; per bit of a lane's A_bar and h; per
+# bit of a layer's sums. Fitted to what yosys made of digits, digits.small, digits.tiny and psmnist;
+# within about a tenth. iCE40: logic cells in place of LUTs, as few flip-flops share their LUT's.
+LUTS = {"ecp5": (5010, 210, 23.3, 2.28), "gowin": (2660, 930, 16, 1.28),
+        "ice40": (1850, 1400, 40, 2.7), "xilinx": (1600, 100, 14, 1.75)}
+FFS = {"ecp5": (1220, 1195, 26.8, 2.0), "gowin": (1200, 940, 14, 2.2),
+       "ice40": (880, 940, 14, 2.2), "xilinx": (1220, 1195, 26.8, 2.0)}
 
 
 def blocks(depth: int, width: int, family: str) -> int:
-    """Block RAMs of one bank."""
+    """Block RAMs of one memory, bank by bank as wide as a port."""
     bits, port, small = BLOCKS[family]
-    if depth * width <= small:
-        return 0
-    while port > 1 and bits // port < depth:
-        port //= 2
-    return -(-width // port) * -(-depth // (bits // port))
+    found = 0
+    for bank in [port] * (width // port) + [width % port] * (width % port > 0):
+        if depth * bank > small:
+            ratio = port
+            while ratio > 1 and bits // ratio < depth:
+                ratio //= 2
+            found += -(-bank // ratio) * -(-depth // (bits // ratio))
+    return found
+
+
+def block_rams(core: Core, family: str) -> int:
+    """Block RAMs of a core and its link."""
+    art, geo = core.art, core.geo
+    found = 0
+    plain = [(2 * geo.words, geo.G * core.decoder.total.width)]     # its second reader
+    for memory in scale.memories(core):
+        if core.hw.lut_ram_bits and memory.name not in ("buffer", "decoder"):
+            found += memory.blocks      # what is marked for LUT RAM does not count
+        else:
+            plain.append((memory.rows, memory.bits))
+    for layer in core.layers:
+        plain += [(BEHIND, Shape.cast(layer.mixer.fuse.i.payload.shape()).width),
+                  (core.max_in_flight + 1, most_saturations(art).width)]
+    plain += [(2 * SLOT, 8), (SLOT, 8), (2 * SIZE, 8),
+              (2 << (art.length - 1).bit_length(), 8 * sample_bytes(art))]
+    found += sum(blocks(*memory, family) for memory in plain)
+    return -(-found // 2) if family == "xilinx" else found      # two of its halves are one
 
 
 def needs(board: Board, art: Artifact, lanes: int) -> dict[str, int]:
     """Multipliers and block RAMs of a board's bitstream; an estimate of LUTs and flip-flops."""
     core = Core(art, board.hardware(lanes))
-    geo, family = core.geo, board.family
-    multipliers = len(art.layers) * 4 * lanes + 1 + (core.decoder.total.width > LOW_BITS + 1)
-    multipliers += 0 if art.vocab else geo.G
-    if art.residual == "plain":
-        multipliers += len(art.layers) * geo.G
-    banks = [(part.depth, bits) for part in memories(core) for _, bits in part.banks]
-    banks += [(2 * art.H, core.decoder.total.width), (2 * SLOT, 8), (SIZE, 8),
-              (2 << (art.length - 1).bit_length(), 8 * sample_bytes(art))]
-    found = {"multiplier": multipliers, "block_ram": sum(blocks(*bank, family) for bank in banks)}
+    family = board.family
+    found = {"multiplier": scale.multipliers(core),
+             "block_ram": block_rams(core, family)}
+    sums = art.H * sum(layer.mixer.acc.width for layer in core.layers)
+    lane_bits = lanes * sum(layer.fmt.a_bar.width + layer.fmt.h.width for layer in art.layers)
     for kind, table in (("lut", LUTS), ("ff", FFS)):
-        ends, per_class, layer, neuron, lane = table[family]
-        found[kind] = ends + per_class * art.n_classes + len(art.layers) * (
-            layer + neuron * art.H + (lanes - 1) * lane)
+        ends, layer, lane, per_sum = table[family]
+        found[kind] = round(ends + layer * len(art.layers) + lane * lane_bits + per_sum * sums)
+    rows = core.geo.Q * core.geo.G * sum(layer.fmt.w.width for layer in art.layers)
+    found["ff"] += rows + art.n_classes * core.decoder.logit.width
     return found
 
 
