@@ -12,7 +12,8 @@ from golden.checkpoint import CheckpointError
 from golden.config import NetworkConfig
 from golden.network import Network
 
-SHIPPED = sorted(checkpoint.SHIPPED.glob("*.pt"))
+SHIPPED = sorted(path for path in checkpoint.SHIPPED.glob("*.pt")
+                 if not path.name.endswith(".qat.pt"))
 
 
 @pytest.fixture

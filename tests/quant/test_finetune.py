@@ -137,3 +137,14 @@ def test_command_line(tmp_path, monkeypatch, capsys):
     finally:
         torch.set_num_threads(before)
     assert stop.value.code == 2 and "is finished after 2 steps" in capsys.readouterr().err
+
+
+def test_shipped():
+    """Every fine-tuning that is shipped belongs to its network and gives integers."""
+    files = sorted(checkpoint.SHIPPED.glob("*.qat.pt"))
+    assert files
+    for path in files:
+        found = checkpoint.load(path.with_name(path.name.removesuffix(".qat.pt") + ".pt"))
+        art = to_artifact(finetune.load(path, found), found.task.name, found.task.length, 1, {})
+        assert (art.H, len(art.layers)) == (found.network.cfg.d_model, found.network.cfg.n_blocks)
+        assert art.layers[0].fmt.w.width < 8
