@@ -21,8 +21,11 @@ def widen(net: Network, state: dict) -> None:
     Raises
     ------
     ValueError
-        If the networks differ in more than the number of neurons; nothing is written then.
+        If the networks differ in more than the number of neurons, or are of another kind; nothing
+        is written then.
     """
+    if type(net) is not Network:
+        raise ValueError(f"a {type(net).__name__} is another kind of network")
     own = net.state_dict()
     if set(own) != set(state):
         names = sorted(set(own) ^ set(state))

@@ -95,7 +95,7 @@ class Board:
 
     def core(self, art: Artifact) -> Core:
         """The core that the board would have, were it built for ``art``."""
-        return Core(art, HardwareConfig(self.identity.lanes))
+        return Core(art, self.identity.hardware())
 
     def fits(self, art: Artifact) -> bool:
         """Whether this bitstream can take the network: all but coefficients and seed is equal."""

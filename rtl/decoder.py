@@ -48,7 +48,7 @@ class Decoder(wiring.Component):
     ------
     ``latency`` cycles from the transfer of a sequence's last word to its result. A step takes
     ``interval`` cycles and is accepted as a whole; a sequence's first step waits while both banks
-    are taken; a sequence is decoded in ``decode_cycles``.
+    are taken; a sequence is decoded in ``decode_cycles``, from when the result before it was taken.
 
     Resources
     ---------

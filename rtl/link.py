@@ -99,9 +99,8 @@ class Link(wiring.Component):
         """The counters' 16 bytes, each at its address modulo 16, and the result's from 0 on."""
         counters = {"cycles": self.cycles, **self.counters}
         assert list(protocol.REGISTER_FIELDS.items())[2:] == [(name, 4) for name in counters]
-        turned = list(counters.values())
-        for _ in range(protocol.COUNTERS // 4 % 4):
-            turned.insert(0, turned.pop())
+        values = list(counters.values())
+        turned = [values[j - protocol.COUNTERS // 4 % 4] for j in range(4)]
         result = self.o.payload
         pieces = [(result.label, protocol.LABEL_BYTES)]
         pieces += [(result.logits[c], protocol.LOGIT_BYTES) for c in range(self.art.n_classes)]

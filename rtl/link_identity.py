@@ -18,8 +18,8 @@ from rtl.streams import sample_word
 MAGIC = b"SSM\x1a"
 SIZE = 64
 # magic, version, layers, H, n, lanes, classes, length, vocab, bytes per sample, clock in kHz,
-# built-in model, shape, task
-PACKED = struct.Struct("<4sBBHHHHHHBI8s8s16s")
+# spread, built-in model, shape, task
+PACKED = struct.Struct("<4sBBHHHHHHBI?8s8s16s")
 
 
 class IdentityError(ValueError):
@@ -68,6 +68,7 @@ class Identity:
     vocab: int
     sample_bytes: int
     clock_khz: int
+    spread: bool        # of HardwareConfig
     model: bytes        # the built-in one; REGISTERS has the present one
     shape: bytes
     task: str
@@ -78,14 +79,15 @@ class Identity:
         art = core.art
         return cls(protocol.VERSION, len(art.layers), art.H, art.n, core.hw.lanes, art.n_classes,
                    art.length, art.vocab, sample_bytes(art), round(clock / 1000),
-                   model_digest(art), shape_digest(core), art.task)
+                   core.hw.spread, model_digest(art), shape_digest(core), art.task)
 
     def pack(self) -> bytes:
         """The identity region."""
         name = self.task.encode()[:16]
         return PACKED.pack(MAGIC, self.version, self.layers, self.H, self.n, self.lanes,
                            self.classes, self.length, self.vocab, self.sample_bytes,
-                           self.clock_khz, self.model, self.shape, name).ljust(SIZE, b"\0")
+                           self.clock_khz, self.spread, self.model, self.shape,
+                           name).ljust(SIZE, b"\0")
 
     @classmethod
     def unpack(cls, raw: bytes) -> "Identity":
@@ -99,8 +101,8 @@ class Identity:
         return cls(*fields, name.rstrip(b"\0").decode(errors="replace"))
 
     def hardware(self) -> HardwareConfig:
-        """What decides the map of the core's memories."""
-        return HardwareConfig(self.lanes)
+        """What decides the map of the core's memories, and its cycles."""
+        return HardwareConfig(self.lanes, spread=self.spread)
 
     def __str__(self) -> str:
         return (f"{self.layers} layers of {self.H} neurons of {self.n} modes, {self.classes} "

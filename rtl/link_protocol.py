@@ -11,7 +11,7 @@ import binascii
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
-VERSION = 1
+VERSION = 2
 LONGEST = 32                # bytes of a frame on the line, the zero included
 CONTENT = LONGEST - 4       # bytes between COBS's code and the CRC
 REQUEST_HEAD, REPLY_HEAD = 2, 4

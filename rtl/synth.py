@@ -52,8 +52,9 @@ FAMILIES = {
         36, 5632, {"CCU2C": 2, "TRELLIS_DPR16X4": 6}, True, "LFE5U-85F",
         {"multiplier": 156, "block_ram": 208, "lut": 83640, "ff": 83640}),
     "gowin": Family(
-        "synth_gowin -nolutram", {"multiplier": "MULT.*", "block_ram": "S?DPX?9?B|SPX?9?",
-                        "lut_ram": "RAM16S.*", "lut": "LUT[1-8]|ALU", "ff": "DFF.*"},
+        "synth_gowin -nolutram",    # there a LUT RAM of 16 x 4 bits takes a whole tile
+        {"multiplier": "MULT.*", "block_ram": "S?DPX?9?B|SPX?9?", "lut_ram": "RAM16S.*",
+         "lut": "LUT[1-8]|ALU", "ff": "DFF.*"},
         32, 0, {"ALU": 1, "RAM16SDP4": 6}, False, "GW2A-18",
         {"multiplier": 48, "block_ram": 46, "lut": 20736, "ff": 15552}),
     "ice40": Family(

@@ -42,7 +42,7 @@ class Board:
         return FAMILIES[self.family]
 
     def hardware(self, lanes: int) -> HardwareConfig:
-        """The core's configuration for this board's memories."""
+        """The core's configuration on this board."""
         return self.mapping.hardware(lanes)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from golden import checkpoint, train
+from golden import checkpoint, models, train
 from golden.config import NetworkConfig
 from golden.grow import widen
 from golden.network import Network
@@ -64,6 +64,13 @@ def test_what_cannot_be_widened(other, message):
     with pytest.raises(ValueError, match=message):
         widen(large, network(other, 1).state_dict())
     assert all(torch.equal(t, before[name]) for name, t in large.state_dict().items())
+
+
+def test_another_kind_of_network():
+    other = models.build(replace(SMALL, sampling="bernoulli", architecture="released",
+                                 residual="none"))
+    with pytest.raises(ValueError, match="is another kind of network"):
+        widen(other, other.state_dict())
 
 
 def test_a_training_starts_from_a_narrower_network(tmp_path):
