@@ -16,12 +16,13 @@ class StateUpdate(wiring.Component):
 
     .. code-block:: text
 
-        h, A_bar ─►[ ]─►[operands]─►(x)x4─►[products]─►[ ]─►(+-)─►[sums]─►round─►[ ]─►saturate─►[o]
-        g, s ─────►[ ]─►[operands]─►(and)─►[g s]──────►[ ]──►(+)───┘
+        h, A_bar ─►[ ]─►[operands]─►(x)x4─►[products]─►(+-)─►[ ]─►(+)─►[sums]─►round─►[rounded]
+        g, s ─────►[ ]─►[operands]─►(and)─►[g s]────────────►[ ]───┘                      │
+                                                                            [o]◄─saturate─┘
 
     Coupled form: four real products, exact sums, one rounding (:mod:`quant.reference`'s
-    ``state_update``). Two registers stand on either side of the multipliers: the inner ones near
-    the DSP blocks or in them, the outer ones near the RAMs and adders, which may be far away.
+    ``state_update``). The registers without a name are for parts that are far apart: near the
+    RAMs, and between the adders.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ class StateUpdate(wiring.Component):
     fed : bool
         ``i.valid`` is always high, and ``o.valid`` from the start: only ``o.ready`` stops it.
     spread : bool
-        With the outer registers.
+        With the registers that have no name in the picture.
 
     Members
     -------
@@ -44,7 +45,7 @@ class StateUpdate(wiring.Component):
 
     Timing
     ------
-    Latency 7 cycles, 5 without the outer registers; one result per cycle; a stalled output stalls
+    Latency 7 cycles, 5 without those for far parts; one result per cycle; a stalled output stalls
     the whole pipeline.
 
     Resources
@@ -59,7 +60,7 @@ class StateUpdate(wiring.Component):
 
     def __init__(self, fmt: LayerFormats, random: RandomFormat, rounding: str, fed: bool = False,
                  spread: bool = True):
-        self.registers = 1 + spread     # on either side of the multipliers
+        self.registers = 1 + spread     # in front of the multipliers, and from there to the sums
         self.latency = 3 + 2 * self.registers
         self.fmt = fmt
         self.random = random
@@ -91,10 +92,11 @@ class StateUpdate(wiring.Component):
 
         pipe = Pipeline(m, en)
         p = pipe.delay(self.i.payload, self.registers, "operands")
-        rr, ii, ri, ir = (pipe.delay(value, self.registers, f"product_{name}") for name, value in (
+        rr, ii, ri, ir = (pipe.register(value, f"product_{name}") for name, value in (
             ("rr", p.a_re * p.h_re), ("ii", p.a_im * p.h_im), ("ri", p.a_re * p.h_im),
             ("ir", p.a_im * p.h_re)))
         for part, g, total in (("re", p.g_re, rr - ii), ("im", p.g_im, ri + ir)):
+            total = pipe.delay(total, self.registers - 1, f"total_{part}")
             gs = pipe.delay(Mux(p.s, g, 0), self.registers, f"gs_{part}")
             acc = Signal(shape_of(fmt.acc), reset_less=True, name=f"acc_{part}")
             with m.If(en):
