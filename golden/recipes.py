@@ -61,6 +61,9 @@ RECIPES = {
     "psmnist_wide": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=160, d_state=16,
                                          sampling="systematic"),
                            epochs=8, lr=4e-3, ssm_lr=1.5e-3, warmup=500, augment=True, seed=4),
+    # At most 40,000 parameters, for small FPGAs
+    "psmnist_small": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=80, d_state=16,
+                                          dt_min=3e-3, sampling="systematic"), epochs=20),
     "digits": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=64, d_state=8, dt_min=1e-2,
                                    dt_max=0.5), epochs=80),
     # One block, for small FPGAs (golden/checkpoints/digits.small.pt, digits.tiny.pt)

@@ -14,6 +14,7 @@ import math
 import torch
 from torch import nn
 
+from golden.chunk_matrices import chunk_matrices, powers
 from golden.config import NetworkConfig
 from golden.dplr import DPLR
 
@@ -32,12 +33,6 @@ def initial_A(init: str, n: int) -> torch.Tensor:
     eig = torch.linalg.eigvals(-0.5 * (S - S.T))
     imag = eig.imag[eig.imag > 0].sort().values
     return torch.complex(torch.full_like(imag, -0.5), imag)
-
-
-def powers(A_bar: torch.Tensor, count: int) -> torch.Tensor:
-    """A_bar ** 0 .. A_bar ** (count - 1) along a new last axis."""
-    exponents = torch.arange(count, device=A_bar.device, dtype=A_bar.real.dtype)
-    return torch.exp(torch.log(A_bar)[..., None] * exponents)
 
 
 def kernel(A_bar: torch.Tensor, g: torch.Tensor, d: torch.Tensor, L: int) -> torch.Tensor:
@@ -66,31 +61,12 @@ def chunked_conv(s: torch.Tensor, A_bar: torch.Tensor, g: torch.Tensor, d: torch
     """
     H, C, M, B = s.shape
     n = A_bar.shape[1]
-    P = powers(A_bar, C + 1)                                             # (H, n, C + 1)
-    K = (g[..., None] * P[..., :C]).sum(1).real                          # (H, C)
-    K = torch.cat([K[:, :1] + d[:, None], K[:, 1:]], dim=1)
-    if delay:
-        K = torch.cat([torch.zeros_like(K[:, :1]), K[:, :-1]], dim=1)
-    lag = torch.arange(C, device=s.device)
-    lag = lag[:, None] - lag
-    T = torch.cat([K.new_zeros(H, 1), K], dim=1)[:, (lag + 1).clamp(min=0)]   # (H, C, C)
-
-    V = P[..., :C].flip(-1)                                              # (H, n, C)
-    V = torch.stack([V.real, V.imag], dim=2).reshape(H, 2 * n, C)
+    T, V, S, G = chunk_matrices(A_bar, g, d, C, M, delay, s.dtype)
     x = s.reshape(H, C, M * B)
-    y = torch.bmm(T.to(s.dtype), x)
+    y = torch.bmm(T, x)
     if M > 1:
-        R = powers(P[..., C], M)                                         # (H, n, M)
-        lag = torch.arange(M, device=s.device)
-        lag = lag[:, None] - lag - 1
-        R = torch.cat([torch.zeros_like(R[..., :1]), R], dim=2)[..., (lag + 1).clamp(min=0)]
-        S = torch.cat([torch.cat([R.real, -R.imag], dim=3),
-                       torch.cat([R.imag, R.real], dim=3)], dim=2)       # (H, n, 2M, 2M)
-        Q = g[..., None] * P[..., 1 - delay:C + 1 - delay]               # (H, n, C)
-        G = torch.stack([Q.real, -Q.imag], dim=2).reshape(H, 2 * n, C).mT    # (H, C, 2n)
-        v = torch.bmm(V.to(s.dtype), x).reshape(H * n, 2 * M, B)
-        h = torch.bmm(S.reshape(H * n, 2 * M, 2 * M).to(s.dtype), v)
-        y = torch.baddbmm(y, G.to(s.dtype), h.reshape(H, 2 * n, M * B))
+        h = torch.bmm(S, torch.bmm(V, x).reshape(H * n, 2 * M, B))
+        y = torch.baddbmm(y, G, h.reshape(H, 2 * n, M * B))
     return y.reshape(H, C, M, B)
 
 
