@@ -71,6 +71,7 @@ FAMILIES = {
 }
 
 DEVICES = {"25k": "LFE5U-25F", "45k": "LFE5U-45F", "85k": "LFE5U-85F"}
+ROUTER = "router1"  # router2 routed the same placement of a psmnist engine at 88 MHz, this at 125
 WIRE_PS = 900       # a wire's delay for ABC9; its default of 300 makes logic too deep
 # Amaranth names the fields of arrays `a[0]`; ABC9's reader takes that for bit 0 of `a`.
 # No part reads a memory's row in the cycle in which it is written, but yosys adds logic for that.
@@ -152,7 +153,7 @@ def route(folder: Path, device: str = "85k", seed: int = 1, target: float = 110.
     usage = call("nextpnr-ecp5",
                    [f"--{device}", "--package", "CABGA381", "--speed", "6", "--seed", str(seed),
                     "--lpf-allow-unconstrained", "--timing-allow-fail", "--freq", str(target),
-                    "--router", "router2", "--json", "top.json", "--report", report], folder,
+                    "--router", ROUTER, "--json", "top.json", "--report", report], folder,
                    f"nextpnr.{seed}.log", f"nextpnr, {DEVICES[device]}")
     try:
         found = json.loads((folder / report).read_text())

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from quant.artifact import Artifact
 from rtl.boards.board import Board, Top
-from rtl.synth import count, mapping
+from rtl.synth import ROUTER, count, mapping
 from rtl.toolchain import ToolError, call
 
 # Family: (nextpnr's options, the packer and its arguments, the bitstream)
 PACKING = {
-    "ecp5": (["--lpf", "top.lpf", "--textcfg", "top.config", "--router", "router2"],
+    "ecp5": (["--lpf", "top.lpf", "--textcfg", "top.config", "--router", ROUTER],
              ["ecppack", "--compress", "--input", "top.config", "--bit", "top.bit"], "top.bit"),
     "ice40": (["--pcf", "top.pcf", "--asc", "top.asc"],
               ["icepack", "top.asc", "top.bin"], "top.bin"),
