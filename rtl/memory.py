@@ -90,7 +90,7 @@ class WideMemory(wiring.Component):
     -------
     r_addr, r_en, r_data0, r_data1, ... : read
         The row one cycle after its address, a member per bank, lowest bits first; it keeps its value
-        without ``r_en``. ``r_data`` is all of them: one wide signal would be slow to simulate.
+        without ``r_en``. ``r_data`` is all of them.
     w_addr, w_data0, ... : write
         Likewise, ``w_data`` is all of them.
     w_en : ``In(len(banks))``

@@ -91,7 +91,6 @@ class StateUpdate(wiring.Component):
             m.d.sync += valid.eq(valid << 1 | self.i.valid)
 
         pipe = Pipeline(m, en)
-        # Registers of their own: slices of one wide register are slow to simulate.
         fields = self.i.payload.shape().members
         p = {name: pipe.delay(self.i.payload[name], self.registers, name) for name in fields}
         rr, ii, ri, ir = (pipe.register(value, f"product_{name}") for name, value in (
