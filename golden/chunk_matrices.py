@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from golden.kernels import load, store
+from golden.ops import raw, fusable
 
-# One thread: it takes a few milliseconds, two threads would take longer to compile than they save.
 
 
 def powers(A_bar: torch.Tensor, count: int) -> torch.Tensor:
@@ -52,6 +52,7 @@ def plain(A_bar: torch.Tensor, g: torch.Tensor, d: torch.Tensor, C: int, M: int,
     return T.to(dtype), V.to(dtype), S.reshape(H * n, 2 * M, 2 * M).to(dtype), G.to(dtype)
 
 
+# One thread: it takes a few milliseconds, two threads would take longer to compile than they save.
 @nb.njit(cache=True)
 def _fill(A_bar, g, d, C, M, delay, T, V, S, G):
     """Matrices as (rows, columns) arrays whose rows are those of all neurons, one after another."""
@@ -129,9 +130,8 @@ def _gradient(A_bar, g, C, M, delay, dT, dV, dS, dG, dA_bar, dg, dd):
             dA_bar[i, k], dg[i, k] = in_A, in_g
 
 
-def _array(x: torch.Tensor) -> np.ndarray:
-    x = x.detach().contiguous().flatten(0, 1)
-    return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()
+def _rows(x: torch.Tensor) -> np.ndarray:
+    return raw(x.contiguous().flatten(0, 1))
 
 
 class _Fused(torch.autograd.Function):
@@ -141,7 +141,7 @@ class _Fused(torch.autograd.Function):
         made = [torch.empty(shape, dtype=dtype) for shape in (
             (H, C, C), (H, 2 * n, C), (H * n, 2 * M, 2 * M), (H, C, 2 * n))]
         ctx.system = [x.detach().to(torch.complex128).numpy() for x in (A_bar, g)]
-        _fill(*ctx.system, d.detach().double().numpy(), C, M, delay, *map(_array, made))
+        _fill(*ctx.system, d.detach().double().numpy(), C, M, delay, *map(_rows, made))
         ctx.shape, ctx.types = (C, M, delay), (A_bar.dtype, g.dtype, d.dtype)
         return tuple(made)
 
@@ -149,13 +149,13 @@ class _Fused(torch.autograd.Function):
     def backward(ctx, *grads):
         A_bar, g = ctx.system
         found = [np.empty_like(A_bar), np.empty_like(g), np.empty(len(g))]
-        _gradient(A_bar, g, *ctx.shape, *map(_array, grads), *found)
+        _gradient(A_bar, g, *ctx.shape, *map(_rows, grads), *found)
         return (*(torch.from_numpy(x).to(t) for x, t in zip(found, ctx.types)), *[None] * 4)
 
 
 def chunk_matrices(A_bar: torch.Tensor, g: torch.Tensor, d: torch.Tensor, C: int, M: int,
-                   delay: int, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
-    """(T, V, S, G) in ``dtype``, differentiable in A_bar, g and d.
+                   delay: int, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """(T, V, S, G) in the dtype of ``like``, differentiable in A_bar, g and d.
 
     Fused for float32 and bfloat16 on a CPU, computed in float64 and rounded once.
 
@@ -168,5 +168,4 @@ def chunk_matrices(A_bar: torch.Tensor, g: torch.Tensor, d: torch.Tensor, C: int
     delay : int
         1 starts the kernel one step later.
     """
-    fused = g.device.type == "cpu" and dtype in (torch.float32, torch.bfloat16)
-    return (_Fused.apply if fused else plain)(A_bar, g, d, C, M, delay, dtype)
+    return (_Fused.apply if fusable(like) else plain)(A_bar, g, d, C, M, delay, like.dtype)

@@ -39,7 +39,8 @@ def fusable(x: torch.Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
 
 
-def _np(x: torch.Tensor) -> np.ndarray:
+def raw(x: torch.Tensor) -> np.ndarray:
+    """The same memory for ``golden.kernels``, bfloat16 as uint16."""
     x = x.detach()
     return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()
 
@@ -50,7 +51,7 @@ def _keys(H: int) -> np.ndarray:
 
 def _draw(y: torch.Tensor, b: torch.Tensor, draw: Draw, s: torch.Tensor) -> None:
     """Spikes of y + b into s, by the fused kernel of the form."""
-    y, b, s = _np(y), _np(b), _np(s)
+    y, b, s = raw(y), raw(b), raw(s)
     if draw.form == "bernoulli":
         kernels.sample(y, b, _keys(len(y)), s)
     elif draw.form == "mean":
@@ -75,7 +76,7 @@ class _FusedSample(torch.autograd.Function):
     def backward(ctx, ds):
         y, b = ctx.saved_tensors
         dy, db = torch.empty_like(y), torch.empty_like(b)
-        kernels.sample_grad(_np(y), _np(b), _np(ds.contiguous()), _np(dy), _np(db))
+        kernels.sample_grad(raw(y), raw(b), raw(ds.contiguous()), raw(dy), raw(db))
         return dy, db, None
 
 
@@ -94,15 +95,15 @@ class _FusedFuse(torch.autograd.Function):
         H, residual = len(z), p is not None
         if stats is None:                       # training: statistics of this batch
             mean, var = torch.empty(H), torch.empty(H)
-            kernels.relu_stats(_np(z), _np(bias), mean.numpy(), var.numpy())
+            kernels.relu_stats(raw(z), raw(bias), mean.numpy(), var.numpy())
         else:
             mean, var = stats
         inv = torch.rsqrt(var + eps)
         scale = gamma.detach() * inv
         shift = beta.detach() - scale * mean
         p_next, s = torch.empty_like(z), torch.empty_like(z)
-        kernels.fuse(_np(z), _np(bias), _np(scale), _np(shift), _np(p if residual else z),
-                     residual, _keys(H), draw.form == "bernoulli", _np(p_next), _np(s))
+        kernels.fuse(raw(z), raw(bias), raw(scale), raw(shift), raw(p if residual else z),
+                     residual, _keys(H), draw.form == "bernoulli", raw(p_next), raw(s))
         if draw.form != "bernoulli":
             _draw(p_next, torch.zeros(H), draw, s)
         ctx.save_for_backward(z, bias, gamma, p, mean, inv, scale, shift)
@@ -116,9 +117,9 @@ class _FusedFuse(torch.autograd.Function):
         residual = p is not None
         dp, dz = torch.empty_like(z), torch.empty_like(z)
         sums, dbias = torch.empty(len(z), 2), torch.empty_like(bias)
-        kernels.fuse_grad_sums(_np(z), _np(bias), _np(scale), _np(shift),
-                               _np(p if residual else z), residual, _np(dp_next.contiguous()),
-                               _np(ds.contiguous()), _np(dp), _np(sums))
+        kernels.fuse_grad_sums(raw(z), raw(bias), raw(scale), raw(shift),
+                               raw(p if residual else z), residual, raw(dp_next.contiguous()),
+                               raw(ds.contiguous()), raw(dp), raw(sums))
         dbeta = sums[:, 0]
         dgamma = inv * (sums[:, 1] - mean * dbeta)            # sum of dp * x_hat
         c1, c2 = torch.zeros_like(scale), torch.zeros_like(scale)
@@ -126,8 +127,8 @@ class _FusedFuse(torch.autograd.Function):
             N = z.shape[1]
             c1 = -scale * inv * dgamma / N                    # times x - mean
             c2 = -scale * dbeta / N - c1 * mean
-        kernels.fuse_grad(_np(z), _np(bias), _np(scale), _np(c1), _np(c2), _np(dp), _np(dz),
-                          _np(dbias))
+        kernels.fuse_grad(raw(z), raw(bias), raw(scale), raw(c1), raw(c2), raw(dp), raw(dz),
+                          raw(dbias))
         return dz, dbias, dgamma, dbeta, dp if residual else None, None, None, None
 
 

@@ -61,7 +61,7 @@ def chunked_conv(s: torch.Tensor, A_bar: torch.Tensor, g: torch.Tensor, d: torch
     """
     H, C, M, B = s.shape
     n = A_bar.shape[1]
-    T, V, S, G = chunk_matrices(A_bar, g, d, C, M, delay, s.dtype)
+    T, V, S, G = chunk_matrices(A_bar, g, d, C, M, delay, s)
     x = s.reshape(H, C, M * B)
     y = torch.bmm(T, x)
     if M > 1:

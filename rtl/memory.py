@@ -88,13 +88,11 @@ class WideMemory(wiring.Component):
 
     Members
     -------
-    r_addr, r_en, r_data0, r_data1, ... : read
-        The row one cycle after its address, a member per bank, lowest bits first; it keeps its value
-        without ``r_en``. ``r_data`` is all of them.
-    w_addr, w_data0, ... : write
-        Likewise, ``w_data`` is all of them.
+    r_addr, r_en, r_data : read
+        The row one cycle after its address; it keeps its value without ``r_en``.
+    w_addr, w_data : write
     w_en : ``In(len(banks))``
-        One bit per bank.
+        One bit per bank, lowest bits first.
 
     Resources
     ---------
@@ -111,18 +109,8 @@ class WideMemory(wiring.Component):
         bank = hw.bank_bits * self.depth
         self.blocks = -(-max(0, width * self.depth - hw.lut_ram_bits) // bank)
         addr = range(self.depth)
-        super().__init__({"r_addr": In(addr), "r_en": In(1), "w_addr": In(addr),
-                          "w_en": In(len(self.banks)),
-                          **{f"r_data{k}": Out(bits) for k, (_, bits) in enumerate(self.banks)},
-                          **{f"w_data{k}": In(bits) for k, (_, bits) in enumerate(self.banks)}})
-
-    @property
-    def r_data(self) -> Cat:
-        return Cat(getattr(self, f"r_data{k}") for k in range(len(self.banks)))
-
-    @property
-    def w_data(self) -> Cat:
-        return Cat(getattr(self, f"w_data{k}") for k in range(len(self.banks)))
+        super().__init__({"r_addr": In(addr), "r_en": In(1), "r_data": Out(width),
+                          "w_addr": In(addr), "w_en": In(len(self.banks)), "w_data": In(width)})
 
     def elaborate(self, platform):
         m = Module()
@@ -135,9 +123,9 @@ class WideMemory(wiring.Component):
             m.submodules[f"bank{k}"] = bank
             read, write = bank.read_port(domain="sync"), bank.write_port()
             m.d.comb += [read.addr.eq(self.r_addr), read.en.eq(self.r_en),
-                         getattr(self, f"r_data{k}").eq(read.data),
+                         self.r_data[low:low + bits].eq(read.data),
                          write.addr.eq(self.w_addr), write.en.eq(self.w_en[k]),
-                         write.data.eq(getattr(self, f"w_data{k}"))]
+                         write.data.eq(self.w_data[low:low + bits])]
         return m
 
 
@@ -162,10 +150,7 @@ class ConfigMemory(wiring.Component):
         Row to read.
     en : ``In(1)``
         Read enable; ``data`` keeps its value without it.
-
-    Attributes
-    ----------
-    data : Value
+    data : ``Out(width)``
         The row, one cycle after ``addr``.
     """
 
@@ -178,11 +163,7 @@ class ConfigMemory(wiring.Component):
         self.init = init
         self.rows = WideMemory(region.depth, region.width, init, hw)
         super().__init__({"cfg": In(ConfigBus()), "addr": In(range(max(2, region.depth))),
-                          "en": In(1)})
-
-    @property
-    def data(self) -> Cat:
-        return self.rows.r_data
+                          "en": In(1), "data": Out(region.width)})
 
     def elaborate(self, platform):
         m = Module()
@@ -191,7 +172,7 @@ class ConfigMemory(wiring.Component):
         chunk_bits = (region.stride - 1).bit_length()
         row_bits = (region.depth - 1).bit_length()
         high = self.cfg.addr >> (chunk_bits + row_bits)
-        m.d.comb += [rows.r_addr.eq(self.addr), rows.r_en.eq(self.en)]
+        m.d.comb += [rows.r_addr.eq(self.addr), rows.r_en.eq(self.en), self.data.eq(rows.r_data)]
         # Decoded in one cycle, written in the next. The memories of a part share these registers.
         now = delay_bus(m, self.cfg, "cfg_now")
         hit, before = Signal(len(rows.banks)), Signal(WORD, reset_less=True)
@@ -205,7 +186,7 @@ class ConfigMemory(wiring.Component):
             last = (low + bits - 1) // WORD             # the word that completes the bank
             at = low - (last - 1) * WORD                # where the bank begins in the two words
             m.d.sync += hit[k].eq(here & (self.cfg.addr[:chunk_bits] == last))
-            m.d.comb += getattr(rows, f"w_data{k}").eq(two[at:at + bits])
+            m.d.comb += rows.w_data[low:low + bits].eq(two[at:at + bits])
         return m
 
 

@@ -91,20 +91,19 @@ class StateUpdate(wiring.Component):
             m.d.sync += valid.eq(valid << 1 | self.i.valid)
 
         pipe = Pipeline(m, en)
-        fields = self.i.payload.shape().members
-        p = {name: pipe.delay(self.i.payload[name], self.registers, name) for name in fields}
+        p = pipe.delay(self.i.payload, self.registers, "operands")
         rr, ii, ri, ir = (pipe.register(value, f"product_{name}") for name, value in (
-            ("rr", p["a_re"] * p["h_re"]), ("ii", p["a_im"] * p["h_im"]),
-            ("ri", p["a_re"] * p["h_im"]), ("ir", p["a_im"] * p["h_re"])))
-        for part, g, total in (("re", p["g_re"], rr - ii), ("im", p["g_im"], ri + ir)):
+            ("rr", p.a_re * p.h_re), ("ii", p.a_im * p.h_im), ("ri", p.a_re * p.h_im),
+            ("ir", p.a_im * p.h_re)))
+        for part, g, total in (("re", p.g_re, rr - ii), ("im", p.g_im, ri + ir)):
             total = pipe.delay(total, self.registers - 1, f"total_{part}")
-            gs = pipe.delay(Mux(p["s"], g, 0), self.registers, f"gs_{part}")
+            gs = pipe.delay(Mux(p.s, g, 0), self.registers, f"gs_{part}")
             acc = Signal(shape_of(fmt.acc), reset_less=True, name=f"acc_{part}")
             with m.If(en):
                 m.d.sync += acc.eq(total + (gs << align))
             if self.rounding == "stochastic":
                 low = bits * (part == "im")
-                r_acc = pipe.delay(p["r"][low:low + bits], self.registers + 1, f"r_{part}")
+                r_acc = pipe.delay(p.r[low:low + bits], self.registers + 1, f"r_{part}")
                 rounded = round_stochastic(acc, fmt.a_bar.f_bits, r_acc, bits)
             else:
                 rounded = round_half_even(acc, fmt.a_bar.f_bits)

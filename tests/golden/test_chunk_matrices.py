@@ -19,16 +19,20 @@ def system(dtype: torch.dtype = torch.float64, seed: int = 1) -> list[torch.Tens
     return [x.to(dtype.to_complex() if x.is_complex() else dtype).requires_grad_() for x in parts]
 
 
-def named(form, parts, C, M, delay, dtype) -> dict[str, torch.Tensor]:
-    return dict(zip("TVSG", form(*parts, C, M, delay, dtype)))
+def exact(parts, C, M, delay) -> dict[str, torch.Tensor]:
+    return dict(zip("TVSG", plain(*parts, C, M, delay, torch.float64)))
+
+
+def fused(parts, C, M, delay, dtype) -> dict[str, torch.Tensor]:
+    return dict(zip("TVSG", chunk_matrices(*parts, C, M, delay, torch.empty(0, dtype=dtype))))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("delay", [0, 1])
 @pytest.mark.parametrize("C, M", SHAPES)
 def test_values(C, M, delay, dtype):
-    expected = named(plain, system(), C, M, delay, torch.float64)
-    got = named(chunk_matrices, system(torch.float32), C, M, delay, dtype)
+    expected = exact(system(), C, M, delay)
+    got = fused(system(torch.float32), C, M, delay, dtype)
     for name, value in expected.items():
         assert got[name].dtype == dtype
         torch.testing.assert_close(
@@ -36,18 +40,18 @@ def test_values(C, M, delay, dtype):
             msg=lambda text: f"{name} of {M} chunks of {C} steps: {text}")
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("used", ["T", "V", "S", "G", "TVSG"])
 @pytest.mark.parametrize("delay", [0, 1])
 @pytest.mark.parametrize("C, M", SHAPES)
-def test_gradients(C, M, delay, used):
+def test_gradients(C, M, delay, used, dtype):
     rng = torch.Generator().manual_seed(2)
-    exact, parts = system(), system(torch.float32)
-    forms = named(plain, exact, C, M, delay, torch.float64), named(
-        chunk_matrices, parts, C, M, delay, torch.float32)
-    weights = {name: torch.randn(x.shape, generator=rng) for name, x in forms[0].items()}
+    reference, parts = system(), system(torch.float32)
+    forms = exact(reference, C, M, delay), fused(parts, C, M, delay, dtype)
+    weights = {name: torch.randn(x.shape, generator=rng).to(dtype) for name, x in forms[0].items()}
     expected, got = (torch.autograd.grad(
         sum((weights[name] * found[name]).sum() for name in used), of, allow_unused=True,
-        materialize_grads=True) for found, of in zip(forms, (exact, parts)))
+        materialize_grads=True) for found, of in zip(forms, (reference, parts)))
     for what, a, b, of in zip(("A_bar", "g", "d"), got, expected, parts):
         assert a.dtype == of.dtype
         torch.testing.assert_close(a, b.to(of.dtype), rtol=1e-6, atol=1e-6, msg=lambda text: (
