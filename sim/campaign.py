@@ -20,6 +20,8 @@ from sim.journal import Journal
 
 PART = 16 * TRACKS      # sequences whose results are kept together
 SPLIT_STEPS = 20_000    # campaigns of fewer steps use one process
+VECTORS = 16            # tracks that advance together in long campaigns,
+VECTOR_STEPS = 400_000  # of so many steps, where their faster simulation pays for its build
 
 
 class Stopped(Exception):
@@ -134,9 +136,11 @@ def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
     report("generating Verilog")
     source = source_of(core)
     report("building the native simulation (kept for the next time)")
-    built = program.build(core, tools.trace_kind() if waves else None, source, optimise)
-    comparer = Comparer(core, built, seed, stall, threads)
     steps = int(lengths.sum())
+    # Stalled at random, tracks are not in step, and vectors would not be faster.
+    tracks = VECTORS if steps >= VECTOR_STEPS and not stall and not waves else 0
+    built = program.build(core, tools.trace_kind() if waves else None, source, optimise, tracks)
+    comparer = Comparer(core, built, seed, stall, threads)
     processes = processes if steps >= SPLIT_STEPS else 1
     size = max(1, min(PART, -(-B // processes)))
     found = Report([], B, digest(art), hw.lanes, seed, 0.0, built.seconds,

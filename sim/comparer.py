@@ -16,7 +16,7 @@ from sim import native
 from sim.compare import Difference, Tally
 from sim.program import Program
 
-TRACKS = 8              # cores in a process
+TRACKS = 8              # cores in a process, where they are simulated one by one
 BACK_TO_BACK = 4        # sequences of each at least, where there are so many
 CHUNK = 64              # sequences whose expected tensors are in memory at once
 SLACK = 5_000           # cycles on top of the prediction before a run counts as stuck
@@ -89,7 +89,7 @@ class Comparer:
                 waves: Path | None = None) -> Part:
         """Simulate the sequences of one part, whose first is at ``start`` in the campaign."""
         begin, count = time.thread_time(), len(values)
-        tracks = max(1, min(TRACKS, count // BACK_TO_BACK))
+        tracks = max(1, min(self.built.tracks or TRACKS, count // BACK_TO_BACK))
         cuts = [count * track // tracks for track in range(tracks + 1)]
         slices = [slice(a, b) for a, b in zip(cuts, cuts[1:])]
         predictions = [self.predict(lengths[mine]) for mine in slices]

@@ -10,15 +10,19 @@
 // The core's inputs are registered in the Verilog around it (sim/wrapper.py), so nothing happens
 // but at the rising clock edge. Where step.h names the functions that Verilator made for that edge,
 // they are called one after the other, each for all tracks while it is in the instruction cache.
+// With SIMD they are those of simd.h, each of which works on all tracks at once (sim/simd.py).
 
 #include <algorithm>
 #include <cinttypes>
 #include <ctime>
 #include <memory>
 
+#include "Vcore.h"
 #include "Vcore___024root.h"
-#include "step.h"
 #include "track.h"
+#ifndef SIMD
+#include "step.h"
+#endif
 #include "verilated.h"
 #ifdef TRACE_HEADER
 #include TRACE_HEADER
@@ -28,27 +32,66 @@ namespace {
 
 using Tracks = std::vector<std::unique_ptr<Track>>;
 
-// One clock cycle of some tracks.
-void cycle(const std::vector<Track*>& tracks) {
-#ifdef EDGE_FUNCTIONS
-    static void (*const functions[])(Vcore___024root*) = {EDGE_FUNCTIONS};
-    for (auto function : functions)
-        for (auto track : tracks) function(track->top.rootp);
+// The cores of all tracks.
+class Cores {
+public:
+#ifdef SIMD
+    Cores(VerilatedContext* context, size_t count) : state_{new State} {
+        if (count > TRACKS) die("more folders than tracks");
+        Vcore start{context};
+        start.clk = 0;
+        start.eval();
+        for (int track = 0; track < TRACKS; track++) load(*state_, *start.rootp, track);
+    }
+    Core& operator[](size_t) { return *state_; }
+
+    // One clock cycle. Tracks without work do what another one does, to be in step with it.
+    void cycle(const std::vector<Track*>& running) {
+        static void (*const functions[])(State&) = {EDGE_FUNCTIONS};
+        uint64_t working = 0;
+        for (auto track : running) working |= uint64_t(1) << track->number;
+        for (int track = 0; track < TRACKS; track++)
+            if (!(working >> track & 1)) copy_inputs(*state_, running[0]->number, track);
+        for (auto function : functions) function(*state_);
+    }
+
+private:
+    std::unique_ptr<State> state_;
 #else
-    for (auto track : tracks)
-        for (int clk : {1, 0}) {
-            track->top.clk = clk;
-            track->top.eval();
+    Cores(VerilatedContext* context, size_t count) {
+        for (size_t k = 0; k < count; k++) {
+            cores_.push_back(std::make_unique<Vcore>(context));
+            cores_[k]->clk = 0;
+            cores_[k]->eval();
         }
+    }
+    Core& operator[](size_t track) { return *cores_[track]; }
+
+    void cycle(const std::vector<Track*>& running) {
+#ifdef EDGE_FUNCTIONS
+        static void (*const functions[])(Vcore___024root*) = {EDGE_FUNCTIONS};
+        for (auto function : functions)
+            for (auto track : running) function(track->core.rootp);
+#else
+        for (auto track : running)
+            for (int clk : {1, 0}) {
+                track->core.clk = clk;
+                track->core.eval();
+            }
 #endif
-}
+    }
+
+private:
+    std::vector<std::unique_ptr<Vcore>> cores_;
+#endif
+};
 
 // The first steps of a track, as a waveform.
 class Trace {
 public:
     Trace(Track& track, const char* path, uint64_t steps) : track_{track}, steps_{steps} {
 #ifdef TRACE_HEADER
-        track.top.trace(&file_, 99);
+        track.core.trace(&file_, 99);
         file_.open(path);
 #endif
     }
@@ -86,8 +129,10 @@ int main(int argc, char** argv) {
     if (argc <= first) die("usage: sim [--trace FILE STEPS] FOLDER...");
     VerilatedContext context;
     context.traceEverOn(traced);
+    Cores cores{&context, size_t(argc - first)};
     Tracks tracks;
-    for (int k = first; k < argc; k++) tracks.push_back(std::make_unique<Track>(&context, argv[k]));
+    for (int k = 0; k < argc - first; k++)
+        tracks.push_back(std::make_unique<Track>(cores[k], k, argv[first + k]));
     std::unique_ptr<Trace> trace;
     if (traced)
         trace = std::make_unique<Trace>(*tracks[0], argv[2], strtoull(argv[3], nullptr, 10));
@@ -96,7 +141,7 @@ int main(int argc, char** argv) {
     for (auto& track : tracks) running.push_back(track.get());
     for (uint64_t now = 0; !running.empty(); now++) {
         for (auto track : running) track->before();
-        cycle(running);
+        cores.cycle(running);
         if (trace) trace->dump(now);
         for (auto track : running) track->after();
         running.erase(std::remove_if(running.begin(), running.end(),

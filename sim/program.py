@@ -1,7 +1,6 @@
 """A core as a native program: Verilog through Verilator and the C++ compiler, kept by content."""
 
 import json
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +9,17 @@ import numpy as np
 from amaranth.back import verilog
 
 from rtl.config import Geometry
-from sim import tools, wrapper
+from sim import edge, simd, tools, wrapper
 from sim.ports import fields
 
 HERE = Path(__file__).parent
-MAIN, TRACK = HERE / "native.cpp", HERE / "track.h"
+MAIN, TRACK, SIMD = HERE / "native.cpp", HERE / "track.h", HERE / "simd.py"
 DRAIN = 256             # cycles after the last result in which nothing more may come
 # Statements per function that Verilator writes: a few kilobytes of code, so that the tracks of one
 # program find it in the instruction cache.
 FUNCTION = 1500
+# Of the code for many tracks (simd.py); -O1 makes the same vectors as -O3 in less time.
+VECTORS = ("-O1", "-ftree-vectorize", "-fvect-cost-model=dynamic")
 # Without optimisation one file with one function is compiled in less than half the time of several.
 SPLIT = {"-O0": ("--output-split", "0", "--output-split-cfuncs", "0")}
 
@@ -32,13 +33,14 @@ class Program:
     answer: np.dtype
     n_layers: int
     H: int
+    tracks: int                 # that advance together as vectors; 0: any number, one by one
     trace: str | None           # fst, vcd, or None
     seconds: float              # that building it took
     cpu_seconds: float          # the same of one processor, and of what else was built meanwhile
 
 
 def build(core, trace: str | None = None, source: str | None = None,
-          optimise: str = "-O2") -> Program:
+          optimise: str = "-O2", tracks: int = 0) -> Program:
     """Verilate and compile a core (cached by content).
 
     Parameters
@@ -51,13 +53,19 @@ def build(core, trace: str | None = None, source: str | None = None,
         Verilog of ``core``, where the caller has it already.
     optimise : str
         Compiler flag; ``-O0`` for designs that run only a few thousand cycles.
+    tracks : int
+        So many cores that advance together as vectors (``sim.simd``; ``optimise`` does not count):
+        faster per step, if they run in step, and slower to build. 0, or a model of a form that
+        ``simd`` does not know: any number, one by one.
     """
     tool = tools.verilator()
     source = (source or verilog.convert(core, name="core", emit_src=False)) + wrapper.source(
         core, "core")
     header = shape_header(core, trace)
+    flags, instructions = tools.native_instructions() if tracks else ([], "")
+    simd_source = SIMD.read_text() if tracks else ""
     key = tools.content_hash(source, header, MAIN.read_text(), TRACK.read_text(), tool.version,
-                             optimise, FUNCTION, SPLIT)
+                             optimise, FUNCTION, SPLIT, tracks, VECTORS, simd_source, instructions)
 
     def compile_into(folder: Path) -> None:
         begin, before = time.perf_counter(), tools.children_seconds()
@@ -69,14 +77,22 @@ def build(core, trace: str | None = None, source: str | None = None,
         command += SPLIT.get(optimise, ("--output-split-cfuncs", str(FUNCTION)))
         command += {None: [], "vcd": ["--trace-vcd"], "fst": ["--trace-fst"]}[trace]
         tools.call([*command, str(MAIN), "core.v"], folder, tool.env(), "verilating the core")
-        (folder / "step.h").write_text("" if trace else edge_functions(folder / "obj"))
-        tools.call(["make", "-C", "obj", "-f", "Vcore.mk", "-j", "2", f"OPT_FAST={optimise}"],
-                   folder, tool.env(), "compiling the core")
+        found = None if trace else edge.find(folder / "obj")
+        make = ["make", "-C", "obj", "-f", "Vcore.mk", "-j", "2"]
+        files = simd_files(found, folder / "obj", tracks)
+        if files:       # the model itself only starts the state
+            tools.call([*make, "OPT_FAST=-O0", "Vcore__ALL.a"], folder, tool.env(),
+                       "compiling the core")
+            make += [f"OPT_FAST={' '.join([*VECTORS, *flags])} -DSIMD", f"VM_USER_CLASSES={' '.join(files)}"]
+        else:
+            (folder / "step.h").write_text(edge.header(found))
+            make += [f"OPT_FAST={optimise}"]
+        tools.call(make, folder, tool.env(), "compiling the core")
         for part in (folder / "obj").iterdir():
             part.unlink()
         (folder / "obj").rmdir()
         (folder / "cost.json").write_text(json.dumps({
-            "seconds": round(time.perf_counter() - begin, 1),
+            "tracks": tracks if files else 0, "seconds": round(time.perf_counter() - begin, 1),
             "cpu_seconds": round(tools.children_seconds() - before, 1)}))
 
     folder = tools.cached(tools.BUILD / "native" / key, compile_into)
@@ -87,47 +103,16 @@ def build(core, trace: str | None = None, source: str | None = None,
                        ("logits", "<i8", (art.n_classes,)),
                        ("saturations", "<u4", (len(art.layers) + 1,)),
                        ("busy", "<u8", (len(art.layers),))])
-    return Program(folder / "sim", row, answer, len(art.layers), art.H, trace,
+    return Program(folder / "sim", row, answer, len(art.layers), art.H, trace=trace,
                    **json.loads((folder / "cost.json").read_text()))
 
 
-def edge_functions(folder: Path) -> str:
-    """``step.h``: what a Verilated model does at the clock edge, as functions in their order.
-
-    Verilator has them called by one function, in which some short ones are written out: pieces
-    between two calls become functions of their own. Empty, and then the model's ``eval`` is needed,
-    if something else than the clock makes the model do anything, or if a piece has variables.
-    """
-    root = "Vcore___024root___"
-    text = "".join(path.read_text() for path in sorted(folder.glob("Vcore___024root__*.cpp")))
-    body = re.search(rf"^void {root}eval_nba\(.*?^}}", text, re.S | re.M)
-    head, _, rest = body[0].partition("    // Body\n") if body else ("", "", "")
-    first, *lines, last, _ = rest.splitlines() if rest.count("\n") > 2 else [""] * 3
-    if (f"{root}eval_phase__ico" in text or "// Locals" in head or last != "    }" or
-            first != "    if ((1ULL & vlSelfRef.__VnbaTriggered[0U])) {" or "vlSymsp" in rest or
-            any(not line.startswith(" " * 8) for line in lines)):
-        return ""
-    constants = sorted(set(re.findall(r"^extern const .*;$", text, re.M)))
-    names, declared, piece = [], constants, []
-
-    def close() -> None:
-        if piece:
-            names.append(f"edge_{len(names)}")
-            declared.append("\n".join([
-                f"inline void {names[-1]}(Vcore___024root* vlSelf) {{",
-                "        auto& vlSelfRef = *vlSelf;", *piece, "}"]))
-            piece.clear()
-
-    for line in lines:
-        call = re.fullmatch(rf"        ({root}nba_\w+)\(vlSelf\);", line)
-        if call:
-            close()
-            names.append(call[1])
-            declared.append(f"void {call[1]}(Vcore___024root*);")
-        else:
-            piece.append(line)
-    close()
-    return "\n".join([*declared, f"#define EDGE_FUNCTIONS {', '.join(names)}", ""])
+def simd_files(found: edge.Edge | None, folder: Path, tracks: int) -> list[str]:
+    """Names of the files with the code for many tracks and of the main program; [] without."""
+    try:
+        return [MAIN.stem, *simd.write(found, folder, tracks)] if found and tracks else []
+    except simd.UnknownForm:
+        return []
 
 
 def shape_header(core, trace: str | None) -> str:
@@ -136,7 +121,7 @@ def shape_header(core, trace: str | None) -> str:
     i, o, cfg = (fields(core, member) for member in ("i", "o", "cfg"))
 
     def whole(field) -> str:
-        return "top." + field.port.replace("__", "___05F")
+        return f"PORT({field.port.replace('__', '___05F')})"
 
     def part(field) -> str:
         return f"bits({whole(field)}, {field.low}, {field.width})"

@@ -95,6 +95,17 @@ def has_headers(*names: str) -> bool:
                           text=True).returncode == 0
 
 
+@lru_cache(maxsize=None)
+def native_instructions() -> tuple[list[str], str]:
+    """Compiler flags for all instructions of this processor, and what they define."""
+    for flags in (["-march=native", "-mprefer-vector-width=512"], ["-mcpu=native"], []):
+        done = subprocess.run(["g++", *flags, "-dM", "-E", "-x", "c++", "-"], input="",
+                              capture_output=True, text=True)
+        if done.returncode == 0:
+            break
+    return flags, done.stdout
+
+
 def trace_kind() -> str:
     """``fst``, or ``vcd`` where the headers that FST needs are missing."""
     return "fst" if has_headers("lz4.h", "zlib.h") else "vcd"

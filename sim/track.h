@@ -20,9 +20,29 @@
 #include <utility>
 #include <vector>
 
-#include "Vcore.h"
 #include "shape.h"
+#ifdef SIMD
+#include "simd.h"
+#else
+#include "Vcore.h"
+#endif
 
+#ifdef SIMD     // the cores of all tracks are one; its variables have the track as last index
+using Core = State;
+struct Wide {
+    const uint32_t (*words)[TRACKS];
+    int track;
+    uint32_t operator[](int word) const { return words[word][track]; }
+};
+template <class T> T& port(T (&values)[TRACKS], int track) { return values[track]; }
+template <size_t W> Wide port(const uint32_t (&words)[W][TRACKS], int track) {
+    return {words, track};
+}
+#define PORT(name) port(core.name, number)
+#else
+using Core = Vcore;
+#define PORT(name) core.name
+#endif
 
 // Bits low .. low + width - 1 (at most 64) of a port, whatever Verilator stores it in.
 template <class T> uint64_t bits(const T& port, int low, int width) {
@@ -115,12 +135,13 @@ struct Layer {
 
 class Track {
 public:
-    Vcore top;
+    Core& core;
+    const int number;
     Layer layers[LAYERS];
     bool running = true;
     size_t given = 0;
 
-    Track(VerilatedContext* context, const std::string& folder) : top{context} {
+    Track(Core& core, int number, const std::string& folder) : core{core}, number{number} {
         read(folder + "/input.bin");
         for (int j = 0; j < LAYERS; j++) {
             memset(&layers[j].row, 0, sizeof(Row));
@@ -128,14 +149,12 @@ public:
             setvbuf(layers[j].file, nullptr, _IOFBF, 1 << 18);
         }
         answers_ = open_for(folder + "/results.bin", "wb");
-        top.clk = 0;
-        top.eval();
         restart();
     }
 
     // The inputs of the next cycle.
     void before() {
-        top.rst = at_ < 2;
+        PORT(rst) = at_ < 2;
         CFG_EN = at_ >= 2 && at_ - 2 < writes_.size();
         if (CFG_EN) {
             CFG_ADDR = writes_[at_ - 2].first;

@@ -5,7 +5,7 @@ import pytest
 
 from quant.synthetic import random_artifact
 from rtl.config import HardwareConfig
-from sim import native, program as programs, tools
+from sim import edge, native, program as programs, tools
 from sim.compare import Tally
 from sim.tools import SimError
 from tests.sim.standin import StandIn
@@ -20,9 +20,11 @@ def core():
     return StandIn(random_artifact(n_layers=3, H=12, n=2, length=5000), HardwareConfig(lanes=8))
 
 
-@pytest.fixture(scope="module")
-def program(core):
-    return programs.build(core, optimise="-O0")
+@pytest.fixture(scope="module", params=[0, 8], ids=["one by one", "vectors"])
+def program(core, request):
+    built = programs.build(core, optimise="-O0", tracks=request.param)
+    assert built.tracks == request.param
+    return built
 
 
 def sequences(lengths=LENGTHS):
@@ -107,7 +109,7 @@ def test_what_progress_raises_ends_the_run(program, tmp_path):
 def test_only_the_clock_edge_is_simulated(core, tmp_path, monkeypatch):
     """Verilator's functions of the edge are found; without them, eval gives the same."""
     assert "#define EDGE_FUNCTIONS" in step_file(core)
-    monkeypatch.setattr(programs, "edge_functions", lambda folder: "")
+    monkeypatch.setattr(edge, "find", lambda folder: None)
     monkeypatch.setattr(programs, "FUNCTION", programs.FUNCTION + 1)     # another cache entry
     assert "#define EDGE_FUNCTIONS" not in step_file(core)
     tally = compare(core, run(programs.build(core, optimise="-O0"), tmp_path), sequences())
@@ -134,7 +136,7 @@ void Vcore___024root___eval_nba(Vcore___024root* vlSelf) {
 
 def test_pieces_between_calls_are_functions(tmp_path):
     (tmp_path / "Vcore___024root__0.cpp").write_text(MODEL)
-    text = programs.edge_functions(tmp_path)
+    text = edge.header(edge.find(tmp_path))
     assert text.splitlines()[-1] == (
         "#define EDGE_FUNCTIONS Vcore___024root___nba_sequent__TOP__1, edge_1, "
         "Vcore___024root___nba_sequent__TOP__0, edge_3")
@@ -148,7 +150,7 @@ def test_pieces_between_calls_are_functions(tmp_path):
 def test_a_model_of_another_form_is_evaluated(old, new, tmp_path):
     assert MODEL.count(old) >= 1
     (tmp_path / "Vcore___024root__0.cpp").write_text(MODEL.replace(old, new, 1))
-    assert programs.edge_functions(tmp_path) == ""
+    assert edge.header(edge.find(tmp_path)) == ""
 
 
 def step_file(core) -> str:
