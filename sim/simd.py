@@ -13,7 +13,7 @@ from pathlib import Path
 from sim.edge import ROOT, Edge
 
 TOGETHER = 8        # statements in a loop
-MIXED_FILES = 4     # for the statements done track by track
+FILES = 6           # reading the state's declaration takes a compiler longer than a function
 TYPE = r"(CData|SData|IData|QData)/\*[\d:]+\*/"
 PORTS = {"8": "CData", "16": "SData", "": "IData", "64": "QData", "W": "IData"}
 
@@ -44,18 +44,16 @@ def write(edge: Edge, folder: Path, tracks: int) -> list[str]:
     for name, piece in edge.calls:
         model.add(name, *model.parts(name, piece))
     head = '#include "simd.h"\n' + "".join(f"{line}\n" for line in edge.constants)
-    files = {f"simd{k}": code for k, code in enumerate(model.functions)}
-    share = -(-len(model.mixed) // MIXED_FILES) or 1
-    files |= {f"mixed{k}": "".join(model.mixed[k * share:(k + 1) * share])
-              for k in range(MIXED_FILES)}
+    names = [f"simd{k}" for k in range(FILES)]
+    code = [*model.functions, *model.mixed]
     (folder / "simd.h").write_text(model.header(tracks))
-    for name, code in files.items():
-        (folder / f"{name}.cpp").write_text(head + code)
-    return list(files)
+    for k, name in enumerate(names):
+        (folder / f"{name}.cpp").write_text(head + "".join(code[k::FILES]))
+    return names
 
 
 class Model:
-    """The transformation's state: ``functions`` are files, ``mixed`` their track-by-track parts."""
+    """The transformation's state: ``functions``, and ``mixed``, what they do track by track."""
 
     def __init__(self, edge: Edge, header: str):
         self.text, self.names = edge.text, [name for name, _ in edge.calls]

@@ -35,7 +35,7 @@ struct Wide {
     uint32_t operator[](int word) const { return words[word][track]; }
 };
 template <class T> T& port(T (&values)[TRACKS], int track) { return values[track]; }
-template <size_t W> Wide port(const uint32_t (&words)[W][TRACKS], int track) {
+template <size_t W> Wide port(uint32_t (&words)[W][TRACKS], int track) {
     return {words, track};
 }
 #define PORT(name) port(core.name, number)
