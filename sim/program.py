@@ -55,9 +55,9 @@ def build(core, trace: str | None = None, source: str | None = None,
     optimise : str
         Compiler flag; ``-O0`` for designs that run only a few thousand cycles.
     tracks : int
-        So many cores that advance together as vectors (``sim.simd``; ``optimise`` does not count):
-        faster per step, if they run in step, and slower to build. 0, or a model of a form that
-        ``simd`` does not know: any number, one by one.
+        So many cores that advance together as vectors (``sim.simd``, ``VECTORS`` in place of
+        ``optimise`` but for ``-O0``): faster per step, if they run in step, and slower to build.
+        0, or a model of a form that ``simd`` does not know: any number, one by one.
     """
     tool = tools.verilator()
     source = (source or verilog.convert(core, name="core", emit_src=False)) + wrapper.source(
@@ -84,7 +84,8 @@ def build(core, trace: str | None = None, source: str | None = None,
         if files:       # the model itself only starts the state
             tools.call([*make, "OPT_FAST=-O0", "Vcore__ALL.a"], folder, tool.env(),
                        "compiling the core")
-            make += [f"OPT_FAST={' '.join([*VECTORS, *flags])} -DSIMD",
+            options = [optimise] if optimise == "-O0" else [*VECTORS, *flags]
+            make += [f"OPT_FAST={' '.join(options)} -DSIMD",
                      f"VM_USER_CLASSES={' '.join(files)}"]
         else:
             (folder / "step.h").write_text(edge.header(found))
