@@ -37,9 +37,9 @@ def batches(split: Split, task: Task, size: int, device: torch.device | None = N
 
 
 def fast_dtype(device: torch.device = torch.device("cpu")) -> torch.dtype:
-    """bfloat16 where matrices of it are multiplied faster (AMX, GPUs), else float32."""
+    """bfloat16 where matrices of it are multiplied faster (AMX, AVX512-BF16, GPUs), else float32."""
     fast = (torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda"
-            else torch.cpu._is_amx_tile_supported())
+            else torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
     return torch.bfloat16 if fast else torch.float32
 
 

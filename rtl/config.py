@@ -34,6 +34,7 @@ class HardwareConfig:
     bank_bits: int = 36         # widest memory bank, a block RAM's port: 36, 18 or 16 bits
     lut_ram_bits: int = 0       # a memory's highest banks, so many bits, are marked for LUT RAM
     spread: bool = True         # more registers, as parts of a large device are far apart
+    multiplier: str = ""        # the device's cell for products between registers; "": plain logic
 
     def __post_init__(self):
         # A bank lies in at most two consecutive 32-bit words of the configuration bus.

@@ -1,7 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """Decoder: the sum over time of every neuron, then logits and the class."""
 
-from amaranth import Array, Cat, Const, Module, Mux, Shape, Signal
+from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,6 +10,7 @@ from quant.artifact import Artifact
 from quant.formats import UQ
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.memory import AddressMap, ConfigMemory, pack_rows
+from rtl.multiplier import Products
 from rtl.streams import LOGIT_BITS, ConfigBus, result_word, shape_of, x_word
 
 
@@ -198,25 +199,30 @@ class Decoder(wiring.Component):
                      tags[0].one.eq(lengths[decoded].bit_select(bit, 1)), tags[0].slot.eq(slot),
                      tags[0].label.eq(label), tags[0].class_end.eq(class_end), tags[0].end.eq(end)]
         w_shape, b_shape = shape_of(art.edge.dec_w), shape_of(art.edge.dec_b)
-        total, w = Signal(shape_of(self.total)), Signal(w_shape)
+        total = Signal(shape_of(self.total))
         # A total is wider than a multiplier: two partial products, then their sum.
         product = Signal(shape_of(art.edge.dec_w * self.total))
-        parts = total[:LOW_BITS], total[LOW_BITS:]
-        if len(total) <= LOW_BITS + 1:
-            parts = total, Const(0)
-        elif self.total.signed:
-            parts = parts[0], parts[1].as_signed()
-        low, high = (Signal(Shape.cast((part * w).shape()), name=name)
-                     for part, name in zip(parts, ("low", "high")))
-        m.d.sync += [low.eq(parts[0] * w), high.eq(parts[1] * w)]
+        parts = {"low": total}
+        if len(total) > LOW_BITS + 1:
+            high = total[LOW_BITS:].as_signed() if self.total.signed else total[LOW_BITS:]
+            parts = {"low": total[:LOW_BITS], "high": high}
+        m.submodules.products = products = Products(
+            {"w": w_shape} | {f"total_{name}": part.shape() for name, part in parts.items()},
+            {name: (f"total_{name}", "w") for name in parts}, self.hw.multiplier)
+        m.d.comb += [products.en.eq(1), products.w.eq(self.w.data),
+                     *(getattr(products, f"total_{name}").eq(part)
+                       for name, part in parts.items())]
+        exact = products.low
+        if "high" in parts:
+            exact = exact + (products.high << LOW_BITS)
         b = [Signal(b_shape, name=f"b{k}") for k in range(3)]
         shape = shape_of(self.logit)
         logit = Signal(shape)
-        b_data, w_data = Signal(b_shape), Signal(w_shape)
-        m.d.comb += [b_data.eq(self.b.data), w_data.eq(self.w.data)]
+        b_data = Signal(b_shape)
+        m.d.comb += [b_data.eq(self.b.data),
+                     total.eq(Array(read.data[g] for g in range(geo.G))[tags[0].slot])]
         m.d.sync += [
-            total.eq(Array(read.data[g] for g in range(geo.G))[tags[0].slot]), w.eq(w_data),
-            product.eq(low + (high << LOW_BITS)),
+            product.eq(exact),
             b[0].eq(Mux(tags[0].one, b_data, 0)), b[1].eq(b[0]), b[2].eq(b[1]),
         ]
         with m.If(tags[3].valid):

@@ -11,6 +11,7 @@ from rtl.arith import round_half_even, saturate
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.fuse import clamp_to_one
 from rtl.memory import AddressMap, ConfigMemory, pack_rows
+from rtl.multiplier import Products
 from rtl.pipeline import buffer_output
 from rtl.streams import ConfigBus, sample_word, shape_of, x_word
 
@@ -52,7 +53,7 @@ class Encoder(wiring.Component):
     """
 
     def __init__(self, art: Artifact, hw: HardwareConfig, amap: AddressMap):
-        self.art, self.geo = art, Geometry.of(art, hw)
+        self.art, self.geo, self.hw = art, Geometry.of(art, hw), hw
         geo, edge = self.geo, art.edge
         if not art.vocab:
             f, least = edge.enc_w.f_bits + edge.sample.f_bits, max(edge.enc_b.f_bits,
@@ -128,7 +129,8 @@ class Encoder(wiring.Component):
         if art.vocab:
             m.d.comb += [result.x[g].eq(row[g].x) for g in range(geo.G)]
         else:
-            overs = self._affine(m, en, sample.value, row, result)
+            data_row = data.View(row.shape(), rows.data)
+            overs = self._affine(m, en, sample.value, data_row, row, result)
         m.d.comb += [result.first.eq(tags[-1].first), result.last.eq(tags[-1].last)]
         buffer_output(m, en, tags[-1].valid, result, self.o)
         if art.residual == "plain":
@@ -140,17 +142,25 @@ class Encoder(wiring.Component):
                 m.d.sync += [self.count.value.eq(value), counter.eq(Mux(closing, 0, value))]
         return m
 
-    def _affine(self, m: Module, en: Signal, sample: Signal, row: Signal, result) -> list:
-        """Multiply, add, round and clamp G neurons; returns where each one saturated."""
+    def _affine(self, m: Module, en: Signal, sample: Signal, ahead, row, result) -> list:
+        """Multiply, add, round and clamp G neurons; returns where each one saturated.
+
+        ``ahead`` is what ``row`` will be in the next cycle.
+        """
         art, edge, fmt = self.art, self.art.edge, self.art.layers[0].fmt
         f = edge.enc_w.f_bits + edge.sample.f_bits
-        product_shape = shape_of(edge.enc_w * edge.sample)
-        v = [Signal(shape_of(edge.sample), name=f"v{k}") for k in range(2)]
+        v = Signal(shape_of(edge.sample))
         overs = []
         with m.If(en):
-            m.d.sync += [v[0].eq(sample), v[1].eq(v[0])]
-        for g in range(self.geo.G):
-            product = Signal(product_shape, name=f"product{g}")
+            m.d.sync += v.eq(sample)
+        G = range(self.geo.G)
+        m.submodules.products = products = Products(
+            {"v": shape_of(edge.sample)} | {f"w{g}": shape_of(edge.enc_w) for g in G},
+            {f"product{g}": (f"w{g}", "v") for g in G}, self.hw.multiplier)
+        m.d.comb += [products.en.eq(en), products.v.eq(v),
+                     *(getattr(products, f"w{g}").eq(ahead[g].w) for g in G)]
+        for g in G:
+            product = getattr(products, f"product{g}")
             b = Signal(shape_of(edge.enc_b), name=f"b{g}")
             exact = product + (b << f - edge.enc_b.f_bits)
             total = Signal(exact.shape(), name=f"total{g}")
@@ -162,7 +172,6 @@ class Encoder(wiring.Component):
             else:
                 x = clamp_to_one(rounded, fmt.p.f_bits)
             with m.If(en):
-                m.d.sync += [product.eq(row[g].w * v[1]), b.eq(row[g].b), total.eq(exact),
-                             rounded.eq(whole)]
+                m.d.sync += [b.eq(row[g].b), total.eq(exact), rounded.eq(whole)]
             m.d.comb += result.x[g].eq(x)
         return overs

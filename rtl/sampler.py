@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from quant import sampling
 from quant.formats import LayerFormats, QFormat, RandomFormat
 from rtl.arith import fires
+from rtl.multiplier import Products
 from rtl.phase_sampler import PhaseSampler
 from rtl.streams import shape_of
 
@@ -78,6 +79,8 @@ class AffineSampler(wiring.Component):
     random : RandomFormat
     form : str
         Sampling form, see :mod:`quant.sampling`.
+    multiplier : str
+        Cell of :class:`rtl.multiplier.Products`.
 
     Members
     -------
@@ -98,8 +101,9 @@ class AffineSampler(wiring.Component):
 
     latency = 4
 
-    def __init__(self, fmt: LayerFormats, random: RandomFormat, form: str = "bernoulli"):
-        self.fmt = fmt
+    def __init__(self, fmt: LayerFormats, random: RandomFormat, form: str = "bernoulli",
+                 multiplier: str = ""):
+        self.fmt, self.multiplier = fmt, multiplier
         self.p = (fmt.alpha * fmt.x) + QFormat(fmt.beta.i_bits, 0, fmt.beta.signed)
         self.random = random
         self.sampler = make_sampler(form, self.p, random)
@@ -122,7 +126,11 @@ class AffineSampler(wiring.Component):
 
         align = self.p.f_bits - self.fmt.beta.f_bits
         operands = Signal(self.i.payload.shape(), reset_less=True)
-        product = Signal(shape_of(self.fmt.alpha * self.fmt.x), reset_less=True)
+        m.submodules.products = products = Products(
+            {name: shape_of(getattr(self.fmt, name)) for name in ("alpha", "x")},
+            {"product": ("alpha", "x")}, self.multiplier)
+        m.d.comb += [products.en.eq(en), products.alpha.eq(self.i.payload.alpha),
+                     products.x.eq(self.i.payload.x)]
         beta = Signal(shape_of(self.fmt.beta), reset_less=True)
         r = Signal.like(operands.r, reset_less=True)
         valid = Signal(2)
@@ -130,9 +138,9 @@ class AffineSampler(wiring.Component):
             m.d.sync += [
                 valid.eq(valid << 1 | self.i.valid),
                 operands.eq(self.i.payload),
-                product.eq(operands.alpha * operands.x), beta.eq(operands.beta),
+                beta.eq(operands.beta),
                 r.eq(operands.r),
-                compare.i.payload.p.eq(product + (beta << align)),
+                compare.i.payload.p.eq(products.product + (beta << align)),
                 compare.i.payload.r.eq(r), compare.i.valid.eq(valid[-1]),
             ]
         return m

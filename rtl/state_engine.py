@@ -75,10 +75,11 @@ class StateEngine(wiring.Component):
         self.fmt = fmt = art.layers[layer_number].fmt
         self.memories = EngineMemories(art, layer_number, geo, amap, hw)
         plain = art.residual == "plain"
-        self.samplers_in = [AffineSampler(fmt, art.random, art.sampling) if plain else
-                            make_sampler(art.sampling, fmt.p, art.random) for _ in range(geo.G)]
-        self.lanes = [StateUpdate(fmt, art.random, art.rounding, fed=True, spread=hw.spread)
-                      for _ in range(geo.lanes)]
+        self.samplers_in = [AffineSampler(fmt, art.random, art.sampling, hw.multiplier) if plain
+                            else make_sampler(art.sampling, fmt.p, art.random)
+                            for _ in range(geo.G)]
+        self.lanes = [StateUpdate(fmt, art.random, art.rounding, fed=True, spread=hw.spread,
+                                  multiplier=hw.multiplier) for _ in range(geo.lanes)]
         self.samplers_out = [make_sampler(art.sampling, fmt.y(geo.n), art.random)
                              for _ in range(geo.G)]
 

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from quant import reference
 from quant.formats import LayerFormats, RandomFormat
 from rtl.arith import round_half_even, round_stochastic, saturate
+from rtl.multiplier import Products
 from rtl.pipeline import Pipeline
 from rtl.streams import shape_of
 
@@ -34,6 +35,8 @@ class StateUpdate(wiring.Component):
         ``i.valid`` is always high, and ``o.valid`` from the start: only ``o.ready`` stops it.
     spread : bool
         With the registers that have no name in the picture.
+    multiplier : str
+        Cell of :class:`rtl.multiplier.Products`, which has operands and products.
 
     Members
     -------
@@ -59,7 +62,8 @@ class StateUpdate(wiring.Component):
     """
 
     def __init__(self, fmt: LayerFormats, random: RandomFormat, rounding: str, fed: bool = False,
-                 spread: bool = True):
+                 spread: bool = True, multiplier: str = ""):
+        self.multiplier = multiplier
         self.registers = 1 + spread     # in front of the multipliers, and from there to the sums
         self.latency = 3 + 2 * self.registers
         self.fmt = fmt
@@ -91,11 +95,15 @@ class StateUpdate(wiring.Component):
             m.d.sync += valid.eq(valid << 1 | self.i.valid)
 
         pipe = Pipeline(m, en)
-        p = pipe.delay(self.i.payload, self.registers, "operands")
-        rr, ii, ri, ir = (pipe.register(value, f"product_{name}") for name, value in (
-            ("rr", p.a_re * p.h_re), ("ii", p.a_im * p.h_im), ("ri", p.a_re * p.h_im),
-            ("ir", p.a_im * p.h_re)))
-        for part, g, total in (("re", p.g_re, rr - ii), ("im", p.g_im, ri + ir)):
+        near = pipe.delay(self.i.payload, self.registers - 1, "near")
+        p = pipe.register(near, "operands")     # but for the factors, which `products` registers
+        factors = ("a_re", "a_im", "h_re", "h_im")
+        m.submodules.products = x = Products(
+            {name: near[name].shape() for name in factors},
+            {"rr": ("a_re", "h_re"), "ii": ("a_im", "h_im"),
+             "ri": ("a_re", "h_im"), "ir": ("a_im", "h_re")}, self.multiplier)
+        m.d.comb += [x.en.eq(en), *(getattr(x, name).eq(near[name]) for name in factors)]
+        for part, g, total in (("re", p.g_re, x.rr - x.ii), ("im", p.g_im, x.ri + x.ir)):
             total = pipe.delay(total, self.registers - 1, f"total_{part}")
             gs = pipe.delay(Mux(p.s, g, 0), self.registers, f"gs_{part}")
             acc = Signal(shape_of(fmt.acc), reset_less=True, name=f"acc_{part}")

@@ -29,16 +29,27 @@ LENGTHS = (12, 1, 5)
 
 
 def multiplier() -> str:
-    """MULT18X18D as yosys uses it on ECP5: no registers, no chain."""
+    """MULT18X18D as it is used here: with its registers or without, all on CLK0; no chain."""
     def ports(name: str, bits: int) -> list[str]:
         return [f"{name}{j}" for j in reversed(range(bits))]
     a, b, c, p = ports("A", 18), ports("B", 18), ports("C", 18), ports("P", 36)
-    inputs = ", ".join([*a, *b, *c, "SIGNEDA", "SIGNEDB", "SOURCEA", "SOURCEB"])
+    inputs = ", ".join([*a, *b, *c, "SIGNEDA", "SIGNEDB", "SOURCEA", "SOURCEB", "CLK0", "CE0",
+                        "RST0"])
+    names = [f"REG_{register}_{pin}" for register in ("INPUTA", "INPUTB", "OUTPUT")
+             for pin in ("CLK", "CE", "RST")]
+    parameters = ", ".join([f'parameter {name} = "NONE"' for name in names] +
+                           ['parameter GSR = "ENABLED"'])
+
+    def register(name: str, value: str, parameter: str) -> list[str]:
+        return [f"  reg signed [37:0] {name}_1 = 0;",
+                f"  always @(posedge CLK0) if (RST0) {name}_1 <= 0; else if (CE0) {name}_1 <= {value};",
+                f"  wire signed [37:0] {name} = REG_{parameter}_CLK == \"CLK0\" ? {name}_1 : {value};"]
     return "\n".join([
-        f"module MULT18X18D(input {inputs}, output {', '.join(p)});",
-        f"  wire signed [18:0] a = {{SIGNEDA & A17, {', '.join(a)}}};",
-        f"  wire signed [18:0] b = {{SIGNEDB & B17, {', '.join(b)}}};",
-        "  wire signed [37:0] product = a * b;",
+        f"module MULT18X18D #({parameters}) (input {inputs}, output {', '.join(p)});",
+        f"  wire signed [18:0] pins_a = {{SIGNEDA & A17, {', '.join(a)}}};",
+        f"  wire signed [18:0] pins_b = {{SIGNEDB & B17, {', '.join(b)}}};",
+        *register("a", "pins_a", "INPUTA"), *register("b", "pins_b", "INPUTB"),
+        "  wire signed [37:0] exact = a * b;", *register("product", "exact", "OUTPUT"),
         f"  assign {{{', '.join(p)}}} = product[35:0];",
         "endmodule", ""])
 

@@ -1,0 +1,69 @@
+"""Products: exact, two enabled cycles later, in logic and as a device's cell."""
+
+import itertools
+
+import pytest
+from amaranth import signed, unsigned
+from amaranth.back import rtlil, verilog
+from amaranth.sim import Simulator
+
+from rtl.multiplier import Products
+from sim import netlist
+from sim.runner import simulate
+from sim.tb_multiplier import component
+
+SHAPES = {"a": signed(3), "b": signed(2), "u": unsigned(3)}
+PAIRS = {"aa": ("a", "a"), "ab": ("a", "b"), "bu": ("b", "u")}
+
+
+def test_exact_for_all_operands_and_still_without_enable():
+    dut = Products(SHAPES, PAIRS)
+    cases = list(itertools.product(range(-4, 4), range(-2, 2), range(8)))
+
+    async def bench(ctx):
+        for case in cases:
+            operands = dict(zip(SHAPES, case))
+            for name, value in operands.items():
+                ctx.set(getattr(dut, name), value)
+            ctx.set(dut.en, 1)
+            await ctx.tick()
+            for name in SHAPES:             # the operands were taken: others change nothing
+                ctx.set(getattr(dut, name), 0)
+            await ctx.tick()
+            ctx.set(dut.en, 0)
+            for name in SHAPES:
+                ctx.set(getattr(dut, name), 1)
+            await ctx.tick().repeat(2)
+            for name, (a, b) in PAIRS.items():
+                assert ctx.get(getattr(dut, name)) == operands[a] * operands[b], (name, operands)
+
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+    sim.add_testbench(bench)
+    sim.run()
+
+
+def test_cell_per_product_and_logic_for_wide_operands():
+    text = rtlil.convert(component(), name="top")
+    assert text.count("cell \\MULT18X18D") == 4 and "$mul" not in text
+    for parameter in ("INPUTA", "INPUTB", "OUTPUT"):
+        assert text.count(f'\\REG_{parameter}_CLK "CLK0"') == 4
+    wide = Products({"a": signed(19), "b": signed(4)}, {"ab": ("a", "b")}, "MULT18X18D")
+    text = rtlil.convert(wide, name="top")
+    assert "MULT18X18D" not in text and "$mul" in text
+
+
+@pytest.mark.cosim
+def test_cell_in_verilog():
+    """With our model of the cell, which the netlist check uses too."""
+    source = verilog.convert(component(), name="products", emit_src=False) + netlist.multiplier()
+    simulate(component(), "sim.tb_multiplier", "products", source=source)
+
+
+@pytest.mark.cosim
+def test_model_without_output_register_fails():
+    source = verilog.convert(component(), name="products", emit_src=False) + netlist.multiplier()
+    broken = source.replace('REG_OUTPUT_CLK("CLK0")', 'REG_OUTPUT_CLK("NONE")', 1)
+    assert broken != source
+    with pytest.raises(netlist.SimError, match="cycle .*expected"):
+        simulate(component(), "sim.tb_multiplier", "products", source=broken)
