@@ -231,7 +231,8 @@ class Decoder(wiring.Component):
 
         # --- arg max and result ------------------------------------------------------------------
         logits = data.ArrayLayout(shape, art.n_classes)
-        answer, label_out = Signal(logits), Signal.like(self.o.payload.label)
+        answer = Signal(logits, reset_less=True)
+        label_out = Signal.like(self.o.payload.label, reset_less=True)
         done, best = Signal(), Signal(shape)
         whole, beats = Signal(shape), Signal()      # a cycle after the last product
         m.d.sync += [whole.eq(logit), beats.eq((tags[4].label == 0) | (logit > best)),

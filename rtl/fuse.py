@@ -128,16 +128,20 @@ class Fuse(wiring.Component):
                          tags[0].last.eq(self.i.payload.last), tags[0].end.eq(end)]
             m.d.sync += [tag.eq(before) for tag, before in zip(tags[1:], tags)]
 
-        row = [Signal(data.ArrayLayout(self.fields, geo.G), name=f"row{k}") for k in range(3)]
-        total = [Signal.like(self.i.payload.total, name=f"total{k}") for k in range(2)]
+        row = [Signal(data.ArrayLayout(self.fields, geo.G), name=f"row{k}", reset_less=True)
+               for k in range(3)]
+        total = [Signal.like(self.i.payload.total, name=f"total{k}", reset_less=True)
+                 for k in range(2)]
         with m.If(en):
             m.d.sync += [total[0].eq(self.i.payload.total), total[1].eq(total[0]),
                          row[0].eq(rows.data), row[1].eq(row[0]), row[2].eq(row[1])]
         result = Signal(x_word(art, geo))
         overs = []
         for g in range(geo.G):
-            z, y = (Signal(shape_of(fmt.z(art.H)), name=f"{name}{g}") for name in "zy")
-            s, t = (Signal(shape_of(fmt.fused(art.H)), name=f"{name}{g}") for name in "st")
+            z, y = (Signal(shape_of(fmt.z(art.H)), name=f"{name}{g}", reset_less=True)
+                    for name in "zy")
+            s, t = (Signal(shape_of(fmt.fused(art.H)), name=f"{name}{g}", reset_less=True)
+                    for name in "st")
             biased = Signal(shape_of(fmt.z(art.H)), name=f"biased{g}")
             x = x_in[g] if x_in is not None else 0
             m.d.comb += biased.eq(z + row[1][g].bias)

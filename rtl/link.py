@@ -145,6 +145,7 @@ class Link(wiring.Component):
                      player.w_data.eq(Cat(word, byte) >> 8 * (5 - word_bytes)),
                      self.cfg.data.eq(Cat(word[8:], byte)), self.cfg.addr.eq(number),
                      self.busy.eq(receiver.frame | inside)]
+        m.d.sync += self.core_reset.eq(0)       # a register: it crosses the device
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [index.eq(0), refused.eq(0), wrong.eq(0), filled.eq(0)]
@@ -190,8 +191,8 @@ class Link(wiring.Component):
                     with m.Case(Command.RESET):
                         m.d.sync += wrong.eq(left != 0)
                         with m.If((left == 0) & order):
-                            m.d.comb += [self.core_reset.eq(1), player.clear.eq(1)]
-                            m.d.sync += inside.eq(0)
+                            m.d.comb += player.clear.eq(1)
+                            m.d.sync += [self.core_reset.eq(1), inside.eq(0)]
                             m.next = "DONE"
                     with m.Default():
                         m.d.sync += wrong.eq(1)

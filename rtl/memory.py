@@ -227,5 +227,9 @@ class ConfigRegister(wiring.Component):
 def delay_bus(m: Module, bus, name: str):
     """The configuration bus one cycle later: registers on the way to far memories."""
     out = ConfigBus().create(path=(name,))
-    m.d.sync += [getattr(out, member).eq(getattr(bus, member)) for member in ("en", "addr", "data")]
+    for member in ("en", "addr", "data"):
+        value = getattr(bus, member)
+        kept = Signal.like(value, name=f"{name}_{member}", reset_less=member != "en")
+        m.d.sync += kept.eq(value)
+        m.d.comb += getattr(out, member).eq(kept)
     return out

@@ -125,7 +125,10 @@ class StateEngine(wiring.Component):
                      scheduler.i.payload.last.eq(self.i.payload.last)]
         slots = [None, scheduler.slot]
         for j in range(2, self.at_result + 1):
-            slots.append(pipe.register(slots[-1], f"slot_{j}", reset_less=False))
+            valid = pipe.register(slots[-1].valid, f"valid_{j}", reset_less=False)
+            rest = pipe.register(slots[-1], f"rest_{j}")
+            slots.append(Signal(rest.shape(), name=f"slot_{j}"))
+            m.d.comb += [slots[-1].eq(rest), slots[-1].valid.eq(valid)]
 
         r_in = self._sample(m, pipe, scheduler, slots)
         s, r_round = self._update(m, pipe, slots)

@@ -103,6 +103,8 @@ class StateUpdate(wiring.Component):
             {"rr": ("a_re", "h_re"), "ii": ("a_im", "h_im"),
              "ri": ("a_re", "h_im"), "ir": ("a_im", "h_re")}, self.multiplier)
         m.d.comb += [x.en.eq(en), *(getattr(x, name).eq(near[name]) for name in factors)]
+        result = Signal(self.o.payload.shape(), reset_less=True)
+        m.d.comb += self.o.payload.eq(result)
         for part, g, total in (("re", p.g_re, x.rr - x.ii), ("im", p.g_im, x.ri + x.ir)):
             total = pipe.delay(total, self.registers - 1, f"total_{part}")
             gs = pipe.delay(Mux(p.s, g, 0), self.registers, f"gs_{part}")
@@ -118,6 +120,6 @@ class StateUpdate(wiring.Component):
             whole = Signal(rounded.shape(), reset_less=True, name=f"rounded_{part}")
             h, over = saturate(whole, fmt.h)
             with m.If(en):
-                m.d.sync += [whole.eq(rounded), self.o.payload[f"h_{part}"].eq(h),
-                             self.o.payload.over[part == "im"].eq(over)]
+                m.d.sync += [whole.eq(rounded), result[f"h_{part}"].eq(h),
+                             result.over[part == "im"].eq(over)]
         return m

@@ -16,6 +16,7 @@ from amaranth.back import rtlil
 from quant import artifact
 from quant.artifact import Artifact, ArtifactError
 from quant.files import write_atomic
+from rtl import floorplan
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.harness import Harness
@@ -73,7 +74,9 @@ FAMILIES = {
 }
 
 DEVICES = {"25k": "LFE5U-25F", "45k": "LFE5U-45F", "85k": "LFE5U-85F"}
-ROUTER = "router1"  # router2 routed the same placement of a psmnist engine at 88 MHz, this at 125
+# ECP5. The static placer takes a psmnist layer in two minutes and less wire; router2 routed one of
+# its placements at 105 MHz, router1 at 126.
+PLACE = ["--placer", "static", "--router", "router1"]
 WIRE_PS = 900       # a wire's delay for ABC9; its default of 300 makes logic too deep
 # Amaranth names the fields of arrays `a[0]`; ABC9's reader takes that for bit 0 of `a`.
 # No part reads a memory's row in the cycle in which it is written, but yosys adds logic for that.
@@ -155,7 +158,8 @@ def route(folder: Path, device: str = "85k", seed: int = 1, target: float = 110.
     usage = call("nextpnr-ecp5",
                    [f"--{device}", "--package", "CABGA381", "--speed", "6", "--seed", str(seed),
                     "--lpf-allow-unconstrained", "--timing-allow-fail", "--freq", str(target),
-                    "--router", ROUTER, "--json", "top.json", "--report", report], folder,
+                    *PLACE, "--json", floorplan.planned(folder, DEVICES[device]), "--report", report],
+                   folder,
                    f"nextpnr.{seed}.log", f"nextpnr, {DEVICES[device]}")
     try:
         found = json.loads((folder / report).read_text())

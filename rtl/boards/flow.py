@@ -6,12 +6,13 @@ from pathlib import Path
 
 from quant.artifact import Artifact
 from rtl.boards.board import Board, Top
-from rtl.synth import ROUTER, count, mapping
+from rtl import floorplan
+from rtl.synth import PLACE, count, mapping
 from rtl.toolchain import ToolError, call
 
 # Family: (nextpnr's options, the packer and its arguments, the bitstream)
 PACKING = {
-    "ecp5": (["--lpf", "top.lpf", "--textcfg", "top.config", "--router", ROUTER],
+    "ecp5": (["--lpf", "top.lpf", "--textcfg", "top.config", *PLACE],
              ["ecppack", "--compress", "--input", "top.config", "--bit", "top.bit"], "top.bit"),
     "ice40": (["--pcf", "top.pcf", "--asc", "top.asc"],
               ["icepack", "top.asc", "top.bin"], "top.bin"),
@@ -47,7 +48,8 @@ def place(board: Board, folder: Path, seed: int) -> tuple[float, dict]:
     """Place and route; returns Fmax of the core's clock in MHz and what nextpnr took."""
     tool, *options = board.place
     extra = PACKING[board.family][0]
-    arguments = [*options, "--json", "top.json", *extra, "--seed", str(seed), "--freq",
+    netlist = floorplan.planned(folder, board.device)
+    arguments = [*options, "--json", netlist, *extra, "--seed", str(seed), "--freq",
                  f"{board.clock / 1e6:g}", "--timing-allow-fail", "--report", "report.json"]
     usage = call(tool, arguments, folder, "nextpnr.log", f"nextpnr, {board.name}, seed {seed}")
     report = json.loads((folder / "report.json").read_text())
