@@ -168,16 +168,17 @@ def toggling(core: Core, source: str, split: Split, steps: int) -> dict:
 
 
 def syntheses(artifact: str) -> list[dict]:
-    """What ``rtl.synth`` found for this network: one entry per family and number of lanes."""
+    """What ``rtl.synth`` found for this whole network: an entry per family and number of lanes."""
     found = {}
     for folder in SYNTHESES:
         for path in sorted(folder.rglob("*synth*.json")):
             row = json.loads(path.read_text())
-            if row.get("artifact") == artifact:
+            if (row.get("artifact"), row.get("part"), row.get("layers")) == (
+                    artifact, "core", row.get("of")):
                 found.setdefault((row["family"], row["lanes"], row["signature"]), {
                     "family": row["family"], "device": row["device"], "lanes": row["lanes"],
                     "signature": row["signature"], "cells": row["cells"],
-                    "fmax": max((run["fmax"] for run in row.get("placed", [])), default=None)})
+                    "fmax": max((run["fmax"] for run in row.get("routed", [])), default=None)})
     return list(found.values())
 
 

@@ -10,15 +10,16 @@ from sim import bench
 from tests.sim.test_campaign import ART, TASK
 
 FOUND = {"artifact": digest(ART), "family": "ecp5", "device": "LFE5U-85F", "lanes": 2,
-         "signature": False, "cells": {"multiplier": 16, "block_ram": 3, "lut": 1234, "ff": 567},
-         "placed": [{"fmax": 80.0}, {"fmax": 100.0}]}
+         "part": "core", "layers": 2, "of": 2, "signature": False, "cells": {"multiplier": 16, "block_ram": 3, "lut": 1234, "ff": 567},
+         "routed": [{"fmax": 80.0}, {"fmax": 100.0}]}
+PART = FOUND | {"part": "layer", "lanes": 4, "routed": [{"fmax": 500.0}]}
 
 
 @pytest.fixture
 def args(tmp_path, monkeypatch):
     artifact.save(ART, tmp_path / "artifact")
     monkeypatch.setattr(bench, "SYNTHESES", (tmp_path / "none", tmp_path / "synth"))
-    for name, row in (("a", FOUND), ("b", FOUND | {"artifact": "another"})):
+    for name, row in (("a", FOUND), ("b", FOUND | {"artifact": "another"}), ("c", PART)):
         (tmp_path / "synth" / name).mkdir(parents=True)
         (tmp_path / "synth" / name / "synth.json").write_text(json.dumps(row))
     return ["--task", TASK, "--artifact", str(tmp_path / "artifact"), "--json",
