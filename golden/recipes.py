@@ -57,10 +57,10 @@ RECIPES = {
     "psmnist_systematic": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=128, d_state=16,
                                                sampling="systematic"),
                                  epochs=10, lr=6e-3, ssm_lr=2e-3, seed=3),
-    # Wider, from those weights: --start build/train/psmnist_systematic/last.pt
+    # Wider, from those weights: --start golden/checkpoints/psmnist.systematic.pt
     "psmnist_wide": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=160, d_state=16,
                                          sampling="systematic"),
-                           epochs=8, lr=4e-3, ssm_lr=1.5e-3, warmup=500, augment=True, seed=4),
+                           epochs=12, lr=4e-3, ssm_lr=1.5e-3, warmup=500, augment=True, seed=4),
     # At most 40,000 parameters, for small FPGAs
     "psmnist_small": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=80, d_state=16,
                                           dt_min=3e-3, sampling="systematic"), epochs=20),
