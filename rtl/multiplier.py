@@ -62,8 +62,11 @@ class Products(wiring.Component):
                 for name, shape in self.operands.items()}
         with m.If(self.en):
             m.d.sync += [to.eq(getattr(self, name)) for name, to in kept.items()]
-            m.d.sync += [getattr(self, name).eq(kept[a] * kept[b])
-                         for name, (a, b) in self.products.items()]
+        for name, (a, b) in self.products.items():      # without reset, yosys finds SB_MAC16's own
+            exact = Signal.like(getattr(self, name), name=f"{name}_exact", reset_less=True)
+            with m.If(self.en):
+                m.d.sync += exact.eq(kept[a] * kept[b])
+            m.d.comb += getattr(self, name).eq(exact)
         return m
 
     def _block(self, a, b, product) -> Instance:
