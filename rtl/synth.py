@@ -63,7 +63,8 @@ FAMILIES = {
     "ice40": Family(
         "synth_ice40 -dsp", {"multiplier": "SB_MAC16", "spram": "SB_SPRAM256KA",
                              "block_ram": "SB_RAM40_4K.*", "lut": "SB_LUT4", "ff": "SB_DFF.*"},
-        16, 0, {}, False, "", "iCE40UP5K", {"multiplier": 8, "block_ram": 30, "lut": 5280, "ff": 5280}),
+        16, 0, {}, False, "", "iCE40UP5K",
+        {"multiplier": 8, "block_ram": 30, "lut": 5280, "ff": 5280}),
     "xilinx": Family(
         "synth_xilinx -family xc7 -flatten",
         {"multiplier": "DSP48E1", "block_ram": "RAMB36E1|RAMB18E1",
@@ -158,8 +159,8 @@ def route(folder: Path, device: str = "85k", seed: int = 1, target: float = 110.
     usage = call("nextpnr-ecp5",
                    [f"--{device}", "--package", "CABGA381", "--speed", "6", "--seed", str(seed),
                     "--lpf-allow-unconstrained", "--timing-allow-fail", "--freq", str(target),
-                    *PLACE, "--json", floorplan.planned(folder, DEVICES[device]), "--report", report],
-                   folder,
+                    *PLACE, "--json", floorplan.planned(folder, DEVICES[device]),
+                    "--report", report], folder,
                    f"nextpnr.{seed}.log", f"nextpnr, {DEVICES[device]}")
     try:
         found = json.loads((folder / report).read_text())
