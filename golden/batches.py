@@ -1,6 +1,7 @@
 """From the sequences of a split to what the network takes, and the accuracy over a split."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from copy import copy
 
 import numpy as np
 import torch
@@ -9,23 +10,50 @@ from torch import nn
 from golden.tasks import Split, Task
 
 
+class Stored:
+    """A split as tensors on a device: values (n, L) raw, lengths (n,) on the CPU, labels (n,)."""
+
+    PIECE = 4096        # sequences that are changed at once
+
+    def __init__(self, split: Split, task: Task, device: torch.device | None = None):
+        self.values, self.labels = (torch.from_numpy(np.ascontiguousarray(x)).to(device)
+                                    for x in (split.values, split.labels))
+        self.lengths = torch.from_numpy(split.lengths)
+        self.tokens = task.sample_format is None
+        self.scale = 1.0 if self.tokens else 2.0 ** -task.sample_format.f_bits
+
+    def ordered(self, order: np.ndarray, change: Callable | None = None) -> "Stored":
+        """The same in another order; ``change`` makes other raw values of (B, L) ones."""
+        new = copy(self)
+        order = torch.from_numpy(order)
+        new.lengths = self.lengths[order]
+        order = order.to(self.values.device)
+        new.values, new.labels = self.values[order], self.labels[order]
+        if change:
+            new.values = torch.cat([change(piece) for piece in new.values.split(self.PIECE)])
+        return new
+
+    def batch(self, first: int, count: int
+              ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+        """(values (B, L), lengths (B,) or None, labels (B,)) of ``count`` sequences from ``first``.
+
+        Cut at the longest of them; samples become floats raw * 2**-f, tokens stay integers.
+        ``lengths`` is None where all are equally long.
+        """
+        part = slice(first, first + count)
+        lengths = self.lengths[part]
+        longest = int(lengths.max())
+        values = self.values[part, :longest]
+        values = values.long() if self.tokens else values.float() * self.scale
+        ragged = int(lengths.min()) < longest
+        return values, lengths.to(values.device) if ragged else None, self.labels[part]
+
+
 def batch_of(split: Split, indices, task: Task, device: torch.device | None = None
              ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
-    """(values (B, L), lengths (B,) or None, labels (B,)) of some sequences, on ``device``.
-
-    Cut at the longest of them; samples become floats raw * 2**-f, tokens stay integers. ``lengths``
-    is None where all are equally long.
-    """
-    lengths = torch.from_numpy(split.lengths[indices])
-    longest = int(lengths.max())
-    values = torch.from_numpy(np.ascontiguousarray(split.values[indices][:, :longest]))
-    if task.sample_format is None:
-        values = values.long()
-    else:
-        values = values.float() * 2.0 ** -task.sample_format.f_bits
-    labels = torch.from_numpy(split.labels[indices])
-    ragged = int(lengths.min()) < longest
-    return values.to(device), lengths.to(device) if ragged else None, labels.to(device)
+    """:meth:`Stored.batch` of some sequences of a split."""
+    part = split.take(indices)
+    return Stored(part, task, device).batch(0, len(part))
 
 
 def batches(split: Split, task: Task, size: int, device: torch.device | None = None

@@ -17,8 +17,12 @@ import numpy as np
 import torch
 
 from golden.kernels import load, store
-from golden.ops import raw, fusable
+from golden import ops
+from golden.fused_cpu import raw
 
+
+if len(ops.FUSED) > 1:
+    from golden import matrices_gpu
 
 
 def powers(A_bar: torch.Tensor, count: int) -> torch.Tensor:
@@ -157,7 +161,8 @@ def chunk_matrices(A_bar: torch.Tensor, g: torch.Tensor, d: torch.Tensor, C: int
                    delay: int, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """(T, V, S, G) in the dtype of ``like``, differentiable in A_bar, g and d.
 
-    Fused for float32 and bfloat16 on a CPU, computed in float64 and rounded once.
+    Fused for float32 and bfloat16: on a CPU computed in float64 and rounded once, on a GPU (where
+    Triton is installed) in float32.
 
     Parameters
     ----------
@@ -168,4 +173,7 @@ def chunk_matrices(A_bar: torch.Tensor, g: torch.Tensor, d: torch.Tensor, C: int
     delay : int
         1 starts the kernel one step later.
     """
-    return (_Fused.apply if fusable(like) else plain)(A_bar, g, d, C, M, delay, like.dtype)
+    made = plain
+    if ops.fusable(like):
+        made = matrices_gpu.matrices if like.is_cuda else _Fused.apply
+    return made(A_bar, g, d, C, M, delay, like.dtype)

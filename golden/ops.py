@@ -1,14 +1,21 @@
-"""The element-wise operations of a block as differentiable functions, fused on a CPU.
+"""The element-wise operations of a block as differentiable functions, fused on a CPU or a GPU.
 
-Tensors are (H, N), one row per neuron, N = time x batch. A float32 or bfloat16 tensor on a CPU goes
-through ``golden.kernels``; anything else (float64, a GPU, a mask) through plain PyTorch.
+Tensors are (H, N), one row per neuron, N = time x batch. A float32 or bfloat16 tensor goes through
+``golden.fused_cpu`` or, where Triton is installed, ``golden.fused_gpu``; anything else (float64, a
+mask) through plain PyTorch.
 """
 
-import numpy as np
+import importlib.util
+
 import torch
 
-from golden import kernels, sampling
+from golden import fused_cpu, sampling
 from golden.sampling import Draw
+
+FUSED = [fused_cpu]
+if torch.cuda.is_available() and importlib.util.find_spec("triton"):
+    from golden import fused_gpu
+    FUSED.append(fused_gpu)
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -35,49 +42,24 @@ def spikes(p: torch.Tensor, draw: Draw = Draw(), u: torch.Tensor | None = None) 
 
 
 def fusable(x: torch.Tensor) -> bool:
-    """Whether ``golden.kernels`` can work on ``x``."""
-    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
+    """Whether one of the fused forms can work on ``x``."""
+    return any(form.fits(x) for form in FUSED)
 
 
-def raw(x: torch.Tensor) -> np.ndarray:
-    """The same memory for ``golden.kernels``, bfloat16 as uint16."""
-    x = x.detach()
-    return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()
-
-
-def _keys(H: int) -> np.ndarray:
-    return torch.randint(0, 1 << 32, (H,), dtype=torch.int64).numpy().astype(np.uint32)
-
-
-def _draw(y: torch.Tensor, b: torch.Tensor, draw: Draw, s: torch.Tensor) -> None:
-    """Spikes of y + b into s, by the fused kernel of the form."""
-    y, b, s = raw(y), raw(b), raw(s)
-    if draw.form == "bernoulli":
-        kernels.sample(y, b, _keys(len(y)), s)
-    elif draw.form == "mean":
-        kernels.mean(y, b, s)
-    elif draw.form == "sobol":
-        words = sampling.sobol_words(draw.number, draw.chunks).numpy().astype(np.uint32)
-        masks = sampling.masks(len(y), draw.chunks).numpy().astype(np.uint32)
-        kernels.sobol(y, b, words, masks, s)
-    else:
-        kernels.systematic(y, b, torch.rand(len(y), draw.chunks[2]).numpy(), draw.chunks, s)
+def _form(x: torch.Tensor):
+    return next(form for form in FUSED if form.fits(x))
 
 
 class _FusedSample(torch.autograd.Function):
     @staticmethod
     def forward(ctx, y, b, draw):
-        s = torch.empty_like(y)
-        _draw(y, b, draw, s)
         ctx.save_for_backward(y, b)
-        return s
+        return _form(y).sample(y, b, draw)
 
     @staticmethod
     def backward(ctx, ds):
         y, b = ctx.saved_tensors
-        dy, db = torch.empty_like(y), torch.empty_like(b)
-        kernels.sample_grad(raw(y), raw(b), raw(ds.contiguous()), raw(dy), raw(db))
-        return dy, db, None
+        return *_form(y).sample_grad(y, b, ds.contiguous()), None
 
 
 def sample(y: torch.Tensor, b: torch.Tensor, draw: Draw = Draw()) -> torch.Tensor:
@@ -88,24 +70,15 @@ def sample(y: torch.Tensor, b: torch.Tensor, draw: Draw = Draw()) -> torch.Tenso
 
 
 class _FusedFuse(torch.autograd.Function):
-    """ClampFuse with its batch norm and the sampler behind it; see ``kernels.fuse``."""
+    """ClampFuse with its batch norm and the sampler behind it; see ``fused_cpu.fuse``."""
 
     @staticmethod
     def forward(ctx, z, bias, gamma, beta, p, stats, eps, draw):
-        H, residual = len(z), p is not None
-        if stats is None:                       # training: statistics of this batch
-            mean, var = torch.empty(H), torch.empty(H)
-            kernels.relu_stats(raw(z), raw(bias), mean.numpy(), var.numpy())
-        else:
-            mean, var = stats
+        mean, var = _form(z).relu_stats(z, bias) if stats is None else stats   # None: of this batch
         inv = torch.rsqrt(var + eps)
         scale = gamma.detach() * inv
         shift = beta.detach() - scale * mean
-        p_next, s = torch.empty_like(z), torch.empty_like(z)
-        kernels.fuse(raw(z), raw(bias), raw(scale), raw(shift), raw(p if residual else z),
-                     residual, _keys(H), draw.form == "bernoulli", raw(p_next), raw(s))
-        if draw.form != "bernoulli":
-            _draw(p_next, torch.zeros(H), draw, s)
+        p_next, s = _form(z).fuse(z, bias, scale, shift, p, draw)
         ctx.save_for_backward(z, bias, gamma, p, mean, inv, scale, shift)
         ctx.batch_stats = stats is None
         ctx.mark_non_differentiable(mean, var)
@@ -114,12 +87,8 @@ class _FusedFuse(torch.autograd.Function):
     @staticmethod
     def backward(ctx, dp_next, ds, _mean, _var):
         z, bias, gamma, p, mean, inv, scale, shift = ctx.saved_tensors
-        residual = p is not None
-        dp, dz = torch.empty_like(z), torch.empty_like(z)
-        sums, dbias = torch.empty(len(z), 2), torch.empty_like(bias)
-        kernels.fuse_grad_sums(raw(z), raw(bias), raw(scale), raw(shift),
-                               raw(p if residual else z), residual, raw(dp_next.contiguous()),
-                               raw(ds.contiguous()), raw(dp), raw(sums))
+        dp, sums = _form(z).fuse_grad_sums(z, bias, scale, shift, p, dp_next.contiguous(),
+                                           ds.contiguous())
         dbeta = sums[:, 0]
         dgamma = inv * (sums[:, 1] - mean * dbeta)            # sum of dp * x_hat
         c1, c2 = torch.zeros_like(scale), torch.zeros_like(scale)
@@ -127,9 +96,8 @@ class _FusedFuse(torch.autograd.Function):
             N = z.shape[1]
             c1 = -scale * inv * dgamma / N                    # times x - mean
             c2 = -scale * dbeta / N - c1 * mean
-        kernels.fuse_grad(raw(z), raw(bias), raw(scale), raw(c1), raw(c2), raw(dp), raw(dz),
-                          raw(dbias))
-        return dz, dbias, dgamma, dbeta, dp if residual else None, None, None, None
+        dz, dbias = _form(z).fuse_grad(z, bias, scale, c1, c2, dp)
+        return dz, dbias, dgamma, dbeta, None if p is None else dp, None, None, None
 
 
 def fuse_relu(z, bias, gamma, beta, p, stats, eps=1e-5, draw: Draw = Draw()):

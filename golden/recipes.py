@@ -1,6 +1,6 @@
 """How each shipped network was trained: its configuration and the schedule, by name."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 from golden.cli import UserError
 from golden.config import NetworkConfig
@@ -45,6 +45,15 @@ def stream(neuron: str, mixer: str, **options) -> NetworkConfig:
                          **options)
 
 
+def moved_then_still(name: str, epochs: int, **options) -> dict[str, Recipe]:
+    """Minutes on a GPU: digits that are moved, then <name>_second from those weights
+    (--start build/train/psmnist/last.pt) with the digits as they are."""
+    first = Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_state=16, dt_min=3e-3, **options),
+                   epochs=epochs, batch=64, lr=8e-3, warmup=1000, augment=True)
+    return {name: first, f"{name}_second": replace(first, epochs=9, lr=2e-3, ssm_lr=6e-4,
+                                                   warmup=200, augment=False, seed=9)}
+
+
 RECIPES = {
     "psmnist": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=128, d_state=16), epochs=7),
     # A second round from the first one's weights: --start build/train/psmnist/last.pt
@@ -57,13 +66,6 @@ RECIPES = {
     "psmnist_systematic": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=128, d_state=16,
                                                sampling="systematic"),
                                  epochs=10, lr=6e-3, ssm_lr=2e-3, seed=3),
-    # Wider, from those weights: --start golden/checkpoints/psmnist.systematic.pt
-    "psmnist_wide": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=160, d_state=16,
-                                         sampling="systematic"),
-                           epochs=12, lr=4e-3, ssm_lr=1.5e-3, warmup=500, augment=True, seed=4),
-    # At most 40,000 parameters, for small FPGAs
-    "psmnist_small": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=80, d_state=16,
-                                          dt_min=3e-3, sampling="systematic"), epochs=20),
     "digits": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=64, d_state=8, dt_min=1e-2,
                                    dt_max=0.5), epochs=80),
     # One block, for small FPGAs (golden/checkpoints/digits.small.pt, digits.tiny.pt)
@@ -92,7 +94,13 @@ RECIPES = {
         n_classes=10, n_blocks=2, d_model=64, d_state=8, architecture="released", ssm="dplr",
         init="hippo_legs", residual="plain", act="gelu", gelu_before_sampler=True, dt_min=1e-2,
         dt_max=0.5), epochs=40),
-} | {f"{name}_released": Recipe(CONFIGURATIONS[name].network, **CONFIGURATIONS[name].training)
+} | moved_then_still(
+    "psmnist_large", 61, d_model=168, sampling="systematic",        # at most 170,000 parameters
+) | moved_then_still(
+    "psmnist_small", 61, d_model=80, sampling="systematic",         # at most 40,000
+) | moved_then_still(
+    "psmnist_bernoulli", 64, d_model=128,
+) | {f"{name}_released": Recipe(CONFIGURATIONS[name].network, **CONFIGURATIONS[name].training)
      for name in ("psmnist", "listops")}
 
 

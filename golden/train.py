@@ -24,14 +24,18 @@ from torch import nn
 from tqdm import tqdm
 
 from golden import checkpoint, cli, grow, models
-from golden.batches import accuracy, batch_of, fast_dtype, spike_rates
+from golden.batches import Stored, accuracy, fast_dtype, spike_rates
 from golden.config import NetworkConfig
+from golden.graphed import GraphedStep
 from golden.recipes import Recipe, recipe_for
 from golden.tasks import Split, Task, checked, make_task, slug, spec
 
 
-def optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW; A, dt and a DPLR model's B and P get their own rate and no decay, as in S4."""
+def optimiser(net: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.AdamW:
+    """AdamW; A, dt and a DPLR model's B and P get their own rate and no decay, as in S4.
+
+    On a GPU its steps can be recorded in a graph (``golden.graphed``).
+    """
     ssm, norms, weights = [], [], []
     for name, p in net.named_parameters():
         last = name.split(".")[-1]
@@ -41,7 +45,8 @@ def optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     return torch.optim.AdamW([
         {"params": weights, "lr": recipe.lr, "weight_decay": recipe.weight_decay},
         {"params": norms, "lr": recipe.lr, "weight_decay": 0.0},
-        {"params": ssm, "lr": recipe.ssm_lr, "weight_decay": 0.0}])
+        {"params": ssm, "lr": recipe.ssm_lr, "weight_decay": 0.0}],
+        **({"fused": True, "capturable": True} if device.type == "cuda" else {}))
 
 
 class Run:
@@ -57,19 +62,28 @@ class Run:
         torch.manual_seed(recipe.seed)
         self.teacher = teacher and teacher.to(device)
         self.task, self.recipe, self.split, self.device = task, recipe, train_split, device
+        self.stored = Stored(train_split, task, device)
         self.dtype = fast_dtype(device)
         self.batch = min(recipe.batch, len(train_split))
         self.steps = len(train_split) // self.batch         # in an epoch
         self.net = models.build(recipe.network).to(device)
-        self.opt = optimiser(self.net, recipe)
+        self.opt = optimiser(self.net, recipe, device)
         total = recipe.epochs * self.steps
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.opt, lambda i: min(
             1.0, (i + 1) / recipe.warmup) * 0.5 * (1 + math.cos(math.pi * min(i / total, 1.0))))
+        self.rates_on_device()
+        self.graphed = None
+
+    def rates_on_device(self) -> None:
+        """On a GPU, the optimiser's rates as tensors, for a graph to read."""
+        if self.device.type == "cuda":
+            for group in self.opt.param_groups:
+                group["lr"] = torch.tensor(float(group["lr"]), device=self.device)
 
     def calibrate(self) -> None:
         """The data-dependent start."""
         start = np.random.default_rng(self.recipe.seed).permutation(len(self.split))[:64]
-        self.net.calibrate(*batch_of(self.split, start, self.task, self.device)[:2])
+        self.net.calibrate(*self.stored.ordered(start).batch(0, 64)[:2])
 
     def start_from(self, path: Path) -> str:
         """Take the weights of ``path``; returns the log of the training that made it, if there.
@@ -92,11 +106,14 @@ class Run:
         return log.read_text() if log.exists() else ""
 
     def content(self, epoch: int, val_accuracy: float) -> dict:
-        """What ``last.pt`` holds."""
+        """What ``last.pt`` holds; rates are plain numbers in it on any device."""
+        optimiser, schedule = self.opt.state_dict(), self.schedule.state_dict()
+        for group in optimiser["param_groups"]:
+            group["lr"] = float(group["lr"])
+        schedule["_last_lr"] = [float(rate) for rate in schedule["_last_lr"]]
         return {"network": self.recipe.network.to_dict(), "recipe": self.recipe.to_dict(),
                 "task": spec(self.task), "permutation": getattr(self.task, "permutation", None),
-                "state": self.net.state_dict(), "optimiser": self.opt.state_dict(),
-                "schedule": self.schedule.state_dict(), "rng": self.generator().get_state(),
+                "state": self.net.state_dict(), "optimiser": optimiser, "schedule": schedule, "rng": self.generator().get_state(),
                 "epoch": epoch, "val_accuracy": val_accuracy,
                 "info": {"train_sequences": len(self.split)}}
 
@@ -120,6 +137,7 @@ class Run:
         checkpoint.fill(self.net, content["state"], path)
         self.opt.load_state_dict(content["optimiser"])
         self.schedule.load_state_dict(content["schedule"])
+        self.rates_on_device()
         if content["rng"].shape == self.generator().get_state().shape:  # the same kind of device
             self.generator().set_state(content["rng"])
         return content["epoch"]
@@ -130,13 +148,15 @@ class Run:
             return torch.default_generator
         return torch.cuda.default_generators[self.device.index or 0]
 
-    def sequences(self, indices, seed: list[int]) -> tuple:
-        """A training batch, augmented if the recipe says so."""
+    def sequences(self, epoch: int) -> Stored:
+        """The split in the order of an epoch, augmented if the recipe says so."""
+        seed = [self.recipe.seed, epoch]
+        order = np.random.default_rng(seed).permutation(len(self.split))
         if not self.recipe.augment:
-            return batch_of(self.split, indices, self.task, self.device)
-        part = self.split.take(indices)
-        moved = self.task.augment(part.values, np.random.default_rng(seed))
-        return batch_of(replace(part, values=moved), np.arange(len(part)), self.task, self.device)
+            return self.stored.ordered(order)
+        generator = torch.Generator(self.device)
+        generator.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+        return self.stored.ordered(order, lambda raw: self.task.augment(raw, generator))
 
     def loss(self, logits, values, lengths, labels) -> torch.Tensor:
         """Cross entropy, and with a teacher its share of the divergence from the teacher's."""
@@ -149,31 +169,41 @@ class Run:
                               reduction="batchmean")
         return (1 - self.recipe.distil) * loss + self.recipe.distil * divergence
 
+    def step(self, values, lengths, labels) -> torch.Tensor:
+        """One step of training: (loss, sequences that were right)."""
+        logits = sum(self.net(values, lengths, self.dtype)
+                     for _ in range(self.recipe.draws)) / self.recipe.draws
+        loss = self.loss(logits, values, lengths, labels)
+        self.opt.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
+        self.opt.step()
+        return torch.stack([loss.detach(), (logits.argmax(1) == labels).sum().to(loss.dtype)])
+
+    def fast_step(self, values, lengths, labels) -> torch.Tensor:
+        """:meth:`step`, from a graph where there is a GPU and all lengths are the same."""
+        if self.device.type != "cuda" or lengths is not None:
+            return self.step(values, lengths, labels)
+        if self.graphed is None:
+            self.graphed = GraphedStep(lambda v, y: self.step(v, None, y), self.net, self.opt,
+                                       values, labels)
+        return self.graphed(values, labels)
+
     def epoch(self, epoch: int) -> dict:
         """Train one epoch; loss and accuracy over it."""
-        order = np.random.default_rng([self.recipe.seed, epoch]).permutation(len(self.split))
-        loss_sum, right = torch.zeros(2, device=self.device)    # summed there: no waiting for a GPU
+        sequences = self.sequences(epoch)
+        total = torch.zeros(2, device=self.device)      # summed there: no waiting for a GPU
         bar = tqdm(range(self.steps), desc=f"epoch {epoch + 1}/{self.recipe.epochs}",
                    mininterval=1, leave=False)
         self.net.train()
         for k in bar:
-            indices = order[k * self.batch:(k + 1) * self.batch]
-            values, lengths, labels = self.sequences(indices, [self.recipe.seed, epoch, k])
-            logits = sum(self.net(values, lengths, self.dtype)
-                         for _ in range(self.recipe.draws)) / self.recipe.draws
-            loss = self.loss(logits, values, lengths, labels)
-            self.opt.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
-            self.opt.step()
+            total += self.fast_step(*sequences.batch(k * self.batch, self.batch))
             self.schedule.step()
-            loss_sum += loss.detach()
-            right += (logits.argmax(1) == labels).sum()
-            if k % 10 == 9:
-                bar.set_postfix(loss=f"{loss_sum / (k + 1):.3f}",
-                                acc=f"{right / ((k + 1) * self.batch):.4f}")
-        return {"loss": round(loss_sum.item() / self.steps, 4),
-                "train_accuracy": round(right.item() / (self.steps * self.batch), 4)}
+            if k % 10 == 9 and self.device.type == "cpu":
+                loss, right = (total / (k + 1)).tolist()
+                bar.set_postfix(loss=f"{loss:.3f}", acc=f"{right / self.batch:.4f}")
+        loss, right = (total / self.steps).tolist()
+        return {"loss": round(loss, 4), "train_accuracy": round(right / self.batch, 4)}
 
 
 def kept_log(path: Path, epochs: int) -> str:

@@ -208,8 +208,8 @@ def test_commands_in_a_shell(tmp_path):
 
 def test_augmentation_draws_and_teacher_change_the_training(tmp_path):
     class Moved(type(make_task("digits"))):
-        def augment(self, values, rng):
-            return np.roll(values, rng.integers(1, 9), axis=1)
+        def augment(self, values, generator):
+            return values.roll(int(torch.randint(1, 9, (1,), generator=generator)), 1)
     found = {}
     train.train(make_task("digits"), TINY, tmp_path / "plain", limit=64)
     for name, options in {"augment": {"augment": True}, "draws": {"draws": 2},
