@@ -55,17 +55,6 @@ def moved_then_still(name: str, epochs: int, **options) -> dict[str, Recipe]:
 
 
 RECIPES = {
-    "psmnist": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=128, d_state=16), epochs=7),
-    # A second round from the first one's weights: --start build/train/psmnist/last.pt
-    "psmnist_second": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=128, d_state=16),
-                             epochs=2, lr=3e-3, ssm_lr=1e-3, seed=1),
-    "psmnist_third": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=128, d_state=16),
-                            epochs=1, lr=2e-3, ssm_lr=7e-4, seed=2),
-    # The same network sampled systematically, from those weights:
-    # --start build/train/psmnist_third/last.pt
-    "psmnist_systematic": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=128, d_state=16,
-                                               sampling="systematic"),
-                                 epochs=10, lr=6e-3, ssm_lr=2e-3, seed=3),
     "digits": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=64, d_state=8, dt_min=1e-2,
                                    dt_max=0.5), epochs=80),
     # One block, for small FPGAs (golden/checkpoints/digits.small.pt, digits.tiny.pt)
@@ -99,7 +88,7 @@ RECIPES = {
 ) | moved_then_still(
     "psmnist_small", 61, d_model=80, sampling="systematic",         # at most 40,000
 ) | moved_then_still(
-    "psmnist_bernoulli", 64, d_model=128,
+    "psmnist", 64, d_model=128,
 ) | {f"{name}_released": Recipe(CONFIGURATIONS[name].network, **CONFIGURATIONS[name].training)
      for name in ("psmnist", "listops")}
 
