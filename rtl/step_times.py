@@ -31,7 +31,11 @@ class StoppingClock:
         raise ValueError(f"own time {own} lies before the last {KEPT} stops")
 
     def own(self, cycle: int) -> int:
-        """The first own time that ends in ``cycle`` or later."""
+        """The first own time that ends in ``cycle`` or later.
+
+        Before the last ``KEPT`` stops it is that of the first of them, which is too late, but long
+        past for whoever asks: the only far question is about a result of many sequences ago.
+        """
         first = None
         for at, lost in reversed(self._stops):
             if first is not None and at + lost < cycle:
@@ -39,7 +43,7 @@ class StoppingClock:
             first = at if first is None else min(first, at)
             if at + lost < cycle:
                 return cycle - lost
-        return cycle
+        return first
 
     def stop(self, own: int, until: int) -> int:
         """Own time ``own`` ends in cycle ``until`` or later; returns when."""

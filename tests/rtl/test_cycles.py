@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from quant.synthetic import random_artifact
+from rtl import step_times
 from rtl.config import HardwareConfig
 from rtl.core import Core
 from rtl.cycles import Run, predict
@@ -101,3 +102,20 @@ def test_stopping_clock():
     assert [clock.cycle(own) for own in range(200)] == ends.tolist()
     for cycle in range(int(ends[-1])):
         assert clock.own(cycle) == np.searchsorted(ends, cycle)
+
+
+LONG_AND_SHORT = (1, 64, 1, 64, 1, 64, 1, 1, 13, 55, 37, 60, 64, 1, 1, 1, 64, 1, 1, 64)     # fuzz
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_more_stops_than_a_clock_remembers(lanes, monkeypatch):
+    """Every step of a tiny deep core stops its clocks: as with a memory of all of them."""
+    core = Core(random_artifact(1, H=4, n=2, n_layers=4, length=64), HardwareConfig(lanes))
+    found = predict(core.art, core.hw, list(LONG_AND_SHORT)).results
+    monkeypatch.setattr(step_times, "KEPT", 5000)
+    run, results = Run(core), []
+    for length in LONG_AND_SHORT:
+        for t in range(length):
+            run.step(t == 0, t == length - 1)
+        results.append(run.decoder.results[-1])
+    assert found == results
