@@ -16,10 +16,9 @@ import numba as nb
 import numpy as np
 import torch
 
-from golden.kernels import load, store
 from golden import ops
 from golden.fused_cpu import raw
-
+from golden.kernels import load, store
 
 if len(ops.FUSED) > 1:
     from golden import matrices_gpu
