@@ -24,14 +24,14 @@ from torch import nn
 from tqdm import tqdm
 
 from golden import checkpoint, cli, grow, models
-from golden.batches import Stored, accuracy, fast_dtype, spike_rates
+from golden.batches import Stored, accuracy, device_of, fast_dtype, spike_rates
 from golden.config import NetworkConfig
 from golden.graphed import GraphedStep
 from golden.recipes import Recipe, recipe_for
 from golden.tasks import Split, Task, checked, make_task, slug, spec
 
 
-def optimiser(net: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.AdamW:
+def optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW; A, dt and a DPLR model's B and P get their own rate and no decay, as in S4.
 
     On a GPU its steps can be recorded in a graph (``golden.graphed``).
@@ -46,7 +46,7 @@ def optimiser(net: nn.Module, recipe: Recipe, device: torch.device) -> torch.opt
         {"params": weights, "lr": recipe.lr, "weight_decay": recipe.weight_decay},
         {"params": norms, "lr": recipe.lr, "weight_decay": 0.0},
         {"params": ssm, "lr": recipe.ssm_lr, "weight_decay": 0.0}],
-        **({"fused": True, "capturable": True} if device.type == "cuda" else {}))
+        **({"fused": True, "capturable": True} if device_of(net).type == "cuda" else {}))
 
 
 class Run:
@@ -67,7 +67,7 @@ class Run:
         self.batch = min(recipe.batch, len(train_split))
         self.steps = len(train_split) // self.batch         # in an epoch
         self.net = models.build(recipe.network).to(device)
-        self.opt = optimiser(self.net, recipe, device)
+        self.opt = optimiser(self.net, recipe)
         total = recipe.epochs * self.steps
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.opt, lambda i: min(
             1.0, (i + 1) / recipe.warmup) * 0.5 * (1 + math.cos(math.pi * min(i / total, 1.0))))

@@ -150,7 +150,7 @@ def test_no_such_device(monkeypatch, capsys):
 
 @pytest.mark.parametrize("module, args, message", [
     (train, ["--task", "mnist"], "task 'mnist' is unknown; known:"),
-    (train, ["--task", "digits", "--recipe", "best"], "recipe 'best' is unknown; known: psmnist"),
+    (train, ["--task", "digits", "--recipe", "best"], "recipe 'best' is unknown; known: digits"),
     (train, ["--task", "digits", "--recipe", "listops"], "made for 10 classes and a vocabulary of"),
     (train, ["--task", "psmnist", "--data-dir", "/nowhere"], "/nowhere (from --data-dir)"),
     (train, ["--task", "digits", "--epochs", "0"], "'0' is not a whole number of at least 1"),
