@@ -136,12 +136,15 @@ class Mixer(wiring.Component):
         tag = data.StructLayout({"valid": 1, "end": 1, "first": 1, "last": 1})
         tags = [Signal(tag, name=f"tag{k}") for k in range(self.fill - K + 1)]
         quiet = Signal(G, init=(1 << G) - 1)    # an enable would be one more input of every bit
-        wipe = Signal(init=1)                   # as the end of tags[-1], and after a reset
+        # As the end of tags[-1], and after a reset for as long as the adders, which have none, still
+        # hold words from before it.
+        wipe, stale = Signal(init=1), self.fill - K - 1
+        leaving = Signal(stale, init=(1 << stale) - 1)
         m.d.sync += [
             quiet.eq(~Mux(active, now.s_out, 0)), tags[0].valid.eq(active),
             tags[0].end.eq(active & now.end & (fold == K - 1)), tags[0].first.eq(now.first),
             tags[0].last.eq(now.last), *(tag.eq(before) for tag, before in zip(tags[1:], tags)),
-            wipe.eq(tags[-2].end),
+            wipe.eq(tags[-2].end | leaving[:1].any()), leaving.eq(leaving >> 1),
         ]
         w = Shape(self.layer.fmt.w.width, self.layer.fmt.w.signed)
         rows = []
