@@ -20,7 +20,7 @@ from golden import ops
 from golden.fused_cpu import raw
 from golden.kernels import load, store
 
-if len(ops.FUSED) > 1:
+if ops.GPU:
     from golden import matrices_gpu
 
 

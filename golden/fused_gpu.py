@@ -6,6 +6,8 @@ is fixed, so a training repeats bit by bit. Nothing waits for the GPU: all of it
 a CUDA graph.
 """
 
+from functools import lru_cache
+
 import torch
 import triton
 import triton.language as tl
@@ -14,9 +16,11 @@ from golden import sampling
 from golden.sampling import Draw
 
 BERNOULLI, SOBOL, SYSTEMATIC, MEAN = (tl.constexpr(k) for k in range(4))
-FORMS = {"bernoulli": 0, "sobol": 1, "systematic": 2, "mean": 3}
+FORMS = {"bernoulli": BERNOULLI.value, "sobol": SOBOL.value, "systematic": SYSTEMATIC.value,
+         "mean": MEAN.value}
+SOBOL_ONE = tl.constexpr(1 << sampling.SOBOL_BITS)
 PHASE_BITS = tl.constexpr(20)      # of a running sum behind the point; what overflows is not needed
-PHASE_ONE = tl.constexpr(1 << 20)
+PHASE_ONE = tl.constexpr(1 << PHASE_BITS.value)
 PART = 4096                        # elements of a row that one program of a gradient takes
 
 
@@ -60,7 +64,7 @@ def _draw(z, bias, scale, shift, p, p_next, s, start, words, C, M, B, FUSE: tl.c
             fired = (v > tl.rand(first, at)).to(tl.float32)
         elif FORM == SOBOL:
             word = tl.load(words + step, mask=t < T, other=0)[:, None] ^ first[None, :]
-            fired = (v > word.to(tl.float32) * (1.0 / (1 << 24))).to(tl.float32)
+            fired = (v > word.to(tl.float32) / SOBOL_ONE).to(tl.float32)
         else:
             fired = tl.minimum(tl.maximum(v, 0.0), 1.0)
             if FORM == SYSTEMATIC:
@@ -150,15 +154,10 @@ def _launch_draw(z, bias, draw: Draw, s, fused: tuple = ()) -> None:
         B_BLOCK=b_block, num_warps=16)
 
 
-_WORDS: dict = {}
-
-
-def _words(number: int, chunks: tuple, device) -> torch.Tensor:
+@lru_cache(maxsize=64)
+def _words(number: int, chunks: tuple, device: torch.device) -> torch.Tensor:
     """``sampling.sobol_words`` on the GPU, kept: a graph must not copy them in every step."""
-    key = number, chunks, device
-    if key not in _WORDS:
-        _WORDS[key] = sampling.sobol_words(number, chunks).int().to(device)
-    return _WORDS[key]
+    return sampling.sobol_words(number, chunks).int().to(device)
 
 
 def _parts(z: torch.Tensor, count: int) -> tuple[tuple[int, int], torch.Tensor]:

@@ -13,7 +13,8 @@ from golden import fused_cpu, sampling
 from golden.sampling import Draw
 
 FUSED = [fused_cpu]
-if torch.cuda.is_available() and importlib.util.find_spec("triton"):
+GPU = torch.cuda.is_available() and importlib.util.find_spec("triton") is not None
+if GPU:
     from golden import fused_gpu
     FUSED.append(fused_gpu)
 

@@ -56,7 +56,7 @@ class Run:
                  teacher: nn.Module | None = None, device: torch.device = torch.device("cpu")):
         if recipe.augment and not hasattr(task, "augment"):
             raise cli.UserError(f"the recipe augments, but task {task.name} has no augment(values, "
-                                f"rng)")
+                                f"generator)")
         if bool(recipe.distil) != (teacher is not None):
             raise cli.UserError("distillation needs both a recipe with distil > 0 and --teacher")
         torch.manual_seed(recipe.seed)
@@ -113,7 +113,8 @@ class Run:
         schedule["_last_lr"] = [float(rate) for rate in schedule["_last_lr"]]
         return {"network": self.recipe.network.to_dict(), "recipe": self.recipe.to_dict(),
                 "task": spec(self.task), "permutation": getattr(self.task, "permutation", None),
-                "state": self.net.state_dict(), "optimiser": optimiser, "schedule": schedule, "rng": self.generator().get_state(),
+                "state": self.net.state_dict(), "optimiser": optimiser, "schedule": schedule,
+                "rng": self.generator().get_state(),
                 "epoch": epoch, "val_accuracy": val_accuracy,
                 "info": {"train_sequences": len(self.split)}}
 
@@ -199,7 +200,7 @@ class Run:
         for k in bar:
             total += self.fast_step(*sequences.batch(k * self.batch, self.batch))
             self.schedule.step()
-            if k % 10 == 9 and self.device.type == "cpu":
+            if k % 10 == 9 and self.device.type == "cpu":       # on a GPU to read is to wait
                 loss, right = (total / (k + 1)).tolist()
                 bar.set_postfix(loss=f"{loss:.3f}", acc=f"{right / self.batch:.4f}")
         loss, right = (total / self.steps).tolist()

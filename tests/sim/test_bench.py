@@ -10,7 +10,8 @@ from sim import bench
 from tests.sim.test_campaign import ART, TASK
 
 FOUND = {"artifact": digest(ART), "family": "ecp5", "device": "LFE5U-85F", "lanes": 2,
-         "part": "core", "layers": 2, "of": 2, "signature": False, "cells": {"multiplier": 16, "block_ram": 3, "lut": 1234, "ff": 567},
+         "part": "core", "layers": 2, "of": 2, "signature": False,
+         "cells": {"multiplier": 16, "block_ram": 3, "lut": 1234, "ff": 567},
          "routed": [{"fmax": 80.0}, {"fmax": 100.0}]}
 PART = FOUND | {"part": "layer", "lanes": 4, "routed": [{"fmax": 500.0}]}
 
