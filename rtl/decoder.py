@@ -57,7 +57,7 @@ class Decoder(wiring.Component):
     """
 
     fill = 2            # cycles from the transfer of the last word to the first product's address
-    drain = 8           # cycles from the last product's address to the result on `o`
+    drain = 9           # cycles from the last product's address to the result on `o`
     turnaround = 3      # cycles from a total's read to the next read that sees what was written
 
     def __init__(self, art: Artifact, hw: HardwareConfig, amap: AddressMap):
@@ -192,14 +192,16 @@ class Decoder(wiring.Component):
         # --- tags[k] belongs to k + 1 cycles after the issue -------------------------------------
         tag = data.StructLayout({"valid": 1, "adding": 1, "top": 1, "one": 1, "slot": slot.shape(),
                                  "label": label.shape(), "class_end": 1, "end": 1})
-        tags = [Signal(tag, name=f"tag{k}") for k in range(6)]
+        tags = [Signal(tag, name=f"tag{k}") for k in range(7)]
         m.d.sync += [tag.eq(before) for tag, before in zip(tags[1:], tags)]
         m.d.sync += [tags[0].valid.eq(issuing), tags[0].adding.eq(adding),
                      tags[0].top.eq(bit == bits - 1),
                      tags[0].one.eq(lengths[decoded].bit_select(bit, 1)), tags[0].slot.eq(slot),
                      tags[0].label.eq(label), tags[0].class_end.eq(class_end), tags[0].end.eq(end)]
         w_shape, b_shape = shape_of(art.edge.dec_w), shape_of(art.edge.dec_b)
-        total = Signal(shape_of(self.total))
+        w, total = Signal(w_shape), Signal(shape_of(self.total))    # registers behind the RAMs
+        m.d.sync += [w.eq(self.w.data),
+                     total.eq(Array(read.data[g] for g in range(geo.G))[tags[0].slot])]
         # A total is wider than a multiplier: two partial products, then their sum.
         product = Signal(shape_of(art.edge.dec_w * self.total))
         parts = {"low": total}
@@ -209,24 +211,21 @@ class Decoder(wiring.Component):
         m.submodules.products = products = Products(
             {"w": w_shape} | {f"total_{name}": part.shape() for name, part in parts.items()},
             {name: (f"total_{name}", "w") for name in parts}, self.hw.multiplier)
-        m.d.comb += [products.en.eq(1), products.w.eq(self.w.data),
+        m.d.comb += [products.en.eq(1), products.w.eq(w),
                      *(getattr(products, f"total_{name}").eq(part)
                        for name, part in parts.items())]
         exact = products.low
         if "high" in parts:
             exact = exact + (products.high << LOW_BITS)
-        b = [Signal(b_shape, name=f"b{k}") for k in range(3)]
+        b = [Signal(b_shape, name=f"b{k}") for k in range(4)]
         shape = shape_of(self.logit)
         logit = Signal(shape)
         b_data = Signal(b_shape)
-        m.d.comb += [b_data.eq(self.b.data),
-                     total.eq(Array(read.data[g] for g in range(geo.G))[tags[0].slot])]
-        m.d.sync += [
-            product.eq(exact),
-            b[0].eq(Mux(tags[0].one, b_data, 0)), b[1].eq(b[0]), b[2].eq(b[1]),
-        ]
-        with m.If(tags[3].valid):
-            m.d.sync += logit.eq(Mux(tags[3].adding, Mux(tags[3].top, 0, logit << 1) + b[2],
+        m.d.comb += b_data.eq(self.b.data)
+        m.d.sync += [product.eq(exact), b[0].eq(Mux(tags[0].one, b_data, 0)),
+                     *(b.eq(before) for b, before in zip(b[1:], b))]
+        with m.If(tags[4].valid):
+            m.d.sync += logit.eq(Mux(tags[4].adding, Mux(tags[4].top, 0, logit << 1) + b[3],
                                      logit + product))
 
         # --- arg max and result ------------------------------------------------------------------
@@ -235,12 +234,12 @@ class Decoder(wiring.Component):
         label_out = Signal.like(self.o.payload.label, reset_less=True)
         done, best = Signal(), Signal(shape)
         whole, beats = Signal(shape), Signal()      # a cycle after the last product
-        m.d.sync += [whole.eq(logit), beats.eq((tags[4].label == 0) | (logit > best)),
-                     done.eq(tags[5].valid & tags[5].end)]
-        with m.If(tags[5].valid & tags[5].class_end):
+        m.d.sync += [whole.eq(logit), beats.eq((tags[5].label == 0) | (logit > best)),
+                     done.eq(tags[6].valid & tags[6].end)]
+        with m.If(tags[6].valid & tags[6].class_end):
             m.d.sync += answer.as_value().eq(Cat(answer.as_value()[len(logit):], whole))
             with m.If(beats):
-                m.d.sync += [best.eq(whole), label_out.eq(tags[5].label)]
+                m.d.sync += [best.eq(whole), label_out.eq(tags[6].label)]
         m.d.comb += [self.taken.eq(done), self.o.payload.label.eq(label_out),
                      *(to.eq(value) for to, value in zip(self.o.payload.logits, answer))]
         with m.If(done):
