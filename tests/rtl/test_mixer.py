@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from amaranth.hdl import ResetInserter, Signal
 from amaranth.sim import Simulator
 
 from quant.formats import SQ, LayerFormats
@@ -115,6 +116,50 @@ def test_a_consumer_that_pauses(busy, idle):
     sim.add_testbench(sink)
     sim.run()
     assert got == words
+
+
+@pytest.mark.parametrize("case", ["three folds", "two neurons", "whole layer"])
+def test_nothing_is_left_after_a_reset(case):
+    """The adders and the sums have no reset: what was in them must not reach the next step."""
+    dut, lengths = mixer(case), (2, 1)
+    s, x = stimulus(dut, lengths)
+    words, _ = expected(dut, s, x, lengths)
+    sends = {"i": spike_words(s, lengths, dut.geo.G), "x": x_words(x, lengths, dut.geo.G)}
+    for before in range(1, dut.latency + dut.interval):
+        assert after_reset(dut, sends, before, len(words)) == words, f"reset in cycle {before}"
+
+
+def after_reset(dut, sends: dict[str, list], before: int, count: int) -> list:
+    """What ``o`` gives for ``sends`` after ``before`` cycles of them and one of reset."""
+    rst, got = Signal(), []
+
+    def source(port, values):
+        async def bench(ctx):
+            at = 0
+            for _ in range(before):
+                ctx.set(port.payload, values[at % len(values)])
+                ctx.set(port.valid, 1)
+                *_, ready = await ctx.tick().sample(port.ready)
+                at += ready
+            ctx.set(port.valid, 0)
+            ctx.set(rst, 1)
+            await ctx.tick()
+            ctx.set(rst, 0)
+            await put(ctx, port, values)
+        return bench
+
+    async def sink(ctx):
+        ctx.set(dut.o.ready, 1)
+        await ctx.tick().repeat(before + 1)
+        got.extend(await get(ctx, dut.o, count))
+
+    sim = Simulator(ResetInserter(rst)(dut))
+    sim.add_clock(1e-6)
+    for name, values in sends.items():
+        sim.add_testbench(source(getattr(dut, name), values), background=True)
+    sim.add_testbench(sink)
+    sim.run()
+    return got
 
 
 def test_a_written_row_counts():
