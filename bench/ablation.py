@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numba
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from bench import kept
@@ -106,7 +105,7 @@ def show(result: dict) -> None:
     for name, row in result["rows"].items():
         table.add_row(name, f"{row['parameters']:,}", f"{100 * row['train']:.1f}",
                       f"{100 * row['validation']:.1f}", str(row["cpu_s"]))
-    Console().print(table)
+    cli.console().print(table)
 
 
 def main() -> None:

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
@@ -120,14 +119,12 @@ def show(result: dict, sweeps: dict) -> None:
     table = Table(title=f"validation accuracy in %, {result['n']} sequences, {result['seeds']} "
                         f"seed(s); float {text(result['float'])}, "
                         f"shipped format {text(result['cells']['shipped'])}")
-    table.add_column("changed")
-    values = sorted({v for row in sweeps.values() for v in row})
-    for v in values:
-        table.add_column(str(v), justify="right")
-    for what, row in sweeps.items():
-        table.add_row(what, *(text(result["cells"][f"{what} {v}"]) if v in row else ""
-                              for v in values))
-    Console().print(table)
+    for name in ("bits", *sweeps):
+        table.add_column(name, justify="right")
+    for v in sorted({v for row in sweeps.values() for v in row}):
+        table.add_row(str(v), *(text(result["cells"][f"{what} {v}"]) if v in row else ""
+                                for what, row in sweeps.items()))
+    cli.console().print(table)
 
 
 def main() -> None:

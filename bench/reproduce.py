@@ -21,7 +21,6 @@ from pathlib import Path
 import numba
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
@@ -179,9 +178,8 @@ def main() -> None:
         one.split("test", 1)                                # say now if there are no data
     with tqdm(total=len(paths) * (len(FORMS) + 2), leave=False) as bar:
         rows = {name: (facts(paths[name]), one.run(bar)) for name, one in measured.items()}
-    console = Console(width=None if sys.stdout.isatty() else 120)
     for table in (networks_table(rows, args.n), forms_table(rows), curves_table(rows)):
-        console.print(table)
+        cli.console().print(table)
     choices()
     for path in curves.write(rows, RESULTS / "psmnist.ablation.json", args.out):
         print(path)

@@ -19,7 +19,6 @@ from pathlib import Path
 import numba
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from bench import kept
@@ -74,7 +73,7 @@ def show(result: dict) -> None:
     for name, row in result["networks"].items():
         table.add_row(*name.split(", "), *(text(row[form]["single"]) for form in FORMS),
                       *(f"{100 * row[form]['votes']:.2f}" for form in FORMS))
-    Console().print(table)
+    cli.console().print(table)
 
 
 def main() -> None:

@@ -25,7 +25,6 @@ from pathlib import Path
 
 import numba
 import torch
-from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
@@ -121,7 +120,7 @@ def show(rows: dict[str, dict]) -> None:
                           f"{r['layer']['least_s']:.3f}", f"{r['layer']['ratio']:.2f}",
                           f"{r['step']['least_s']:.3f}", f"{r['step']['ratio']:.2f}",
                           f"{r['peak_bytes'] / 2 ** 30:.2f}")
-    Console().print(table)
+    cli.console().print(table)
 
 
 def main() -> None:

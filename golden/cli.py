@@ -32,6 +32,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def console():
+    """Where tables are printed: never narrower than 120, so that no number is cut in a pipe."""
+    from rich.console import Console
+    found = Console()
+    return Console(width=120) if found.width < 120 else found
+
+
 def write_files(contents: dict[Path, bytes]) -> None:
     """Write files under temporary names, then rename them; makes their folders.
 

@@ -169,10 +169,8 @@ def agreement(found: Checkpoint, config: QuantConfig, data_dir=None, n: int = 16
 
 def show(results: dict[str, dict]) -> None:
     """A table, one row per layer of every network."""
-    from rich.console import Console
     from rich.table import Table
-    console = Console()
-    console = Console(width=108) if console.width < 108 else console
+    console = cli.console()
     table = Table(title="integers against float64, equal draws")
     for name in ("network", "layer", "p error", "spikes in", "spikes out", "other draws: in",
                  "out", "same class", "other draws", "float, integer"):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from golden import cli
 from quant.artifact import Artifact, Layer
 
 TENSORS = {"a_bar": ("a_re", "a_im"), "g": ("g_re", "g_im"), "d": ("d",), "b": ("b",), "w": ("w",),
@@ -45,11 +46,8 @@ def _pair(pair) -> str:
 def show(task: str, rows: list[dict], states: list[dict], saturations: list | None,
          accuracy: dict, seconds: float) -> None:
     """Print everything that an export knows about an artifact."""
-    from rich.console import Console
     from rich.table import Table
-    console = Console()
-    if console.width < 108:         # a pipe, or a narrow terminal: never cut a number
-        console = Console(width=108)
+    console = cli.console()
     table = Table(title=f"{task}: tensors")
     for name in ("layer", "tensor", "values", "format"):
         table.add_column(name, justify="right" if name == "values" else "left", no_wrap=True)
