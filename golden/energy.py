@@ -16,7 +16,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from golden import checkpoint, chosen, cli, operations
@@ -133,7 +132,7 @@ def main() -> None:
     seen = measure(found.network, split, found.task, seed=args.seed)
     result = {"task": spec(found.task), "split": args.split} | compare(found.network.cfg, seen,
                                                                        *lif)
-    Console().print(table(result))
+    cli.console().print(table(result))
     print("Priced: multiply-accumulates and accumulates. Not priced: comparisons, random words, "
           "GELU, memory.")
     if args.json:

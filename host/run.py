@@ -6,11 +6,10 @@ import time
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from golden.cli import UserError
+from golden.cli import UserError, console
 from golden.tasks import Split
 from host.board import Answer, Board
 from quant.artifact import Artifact
@@ -125,4 +124,4 @@ def show(row: dict, noise: dict | None) -> None:
     if noise:
         table.add_row("noise on the line", f"{noise['corrupted']} bytes changed, "
                                            f"{noise['dropped']} lost")
-    Console().print(table)
+    console().print(table)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.cli import UserError, positive
+from golden.cli import UserError, console, positive
 from quant import artifact, gated_artifact
 from quant.artifact import Artifact, ArtifactError
 from quant.files import write_atomic
@@ -97,7 +97,6 @@ def _fits(task, art: Artifact | GatedArtifact) -> None:
 
 
 def _table(result: dict, task: str) -> None:
-    from rich.console import Console
     from rich.table import Table
     table = Table("", "value", title=f"{task}: integer network, {result['n']} sequences")
     table.add_row("accuracy", f"{100 * result['accuracy_mean']:.2f} % "
@@ -109,7 +108,7 @@ def _table(result: dict, task: str) -> None:
     table.add_row("saturations by layer, residual",
                   " ".join(str(int(np.sum(count))) for count in result["saturations"]))
     table.add_row("seconds", f"{result['seconds']:.1f}")
-    Console().print(table)
+    console().print(table)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -12,10 +12,10 @@ import os
 import sys
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
+from golden import cli
 from golden.tasks import Split, make_task
 from quant.files import write_atomic
 from sim import campaign, inputs, tools
@@ -130,7 +130,7 @@ def show(report: campaign.Report, row: dict) -> None:
     table.add_row("predicted cycles", "", f"{row['predicted_cycles']:,}")
     table.add_row("simulated cycles", "", f"{row['simulated_cycles']:,}")
     table.add_row("accuracy", "", f"{100 * row['accuracy']:.2f} %")
-    Console(width=100 if not sys.stdout.isatty() else None).print(table)
+    cli.console().print(table)
     print(f"report: {os.path.relpath(tools.BUILD / row['name'] / 'report.json')}")
     if report.waves:
         print(f"trace: {os.path.relpath(report.waves)}")
