@@ -2,8 +2,9 @@
 
 Trains the small psMNIST network of ``bench.ablation`` with each form, with and without a residual,
 and runs each of the integer networks in every form, on validation sequences under several sampler
-seeds, and once with eight votes. Every network is kept in the JSON file as it is found, so a run
-that was stopped goes on. ``--show`` only prints.
+seeds, and once with eight votes. Every network is kept beside the JSON file as it is trained, what
+was found with it in the file, so a run that was stopped goes on; ``--train`` stops there, for a
+machine that has a GPU and another that has time. ``--show`` only prints.
 """
 
 if __name__ == "__main__":
@@ -11,7 +12,6 @@ if __name__ == "__main__":
     heap.restart_with_settings("bench.sampling_forms")
 
 import argparse
-import tempfile
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -54,14 +54,19 @@ def accuracies(found: checkpoint.Checkpoint, data_dir, count: int, seeds: int) -
     return rows
 
 
-def run(name: str, args: argparse.Namespace) -> dict:
-    """Train one network and judge it."""
+def trained(name: str, args: argparse.Namespace) -> Path:
+    """The checkpoint of one network, which is trained, or trained on, as far as it is not yet."""
     residual, form = name.split(", ")
     recipe = replace(BASE, network=replace(BASE.network, residual=residual, sampling=form))
-    with tempfile.TemporaryDirectory() as folder:
-        train.train(make_task("psmnist"), recipe, Path(folder), args.data_dir, limit=args.sequences)
-        return accuracies(checkpoint.load(Path(folder) / "last.pt"), args.data_dir, args.n,
-                          args.seeds)
+    folder = args.json.with_name(f"{residual}.{form}.{args.sequences}")
+    train.train(make_task("psmnist"), recipe, folder, args.data_dir, resume=True,
+                limit=args.sequences, device=args.device)
+    return folder / "last.pt"
+
+
+def run(name: str, args: argparse.Namespace) -> dict:
+    """Train one network and judge it."""
+    return accuracies(checkpoint.load(trained(name, args)), args.data_dir, args.n, args.seeds)
 
 
 def show(result: dict) -> None:
@@ -84,14 +89,21 @@ def main() -> None:
     parser.add_argument("--seeds", type=cli.positive, default=5)
     parser.add_argument("--json", type=Path, default=Path("build/sampling/results.json"))
     parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
+    cli.add_device(parser)
     parser.add_argument("--threads", type=cli.positive, default=1)
+    parser.add_argument("--train", action="store_true", help="train and do not judge")
     parser.add_argument("--show", action="store_true", help="print what is known, train nothing")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))
+    names = args.network or NETWORKS
+    if args.train:
+        for name in names:
+            print(trained(name, args))
+        return
     settings = {"sequences": args.sequences, "n": args.n, "seeds": args.seeds}
     result = kept.opened(args.json, settings, "networks", args.show)
-    kept.fill(args.json, result, "networks", () if args.show else args.network or NETWORKS,
+    kept.fill(args.json, result, "networks", () if args.show else names,
               lambda name: run(name, args))
     show(result)
 

@@ -32,6 +32,18 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Give a command that trains ``--device``."""
+    import torch
+
+    def device(text: str) -> torch.device:
+        if text.startswith("cuda") and not torch.cuda.is_available():
+            raise UserError(f"--device {text}: PyTorch sees no such device here; leave it out")
+        return torch.device(text)
+    parser.add_argument("--device", type=device, help="cpu or cuda; here: %(default)s",
+                        default="cuda" if torch.cuda.is_available() else "cpu")
+
+
 def console():
     """Where tables are printed: never narrower than 120, so that no number is cut in a pipe."""
     from rich.console import Console

@@ -21,7 +21,7 @@ class Recipe:
     label_smoothing: float = 0.05
     warmup: int = 100             # steps
     clip: float = 1.0             # norm of the gradient
-    augment: bool = False         # the task's own augmentation, before any permutation
+    augment: float = 0.0          # share of the sequences that get the task's own augmentation
     draws: int = 1                # forward passes whose logits are averaged in a step
     distil: float = 0.0           # share of the loss that follows a teacher's classes
     seed: int = 0

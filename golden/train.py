@@ -24,7 +24,7 @@ from torch import nn
 from tqdm import tqdm
 
 from golden import checkpoint, cli, grow, models
-from golden.batches import Stored, accuracy, device_of, fast_dtype, spike_rates
+from golden.batches import Stored, accuracy, device_of, fast_dtype, part_changed, spike_rates
 from golden.config import NetworkConfig
 from golden.graphed import GraphedStep
 from golden.recipes import Recipe, recipe_for
@@ -157,7 +157,8 @@ class Run:
             return self.stored.ordered(order)
         generator = torch.Generator(self.device)
         generator.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
-        return self.stored.ordered(order, lambda raw: self.task.augment(raw, generator))
+        return self.stored.ordered(order, lambda raw: part_changed(
+            raw, self.task.augment, self.recipe.augment, generator))
 
     def loss(self, logits, values, lengths, labels) -> torch.Tensor:
         """Cross entropy, and with a teacher its share of the divergence from the teacher's."""
@@ -275,8 +276,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--limit", type=cli.positive,
                         help="sequences of each split, for a quick look")
-    parser.add_argument("--device", type=torch.device, default=torch.device(
-        "cuda" if torch.cuda.is_available() else "cpu"), help="cpu or cuda; here: %(default)s")
+    cli.add_device(parser)
     parser.add_argument("--threads", type=cli.positive, default=os.cpu_count())
     parser.add_argument("--start", type=Path, help="last.pt of an earlier training to go on from; a "
                         "narrower network is widened")
@@ -285,8 +285,6 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))
-    if args.device.type == "cuda" and not torch.cuda.is_available():
-        raise cli.UserError(f"--device {args.device}: PyTorch sees no such device here; leave it out")
     task = make_task(args.task)
     recipe = recipe_for(task, args.recipe)
     changes = {"epochs": args.epochs, "seed": args.seed}

@@ -22,9 +22,9 @@ def test_a_row_builds_and_differs_from_the_base(name):
 def test_rows_are_kept_and_shown(tmp_path, command, monkeypatch, capsys):
     trained = []
 
-    def train(name, sequences, data_dir, mean):
+    def train(name, sequences, data_dir, mean, device):
         trained.append(name)
-        return {"parameters": 1234, "train": 0.5, "validation": 0.25, "cpu_s": 7}
+        return {"parameters": 1234, "train": 0.5, "validation": 0.25}
     monkeypatch.setattr(ablation, "run", train)
     path = tmp_path / "results.json"
     for rows in (["base"], ["base", "mean"]):
@@ -44,4 +44,4 @@ def test_refusals(tmp_path, command, capsys):
     assert command("--json", path, "--row", "base") == 2
     assert "of 5 sequences, not 20000" in capsys.readouterr().err
     with pytest.raises(cli.UserError, match="mean"):
-        ablation.run("mean first", 10, None, tmp_path / "mean.pt")
+        ablation.run("mean first", 10, None, tmp_path / "mean.pt", None)

@@ -212,19 +212,19 @@ def test_augmentation_draws_and_teacher_change_the_training(tmp_path):
             return values.roll(int(torch.randint(1, 9, (1,), generator=generator)), 1)
     found = {}
     train.train(make_task("digits"), TINY, tmp_path / "plain", limit=64)
-    for name, options in {"augment": {"augment": True}, "draws": {"draws": 2},
+    for name, options in {"augment": {"augment": 1.0}, "half": {"augment": 0.5}, "draws": {"draws": 2},
                           "distil": {"distil": 0.5}}.items():
         task = Moved()
         train.train(task, replace(TINY, epochs=1, **options), tmp_path / name, limit=64,
                     teacher=tmp_path / "plain" / "last.pt" if name == "distil" else None)
         found[name] = log_of(tmp_path / name)[0]["loss"]
-    assert len(set(found.values()) | {log_of(tmp_path / "plain")[0]["loss"]}) == 4
+    assert len(set(found.values()) | {log_of(tmp_path / "plain")[0]["loss"]}) == 5
 
 
 def test_augmentation_and_distillation_need_what_they_need(tmp_path):
     task = make_task("digits")
     with pytest.raises(cli.UserError, match="digits has no augment"):
-        train.train(task, replace(TINY, augment=True), tmp_path, limit=64)
+        train.train(task, replace(TINY, augment=0.5), tmp_path, limit=64)
     with pytest.raises(cli.UserError, match="--teacher"):
         train.train(task, replace(TINY, distil=0.5), tmp_path, limit=64)
 
