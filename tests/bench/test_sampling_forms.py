@@ -37,3 +37,24 @@ def test_networks_are_kept_and_shown(tmp_path, command, monkeypatch, capsys):
     assert command("--json", path, "--seeds", 3) == 2
     assert "is of 2 seeds, not 3" in capsys.readouterr().err
     assert command("--json", tmp_path / "none.json", "--show") == 2
+
+
+def test_networks_are_trained_once_and_judged_later(tmp_path, command, monkeypatch, capsys):
+    begun = []
+
+    def train(task, recipe, folder, data_dir, resume, limit, device):
+        assert resume and (recipe.network.residual, recipe.network.sampling) == ("none", "sobol")
+        begun.append(folder)
+    monkeypatch.setattr(sampling_forms.train, "train", train)
+    path = tmp_path / "results.json"
+    assert command("--json", path, "--network", "none, sobol", "--sequences", 50, "--train") == 0
+    last = tmp_path / "none.sobol.50" / "last.pt"
+    assert begun == [last.parent] and capsys.readouterr().out.strip() == str(last)
+    assert not path.exists()
+    monkeypatch.setattr(sampling_forms.checkpoint, "load", lambda path: path)
+    monkeypatch.setattr(sampling_forms, "accuracies", lambda found, *rest: {
+        form: {"single": [0.5] if found == last else [], "votes": 0.5} for form in
+        sampling_forms.FORMS})
+    assert command("--json", path, "--network", "none, sobol", "--sequences", 50) == 0
+    row, = json.loads(path.read_text())["networks"].values()
+    assert row["sobol"]["single"] == [0.5] and len(begun) == 2
