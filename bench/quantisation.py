@@ -1,6 +1,6 @@
 """Accuracy against every width: ``python -m bench.quantisation --checkpoint FILE``.
 
-One width at a time is changed from the shipped format; each row is the integer network on sequences
+One width at a time is changed from the default format; each row is the integer network on sequences
 of the validation split (never the test set: the format is chosen from this table). Rows already in
 the JSON file are kept, so a run that was stopped goes on. Writes
 ``build/quantisation/<name>.json``.
@@ -30,10 +30,10 @@ from quant.evaluate import evaluate
 from quant.export import SEED, prepare
 from quant.files import write_atomic
 from quant.fit import ExportError, fit
-from quant.formats import QuantConfig
+from quant.formats import QUANT_CONFIGS, QuantConfig
 from quant.qat import QuantNetwork
 
-# Values of each width, the others as shipped. "k" is of RandomFormat, the rest of QuantConfig.
+# Values of each width, the others as by default. "k" is of RandomFormat, the rest of QuantConfig.
 SWEEPS = {
     "state_bits": (12, 14, 16, 18, 20, 24),
     "state_bits, half_even": (12, 14, 16, 18, 20, 24),
@@ -43,6 +43,9 @@ SWEEPS = {
     "p_bits": (6, 8, 10, 12),
     "k": (6, 8, 10, 12, 16),
 }
+
+
+WHOLE = ("default", "compact")      # named configurations, every width at once
 
 
 def variant(base: QuantConfig, what: str, value: int) -> QuantConfig:
@@ -93,13 +96,13 @@ def run(bench: Bench, base: QuantConfig, sweeps: dict, path: Path) -> dict:
             result = kept
     if "float" not in result:
         result["float"] = bench.float_accuracy()
-    todo = [("shipped", 0)] + [(what, v) for what, values in sweeps.items() for v in values]
+    todo = [(name, 0) for name in WHOLE] + [(what, v) for what, values in sweeps.items() for v in values]
     for what, value in tqdm(todo, unit="cell"):
         name = f"{what} {value}" if value else what
         if name in result["cells"]:
             continue
         try:
-            config = variant(base, what, value) if value else base
+            config = variant(base, what, value) if value else QUANT_CONFIGS[what]
             result["cells"][name] = bench.integer_accuracy(config, value if what == "k" else None)
         except ExportError as error:
             result["cells"][name] = str(error)
@@ -118,7 +121,7 @@ def text(cell: list[float] | str) -> str:
 def show(result: dict, sweeps: dict) -> None:
     table = Table(title=f"validation accuracy in %, {result['n']} sequences, {result['seeds']} "
                         f"seed(s); float {text(result['float'])}, "
-                        f"shipped format {text(result['cells']['shipped'])}")
+                        + ", ".join(f"{name} {text(result['cells'][name])}" for name in WHOLE))
     for name in ("bits", *sweeps):
         table.add_column(name, justify="right")
     for v in sorted({v for row in sweeps.values() for v in row}):

@@ -33,6 +33,7 @@ from quant.evaluate import evaluate as evaluate_integers
 from quant.evaluate import opened
 from quant.export import export, reestimate
 from quant.files import write_atomic
+from quant.formats import QUANT_CONFIGS, shipped_config
 from quant.sampling import FORMS
 
 RESULTS = Path("docs/results")
@@ -73,7 +74,8 @@ class Measured:
         tuned = path.with_suffix(".qat.pt")
         self.tuned = tuned if tuned.exists() else None
         digest = finetune.state_digest(self.found.network)[:16]
-        self.path = KEPT / f"{path.stem}.{digest}.{n or 'all'}.json"
+        self.config = shipped_config(path.stem)
+        self.path = KEPT / f"{path.stem}.{self.config}.{digest}.{n or 'all'}.json"
         self.kept = json.loads(self.path.read_text()) if self.path.exists() else {}
 
     def jobs(self) -> dict:
@@ -96,8 +98,8 @@ class Measured:
     def integers(self, form: str, split: str) -> list[float]:
         folder = self.path.with_suffix("") / form
         if not (folder / "manifest.json").exists():
-            export(checkpoint.load(self.source), folder, data_dir=self.data_dir, n=0, n_vectors=0,
-                   qat=self.tuned, source=self.source.name, sampling=form)
+            export(checkpoint.load(self.source), folder, QUANT_CONFIGS[self.config], self.data_dir,
+                   n=0, n_vectors=0, qat=self.tuned, source=self.source.name, sampling=form)
         part = self.split(split, self.n if split == "test" else min(self.n or 2000, 2000))
         return evaluate_integers(opened(folder), part, SEEDS)["accuracies"]
 

@@ -27,7 +27,7 @@ from golden.checkpoint import Checkpoint
 from quant import artifact, diagonalise, finetune, tables, vectors
 from quant.artifact import ArtifactError
 from quant.fit import ExportError
-from quant.formats import QUANT_CONFIGS, QuantConfig
+from quant.formats import QUANT_CONFIGS, QuantConfig, shipped_config
 from quant.sampling import FORMS
 from quant.systems import System, system_of
 
@@ -179,8 +179,8 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
 
 def add_width_options(parser: argparse.ArgumentParser) -> None:
     """Options that choose a :class:`quant.formats.QuantConfig`; read them with ``config_of``."""
-    parser.add_argument("--config", choices=QUANT_CONFIGS, default="default",
-                        help="widths to start from")
+    parser.add_argument("--config", choices=QUANT_CONFIGS, help="widths to start from; default: "
+                        "those that a shipped network is shipped in, else default")
     for name, what in WIDTHS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=what)
     parser.add_argument("--margin", type=float, help="times the seen range that formats must hold "
@@ -190,10 +190,14 @@ def add_width_options(parser: argparse.ArgumentParser) -> None:
                         help="how spikes are drawn; default: as the network was trained")
 
 
-def config_of(args) -> QuantConfig:
-    """The widths of parsed arguments; ``ValueError`` for one out of range."""
+def config_of(args, name: str = "") -> QuantConfig:
+    """The widths of parsed arguments; ``ValueError`` for one out of range.
+
+    Without ``--config`` they start from those of the network shipped as ``name``.
+    """
     given = {name: getattr(args, name) for name in (*WIDTHS, "margin", "rounding")}
-    return replace(QUANT_CONFIGS[args.config], **{k: v for k, v in given.items() if v is not None})
+    config = QUANT_CONFIGS[args.config or shipped_config(name)]
+    return replace(config, **{k: v for k, v in given.items() if v is not None})
 
 
 def _natural(text: str) -> int:
@@ -240,7 +244,8 @@ def main() -> None:
             tuned = shipped.with_suffix(".qat.pt")
             qat = tuned if tuned.exists() else None
         out = args.out or ARTIFACTS / tasks.slug(tasks.spec(task), args.net)
-        export(found, out, config_of(args), args.data_dir, args.n, args.vectors, args.seed, qat,
+        config = config_of(args, "" if args.checkpoint else shipped.stem)
+        export(found, out, config, args.data_dir, args.n, args.vectors, args.seed, qat,
                (args.checkpoint or shipped).name,
                say=lambda text: print(f"{text} ...", file=sys.stderr), sampling=args.sampling)
     except (ArtifactError, ValueError) as error:

@@ -3,6 +3,7 @@
 import json
 import resource
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from golden.models import build
 from golden.tasks import make_task
 from quant import artifact, export, reference, vectors
 from quant.fit import random_format
-from quant.formats import QUANT_CONFIGS, SQ, cover_signed, fit_signed
+from quant.formats import COMPACT, QUANT_CONFIGS, SQ, cover_signed, fit_signed
 
 COUNT = {"norms": 32, "ranges": 16}
 TOY, TOKENS = "tests.quant.toy:Toy", "tests.quant.toy:ToyTokens"
@@ -252,6 +253,18 @@ def test_named_configurations_export(tmp_path):
         art = export.export(found, tmp_path / name, config, n=0, n_vectors=0, count=COUNT)
         assert art.layers[0].fmt.h.width == config.state_bits
         assert art.layers[0].fmt.a_bar.width == config.coef_bits
+
+
+def test_a_shipped_network_has_its_own_widths():
+    assert all((checkpoint.SHIPPED / f"{name}.pt").exists() for name in COMPACT)
+    parser = export._arguments()
+    for name, options, expected in [
+            ("psmnist", "", QUANT_CONFIGS["default"]), ("", "", QUANT_CONFIGS["default"]),
+            ("psmnist.large", "", QUANT_CONFIGS["compact"]),
+            ("psmnist.large", "--config wide", QUANT_CONFIGS["wide"]),
+            ("psmnist.small", "--g-bits 9", replace(QUANT_CONFIGS["compact"], g_bits=9))]:
+        args = parser.parse_args(["--task", "psmnist", *options.split()])
+        assert export.config_of(args, name) == expected
 
 
 def test_long_sequences_get_the_longer_generator():
