@@ -27,7 +27,6 @@ from tqdm import tqdm
 from bench import ablation, curves, quantisation, sampling_forms
 from bench.quantisation import text
 from golden import checkpoint, cli, evaluate
-from golden.tasks import spec
 from quant import finetune
 from quant.evaluate import evaluate as evaluate_integers
 from quant.evaluate import opened
@@ -57,7 +56,7 @@ def facts(path: Path) -> dict:
     cfg = found.network.cfg
     log = [json.loads(line) for line in
            path.with_name(path.stem + ".log.jsonl").read_text().splitlines()]
-    return {"task": spec(found.task), "parameters": found.network.parameter_count(),
+    return {"parameters": found.network.parameter_count(),
             "blocks": cfg.n_blocks, "H": cfg.d_model, "modes": cfg.n_blocks * cfg.d_model
             * cfg.n_modes, "sampling": cfg.sampling, "residual": cfg.residual,
             "curve": [{key: line[key] for key in ("train_accuracy", "val_accuracy")}
@@ -119,12 +118,12 @@ def networks_table(rows: dict[str, tuple[dict, dict]], n: int | None) -> Table:
     """Of (facts, accuracies) by network."""
     table = Table(title=f"psMNIST, causal; test accuracy in % over {SEEDS} sampler seeds, "
                         f"{n or 'all'} test sequences")
-    for head in ("network", "task", "parameters", "blocks x H", "sum of H n", "sampling", "epochs",
+    for head in ("network", "parameters", "blocks x H", "sum of H n", "sampling", "epochs",
                  "float", "integer"):
         table.add_column(head, justify="right")
     for name, (fact, found) in rows.items():
-        table.add_row(name, fact["task"], f"{fact['parameters']:,}",
-                      f"{fact['blocks']} x {fact['H']}", f"{fact['modes']:,}", fact["sampling"],
+        table.add_row(name, f"{fact['parameters']:,}", f"{fact['blocks']} x {fact['H']}",
+                      f"{fact['modes']:,}", fact["sampling"],
                       str(len(fact["curve"])), text(found["float"]),
                       text(found[f"{fact['sampling']} test"]))
     return table
@@ -133,10 +132,11 @@ def networks_table(rows: dict[str, tuple[dict, dict]], n: int | None) -> Table:
 def forms_table(rows: dict[str, tuple[dict, dict]]) -> Table:
     table = Table(title=f"the same networks drawn in each form; integer validation accuracy in % "
                         f"over {SEEDS} seeds")
-    for head in ("network", "trained with", *FORMS):
+    for head in ("network", "widths", "trained with", *FORMS):
         table.add_column(head, justify="right")
     for name, (fact, found) in rows.items():
-        table.add_row(name, fact["sampling"], *(text(found[f"{form} val"]) for form in FORMS))
+        table.add_row(name, shipped_config(name), fact["sampling"],
+                      *(text(found[f"{form} val"]) for form in FORMS))
     return table
 
 
