@@ -43,8 +43,6 @@ SWEEPS = {
     "p_bits": (6, 8, 10, 12),
     "k": (6, 8, 10, 12, 16),
 }
-
-
 WHOLE = ("default", "compact")      # named configurations, every width at once
 
 
@@ -87,7 +85,7 @@ class Bench:
         return evaluate(art, self.split, self.seeds)["accuracies"]
 
 
-def run(bench: Bench, base: QuantConfig, sweeps: dict, path: Path) -> dict:
+def run(bench: Bench, sweeps: dict, path: Path) -> dict:
     """Every cell, written to ``path`` as it is found. A cell that export refuses holds why."""
     result = {"n": len(bench.split), "seeds": bench.seeds, "split": "val", "cells": {}}
     if path.exists():
@@ -96,13 +94,15 @@ def run(bench: Bench, base: QuantConfig, sweeps: dict, path: Path) -> dict:
             result = kept
     if "float" not in result:
         result["float"] = bench.float_accuracy()
-    todo = [(name, 0) for name in WHOLE] + [(what, v) for what, values in sweeps.items() for v in values]
+    todo = [(name, 0) for name in WHOLE] + [(what, v) for what, values in sweeps.items()
+                                            for v in values]
     for what, value in tqdm(todo, unit="cell"):
         name = f"{what} {value}" if value else what
         if name in result["cells"]:
             continue
         try:
-            config = variant(base, what, value) if value else QUANT_CONFIGS[what]
+            config = (variant(QUANT_CONFIGS["default"], what, value) if value
+                      else QUANT_CONFIGS[what])
             result["cells"][name] = bench.integer_accuracy(config, value if what == "k" else None)
         except ExportError as error:
             result["cells"][name] = str(error)
@@ -143,7 +143,7 @@ def main() -> None:
     path = Path("build/quantisation") / f"{Path(args.checkpoint).stem}.json"
     bench = Bench(checkpoint.load(args.checkpoint), args.data_dir, args.n, args.seeds)
     path.parent.mkdir(parents=True, exist_ok=True)
-    show(run(bench, QuantConfig(), sweeps, path), sweeps)
+    show(run(bench, sweeps, path), sweeps)
 
 
 if __name__ == "__main__":

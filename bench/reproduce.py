@@ -2,7 +2,7 @@
 
 The shipped psMNIST networks are evaluated anew on the whole test set, in floats and in integers,
 each in its own form of sampling under seeds 0..4, and in the other forms on validation sequences;
-what was found is kept in ``build/reproduce`` by a digest of the weights, so a run that was stopped
+what was found is kept in ``build/reproduce`` by a digest of weights and widths, so a run that was stopped
 goes on. Learning curves come from the logs of their trainings, the tables of choices from
 ``docs/results`` (``bench.ablation``, ``bench.sampling_forms``, ``bench.quantisation``). Pictures
 are written to ``docs/figures``.
@@ -13,6 +13,7 @@ if __name__ == "__main__":
     heap.restart_with_settings("bench.reproduce")
 
 import argparse
+import hashlib
 import json
 import sys
 from itertools import zip_longest
@@ -72,9 +73,10 @@ class Measured:
         self.own = self.found.network.cfg.sampling
         tuned = path.with_suffix(".qat.pt")
         self.tuned = tuned if tuned.exists() else None
-        digest = finetune.state_digest(self.found.network)[:16]
-        self.config = shipped_config(path.stem)
-        self.path = KEPT / f"{path.stem}.{self.config}.{digest}.{n or 'all'}.json"
+        self.config = QUANT_CONFIGS[shipped_config(path.stem)]
+        both = finetune.state_digest(self.found.network) + repr(self.config)
+        digest = hashlib.sha256(both.encode()).hexdigest()[:16]
+        self.path = KEPT / f"{path.stem}.{digest}.{n or 'all'}.json"
         self.kept = json.loads(self.path.read_text()) if self.path.exists() else {}
 
     def jobs(self) -> dict:
@@ -97,8 +99,8 @@ class Measured:
     def integers(self, form: str, split: str) -> list[float]:
         folder = self.path.with_suffix("") / form
         if not (folder / "manifest.json").exists():
-            export(checkpoint.load(self.source), folder, QUANT_CONFIGS[self.config], self.data_dir,
-                   n=0, n_vectors=0, qat=self.tuned, source=self.source.name, sampling=form)
+            export(checkpoint.load(self.source), folder, self.config, self.data_dir, n=0,
+                   n_vectors=0, qat=self.tuned, source=self.source.name, sampling=form)
         part = self.split(split, self.n if split == "test" else min(self.n or 2000, 2000))
         return evaluate_integers(opened(folder), part, SEEDS)["accuracies"]
 

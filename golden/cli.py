@@ -39,6 +39,8 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     def device(text: str) -> torch.device:
         if text.startswith("cuda") and not torch.cuda.is_available():
             raise UserError(f"--device {text}: PyTorch sees no such device here; leave it out")
+        if text.split(":")[0] not in ("cpu", "cuda"):
+            raise UserError(f"--device {text}: there are cpu and cuda")
         return torch.device(text)
     parser.add_argument("--device", type=device, help="cpu or cuda; here: %(default)s",
                         default="cuda" if torch.cuda.is_available() else "cpu")

@@ -179,8 +179,8 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
 
 def add_width_options(parser: argparse.ArgumentParser) -> None:
     """Options that choose a :class:`quant.formats.QuantConfig`; read them with ``config_of``."""
-    parser.add_argument("--config", choices=QUANT_CONFIGS, help="widths to start from; default: "
-                        "those that a shipped network is shipped in, else default")
+    parser.add_argument("--config", choices=QUANT_CONFIGS, help="widths to start from; the export "
+                        "of a shipped network: those it is shipped in, else default")
     for name, what in WIDTHS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=what)
     parser.add_argument("--margin", type=float, help="times the seen range that formats must hold "
@@ -195,7 +195,7 @@ def config_of(args, name: str = "") -> QuantConfig:
 
     Without ``--config`` they start from those of the network shipped as ``name``.
     """
-    given = {name: getattr(args, name) for name in (*WIDTHS, "margin", "rounding")}
+    given = {key: getattr(args, key) for key in (*WIDTHS, "margin", "rounding")}
     config = QUANT_CONFIGS[args.config or shipped_config(name)]
     return replace(config, **{k: v for k, v in given.items() if v is not None})
 

@@ -35,7 +35,7 @@ def test_one_width_changes_at_a_time():
 def test_every_cell_is_filled_and_kept(bench, tmp_path, monkeypatch):
     sweeps = {"k": (6, 16), "g_bits": (6,)}
     path = tmp_path / "toy.json"
-    first = quantisation.run(bench, QuantConfig(), sweeps, path)
+    first = quantisation.run(bench, sweeps, path)
     assert set(first["cells"]) == {"default", "compact", "k 6", "k 16", "g_bits 6"}
     assert all(len(cell) == 2 and all(0 <= v <= 1 for v in cell)
                for cell in first["cells"].values())
@@ -44,14 +44,14 @@ def test_every_cell_is_filled_and_kept(bench, tmp_path, monkeypatch):
     def never(*args):
         raise AssertionError("a cell that is known was run again")
     monkeypatch.setattr(bench, "integer_accuracy", never)
-    assert quantisation.run(bench, QuantConfig(), sweeps, path) == first
+    assert quantisation.run(bench, sweeps, path) == first
 
 
 def test_a_format_that_does_not_fit_is_a_cell(bench, tmp_path, monkeypatch):
     def refuse(config, k):
         raise quantisation.ExportError("layer 0, h: too wide")
     monkeypatch.setattr(bench, "integer_accuracy", refuse)
-    found = quantisation.run(bench, QuantConfig(), {}, tmp_path / "toy.json")
+    found = quantisation.run(bench, {}, tmp_path / "toy.json")
     assert found["cells"] == {name: "layer 0, h: too wide" for name in quantisation.WHOLE}
     assert quantisation.text(found["cells"]["default"]) == "refused"
 

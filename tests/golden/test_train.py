@@ -146,6 +146,8 @@ def test_no_such_device(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert run(monkeypatch, train, "--task", "digits", "--device", "cuda") == 2
     assert "--device cuda: PyTorch sees no such device here" in capsys.readouterr().err
+    assert run(monkeypatch, train, "--task", "digits", "--device", "gpu") == 2
+    assert "--device gpu: there are cpu and cuda" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("module, args, message", [
@@ -212,8 +214,8 @@ def test_augmentation_draws_and_teacher_change_the_training(tmp_path):
             return values.roll(int(torch.randint(1, 9, (1,), generator=generator)), 1)
     found = {}
     train.train(make_task("digits"), TINY, tmp_path / "plain", limit=64)
-    for name, options in {"augment": {"augment": 1.0}, "half": {"augment": 0.5}, "draws": {"draws": 2},
-                          "distil": {"distil": 0.5}}.items():
+    for name, options in {"augment": {"augment": 1.0}, "half": {"augment": 0.5},
+                          "draws": {"draws": 2}, "distil": {"distil": 0.5}}.items():
         task = Moved()
         train.train(task, replace(TINY, epochs=1, **options), tmp_path / name, limit=64,
                     teacher=tmp_path / "plain" / "last.pt" if name == "distil" else None)
