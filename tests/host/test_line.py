@@ -1,6 +1,8 @@
 """What can be wrong with a port, without a board: each is one clear line, within five seconds."""
 
 import os
+import select
+import termios
 import threading
 import time
 import tty
@@ -25,24 +27,29 @@ class Fake:
     """A pseudo-terminal whose other end does what ``answer(bytes)`` says."""
 
     def __init__(self, answer):
-        self.master, slave = os.openpty()
-        tty.setraw(slave)
-        self.port, self._slave = os.ttyname(slave), slave
-        threading.Thread(target=self._serve, args=(answer,), daemon=True).start()
+        self.master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        self.port, self._ended = os.ttyname(self._slave), threading.Event()
+        self._thread = threading.Thread(target=self._serve, args=(answer,), daemon=True)
+        self._thread.start()
 
     def _serve(self, answer):
-        try:
-            while True:
+        while not self._ended.is_set():
+            if select.select([self.master], [], [], 0.02)[0]:
                 reply = answer(os.read(self.master, 4096))
                 if reply:
                     os.write(self.master, reply)
-        except OSError:
-            return
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        # The thread ends before its file does: the next pseudo-terminal gets the same number, and
+        # a thread left over would answer there for its own board.
+        self._ended.set()
+        termios.tcflush(self._slave, termios.TCIFLUSH)      # a reply nobody reads blocks it
+        self._thread.join(LIMIT)
+        assert not self._thread.is_alive()
         os.close(self._slave)
         os.close(self.master)
 
