@@ -119,8 +119,9 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))
     result = kept.opened(args.json, {"sequences": args.sequences}, "rows", args.show)
-    kept.fill(args.json, result, "rows", () if args.show else args.row or ROWS, lambda name: run(
-        name, args.sequences, args.data_dir, args.json.with_name("mean.pt"), args.device))
+    kept.fill(args.json, result, result["rows"], () if args.show else args.row or ROWS,
+              lambda name: run(name, args.sequences, args.data_dir,
+                               args.json.with_name("mean.pt"), args.device))
     show(result)
 
 

@@ -26,11 +26,11 @@ def opened(path: Path, settings: dict, part: str, show: bool) -> dict:
     return result
 
 
-def fill(path: Path, result: dict, part: str, names: Iterable[str],
-         measure: Callable[[str], dict]) -> None:
-    """Measure what ``result[part]`` lacks; the file is written after each of them."""
+def fill(path: Path, result: dict, rows: dict, names: Iterable[str],
+         measure: Callable[[str], object]) -> None:
+    """Measure what ``rows``, a part of ``result``, lacks; the file is written after each."""
     for name in names:
-        if name not in result[part]:
-            result[part][name] = measure(name)
+        if name not in rows:
+            rows[name] = measure(name)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, (json.dumps(result, indent=1) + "\n").encode())

@@ -2,10 +2,10 @@
 
 The shipped psMNIST networks are evaluated anew on the whole test set, in floats and in integers,
 each in its own form of sampling under seeds 0..4, and in the other forms on validation sequences;
-what was found is kept in ``build/reproduce`` by a digest of weights and widths, so a run that was stopped
-goes on. Learning curves come from the logs of their trainings, the tables of choices from
-``docs/results`` (``bench.ablation``, ``bench.sampling_forms``, ``bench.quantisation``). Pictures
-are written to ``docs/figures``.
+what was found is kept in ``build/reproduce`` by a digest of weights and widths, so a run that was
+stopped goes on. Learning curves come from the logs of their trainings, the tables of choices from
+``docs/results`` (``bench.ablation``, ``bench.sampling_forms``, ``bench.quantisation``,
+``bench.widths``). Pictures are written to ``docs/figures``.
 """
 
 if __name__ == "__main__":
@@ -25,8 +25,9 @@ import torch
 from rich.table import Table
 from tqdm import tqdm
 
-from bench import ablation, curves, quantisation, sampling_forms
+from bench import ablation, curves, quantisation, sampling_forms, widths
 from bench.quantisation import text
+from bench.shipped import shipped
 from golden import checkpoint, cli, evaluate
 from quant import finetune
 from quant.evaluate import evaluate as evaluate_integers
@@ -39,16 +40,6 @@ from quant.sampling import FORMS
 RESULTS = Path("docs/results")
 KEPT = Path("build/reproduce")
 SEEDS = 5
-
-
-def shipped(names: list[str] | None = None) -> dict[str, Path]:
-    """The shipped psMNIST networks, or those of them that are named, by file name."""
-    found = {path.stem: path for path in sorted(checkpoint.SHIPPED.glob("psmnist*.pt"))
-             if not path.stem.endswith(".qat")}
-    unknown = [name for name in names or () if name not in found]
-    if unknown:
-        raise cli.UserError(f"no network {unknown[0]} is shipped; there are {', '.join(found)}")
-    return {name: found[name] for name in names or found}
 
 
 def facts(path: Path) -> dict:
@@ -157,7 +148,8 @@ def curves_table(rows: dict[str, tuple[dict, dict]]) -> Table:
 def choices() -> None:
     """Print the tables of choices that ``docs/results`` has."""
     for name, show in (("ablation", ablation.show), ("sampling", sampling_forms.show),
-                       ("quantisation", lambda r: quantisation.show(r, quantisation.SWEEPS))):
+                       ("quantisation", lambda r: quantisation.show(r, quantisation.SWEEPS)),
+                       ("widths", widths.show)):
         path = RESULTS / f"psmnist.{name}.json"
         if path.exists():
             show(json.loads(path.read_text()))

@@ -103,7 +103,7 @@ def main() -> None:
         return
     settings = {"sequences": args.sequences, "n": args.n, "seeds": args.seeds}
     result = kept.opened(args.json, settings, "networks", args.show)
-    kept.fill(args.json, result, "networks", () if args.show else names,
+    kept.fill(args.json, result, result["networks"], () if args.show else names,
               lambda name: run(name, args))
     show(result)
 

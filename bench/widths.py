@@ -1,0 +1,122 @@
+"""Every width at once, smaller and smaller: ``python -m bench.widths``.
+
+The shipped psMNIST networks as integer networks on validation sequences (never the test set: what
+they are shipped in is chosen from this table), in the default widths, the compact ones and some
+between and beyond. ``--widths`` adds others. Every cell is kept in the JSON file as it is found, so
+a run that was stopped goes on. ``--show`` only prints.
+"""
+
+if __name__ == "__main__":
+    from golden import heap
+    heap.restart_with_settings("bench.widths")
+
+import argparse
+import statistics
+from pathlib import Path
+
+import numba
+import torch
+from rich.table import Table
+
+from bench import kept
+from bench.quantisation import Bench, text
+from bench.shipped import shipped
+from golden import checkpoint, cli
+from golden.config import NetworkConfig
+from quant.fit import ExportError
+from quant.formats import QuantConfig, shipped_config
+
+DEFAULT = "16,16,16,8,12"
+# State, A_bar, g, W and p; 14,12,10,7,8 is QUANT_CONFIGS["compact"].
+WIDTHS = (DEFAULT, "14,14,12,8,8", "13,12,12,8,8", "14,14,12,7,8", "14,12,10,7,8", "13,12,10,7,8",
+          "14,14,12,6,8", "14,12,10,6,8")
+ALLOWED = 0.002     # accuracy that a shipped format may lose
+
+
+def config(widths: str) -> QuantConfig:
+    """Of the widths ``STATE,A,G,W,P`` in bits. Rows of few bits shift further."""
+    state, a, g, w, p = map(int, widths.split(","))
+    return QuantConfig(state_bits=state, coef_bits=a, g_bits=g, weight_bits=w, p_bits=p,
+                       shift_bits=4 if w >= 8 else 5)
+
+
+def checked(widths: str) -> str:
+    """``widths`` unchanged if it is one, for argparse."""
+    try:
+        config(widths)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{widths!r} is not STATE,A,G,W,P in bits, such as "
+                                         f"14,12,10,7,8: {error}") from None
+    return widths
+
+
+def memory_kbit(widths: str, net: NetworkConfig) -> float:
+    """States, coefficients and mixer weights of all blocks in 1,000 bits."""
+    c = config(widths)
+    mode = 2 * (c.state_bits + c.coef_bits + c.g_bits)
+    return net.n_blocks * net.d_model * (net.n_modes * mode + net.d_model * c.weight_bits) / 1000
+
+
+def smallest(cells: dict[str, list[float] | str], kbit: dict[str, float]) -> str:
+    """The widths with the least memory that lose at most ``ALLOWED`` against the default ones."""
+    limit = statistics.mean(cells[DEFAULT]) - ALLOWED
+    return min((widths for widths, cell in cells.items()
+                if not isinstance(cell, str) and statistics.mean(cell) >= limit), key=kbit.get)
+
+
+def measure(bench: Bench, widths: str) -> list[float] | str:
+    """Accuracy by seed, or why the export refuses."""
+    try:
+        return bench.integer_accuracy(config(widths))
+    except ExportError as error:
+        return str(error)
+
+
+def show(result: dict) -> None:
+    names = list(result["networks"])
+    table = Table(title=f"psmnist, integer networks, validation accuracy in %; {result['n']} "
+                        f"sequences, {result['seeds']} seeds")
+    for head in ("state, A, g, W, p bits", *(f"{name}: kbit, accuracy" for name in names)):
+        table.add_column(head, justify="right")
+    rows = list(dict.fromkeys(widths for name in names for widths in result["networks"][name]))
+    nets = {name: checkpoint.load(path).network.cfg for name, path in shipped(names).items()}
+    kbit = {name: {widths: memory_kbit(widths, nets[name]) for widths in rows} for name in names}
+    for widths in rows:
+        table.add_row(widths.replace(",", ", "),
+                      *(f"{kbit[name][widths]:,.0f}, {text(result['networks'][name][widths])}"
+                        if widths in result["networks"][name] else "" for name in names))
+    for title, value in (
+            (f"smallest that loses at most {100 * ALLOWED:g}",
+             lambda name: smallest(result["networks"][name], kbit[name]).replace(",", ", ")),
+            ("shipped", shipped_config)):
+        table.add_row(title, *map(value, names))
+    cli.console().print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("bench.widths", description=__doc__.splitlines()[0])
+    parser.add_argument("--network", action="append", metavar="NAME",
+                        help="one of the shipped; default: all of them")
+    parser.add_argument("--widths", action="append", type=checked, default=[],
+                        metavar="STATE,A,G,W,P", help="in bits, beside the usual ones")
+    parser.add_argument("-n", type=cli.positive, default=5000, help="validation sequences")
+    parser.add_argument("--seeds", type=cli.positive, default=5)
+    parser.add_argument("--json", type=Path, default=Path("build/widths/results.json"))
+    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
+    parser.add_argument("--threads", type=cli.positive, default=1)
+    parser.add_argument("--show", action="store_true", help="print what is known")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))
+    paths = shipped(args.network)
+    result = kept.opened(args.json, {"n": args.n, "seeds": args.seeds}, "networks", args.show)
+    for name, path in () if args.show else paths.items():
+        cells = result["networks"].setdefault(name, {})
+        bench = Bench(checkpoint.load(path), args.data_dir, args.n, args.seeds)
+        kept.fill(args.json, result, cells, (*WIDTHS, *args.widths),
+                  lambda widths, bench=bench: measure(bench, widths))
+    show(result)
+
+
+if __name__ == "__main__":
+    cli.run("bench.widths", main)
