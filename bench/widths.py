@@ -11,6 +11,7 @@ if __name__ == "__main__":
     heap.restart_with_settings("bench.widths")
 
 import argparse
+import math
 import statistics
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from bench.shipped import shipped
 from golden import checkpoint, cli
 from golden.config import NetworkConfig
 from quant.fit import ExportError
-from quant.formats import QuantConfig, shipped_config
+from quant.formats import QUANT_CONFIGS, QuantConfig, shipped_config
 
 DEFAULT = "16,16,16,8,12"
 # State, A_bar, g, W and p; 14,12,10,7,8 is QUANT_CONFIGS["compact"].
@@ -72,24 +73,32 @@ def measure(bench: Bench, widths: str) -> list[float] | str:
         return str(error)
 
 
+def loss(cell: list[float] | str, default: list[float]) -> str:
+    """Points lost against the default widths, with the standard error over seeds."""
+    if isinstance(cell, str):
+        return ""
+    lost = 100 * (statistics.mean(default) - statistics.mean(cell))
+    if min(len(cell), len(default)) < 2:
+        return f"{lost:.2f}"
+    error = 100 * math.hypot(*(statistics.stdev(c) / len(c) ** 0.5 for c in (cell, default)))
+    return f"{lost:.2f} ± {error:.2f}"
+
+
 def show(result: dict) -> None:
-    names = list(result["networks"])
-    table = Table(title=f"psmnist, integer networks, validation accuracy in %; {result['n']} "
-                        f"sequences, {result['seeds']} seeds")
-    for head in ("state, A, g, W, p bits", *(f"{name}: kbit, accuracy" for name in names)):
+    table = Table(title=f"integer networks, validation accuracy in % on {result['n']} sequences, "
+                        f"{result['seeds']} seeds; smallest: of those that lose at most "
+                        f"{100 * ALLOWED:g}")
+    for head in ("network", "state, A, g, W, p bits", "kbit", "accuracy", "loses", ""):
         table.add_column(head, justify="right")
-    rows = list(dict.fromkeys(widths for name in names for widths in result["networks"][name]))
-    nets = {name: checkpoint.load(path).network.cfg for name, path in shipped(names).items()}
-    kbit = {name: {widths: memory_kbit(widths, nets[name]) for widths in rows} for name in names}
-    for widths in rows:
-        table.add_row(widths.replace(",", ", "),
-                      *(f"{kbit[name][widths]:,.0f}, {text(result['networks'][name][widths])}"
-                        if widths in result["networks"][name] else "" for name in names))
-    for title, value in (
-            (f"smallest that loses at most {100 * ALLOWED:g}",
-             lambda name: smallest(result["networks"][name], kbit[name]).replace(",", ", ")),
-            ("shipped", shipped_config)):
-        table.add_row(title, *map(value, names))
+    for name, cells in result["networks"].items():
+        net = checkpoint.load(shipped([name])[name]).network.cfg
+        kbit = {widths: memory_kbit(widths, net) for widths in cells}
+        best, ships = smallest(cells, kbit), QUANT_CONFIGS[shipped_config(name)]
+        for widths, cell in cells.items():
+            marks = ("smallest" * (widths == best), "shipped" * (config(widths) == ships))
+            table.add_row(name, widths.replace(",", ", "), f"{kbit[widths]:,.0f}", text(cell),
+                          loss(cell, cells[DEFAULT]), ", ".join(filter(None, marks)))
+        table.add_section()
     cli.console().print(table)
 
 

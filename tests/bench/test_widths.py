@@ -38,6 +38,12 @@ def test_the_smallest_loses_at_most_what_is_allowed():
     assert widths.smallest({widths.DEFAULT: [0.9], "less": [0.8]}, kbit) == widths.DEFAULT
 
 
+def test_loss():
+    assert widths.loss([0.96, 0.96], [0.97, 0.97]) == "1.00 ± 0.00"
+    assert widths.loss([0.94, 0.96], [0.96, 0.98]) == "2.00 ± 1.41"     # sqrt 2 each, of two
+    assert widths.loss([0.96], [0.97]) == "1.00" and widths.loss("too wide", [0.97]) == ""
+
+
 def test_cells_are_kept_and_shown(tmp_path, command, monkeypatch, capsys):
     asked = []
 
@@ -61,7 +67,8 @@ def test_cells_are_kept_and_shown(tmp_path, command, monkeypatch, capsys):
     assert command("--json", path, "--show") == 0
     out = capsys.readouterr().out
     assert "62.50" in out and "37.50" in out and "refused" in out and "10, 10, 10, 5, 6" in out
-    last = [line for line in out.splitlines() if "smallest" in line or "shipped" in line]
-    assert [line.split("│")[2].strip() for line in last] == ["13, 12, 12, 8, 8", "compact"]
+    marked = {line.split("│")[-2].strip(): line.split("│")[2].strip()
+              for line in out.splitlines() if "psmnist.small" in line}
+    assert marked["smallest"] == "13, 12, 12, 8, 8" and marked["shipped"] == "14, 12, 10, 7, 8"
     assert command("--json", path, *of[:-1], 3) == 2
     assert "is of 2 seeds, not 3" in capsys.readouterr().err
