@@ -43,7 +43,6 @@ SWEEPS = {
     "p_bits": (6, 8, 10, 12),
     "k": (6, 8, 10, 12, 16),
 }
-WHOLE = ("default", "compact")      # named configurations, every width at once
 
 
 def variant(base: QuantConfig, what: str, value: int) -> QuantConfig:
@@ -84,6 +83,13 @@ class Bench:
             art = replace(art, random=replace(art.random, k=k)).check()
         return evaluate(art, self.split, self.seeds)["accuracies"]
 
+    def cell(self, config: QuantConfig, k: int | None = None) -> list[float] | str:
+        """The same, or why the export refuses."""
+        try:
+            return self.integer_accuracy(config, k)
+        except ExportError as error:
+            return str(error)
+
 
 def run(bench: Bench, sweeps: dict, path: Path) -> dict:
     """Every cell, written to ``path`` as it is found. A cell that export refuses holds why."""
@@ -94,18 +100,14 @@ def run(bench: Bench, sweeps: dict, path: Path) -> dict:
             result = kept
     if "float" not in result:
         result["float"] = bench.float_accuracy()
-    todo = [(name, 0) for name in WHOLE] + [(what, v) for what, values in sweeps.items()
-                                            for v in values]
+    base = QUANT_CONFIGS["default"]
+    todo = [("default", 0)] + [(what, v) for what, values in sweeps.items() for v in values]
     for what, value in tqdm(todo, unit="cell"):
         name = f"{what} {value}" if value else what
         if name in result["cells"]:
             continue
-        try:
-            config = (variant(QUANT_CONFIGS["default"], what, value) if value
-                      else QUANT_CONFIGS[what])
-            result["cells"][name] = bench.integer_accuracy(config, value if what == "k" else None)
-        except ExportError as error:
-            result["cells"][name] = str(error)
+        config = variant(base, what, value) if value else base
+        result["cells"][name] = bench.cell(config, value if what == "k" else None)
         write_atomic(path, (json.dumps(result, indent=1) + "\n").encode())
     return result
 
@@ -121,7 +123,7 @@ def text(cell: list[float] | str) -> str:
 def show(result: dict, sweeps: dict) -> None:
     table = Table(title=f"validation accuracy in %, {result['n']} sequences, {result['seeds']} "
                         f"seed(s); float {text(result['float'])}, "
-                        + ", ".join(f"{name} {text(result['cells'][name])}" for name in WHOLE))
+                        f"default format {text(result['cells']['default'])}")
     for name in ("bits", *sweeps):
         table.add_column(name, justify="right")
     for v in sorted({v for row in sweeps.values() for v in row}):

@@ -24,7 +24,6 @@ from bench.quantisation import Bench, text
 from bench.shipped import shipped
 from golden import checkpoint, cli
 from golden.config import NetworkConfig
-from quant.fit import ExportError
 from quant.formats import QUANT_CONFIGS, QuantConfig, shipped_config
 
 DEFAULT = "16,16,16,8,12"
@@ -63,14 +62,6 @@ def smallest(cells: dict[str, list[float] | str], kbit: dict[str, float]) -> str
     limit = statistics.mean(cells[DEFAULT]) - ALLOWED
     return min((widths for widths, cell in cells.items()
                 if not isinstance(cell, str) and statistics.mean(cell) >= limit), key=kbit.get)
-
-
-def measure(bench: Bench, widths: str) -> list[float] | str:
-    """Accuracy by seed, or why the export refuses."""
-    try:
-        return bench.integer_accuracy(config(widths))
-    except ExportError as error:
-        return str(error)
 
 
 def loss(cell: list[float] | str, default: list[float]) -> str:
@@ -123,7 +114,7 @@ def main() -> None:
         cells = result["networks"].setdefault(name, {})
         bench = Bench(checkpoint.load(path), args.data_dir, args.n, args.seeds)
         kept.fill(args.json, result, cells, (*WIDTHS, *args.widths),
-                  lambda widths, bench=bench: measure(bench, widths))
+                  lambda widths, bench=bench: bench.cell(config(widths)))
     show(result)
 
 

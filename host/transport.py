@@ -55,7 +55,7 @@ class Transport:
             self.line.send(frames)
             sent, outstanding = time.monotonic(), len(frames)
             while missing:
-                replies = self._replies(outstanding)
+                replies = self._replies(outstanding, heard)
                 for reply in replies:
                     number, size = missing.get(reply.tag, (0, -1))
                     if reply.command == Command.READ and len(reply.data) == size:
@@ -89,7 +89,7 @@ class Transport:
             done, refused, complete = 0, False, False
             outstanding, replies = len(frames), True
             while not complete and replies:
-                replies = self._replies(outstanding)
+                replies = self._replies(outstanding, heard)
                 outstanding = max(1, outstanding - len(replies))
                 for reply in replies:
                     place = (reply.tag - base) % 256
@@ -122,9 +122,10 @@ class Transport:
         self.read(0, 0)
         return self.status
 
-    def _replies(self, outstanding: int) -> list[Reply]:
-        """Whatever comes until a reply to ``outstanding`` frames is overdue."""
-        wait = self._wait + self.line.seconds(2 * protocol.LONGEST * outstanding)
+    def _replies(self, outstanding: int, heard: float) -> list[Reply]:
+        """Whatever comes until a reply to ``outstanding`` frames is overdue, or patience ends."""
+        patience = max(0, heard + self.patience - time.monotonic())
+        wait = min(self._wait, patience) + self.line.seconds(2 * protocol.LONGEST * outstanding)
         replies = self.line.receive(time.monotonic() + wait)
         if replies:
             self.status = replies[-1].status

@@ -36,7 +36,7 @@ def test_every_cell_is_filled_and_kept(bench, tmp_path, monkeypatch):
     sweeps = {"k": (6, 16), "g_bits": (6,)}
     path = tmp_path / "toy.json"
     first = quantisation.run(bench, sweeps, path)
-    assert set(first["cells"]) == {"default", "compact", "k 6", "k 16", "g_bits 6"}
+    assert set(first["cells"]) == {"default", "k 6", "k 16", "g_bits 6"}
     assert all(len(cell) == 2 and all(0 <= v <= 1 for v in cell)
                for cell in first["cells"].values())
     assert json.loads(path.read_text()) == first and first["n"] == 8
@@ -52,7 +52,7 @@ def test_a_format_that_does_not_fit_is_a_cell(bench, tmp_path, monkeypatch):
         raise quantisation.ExportError("layer 0, h: too wide")
     monkeypatch.setattr(bench, "integer_accuracy", refuse)
     found = quantisation.run(bench, {}, tmp_path / "toy.json")
-    assert found["cells"] == {name: "layer 0, h: too wide" for name in quantisation.WHOLE}
+    assert found["cells"] == {"default": "layer 0, h: too wide"}
     assert quantisation.text(found["cells"]["default"]) == "refused"
 
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from bench import widths
+from bench import quantisation, widths
 from golden.config import NetworkConfig
 from quant.formats import QUANT_CONFIGS
 
@@ -47,14 +47,14 @@ def test_loss():
 def test_cells_are_kept_and_shown(tmp_path, command, monkeypatch, capsys):
     asked = []
 
-    class Bench:
+    class Bench(quantisation.Bench):
         def __init__(self, found, data_dir, count, seeds):
             assert (count, seeds) == (8, 2)
 
-        def integer_accuracy(self, config):
+        def integer_accuracy(self, config, k):
             asked.append(config)
             if config.weight_bits == 6:
-                raise widths.ExportError("layer 0, W: too wide")
+                raise quantisation.ExportError("layer 0, W: too wide")
             return [0.5, 0.75] if config.weight_bits == 8 else [0.25, 0.5]
     monkeypatch.setattr(widths, "Bench", Bench)
     path, of = tmp_path / "results.json", ("--network", "psmnist.small", "-n", 8, "--seeds", 2)
