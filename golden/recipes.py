@@ -54,6 +54,13 @@ def moved_then_still(name: str, epochs: int, **options) -> dict[str, Recipe]:
                                                    warmup=200, augment=False, seed=9)}
 
 
+def half_moved(**options) -> Recipe:
+    """Half of psMNIST's digits are moved, in every epoch others."""
+    return Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_state=16, dt_min=1e-2, dt_max=0.3,
+                                **options),
+                  epochs=97, batch=64, lr=8e-3, warmup=1000, augment=0.5)
+
+
 RECIPES = {
     "digits": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=64, d_state=8, dt_min=1e-2,
                                    dt_max=0.5), epochs=80),
@@ -84,9 +91,10 @@ RECIPES = {
         init="hippo_legs", residual="plain", act="gelu", gelu_before_sampler=True, dt_min=1e-2,
         dt_max=0.5), epochs=40),
     # At most 170,000 parameters; minutes on a GPU
-    "psmnist_large": Recipe(NetworkConfig(n_classes=10, n_blocks=4, d_model=168, d_state=16,
-                                          dt_min=1e-2, dt_max=0.3, sampling="systematic"),
-                            epochs=97, batch=64, lr=8e-3, warmup=1000, augment=0.5),
+    "psmnist_large": half_moved(d_model=168, sampling="systematic"),
+    # The default's shape trained the same way, for either form of sampling
+    "psmnist_bernoulli": half_moved(d_model=128, sampling="bernoulli"),
+    "psmnist_systematic": half_moved(d_model=128, sampling="systematic"),
 } | moved_then_still(
     "psmnist_small", 61, d_model=80, sampling="systematic",         # at most 40,000
 ) | moved_then_still(
