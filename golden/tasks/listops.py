@@ -14,6 +14,7 @@ from tqdm import tqdm
 from golden import data
 from golden.tasks.base import Split, known_split
 from golden.tasks.listops_rules import flat, trees
+from golden.tasks.sources import Source
 
 SIZES = {"train": 96_000, "val": 2_000, "test": 2_000}
 VERSION = 1             # of seeds and generator: part of the cache's file name
@@ -25,7 +26,11 @@ class ListOps:
     """Tokens 1 to 15 (ten digits, ``[MIN [MAX [MED [SM``, ``]``), 0 is padding; 10 classes."""
 
     name, n_classes, length, vocab, sample_format = "listops", 10, LENGTH, 16, None
-    permutation = None
+    source = Source(home="https://github.com/google-research/long-range-arena",
+                    licence="Apache-2.0", folder="listops",
+                    forms=(tuple(f"v{VERSION}-{split}.npz" for split in SIZES),
+                           tuple(f"basic_{split}.tsv" for split in SIZES)),
+                    made="generated from its rules at first use")
 
     def load(self, split: str, data_dir=None) -> Split:
         """A split; the first call for each generates it (test: seconds, train: about a minute)."""
