@@ -1,6 +1,6 @@
 """A list of trainings, worked through behind other work: ``python -m bench.queue FILE.toml``.
 
-Every training is a process of its own with one thread and the lowest priority. Killed at any
+Every training is a process of its own with one thread and, by default, the lowest priority. Killed at any
 moment, the queue is called again and goes on: a training continues from its own ``last.pt``, with
 the same weights as without the interruption. ``--status`` only prints where each one stands.
 """
@@ -38,9 +38,9 @@ def lock(folder: Path):
     return file
 
 
-def _humble(parent: int) -> None:
-    """In a training's process: lowest priority, and no longer alive than the queue."""
-    os.nice(19)
+def _humble(parent: int, nice: int) -> None:
+    """In a training's process: a low priority, and no longer alive than the queue."""
+    os.nice(nice)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:      # it ended before the call
@@ -60,7 +60,7 @@ def start(training: Training, queue: Queue, data_dir: str | None, held) -> subpr
     with open(out / "train.txt", "a") as said:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
                                 env=os.environ | threads, pass_fds=(held.fileno(),),
-                                preexec_fn=lambda: _humble(parent))
+                                preexec_fn=lambda: _humble(parent, queue.nice))
 
 
 def reason(training: Training, queue: Queue, code: int) -> str:

@@ -5,6 +5,7 @@ The file is TOML::
     folder = "build/queue"      # each training writes to a folder of its own in it
     jobs = 2                    # side by side
     threads = 1                 # of each
+    nice = 19                   # priority of each, from 0 to the lowest, 19
 
     [[training]]
     name = "pathfinder-9"
@@ -26,6 +27,7 @@ from rich.table import Table
 from golden import cli
 
 BEST, LOG = "best.pt", "log.jsonl"
+LEAST = {"seed": 0, "nice": 0, "epochs": 1, "batch": 1, "jobs": 1, "threads": 1}   # of numbers
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Queue:
     folder: Path
     jobs: int = 2
     threads: int = 1
+    nice: int = 19
     only: tuple[str, ...] = ()
 
     @property
@@ -118,10 +121,10 @@ def _entry(where: str, cls, values: dict):
     for key, value in values.items():
         if key not in known:
             raise cli.UserError(f"{where}: {key} is unknown; known: {', '.join(known)}")
-        whole = key in ("seed", "epochs", "batch", "jobs", "threads")
-        if type(value) is not (int if whole else str) or (whole and value < (key != "seed")):
-            raise cli.UserError(f"{where}: {key} must be a {'whole number' if whole else 'text'}, "
-                                f"not {value!r}")
+        least = LEAST.get(key)
+        if type(value) is not (str if least is None else int) or (least is not None and value < least):
+            what = "text" if least is None else f"whole number of at least {least}"
+            raise cli.UserError(f"{where}: {key} must be a {what}, not {value!r}")
     return values
 
 

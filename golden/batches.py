@@ -11,6 +11,7 @@ from golden.tasks import Split, Task
 
 POOL = 64           # batches of an epoch that are sorted by length together
 
+
 class Stored:
     """A split as tensors on a device, values in the smallest type that holds them.
 

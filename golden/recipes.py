@@ -48,6 +48,12 @@ def stream(neuron: str, mixer: str, **options) -> NetworkConfig:
                          **options)
 
 
+def wide_stream(neuron: str, mixer: str) -> Recipe:
+    """Binary S4D or the gated spiking unit at the size of the other benchmarks' networks."""
+    network = stream(neuron, mixer, n_blocks=4, d_state=16, dt_min=3e-3, dt_max=0.3)
+    return Recipe(replace(network, d_model=120), epochs=40, batch=64, lr=6e-3, warmup=1000)
+
+
 def moved_then_still(name: str, epochs: int, **options) -> dict[str, Recipe]:
     """Minutes on a GPU: digits that are moved, then <name>_second from those weights
     (--start build/train/psmnist/last.pt) with the digits as they are."""
@@ -122,6 +128,8 @@ RECIPES = BENCHMARKS | {
     "digits_lif_alone": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=64, neuron="lif",
                                              lif_drive="spikes", dt_min=1e-2, dt_max=0.5),
                                epochs=40),
+    "binary": wide_stream("heaviside", "glu"),
+    "gsu": wide_stream("gelu", "gsu"),
     "psmnist_binary": Recipe(stream("heaviside", "glu"), epochs=4),
     "psmnist_gsu": Recipe(stream("gelu", "gsu"), epochs=4),
     # The released architecture in small, causal
