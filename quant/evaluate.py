@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from golden.cli import UserError, console, positive
-from golden.tasks.base import inputs_of
+from golden.tasks import inputs_of
 from quant import artifact, gated_artifact, head
 from quant.artifact import Artifact, ArtifactError
 from quant.files import write_atomic

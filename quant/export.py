@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from golden import checkpoint, cli, tasks
-from golden.batches import accuracy, batch_of, batches
+from golden.batches import accuracy, batch_of, batches, longest
 from golden.checkpoint import Checkpoint
 from quant import artifact, diagonalise, finetune, head, tables, vectors
 from quant.artifact import ArtifactError
@@ -72,8 +72,7 @@ def measure(system: System, folded, train: tasks.Split, task: tasks.Task, count:
     """Ranges of the states over ``count`` sequences of the training split."""
     torch.manual_seed(0)
     chosen = np.random.default_rng(1).permutation(len(train))[:count]
-    longest = train.lengths[chosen].reshape(len(chosen), -1).max(1)
-    by_length = chosen[np.argsort(longest, kind="stable")]
+    by_length = chosen[np.argsort(longest(train.lengths[chosen]), kind="stable")]
     return system.seen(folded, train, task, by_length)
 
 

@@ -10,8 +10,7 @@ import numpy as np
 
 from golden import tasks
 from golden.data import DataError
-from golden.tasks import TaskError, slug
-from golden.tasks.base import inputs_of
+from golden.tasks import TaskError, inputs_of, slug
 from quant import artifact
 from quant.artifact import Artifact, ArtifactError
 from quant.sampling import FORMS

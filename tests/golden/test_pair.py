@@ -12,7 +12,7 @@ from golden.checkpoint import CheckpointError
 from golden.cli import UserError
 from golden.config import NetworkConfig
 from golden.evaluate import evaluate
-from golden.recipes import RECIPES, Recipe, recipe_for
+from golden.recipes import Recipe, recipe_for
 from golden.tasks import Split, TaskError, checked, make_task
 from tests.sim.task import Tiny, TinyPair
 
@@ -98,11 +98,10 @@ def test_a_network_of_other_inputs_is_refused(tmp_path):
     assert recipe_for(pair).network.pair and not recipe_for(one).network.pair
 
 
-def test_a_recipe_of_other_inputs_is_refused(monkeypatch):
-    monkeypatch.setitem(RECIPES, "pairs", Recipe(CFG, epochs=1))
-    assert recipe_for(TinyPair(), "pairs").network == CFG
-    with pytest.raises(UserError, match="recipe pairs: the network takes two sequences"):
-        recipe_for(Tiny(), "pairs")
+def test_a_recipe_gets_the_task_s_inputs():
+    assert recipe_for(TinyPair(), "digits").network.pair
+    with pytest.raises(UserError, match="recipe digits_lif .* pair needs neuron sampler, not lif"):
+        recipe_for(TinyPair(), "digits_lif")
 
 
 @pytest.mark.parametrize("options, message", [
