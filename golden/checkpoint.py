@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from golden import cli, models, tasks
+from golden import cli, models, pair, tasks
 from golden.config import NetworkConfig
 
 SHIPPED = Path(__file__).resolve().parent / "checkpoints"
@@ -151,6 +151,9 @@ def load(source: str | Path, net: str = "") -> Checkpoint:
         raise CheckpointError(
             f"{path}: {config.n_classes} classes and a vocabulary of {config.vocab}, but task "
             f"{content['task']} has {task.n_classes} and {task.vocab}")
+    different = pair.mismatch(config, task)
+    if different:
+        raise CheckpointError(f"{path}: {different}")
     net = models.build(config)
     fill(net, content["state"], path)
     info = dict(content.get("info", {}))

@@ -20,7 +20,7 @@ BLOCK = 64      # sequences that one thread runs side by side
 class Batch:
     """Results of B sequences on N layers; the last three only when they were recorded.
 
-    logits : (B, n_classes) int64; labels : (B,) int64; saturations : (B, N + 1) int64 as in
+    logits : (B, outputs) int64; labels : (B,) int64; saturations : (B, N + 1) int64 as in
     :class:`quant.reference.Trace`; spikes : (B, N, 2) int64, fired input and output samplers;
     s_in, s_out : (B, N, L, H) uint8 and signature : (B, N, L) uint32, zeros after the end.
     """

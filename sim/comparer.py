@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,13 @@ from quant import vectors
 from rtl import image
 from rtl.core import Core
 from rtl.cycles import Prediction, predict
-from sim import native
-from sim.compare import Difference, Tally
+from sim import heads, native
+from sim.compare import Difference, Tally, named
 from sim.program import Program
 
 TRACKS = 8              # cores in a process, where they are simulated one by one
 BACK_TO_BACK = 4        # sequences of each at least, where there are so many
-CHUNK = 64              # sequences whose expected tensors are in memory at once
+CHUNK = 64              # sequences whose expected tensors are in memory at once; even
 SLACK = 5_000           # cycles on top of the prediction before a run counts as stuck
 
 
@@ -40,6 +40,7 @@ class Part:
     other_seconds: float    # CPU time of the integer network and of the comparison
     memory: int             # its peak, bytes
     elapsed: float = 0.0    # seconds that the campaign had spent on simulation so far
+    classes: list[int] = field(default_factory=list)    # of examples, with a head; as labels
 
 
 def seed_writes(core: Core, seed: int) -> list[tuple[int, int]]:
@@ -97,7 +98,7 @@ class Comparer:
                            self.limit(prediction.cycles), self.writes, self.stall, start + cuts[k])
                 for k, (mine, prediction) in enumerate(zip(slices, predictions))]
         runs, used = native.run(self.built, jobs, folder, waves, progress, allow_stuck=True)
-        tally = Tally(self.core.geo.words)
+        tally = Tally(self.core.geo.words, self.core.art.inputs)
         places = [(out, position) for out in runs for position in range(len(out.lengths))]
         self._compare(tally, values, lengths, indices, places)
         for mine, prediction, out in zip(slices, predictions, runs):
@@ -108,7 +109,7 @@ class Comparer:
         return Part(start, start + count, tally.steps, tally.spikes, tally.signatures,
                     tally.mismatches, str(tally.first) if tally.first else None, tally.labels,
                     sum(p.cycles for p in predictions), sum(out.cycles for out in runs),
-                    used.seconds, time.thread_time() - begin, used.memory)
+                    used.seconds, time.thread_time() - begin, used.memory, classes=tally.classes)
 
     def _compare(self, tally: Tally, values, lengths, indices, places) -> None:
         """Expected tensors chunk by chunk, against (run, position in it) of each sequence."""
@@ -116,8 +117,11 @@ class Comparer:
             chunk = slice(start, start + CHUNK)
             traces = vectors.expected(self.core.art, values[chunk], lengths[chunk], self.seed,
                                       self.threads)
-            for number, trace, (out, position) in zip(indices[chunk], traces, places[chunk]):
-                tally.add(int(number), trace, out.rows(position), out.result(position))
+            results = [out.result(position) for out, position in places[chunk]]
+            for number, trace, (out, position), result in zip(indices[chunk], traces,
+                                                              places[chunk], results):
+                tally.add(int(number), trace, out.rows(position), result)
+            heads.compare(tally, self.core.art, indices[chunk], lengths[chunk], traces, results)
 
 
 def compare_times(tally: Tally, indices, prediction: Prediction, times: list[int]) -> None:
@@ -125,5 +129,5 @@ def compare_times(tally: Tally, indices, prediction: Prediction, times: list[int
     bad = np.flatnonzero(np.array(times) != np.array(prediction.results))
     if len(bad):
         at = int(bad[0])
-        tally.note(len(bad), Difference(int(indices[at]), "cycle of the result",
+        tally.note(len(bad), Difference(named(int(indices[at]), tally.inputs), "cycle of the result",
                                         expected=prediction.results[at], got=times[at]))
