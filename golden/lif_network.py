@@ -127,6 +127,7 @@ class LIFNetwork(nn.Module):
         The drive gets a deviation of ``rate`` (a keeps its sign), then b follows the error of the
         measured rate. One block after the other, from one batch: the data-dependent start.
         """
+        self.encoder.calibrate(v, lengths)
         for block in self.blocks:
             seen = []
             hook = block.neurons_out.register_forward_pre_hook(lambda _, args: seen.append(args))

@@ -15,11 +15,13 @@ from golden.ssm import make_ssm
 
 
 class Encoder(nn.Module):
-    """Sample in [0, 1] or token to the first block's input, ``x[i] = w[i] v + b[i]`` or a row.
+    """Sample in [-1, 1] or token to the first block's input, ``x[i] = w[i] v + b[i]`` or a row.
 
     The affine start values are thresholds spread over the neurons, so that the population codes
-    the sample before anything is learnt.
+    a sample in [0, 1] before anything is learnt; :meth:`calibrate` fits them to signed samples.
     """
+
+    NARROWEST = 1 / 32      # of the samples' range, from p = 0 to p = 1 of a calibrated neuron
 
     def __init__(self, cfg: NetworkConfig):
         super().__init__()
@@ -37,6 +39,28 @@ class Encoder(nn.Module):
             return self.weight.to(dtype)[v].T
         return torch.addcmul(self.bias.to(dtype)[:, None], self.weight.to(dtype)[:, None],
                              v.to(dtype))
+
+    @torch.no_grad()
+    def calibrate(self, v: torch.Tensor, lengths: torch.Tensor | None = None) -> None:
+        """Thresholds for signed samples v (B, L): the start's, as shares of the samples seen.
+
+        A neuron whose p would go from 0 at sample r0 to 1 at sample r1 of [0, 1] does so between
+        the quantiles r0 and r1; every second one falls from 1 to 0 there. Samples without a
+        negative one, and tokens, change nothing. For a new network, once.
+        """
+        if self.tokens or v.min() >= 0:
+            return
+        if lengths is not None:
+            v = v[torch.arange(v.shape[1], device=v.device) < lengths[:, None]]
+        ordered = v.flatten().sort().values.to(self.weight.dtype)
+        w, b = self.weight, self.bias
+        low, high = (ordered[(share.clamp(0, 1) * (len(ordered) - 1)).long()]
+                     for share in (-b / w, (1 - b) / w))
+        least = self.NARROWEST * (ordered[-1] - ordered[0])
+        slope = 1 / torch.maximum(high - low, least)
+        slope[1::2] *= -1
+        b.copy_(0.5 - slope * (low + high) / 2)
+        w.copy_(slope)
 
 
 class Block(nn.Module):
@@ -128,8 +152,10 @@ class Network(nn.Module):
                   mean: float = 0.3, std: float = 0.3) -> None:
         """Set scale and bias of every output sampler so that p has this mean and deviation.
 
-        One block after the other, from one batch: the data-dependent start of training.
+        First the encoder, then one block after the other, from one batch: the data-dependent
+        start of training.
         """
+        self.encoder.calibrate(v, lengths)
         for k, block in enumerate(self.blocks):
             block.ssm.a.fill_(1.0)
             block.b.zero_()

@@ -203,7 +203,8 @@ class ReleasedNetwork(nn.Module):
         return self.decoder(columns.mean(x, own))
 
     def calibrate(self, v: torch.Tensor, lengths: torch.Tensor | None = None) -> None:
-        """Fold C for sequences of this length; the released code starts from no other data."""
+        """Fit the encoder to signed samples, and fold C for sequences of this length."""
+        self.encoder.calibrate(v, lengths)
         for block in self.blocks:
             for ssm in (block.ssm, getattr(block, "ssm_branch", None)):
                 if isinstance(ssm, DPLR):

@@ -183,26 +183,27 @@ def crc(words, tables):
 
 
 @nb.njit(**FAST)
-def run_block(index, lengths, net, draws, tables, out, trace):
-    """All steps of one block of B sequences; runs without the interpreter's lock.
+def run_block(index, lengths, span, state, net, draws, tables, out, trace):
+    """Some steps of one block of B sequences; runs without the interpreter's lock.
 
-    index : (B, L) int64 columns of the encoder's table; lengths : (B,) int64; net, draws, tables :
-    made by ``quant.network``; out : total (H, B), saturations (N + 1, B) and spikes (N, 2, B) int64
-    to add to; trace : arrays of ``quant.network.Batch`` to fill, empty when not wanted.
+    index : (B, L) int64 columns of the encoder's table; lengths : (B,) int64; span : first step
+    and the one behind the last, the steps of ``draws``; state : Re h, Im h (N, H, n, B) and the
+    samplers' phases (2, N, H, B) before and after; net, draws, tables : made by ``quant.network``;
+    out : total (H, B), saturations (N + 1, B) and spikes (N, 2, B) int64 to add to; trace : arrays
+    of ``quant.network.Batch`` to fill, empty when not wanted.
     """
     table, coefficients, dbi, w, edge, scalars, signs, rounding, limits, curved = net
     threshold, r_sampler, r_round, f_bits, systematic = draws
+    h_re, h_im, phase = state
     total, over, spikes = out
     s_in_out, s_out_out, signature = trace
     keep, x_lo, x_hi, stream = scalars
     out_curves, act_curve, gain_bits, keeps = curved
     gelu_out, curved_fuse = out_curves.shape[1] > 0, len(act_curve) > 0 or gain_bits[0] >= 0
-    B, N, H, n = len(lengths), len(w), coefficients.shape[1], coefficients.shape[2]
+    B, N, H = len(lengths), len(w), coefficients.shape[1]
     S, X = coefficients.dtype.type, table.dtype.type
     record = s_in_out.shape[0] > 0
 
-    h_re = np.zeros((N, H, n, B), coefficients.dtype)
-    h_im = np.zeros((N, H, n, B), coefficients.dtype)
     x = np.zeros((CHUNK, H, B), table.dtype)
     mask = np.zeros((CHUNK, H, B), w.dtype)
     z = np.zeros((H, B), w.dtype)
@@ -212,15 +213,14 @@ def run_block(index, lengths, net, draws, tables, out, trace):
     alive = np.zeros((CHUNK, B), coefficients.dtype)        # -1 until the sequence has ended
     counts = np.zeros((3, B), coefficients.dtype)           # of a layer and chunk
     words = np.zeros((CHUNK, H, B), np.uint32)
-    phase = np.zeros((2, N, H, B), table.dtype)
     r = np.zeros((2, B), r_sampler.dtype)
-    if systematic:
+    if systematic and span[0] == 0:
         for b in range(B):
             phase[..., b] = r_sampler[:, :, 0]
 
-    longest = lengths.max()
-    for t0 in range(0, longest, CHUNK):
-        steps = min(CHUNK, longest - t0)
+    end = min(lengths.max(), span[1])
+    for t0 in range(span[0], end, CHUNK):
+        steps = min(CHUNK, end - t0)
         for t in range(steps):
             for b in range(B):
                 alive[t, b] = S(-1) if t0 + t < lengths[b] else S(0)
@@ -234,6 +234,7 @@ def run_block(index, lengths, net, draws, tables, out, trace):
                 scale = dbi[j, i, 4]
                 for t in range(steps):
                     at = t0 + t
+                    drawn = at - span[0]
                     for b in range(B):
                         p[b] = X(X(alpha * x[t, i, b]) + beta) if stream else x[t, i, b]
                         over_h[b] = S(0)
@@ -242,14 +243,14 @@ def run_block(index, lengths, net, draws, tables, out, trace):
                             if systematic:
                                 r[kind] = phase[kind, j, i]
                             else:
-                                r[kind] = r_sampler[kind, j, at, i]
+                                r[kind] = r_sampler[kind, j, drawn, i]
                     if systematic:
                         accumulate(p, phase[0, j, i], f_bits[0, j], s)
                     else:
-                        sample(p, threshold[0, j, at, i], s)
+                        sample(p, threshold[0, j, drawn, i], s)
                     for b in range(B):
                         y[b] = X((X(0) if gelu_out else bias) + (d & X(s[b])))
-                    update(h_re[j, i], h_im[j, i], s, coefficients[j, i], r_round[j, at, i],
+                    update(h_re[j, i], h_im[j, i], s, coefficients[j, i], r_round[j, drawn, i],
                            rounding[j], limits[j, 0], limits[j, 1], y, over_h)
                     p_out = y
                     if gelu_out:
@@ -259,14 +260,14 @@ def run_block(index, lengths, net, draws, tables, out, trace):
                     if systematic:
                         accumulate(p_out, phase[1, j, i], f_bits[1, j], mask[t, i])
                     else:
-                        sample(p_out, threshold[1, j, at, i], mask[t, i])
+                        sample(p_out, threshold[1, j, drawn, i], mask[t, i])
                     for b in range(B):
                         counts[0, b] = S(counts[0, b] + (over_h[b] & alive[t, b]))
                         counts[1, b] = S(counts[1, b] - (s[b] & alive[t, b]))
                         counts[2, b] = S(counts[2, b] - (S(mask[t, i, b]) & alive[t, b]))
                     if record:
-                        sign(words[t, i], h_re[j, i], h_im[j, i], r_round[j, at, i], p, r[0], y,
-                             r[1])
+                        sign(words[t, i], h_re[j, i], h_im[j, i], r_round[j, drawn, i], p, r[0],
+                             y, r[1])
                         for b in range(B):
                             s_in_out[b, j, at, i] = s[b] != 0
                             s_out_out[b, j, at, i] = mask[t, i, b] != 0

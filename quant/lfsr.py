@@ -83,15 +83,15 @@ def byte_tables(columns: Sequence[int]) -> np.ndarray:
     return np.array(tables)
 
 
-def words(fmt: RandomFormat, start: int, bits: int, count: int) -> np.ndarray:
-    """The first ``count`` draws of ``bits`` bits from state ``start``, int64.
+def words(fmt: RandomFormat, start: int, bits: int, count: int, skip: int = 0) -> np.ndarray:
+    """``count`` draws of ``bits`` bits from state ``start``, behind the first ``skip``; int64.
 
     A known run of m draws gives the next m by the leap of ``m * bits`` steps, m = 1, 2, 4, ...
     """
     if fmt.width > 64 or bits > 63:
         raise ValueError(f"words are made for generators of up to 64 bits and draws of up to 63, "
                          f"not {fmt.width} and {bits}")
-    states = np.array([start], np.uint64)
+    states = np.array([apply(leap(fmt, skip * bits), start) if skip else start], np.uint64)
     while len(states) < count:
         advance = leap(fmt, len(states) * bits)
         tables = byte_tables([apply(advance, 1 << b) for b in range(fmt.width)])

@@ -1,7 +1,8 @@
 """The whole network in integers, fast enough for whole test sets; equals ``quant.reference.run``.
 
 Random words restart from the seed with every sequence, so they are the same for all sequences of a
-batch: they are made once per (artifact, seed).
+batch: they are made once per (artifact, seed). Where they would not fit in MEMORY (16,384 steps of 4
+layers of 128 neurons of 8 modes need 403 MB), a group of sequences runs span after span of time.
 """
 
 import os
@@ -11,9 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from quant import gelu, kernels, lfsr, reference, sampling
-from quant.artifact import Artifact, ArtifactError
+from quant.artifact import Artifact
+from quant.bounds import beta_shift, types_of
 
 BLOCK = 64      # sequences that one thread runs side by side
+MEMORY = 1 << 28    # bytes of random words, and of a group of sequences, that are there at once
 
 
 @dataclass(frozen=True)
@@ -43,72 +46,6 @@ class Batch:
                                self.logits[b], int(self.labels[b]), self.saturations[b])
 
 
-def _largest(*arrays) -> int:
-    """Largest magnitude in some integer arrays, as a Python integer."""
-    return max((abs(int(v)) for a in arrays if np.size(a) for v in (np.min(a), np.max(a))),
-               default=0)
-
-
-def state_bound(art: Artifact) -> int:
-    """No sum of a state update is larger in magnitude: from the actual coefficients."""
-    bound = 0
-    for layer in art.layers:
-        f = layer.fmt
-        align = f.a_bar.f_bits + f.h.f_bits - f.g.f_bits
-        h = max(-f.h.lo, f.h.hi)
-        a = _largest(abs(layer.a_re) + abs(layer.a_im))
-        bound = max(bound, (a * h) + (_largest(layer.g_re, layer.g_im) << align)
-                    + (2 << f.a_bar.f_bits))
-    return bound
-
-
-def stream_bound(art: Artifact) -> int:
-    """The same for p, x, y, z and the samplers' thresholds."""
-    bound = 0
-    for layer in art.layers:
-        f = layer.fmt
-        x = max(-f.x.lo, f.x.hi) if art.streams else f.p.hi
-        y = art.n * max(-f.h.lo, f.h.hi) + _largest(layer.d) + _largest(layer.b)
-        row = int(abs(layer.w).sum(1).max())
-        z = (row << _largest(layer.shift)) + _largest(layer.bias)
-        p = x
-        if art.streams:
-            p = _largest(layer.alpha) * x + (_largest(layer.beta) << _beta_shift(f))
-        if f.a:                     # GELU brings no value further from zero
-            y = max(y, _largest(layer.a) * y + (_largest(layer.b) << f.a.f_bits))
-        if f.gain:
-            z = (z + x) * _largest(layer.gain) + (1 << f.gain.f_bits)
-        thresholds = 2 << max(0, f.p_out_bits, f.p_in_bits(art.residual))   # and sums of phases
-        bound = max(bound, x, y, z + _largest(layer.addend) + x, p, thresholds)
-    return bound
-
-
-def mixer_bound(art: Artifact) -> int:
-    """The same for sums of columns of W."""
-    return max(int(abs(layer.w).sum(1).max()) for layer in art.layers)
-
-
-def _beta_shift(f) -> int:
-    return f.alpha.f_bits + f.x.f_bits - f.beta.f_bits
-
-
-def types_of(art: Artifact) -> tuple[type, type, type]:
-    """(states, streams, mixer sums): (int32, int32, int16) where proven, else all int64.
-
-    Two variants rather than eight: each costs seconds to compile, once.
-    """
-    state, stream, mixer = state_bound(art), stream_bound(art), mixer_bound(art)
-    draws = 2 << art.random.k
-    largest = max(state, stream, draws)
-    if largest >= 1 << 63:
-        raise ArtifactError(f"a sum of this artifact may need {largest.bit_length() + 1} bits, 64 "
-                            f"are the most that can be run; use narrower formats")
-    words = max(art.random.k, 2 * art.random.round_bits)
-    if max(state, stream) < 1 << 31 and mixer < 1 << 15 and words <= 32:
-        return np.int32, np.int32, np.int16
-    return np.int64, np.int64, np.int64
-
-
 class IntegerNetwork:
     """An artifact, ready to run many sequences.
 
@@ -136,7 +73,7 @@ class IntegerNetwork:
             zero = np.zeros_like(layer.d)
             dbi.append(np.stack([layer.d, layer.b << f.p_out_bits - f.h.f_bits,
                                  layer.alpha if streams else zero,
-                                 layer.beta << _beta_shift(f) if streams else zero,
+                                 layer.beta << beta_shift(f) if streams else zero,
                                  layer.a if f.a else zero], -1))
             floor = 0 if art.act == "relu" else np.iinfo(X).min
             edge.append(np.stack([layer.bias, layer.addend, np.full(art.H, floor),
@@ -152,7 +89,7 @@ class IntegerNetwork:
                      np.array([layer.w.T for layer in art.layers], M, order="C"),
                      np.array(edge, X), scalars, np.array(signs, np.int64),
                      np.array(rounding, np.int64), limits, self._curved(X))
-        self._steps, self._draws = 0, ()
+        self._kept = 0, 0, ()       # first step, number of steps, their random words
         self._tables = lfsr.byte_tables(
             [reference.crc32([reference.MASK ^ 1 << b]) for b in range(32)]).astype(np.uint32)
 
@@ -168,13 +105,21 @@ class IntegerNetwork:
         keeps = art.residual == "plain", art.residual == "clampfuse"
         return out, act.astype(X), np.array(gain_bits, np.int64), np.array(keeps, X)
 
-    def _draw(self, steps: int):
-        """Random words and thresholds of the first ``steps`` steps, kept for the next call."""
-        if steps <= self._steps:
-            return self._draws
+    def _span(self) -> int:
+        """Steps whose random words fit in MEMORY, at least a few."""
+        art, (_, X, _) = self.art, self._types
+        of_sampler = 2 * np.dtype(X).itemsize if art.sampling != "systematic" else 0
+        step = len(art.layers) * art.H * (2 * of_sampler + art.n * np.dtype(X).itemsize)
+        return max(kernels.CHUNK, MEMORY // step)
+
+    def _draw(self, first: int, steps: int):
+        """Random words and thresholds of ``steps`` steps from ``first`` on, kept for a next call."""
+        if first == self._kept[0] and steps <= self._kept[1]:
+            return self._kept[2]
+        self._kept = 0, 0, ()
         art, rand, X = self.art, self.art.random, self._types[1]
         word = np.uint32 if X == np.int32 else np.int64
-        layers, kinds = range(len(art.layers)), (lfsr.SAMPLER_IN, lfsr.SAMPLER_OUT)
+        N, kinds = len(art.layers), (lfsr.SAMPLER_IN, lfsr.SAMPLER_OUT)
 
         def threshold(r, f_bits):
             """Largest p that does not fire: p 2**-f_bits <= u."""
@@ -182,17 +127,19 @@ class IntegerNetwork:
             return u >> u_bits - f_bits if u_bits > f_bits else u << f_bits - u_bits
 
         # Axes: sampler of the layer, layer, step (one with systematic: the start), neuron.
-        f_bits = np.array([[sampling.sampler_bits(art, j, kind) for j in layers] for kind in kinds])
-        r = np.array([[sampling.sampler_words(art, j, kind, self.seed, steps) for j in layers]
-                      for kind in kinds])
-        limits = np.array([[threshold(r[kind, j], int(f_bits[kind, j])) for j in layers]
-                           for kind in kinds])      # not used with systematic
-        r_round = np.array([reference.rounding_words(art, j, self.seed, steps).astype(word)
-                            for j in layers])
-        self._steps = steps
-        self._draws = (limits.astype(X), r.astype(word), r_round, f_bits,
-                       art.sampling == "systematic")
-        return self._draws
+        f_bits = np.array([[sampling.sampler_bits(art, j, kind) for j in range(N)]
+                           for kind in kinds])
+        shape = 2, N, 1 if art.sampling == "systematic" else steps, art.H
+        limits, r = np.empty(shape, X), np.empty(shape, word)   # limits: not used with systematic
+        r_round = np.empty((N, steps, art.H, art.n), word)
+        for j in range(N):
+            for kind in kinds:
+                words = sampling.sampler_words(art, j, kind, self.seed, steps, first)
+                r[kind, j] = words
+                limits[kind, j] = threshold(words, int(f_bits[kind, j]))
+            r_round[j] = reference.rounding_words(art, j, self.seed, steps, first)
+        self._kept = first, steps, (limits, r, r_round, f_bits, art.sampling == "systematic")
+        return self._kept[2]
 
     def _encode(self, values, live):
         """(table (H, V) of the encoder's outputs, indices (B, L) into it, saturations (B,))."""
@@ -221,39 +168,71 @@ class IntegerNetwork:
         if lengths.shape != (B,) or lengths.min() < 1 or lengths.max() > min(L, art.length):
             raise ValueError(f"{B} lengths of 1..{min(L, art.length)} steps are needed, got "
                              f"{lengths.shape} of {lengths.min()}..{lengths.max()}")
-        steps = int(lengths.max())
         order = np.argsort(-lengths, kind="stable")     # blocks of like length
+        total, over, spikes = (np.zeros((B, *shape), np.int64)
+                               for shape in ((H,), (N + 1,), (N, 2)))
+        kept, longest = B if record else 0, int(lengths.max()) if record else 0
+        trace = (np.zeros((kept, N, longest, H), np.uint8),
+                 np.zeros((kept, N, longest, H), np.uint8),
+                 np.zeros((kept, N, longest), np.uint32))
+        size = self._group(int(lengths.max()), record)
+        for part in (order[k:k + size] for k in range(0, B, size)):
+            steps = int(lengths[part[0]])
+            found, traced = self._run(values[part, :steps], lengths[part], record)
+            total[part], over[part], spikes[part] = found
+            for whole, array in zip(trace, traced if record else ()):
+                whole[part, :, :steps] = array
+        logits = total @ art.dec_w.T + lengths[:, None] * art.dec_b
+        return Batch(lengths, logits, logits.argmax(1), over, spikes, *trace)
+
+    def _group(self, steps: int, record: bool) -> int:
+        """Sequences of up to ``steps`` steps that run together: few enough for MEMORY."""
+        N, H, n = len(self.art.layers), self.art.H, self.art.n
+        size = 32 * steps       # bytes that finding a step's column of the encoder's table takes
+        size += 2 * N * H * steps if record else 0
+        if steps > self._span():
+            size += 8 * N * H * (2 * n + 2)     # its states, kept between spans
+        return BLOCK * max(self.threads, MEMORY // (BLOCK * size))
+
+    def _run(self, values, lengths, record: bool):
+        """(totals, saturations, spikes) and traces of one group, longest sequence first."""
+        B, steps = values.shape
+        N, H, (S, X, _) = len(self.art.layers), self.art.H, self._types
         block = min(BLOCK, -(-B // 16) * 16)
         padded = -(-B // block) * block
-        live = np.arange(steps) < lengths[order, None]
-        table, index, encoder_over = self._encode(values[order, :steps], live)
+        live = np.arange(steps) < lengths[:, None]
+        table, index, encoder_over = self._encode(values, live)
         index = np.concatenate([index, np.zeros((padded - B, steps), np.int64)])
-        sizes = np.concatenate([lengths[order], np.zeros(padded - B, np.int64)])
+        sizes = np.concatenate([lengths, np.zeros(padded - B, np.int64)])
 
-        total, over, spikes = (np.zeros((padded // block, *shape, block), np.int64)
-                               for shape in ((H,), (N + 1,), (N, 2)))
+        found = tuple(np.zeros((padded // block, *shape, block), np.int64)
+                      for shape in ((H,), (N + 1,), (N, 2)))
         kept = padded if record else 0
         trace = (np.zeros((kept, N, steps * record, H), np.uint8),
                  np.zeros((kept, N, steps * record, H), np.uint8),
                  np.zeros((kept, N, steps * record), np.uint32))
-        net, draws = (table, *self._net), self._draw(steps)
+        net, states, span = (table, *self._net), {}, self._span()
 
-        def run_block(c):
+        def run_block(c, first, draws):
             part = slice(c * block, (c + 1) * block)
-            kernels.run_block(index[part], sizes[part], net, draws, self._tables,
-                              (total[c], over[c], spikes[c]), tuple(a[part] for a in trace))
+            state = states.pop(c, None) or tuple(
+                np.zeros(shape, kind) for shape, kind in (
+                    ((N, H, self.art.n, block), S), ((N, H, self.art.n, block), S),
+                    ((2, N, H, block), X)))
+            last = min(first + span, steps)
+            kernels.run_block(index[part], sizes[part], (first, last), state, net, draws,
+                              self._tables, tuple(a[c] for a in found),
+                              tuple(a[part] for a in trace))
+            if last < steps:
+                states[c] = state
         with ThreadPoolExecutor(self.threads) as pool:
-            list(pool.map(run_block, range(padded // block)))
+            for first in range(0, steps, span):
+                draws = self._draw(first, min(span, steps - first))
+                list(pool.map(lambda c: run_block(c, first, draws), range(padded // block)))
 
         if record:      # a block runs to its longest sequence's end
-            after = ~live
             for array in trace:
-                np.moveaxis(array, 2, 1)[:B][after] = 0
-        back = np.argsort(order)
-        total, over, spikes = (np.moveaxis(a, -1, 1).reshape(padded, *a.shape[1:-1])
-                               for a in (total, over, spikes))
-        total = total[back]
-        over[:B, N] += encoder_over
-        logits = total @ art.dec_w.T + lengths[:, None] * art.dec_b
-        return Batch(lengths, logits, logits.argmax(1), over[back], spikes[back],
-                     *(a[back] if record else a for a in trace))
+                np.moveaxis(array, 2, 1)[:B][~live] = 0
+        found = [np.moveaxis(a, -1, 1).reshape(padded, *a.shape[1:-1])[:B] for a in found]
+        found[1][:, N] += encoder_over
+        return found, [a[:B] for a in trace]

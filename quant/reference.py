@@ -69,14 +69,19 @@ def state_update(h_re, h_im, s, a_re, a_im, g_re, g_im, r, rounding: str, fmt,
     return h_re, h_im, over_re + over_im
 
 
-def rounding_words(art: Artifact, layer: int, seed: int, steps: int) -> np.ndarray:
-    """(steps, H, n) words of a layer's stochastic rounding; zeros with ``half_even``."""
+def rounding_words(art: Artifact, layer: int, seed: int, steps: int, first: int = 0
+                   ) -> np.ndarray:
+    """(steps, H, n) words of a layer's stochastic rounding from step ``first`` on, int64.
+
+    Zeros with ``half_even``.
+    """
     shape = steps, art.H, art.n
     if art.rounding != "stochastic":
         return np.zeros(shape, np.int64)
     start = lfsr.stream_start(art.random, seed, lfsr.stream_index(layer, lfsr.ROUNDING))
     bits = lfsr.word_bits(art.random, lfsr.ROUNDING)
-    return lfsr.words(art.random, start, bits, steps * art.H * art.n).reshape(shape)
+    per_step = art.H * art.n
+    return lfsr.words(art.random, start, bits, steps * per_step, first * per_step).reshape(shape)
 
 
 def drive(h_re, s, layer: Layer):

@@ -41,12 +41,12 @@ def fires(p, f_bits: int, r, random: RandomFormat):
     return ((p << f - f_bits) > (u << f - u_bits)).astype(np.int64)
 
 
-def sobol_points(directions, count: int) -> np.ndarray:
-    """The first ``count`` points of one dimension; directions (columns,) of k bits, int64."""
-    points = np.zeros(count, np.int64)
-    for t in range(1, count):
+def sobol_points(directions, count: int, first: int = 0) -> np.ndarray:
+    """``count`` points of one dimension from ``first`` on; directions (columns,) of k bits."""
+    points = np.zeros(first + count, np.int64)
+    for t in range(1, first + count):
         points[t] = points[t - 1] ^ directions[(t & -t).bit_length() - 1]
-    return points
+    return points[first:]
 
 
 def start_phase(r, f_bits: int, random: RandomFormat):
@@ -106,14 +106,20 @@ def sampler_bits(art, layer: int, kind: int) -> int:
     return fmt.p_in_bits(art.residual) if kind == lfsr.SAMPLER_IN else fmt.p_out_bits
 
 
-def sampler_words(art, layer: int, kind: int, seed: int, steps: int) -> np.ndarray:
-    """(steps, H) draws of a sampler, or with ``systematic`` its start phases (1, H); int64."""
+def sampler_words(art, layer: int, kind: int, seed: int, steps: int, first: int = 0
+                  ) -> np.ndarray:
+    """(steps, H) draws of a sampler from step ``first`` on, int64.
+
+    With ``systematic`` its start phases (1, H), whatever ``first`` is.
+    """
     rand = art.random
     start = lfsr.stream_start(rand, seed, lfsr.stream_index(layer, kind))
-    rows = steps if art.sampling == "bernoulli" else 1
-    r = lfsr.words(rand, start, lfsr.word_bits(rand, kind), rows * art.H).reshape(rows, art.H)
+    rows, skip = (steps, first * art.H) if art.sampling == "bernoulli" else (1, 0)
+    r = lfsr.words(rand, start, lfsr.word_bits(rand, kind), rows * art.H, skip)
+    r = r.reshape(rows, art.H)
     if art.sampling == "sobol":
-        return sobol_points(art.directions[sampler_number(layer, kind)], steps)[:, None] ^ r
+        directions = art.directions[sampler_number(layer, kind)]
+        return sobol_points(directions, steps, first)[:, None] ^ r
     if art.sampling == "systematic":
         return start_phase(r, sampler_bits(art, layer, kind), rand)
     return r

@@ -8,8 +8,9 @@ import pytest
 
 from quant import reference, sampling
 from quant.artifact import ArtifactError
+from quant.bounds import mixer_bound, state_bound, stream_bound, types_of
 from quant.formats import SQ, UQ, LayerFormats, RandomFormat
-from quant.network import IntegerNetwork, mixer_bound, state_bound, stream_bound, types_of
+from quant.network import IntegerNetwork
 from quant.synthetic import random_artifact
 
 FIELDS = ("s_in", "s_out", "signature", "logits", "label", "saturations")
@@ -173,7 +174,7 @@ def test_refuses_tokens_outside_the_vocabulary_and_missing_traces():
 @pytest.mark.parametrize("random", [RandomFormat(), UNCENTRED], ids=["centred", "uncentred"])
 def test_thresholds_are_the_largest_p_that_does_not_fire(random):
     art = random_artifact(5, random=random, n_layers=1)
-    limits, words, *_ = IntegerNetwork(art)._draw(40)
+    limits, words, *_ = IntegerNetwork(art)._draw(0, 40)
     for limit, r, f_bits in zip(limits, words, (art.layers[0].fmt.p.f_bits,
                                                 art.layers[0].fmt.h.f_bits), strict=True):
         limit, r = limit.astype(np.int64), r.astype(np.int64)
