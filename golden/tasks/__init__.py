@@ -18,6 +18,11 @@ TASKS = {       # the class of each, imported when it is needed
     "text": "golden.tasks.text:Text",
     "retrieval": "golden.tasks.retrieval:Retrieval",
     "image": "golden.tasks.image:Image",
+    "sc10": "golden.tasks.speech:SC10",
+    "sc35": "golden.tasks.speech:SC35",
+    "sc4": "golden.tasks.speech:SC4",
+    "sc10small": "golden.tasks.speech:SC10Small",
+    "fsdd": "golden.tasks.fsdd:FSDD",
 }
 MEMBERS = ("name", "n_classes", "length", "vocab", "sample_format", "load")
 
