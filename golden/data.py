@@ -34,13 +34,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get(CACHE_ENV) or pooch.os_cache("spikessm"))
 
 
-def cannot_write(path: Path, error: OSError) -> DataError:
-    """The error to raise where a file of the cache cannot be written."""
-    return DataError(f"cannot write {path} ({error.strerror or error}); make room, or set "
-                     f"${CACHE_ENV} to another folder")
+ANOTHER_CACHE = f"make room, or set ${CACHE_ENV} to another folder"
 
 
-def write_atomically(path: Path, write: Callable) -> None:
+def cannot_write(path: Path, error: OSError, advice: str = ANOTHER_CACHE) -> DataError:
+    """The error to raise where a file, by default of the cache, cannot be written."""
+    return DataError(f"cannot write {path} ({error.strerror or error}); {advice}")
+
+
+def write_atomically(path: Path, write: Callable, advice: str = ANOTHER_CACHE) -> None:
     """Call ``write`` with an open binary file that becomes ``path`` once it is complete.
 
     Raises :class:`DataError` if the folder cannot be written; leaves nothing behind then.
@@ -54,7 +56,7 @@ def write_atomically(path: Path, write: Callable) -> None:
         partial.chmod(0o644)
         partial.replace(path)
     except OSError as error:
-        raise cannot_write(path, error) from None
+        raise cannot_write(path, error, advice) from None
     finally:
         if partial:
             partial.unlink(missing_ok=True)
