@@ -18,7 +18,8 @@ from sim.program import Program
 
 TRACKS = 8              # cores in a process, where they are simulated one by one
 BACK_TO_BACK = 4        # sequences of each at least, where there are so many
-CHUNK = 64              # sequences whose expected tensors are in memory at once
+CHUNK = 64              # sequences whose expected tensors are in memory at once, at most,
+SPIKES = 1 << 28        # and about so many spikes: a byte each
 SLACK = 5_000           # cycles on top of the prediction before a run counts as stuck
 
 
@@ -112,10 +113,12 @@ class Comparer:
 
     def _compare(self, tally: Tally, values, lengths, indices, places) -> None:
         """Expected tensors chunk by chunk, against (run, position in it) of each sequence."""
-        for start in range(0, len(values), CHUNK):
-            chunk = slice(start, start + CHUNK)
-            traces = vectors.expected(self.core.art, values[chunk], lengths[chunk], self.seed,
-                                      self.threads)
+        art = self.core.art
+        each = 2 * len(art.layers) * art.H * int(lengths.max())
+        size = max(1, min(CHUNK, SPIKES // each))
+        for start in range(0, len(values), size):
+            chunk = slice(start, start + size)
+            traces = vectors.expected(art, values[chunk], lengths[chunk], self.seed, self.threads)
             for number, trace, (out, position) in zip(indices[chunk], traces, places[chunk]):
                 tally.add(int(number), trace, out.rows(position), out.result(position))
 
