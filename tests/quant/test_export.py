@@ -67,7 +67,8 @@ def refused(monkeypatch, capsys, *arguments) -> str:
     (TOY, {"residual": "plain"}), (TOKENS, {"residual": "plain"}),
     (TOY, {"residual": "none", "act": "identity", "shared_A": True}),
     (TOY, {"sampling": "sobol"}), (TOKENS, {"sampling": "systematic", "residual": "plain"})],
-    ids=["samples", "tokens", "signed", "signed-plain", "plain", "tokens-plain", "none", "sobol", "systematic"])
+    ids=["samples", "tokens", "signed", "signed-plain", "plain", "tokens-plain", "none", "sobol",
+         "systematic"])
 def test_end_to_end(tmp_path, task, options):
     """Variable lengths, every residual: loads again, its vectors are the reference's answers."""
     found = checkpoint.load(made(tmp_path / "net.pt", task, **options))
