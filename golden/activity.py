@@ -90,7 +90,7 @@ def measure(net, split: Split, task: Task, batch: int = 50, seed: int = 0) -> Ac
     reached, there = np.zeros(T), set(names)
     for values, lengths, labels in batches(split, task, batch):
         L = values.shape[1]
-        lengths_ = torch.full((len(labels),), L) if lengths is None else lengths
+        lengths_ = torch.full((len(values),), L) if lengths is None else lengths
         valid = torch.arange(L) < lengths_[:, None]                        # (B, L)
         reached[:L] += valid.sum(0).numpy()
         for k, block in enumerate(recorded(net, values, lengths)):

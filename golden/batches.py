@@ -9,18 +9,27 @@ from torch import nn
 
 from golden.tasks import Split, Task
 
+POOL = 64           # batches of an epoch that are sorted by length together
+
 
 class Stored:
-    """A split as tensors on a device: values (n, L) raw, lengths (n,) on the CPU, labels (n,)."""
+    """A split as tensors on a device, values in the smallest type that holds them.
+
+    values (n, L) raw, labels (n,), lengths (n,) on the CPU; of a task with two inputs values
+    (n, 2, L) and lengths (n, 2). With ``few_lengths`` batches of a split whose lengths differ are
+    cut at a few recurring lengths, see :func:`rounded`, so that their memory can be used again.
+    """
 
     PIECE = 4096        # sequences that are changed at once
 
-    def __init__(self, split: Split, task: Task, device: torch.device | None = None):
-        self.values, self.labels = (torch.from_numpy(np.ascontiguousarray(x)).to(device)
-                                    for x in (split.values, split.labels))
+    def __init__(self, split: Split, task: Task, device: torch.device | None = None,
+                 few_lengths: bool = False):
+        self.values = torch.from_numpy(compact(split.values, task)).to(device)
+        self.labels = torch.from_numpy(np.ascontiguousarray(split.labels)).to(device)
         self.lengths = torch.from_numpy(split.lengths)
         self.tokens = task.sample_format is None
         self.scale = 1.0 if self.tokens else 2.0 ** -task.sample_format.f_bits
+        self.few_lengths = few_lengths and split.lengths.min() != split.lengths.max()
 
     def ordered(self, order: np.ndarray, change: Callable | None = None) -> "Stored":
         """The same in another order; ``change`` makes other raw values of (B, L) ones."""
@@ -30,23 +39,67 @@ class Stored:
         order = order.to(self.values.device)
         new.values, new.labels = self.values[order], self.labels[order]
         if change:
-            new.values = torch.cat([change(piece) for piece in new.values.split(self.PIECE)])
+            L = self.values.shape[-1]
+            pieces = new.values.view(-1, L).split(self.PIECE)
+            new.values = torch.cat([change(piece) for piece in pieces]).view(new.values.shape)
         return new
 
     def batch(self, first: int, count: int
               ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
-        """(values (B, L), lengths (B,) or None, labels (B,)) of ``count`` sequences from ``first``.
+        """(values (B, L), lengths (B,) or None, labels (B,)) of ``count`` examples from ``first``.
 
         Cut at the longest of them; samples become floats raw * 2**-f, tokens stay integers.
-        ``lengths`` is None where all are equally long.
+        ``lengths`` is None where all are as long as L. Of two inputs values are (2 B, L) and
+        lengths (2 B,): first all first inputs, then all second ones.
         """
         part = slice(first, first + count)
-        lengths = self.lengths[part]
+        lengths, values = self.lengths[part], self.values[part]
+        if lengths.ndim == 2:
+            lengths, values = (x.transpose(0, 1).flatten(0, 1) for x in (lengths, values))
         longest = int(lengths.max())
-        values = self.values[part, :longest]
+        if self.few_lengths:
+            longest = min(rounded(longest), values.shape[1])
+        values = values[:, :longest]
         values = values.long() if self.tokens else values.float() * self.scale
         ragged = int(lengths.min()) < longest
         return values, lengths.to(values.device) if ragged else None, self.labels[part]
+
+
+def compact(values: np.ndarray, task: Task) -> np.ndarray:
+    """Raw values in the smallest integer type that PyTorch can index and that holds the task's."""
+    samples = task.sample_format
+    low, high = (samples.lo, samples.hi) if samples else (0, task.vocab - 1)
+    dtype = next(np.dtype(t) for t in (np.uint8, np.int8, np.int16, np.int32, np.int64)
+                 if np.iinfo(t).min <= low and high <= np.iinfo(t).max)
+    return np.ascontiguousarray(values, dtype)
+
+
+def longest(lengths: np.ndarray) -> np.ndarray:
+    """(n,) steps of each example's longest sequence, from lengths (n,) or (n, inputs)."""
+    return lengths if lengths.ndim == 1 else lengths.max(1)
+
+
+def rounded(length: int) -> int:
+    """The next of a few lengths: at most sixteen between a power of two and the next."""
+    step = max(16, (1 << (length - 1).bit_length()) // 32)
+    return -(-length // step) * step
+
+
+def epoch_order(lengths: np.ndarray, batch: int, rng: np.random.Generator) -> np.ndarray:
+    """Order of the examples (n,) in an epoch of ``n // batch`` batches; the rest is left over.
+
+    A shuffle, from which another rest is left over in every epoch. Where ``lengths`` (n,) differ,
+    pools of ``POOL`` batches are then sorted by length, and the batches shuffled: a batch is of
+    like lengths, with hardly any padding, yet its members are others in every epoch.
+    """
+    order = rng.permutation(len(lengths))
+    if lengths.min() == lengths.max():
+        return order
+    used = len(order) // batch * batch
+    pools = [pool[np.argsort(lengths[pool], kind="stable")]
+             for pool in np.split(order[:used], range(POOL * batch, used, POOL * batch))]
+    groups = np.concatenate(pools).reshape(-1, batch)
+    return np.concatenate([rng.permutation(groups).ravel(), order[used:]])
 
 
 def part_changed(raw: torch.Tensor, change: Callable, share: float, generator: torch.Generator
@@ -69,7 +122,7 @@ def batch_of(split: Split, indices, task: Task, device: torch.device | None = No
 def batches(split: Split, task: Task, size: int, device: torch.device | None = None
             ) -> Iterator[tuple]:
     """:func:`batch_of` over a whole split; sequences of like length together, order fixed."""
-    order = np.argsort(split.lengths, kind="stable")
+    order = np.argsort(longest(split.lengths), kind="stable")
     for k in range(0, len(split), size):
         yield batch_of(split, order[k:k + size], task, device)
 
@@ -118,7 +171,7 @@ def spike_rates(net: nn.Module, split: Split, task: Task, dtype: torch.dtype | N
         record = []
         net(values, lengths, dtype, record)
         if lengths is None:
-            lengths = torch.full((len(labels),), values.shape[1], device=device)
+            lengths = torch.full((len(values),), values.shape[1], device=device)
         valid = torch.arange(values.shape[1], device=device) < lengths[:, None]
         steps += int(lengths.sum())
         for sums, block in zip(fired, record):

@@ -4,15 +4,16 @@ A file is what ``torch.save`` makes of a plain dict of tensors, numbers, strings
 so it is read with ``weights_only=True`` and runs no code. Keys: ``network`` (the configuration),
 ``task``, ``permutation`` (or None), ``state`` (the tensors) and ``info`` (anything json can say
 about how the network was made). Training's ``last.pt`` has its resumable state in the keys of
-``RESUME``.
+``RESUME`` and, where it was written inside an epoch, ``part``.
 
-``python -m golden.checkpoint ship build/train/psmnist/last.pt`` copies a training's result and its
+``python -m golden.checkpoint ship build/train/psmnist/best.pt`` copies a training's result and its
 log to ``golden/checkpoints/``. A task can have several networks there: its own, <task>.pt, and named
 ones, <task>.<net>.pt, which commands take by ``--net``.
 """
 
 import argparse
 import json
+import os
 import pickle
 import re
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from golden import cli, models, tasks
+from golden import cli, models, pair, tasks
 from golden.config import NetworkConfig
 
 SHIPPED = Path(__file__).resolve().parent / "checkpoints"
@@ -61,7 +62,9 @@ def write(path: Path, content: dict) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(content, partial)
+        with partial.open("wb") as file:
+            torch.save(content, file)
+            os.fsync(file.fileno())         # a new name must not point to what is not there yet
         partial.replace(path)
     except (OSError, RuntimeError) as error:        # torch reports a full disk as RuntimeError
         raise CheckpointError(f"cannot write {path}: {error}") from None
@@ -89,7 +92,7 @@ def read(path: Path) -> dict:
     if missing:
         raise CheckpointError(f"{path} is no checkpoint of this project: "
                               f"it lacks {', '.join(missing)}")
-    unknown = sorted(map(str, set(content) - set(REQUIRED) - set(RESUME) - {"info"}))
+    unknown = sorted(map(str, set(content) - set(REQUIRED) - set(RESUME) - {"info", "part"}))
     if unknown:
         raise CheckpointError(f"{path}: unknown key {', '.join(unknown)}; "
                               f"it may come from a newer version")
@@ -148,6 +151,9 @@ def load(source: str | Path, net: str = "") -> Checkpoint:
         raise CheckpointError(
             f"{path}: {config.n_classes} classes and a vocabulary of {config.vocab}, but task "
             f"{content['task']} has {task.n_classes} and {task.vocab}")
+    different = pair.mismatch(config, task)
+    if different:
+        raise CheckpointError(f"{path}: {different}")
     net = models.build(config)
     fill(net, content["state"], path)
     info = dict(content.get("info", {}))
@@ -191,7 +197,7 @@ def main() -> None:
                                      description="Ship the result of a training.")
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("ship", help="copy to golden/checkpoints/, without optimiser")
-    command.add_argument("file", type=Path, help="build/train/<task>/last.pt")
+    command.add_argument("file", type=Path, help="build/train/<task>/best.pt or last.pt")
     command.add_argument("--note", help="a word on the network, such as untuned")
     command.add_argument("--net", default="", help="name, beside the task's other networks")
     args = parser.parse_args()

@@ -50,7 +50,8 @@ class NetworkConfig:
     architecture: str = "paper"     # "released": the blocks of golden.released_network
     ssm: str = "diagonal"           # "dplr": S4's, see golden.dplr
     branch: bool = False            # released: a second SSM beside the first in every block
-    pair: bool = False              # released: classify two sequences together
+    pair: bool = False              # classify two sequences together, see golden.pair
+    features: int = 32              # paper, pair: numbers of a sequence that the head sees
     tie_dropout: bool = False       # released: one dropout mask for all steps of a sequence
     neuron: str = "sampler"         # "heaviside": Binary S4D; "gelu": GSU, or a non-spiking S4D
     mixer: str = "linear"           # "glu", "gsu": the gates of Stan & Rhodes (arXiv 2401.00955)
@@ -70,7 +71,7 @@ class NetworkConfig:
             value = getattr(self, name)
             if value not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
-        for name in ("n_classes", "n_blocks", "d_model"):
+        for name in ("n_classes", "n_blocks", "d_model", "features"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.d_state < 2 or self.d_state % 2:
@@ -119,9 +120,11 @@ class NetworkConfig:
                 raise ValueError(f"a branch shares uniform draws, so sampling must be bernoulli or "
                                  f"mean, not {self.sampling!r}")
             return
-        for name in ("branch", "pair", "tie_dropout"):
+        for name in ("branch", "tie_dropout"):
             if getattr(self, name):
                 raise ValueError(f"{name} needs architecture released")
+        if self.pair and self.neuron != "sampler":
+            raise ValueError(f"pair needs neuron sampler, not {self.neuron}")
         if (self.neuron in ("sampler", "lif")
                 and (self.norm, self.norm_position) != ("batch", "pre")):
             raise ValueError(f"norm {self.norm}, norm_position {self.norm_position}: neuron "

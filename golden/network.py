@@ -9,6 +9,7 @@ from golden import ops
 from golden.columns import Columns
 from golden.config import NetworkConfig
 from golden.fuse import Fuse
+from golden.pair import PairHead
 from golden.sampling import Draw
 from golden.ssm import make_ssm
 
@@ -87,7 +88,8 @@ class Network(nn.Module):
         self.cfg = cfg
         self.encoder = Encoder(cfg)
         self.blocks = nn.ModuleList(Block(cfg) for _ in range(cfg.n_blocks))
-        self.decoder = nn.Linear(cfg.d_model, cfg.n_classes)
+        self.decoder = nn.Linear(cfg.d_model, cfg.features if cfg.pair else cfg.n_classes)
+        self.head = PairHead(cfg.features, cfg.n_classes) if cfg.pair else None
         self.input_gamma = nn.Parameter(torch.ones(cfg.d_model))    # first norm, residual = plain
         self.input_beta = nn.Parameter(torch.zeros(cfg.d_model))
 
@@ -104,6 +106,8 @@ class Network(nn.Module):
     def forward(self, v: torch.Tensor, lengths: torch.Tensor | None = None,
                 dtype: torch.dtype | None = None, record: list | None = None) -> torch.Tensor:
         """Logits (B, classes) of samples or tokens v (B, L).
+
+        With ``pair`` row k and row k + B / 2 belong together and there are B / 2 logits.
 
         Parameters
         ----------
@@ -140,7 +144,8 @@ class Network(nn.Module):
                 record.append({name: columns.rows(t.detach())
                                for name, t in (("s_in", s_in), ("p", p), ("s_out", s_out))})
             x, s = block.fuse(z, block.mixer.bias, x, valid, draws[2 * k + 2])
-        return self.decoder(columns.mean(x, own))
+        decoded = self.decoder(columns.mean(x, own))
+        return decoded if self.head is None else self.head(decoded)
 
     @torch.no_grad()
     def calibrate(self, v: torch.Tensor, lengths: torch.Tensor | None = None,

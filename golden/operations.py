@@ -85,8 +85,9 @@ def ends(cfg: NetworkConfig) -> dict[str, Count]:
 
 
 def per_sequence(cfg: NetworkConfig) -> Count:
-    """The decoder's matrix on the sum over time, and its bias."""
-    return Count(mac=cfg.d_model * cfg.n_classes, add=cfg.n_classes)
+    """The decoder's matrix on the sum over time, and its bias; of a pair for one sequence."""
+    outputs = cfg.features if cfg.pair else cfg.n_classes       # the head runs once for two
+    return Count(mac=cfg.d_model * outputs, add=outputs)
 
 
 def ssm_on_spikes(cfg: NetworkConfig, r_in: float) -> Count:

@@ -1,4 +1,7 @@
-"""How each shipped network was trained: its configuration and the schedule, by name."""
+"""How networks are trained: configuration and schedule, by name; a task's own has its name.
+
+Classes, vocabulary and the number of inputs come from the task (:func:`recipe_for`).
+"""
 
 from dataclasses import asdict, dataclass, fields, replace
 
@@ -45,6 +48,12 @@ def stream(neuron: str, mixer: str, **options) -> NetworkConfig:
                          **options)
 
 
+def wide_stream(neuron: str, mixer: str) -> Recipe:
+    """Binary S4D or the gated spiking unit at the size of the other benchmarks' networks."""
+    network = stream(neuron, mixer, n_blocks=4, d_state=16, dt_min=3e-3, dt_max=0.3)
+    return Recipe(replace(network, d_model=120), epochs=40, batch=64, lr=6e-3, warmup=1000)
+
+
 def moved_then_still(name: str, epochs: int, **options) -> dict[str, Recipe]:
     """Minutes on a GPU: digits that are moved, then <name>_second from those weights
     (--start build/train/psmnist/last.pt) with the digits as they are."""
@@ -61,7 +70,45 @@ def half_moved(**options) -> Recipe:
                   epochs=97, batch=64, lr=8e-3, warmup=1000, augment=0.5)
 
 
-RECIPES = {
+def long(**options) -> NetworkConfig:
+    """Systematically sampled blocks for sequences of a thousand steps and more."""
+    return NetworkConfig(n_classes=10, d_state=16, sampling="systematic", **options)
+
+
+# The benchmarks, for weeks of one CPU core: at most 170,000 parameters, sum of H n at most 5,500
+BENCHMARKS = {
+    "smnist": Recipe(long(n_blocks=4, d_model=168, dt_min=3e-3, dt_max=0.3), epochs=60, batch=64,
+                     lr=8e-3, warmup=1000),
+    "listops": Recipe(long(n_blocks=6, d_model=112), epochs=40, batch=32, lr=4e-3, ssm_lr=2e-3,
+                      warmup=1000),
+    # 25,000 reviews are soon known by heart
+    "text": Recipe(long(n_blocks=4, d_model=128, dropout=0.1), epochs=30, batch=32, lr=4e-3,
+                   ssm_lr=2e-3, weight_decay=0.05, warmup=500),
+    "retrieval": Recipe(long(n_blocks=4, d_model=128), epochs=20, batch=32, lr=4e-3, ssm_lr=2e-3,
+                        warmup=1000),
+    "image": Recipe(long(n_blocks=4, d_model=168, dt_max=0.3, dropout=0.1), epochs=60, batch=50,
+                    lr=6e-3, weight_decay=0.05, warmup=1000),
+    "pathfinder": Recipe(long(n_blocks=6, d_model=112), epochs=20, batch=64, lr=4e-3, ssm_lr=2e-3,
+                         warmup=2000),
+    "pathx": Recipe(long(n_blocks=6, d_model=112), epochs=20, batch=16, lr=3e-3, ssm_lr=1e-3,
+                    warmup=2000),
+    # Raw speech: dt from two thousand samples to a few
+    "sc4": Recipe(long(n_blocks=4, d_model=168, dt_max=0.3), epochs=40, batch=16, lr=6e-3,
+                  warmup=1000),
+    "sc10": Recipe(long(n_blocks=4, d_model=168, dt_max=0.3), epochs=30, batch=16, lr=6e-3,
+                   warmup=1000),
+    "sc35": Recipe(long(n_blocks=4, d_model=160, dt_max=0.3), epochs=20, batch=16, lr=6e-3,
+                   warmup=1000),
+    # Few clips
+    "sc10small": Recipe(long(n_blocks=4, d_model=128, dt_max=0.3, dropout=0.1), epochs=60,
+                        batch=16, lr=6e-3, weight_decay=0.05, warmup=500),
+    "fsdd": Recipe(long(n_blocks=4, d_model=128, dt_max=0.3, dropout=0.1), epochs=60, batch=16,
+                   lr=6e-3, weight_decay=0.05, warmup=300),
+}
+RECIPES = BENCHMARKS | {
+    # For every task: the whole path in minutes
+    "small": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=32, d_state=8), epochs=1,
+                    batch=16),
     "digits": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=64, d_state=8, dt_min=1e-2,
                                    dt_max=0.5), epochs=80),
     # One block, for small FPGAs (golden/checkpoints/digits.small.pt, digits.tiny.pt)
@@ -81,10 +128,10 @@ RECIPES = {
     "digits_lif_alone": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=64, neuron="lif",
                                              lif_drive="spikes", dt_min=1e-2, dt_max=0.5),
                                epochs=40),
+    "binary": wide_stream("heaviside", "glu"),
+    "gsu": wide_stream("gelu", "gsu"),
     "psmnist_binary": Recipe(stream("heaviside", "glu"), epochs=4),
     "psmnist_gsu": Recipe(stream("gelu", "gsu"), epochs=4),
-    "listops": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=32, d_state=8, vocab=16),
-                      epochs=1, batch=16),
     # The released architecture in small, causal
     "digits_released": Recipe(NetworkConfig(
         n_classes=10, n_blocks=2, d_model=64, d_state=8, architecture="released", ssm="dplr",
@@ -102,23 +149,21 @@ RECIPES = {
 ) | {f"{name}_released": Recipe(CONFIGURATIONS[name].network, **CONFIGURATIONS[name].training)
      for name in ("psmnist", "listops")}
 
+GENERAL = Recipe(NetworkConfig(n_classes=10, d_model=64), epochs=10)    # a user's own task
+
 
 def recipe_for(task: Task, name: str | None = None) -> Recipe:
-    """The recipe ``name``, or the one of the task, or for a user's own task a general one.
+    """The recipe ``name``, or the one of the task, or a general one.
 
-    Raises ``UserError`` if it does not exist or is made for other classes or tokens.
+    Its network gets the task's classes, tokens and inputs. Raises ``UserError`` if there is no such
+    recipe, or if its network cannot have them.
     """
-    if name is None:
-        name = task.name.split(":")[0]
-        if name not in RECIPES:
-            return Recipe(NetworkConfig(n_classes=task.n_classes, vocab=task.vocab, d_model=64),
-                          epochs=10)
-    if name not in RECIPES:
+    if name is not None and name not in RECIPES:
         raise UserError(f"recipe {name!r} is unknown; known: {', '.join(RECIPES)}")
-    recipe = RECIPES[name]
-    made_for = (recipe.network.n_classes, recipe.network.vocab)
-    if made_for != (task.n_classes, task.vocab):
-        raise UserError(f"recipe {name} is made for {made_for[0]} classes and a vocabulary of "
-                        f"{made_for[1]}, but task {task.name} has {task.n_classes} and "
-                        f"{task.vocab}")
-    return recipe
+    recipe = RECIPES.get(name or task.name.split(":")[0], GENERAL)
+    try:
+        network = replace(recipe.network, n_classes=task.n_classes, vocab=task.vocab,
+                          pair=getattr(task, "inputs", 1) == 2)
+    except ValueError as error:
+        raise UserError(f"recipe {name} does not fit task {task.name}: {error}") from None
+    return replace(recipe, network=network)

@@ -3,10 +3,12 @@
 import numpy as np
 import torch
 
+from golden import pair
 from golden.config import NetworkConfig
 from golden.released_network import ReleasedNetwork
 from golden.released_state import Release, ReleaseError, Sizes, sizes
 from golden.tasks import Task, spec
+from golden.tasks.base import inputs_of
 
 PIXEL = 256 / 255       # the released code reads v / 255, this project's tasks v / 256
 SINGULAR = 1e-12        # of I - A_bar^length, relative to A_bar^length, where C is lost in rounding
@@ -114,9 +116,13 @@ def network(found: Release, residual: str, task: Task) -> ReleasedNetwork:
         d_state=2 * made.n, kernel="two_sided" if made.sides == 2 else "causal", act="gelu",
         gelu_before_sampler=True, residual=residual, shared_A=made.rows == 1, init="hippo_legs",
         architecture="released", ssm="dplr", branch=made.branch,
-        pair="hidden.weight" in (around["decoder"] or {}),
+        pair=("hidden.weight" in around["decoder"] if around["decoder"]
+              else inputs_of(task) == 2),
         norm="batch" if made.batch_norm else "layer",
         norm_position="pre" if made.prenorm else "post")
+    different = pair.mismatch(cfg, task)
+    if different:
+        raise ReleaseError(f"{found.path}: {different}; give another --task")
     generator = torch.get_rng_state()
     torch.manual_seed(0)                    # start values of what the file has not
     net = ReleasedNetwork(cfg)

@@ -29,6 +29,7 @@ from golden.config import NetworkConfig
 from golden.dplr import DPLR
 from golden.fuse import ACTIVATIONS
 from golden.network import Encoder, Network
+from golden.pair import PairHead
 from golden.sampling import Draw
 from golden.ssm import make_ssm
 from golden.stream_norm import StreamNorm
@@ -126,18 +127,6 @@ class ReleasedBlock(nn.Module):
         if cfg.residual == "plain":
             m = x + self.dropout(m, chunks)
         return self.norm(m, valid) if cfg.norm_position == "post" else m
-
-
-class PairHead(nn.Module):
-    """Class of two sequences from their means a and b: an MLP of (a, b, a - b, a b)."""
-
-    def __init__(self, H: int, n_classes: int):
-        super().__init__()
-        self.hidden, self.last = nn.Linear(4 * H, H), nn.Linear(H, n_classes)
-
-    def forward(self, mean: torch.Tensor) -> torch.Tensor:
-        a, b = mean.chunk(2)
-        return self.last(F.relu(self.hidden(torch.cat([a, b, a - b, a * b], dim=1))))
 
 
 class ReleasedNetwork(nn.Module):

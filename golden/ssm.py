@@ -14,6 +14,7 @@ import math
 import torch
 from torch import nn
 
+from golden.carry import carried, few
 from golden.chunk_matrices import chunk_matrices, powers
 from golden.config import NetworkConfig
 from golden.dplr import DPLR
@@ -57,15 +58,20 @@ def chunked_conv(s: torch.Tensor, A_bar: torch.Tensor, g: torch.Tensor, d: torch
     Returns
     -------
     (H, C, M, B), in the dtype of ``s``: inside a chunk a Toeplitz product, between chunks the
-    state: ``T @ s + G @ S(V @ s)``.
+    state: ``T @ s + G @ S(V @ s)``. Memory grows with the number of steps, see ``golden.carry``.
     """
     H, C, M, B = s.shape
     n = A_bar.shape[1]
-    T, V, S, G = chunk_matrices(A_bar, g, d, C, M, delay, s)
+    dense = few(M, s)
+    T, V, S, G = chunk_matrices(A_bar, g, d, C, M if dense else 1, delay, s)
     x = s.reshape(H, C, M * B)
     y = torch.bmm(T, x)
     if M > 1:
-        h = torch.bmm(S, torch.bmm(V, x).reshape(H * n, 2 * M, B))
+        left = torch.bmm(V, x)
+        if dense:
+            h = torch.bmm(S, left.reshape(H * n, 2 * M, B))
+        else:
+            h = carried(left.view(H * n, 2, M, B), A_bar, C)
         y = torch.baddbmm(y, G, h.reshape(H, 2 * n, M * B))
     return y.reshape(H, C, M, B)
 

@@ -73,7 +73,8 @@ def run_sequences(args: argparse.Namespace) -> int:
     if chosen.max() >= len(split):
         raise UserError(f"the test set of {args.task} has sequences 0..{len(split) - 1}, not "
                         f"{chosen.max()}")
-    part = split.take(chosen)
+    examples = split.take(chosen)
+    part, numbers = examples.sequences(), inputs.flat(chosen, art)
     seeds = run.seeds_of(art, args.seed, args.votes)
     noise = None
     with session.opened(args, art) as (board, simulation):
@@ -82,8 +83,9 @@ def run_sequences(args: argparse.Namespace) -> int:
                 board.registers()["model"].hex() != artifact.digest(art):
             session.progress(f"uploaded {session.upload(board, art)} words")
         board.expect(art, hint)
-        tally = run.compare(board, art, part, chosen, seeds)
-        row = run.summary(board, art, part, tally, seeds, args)
+        tally = run.compare(board, art, part, numbers, seeds)
+        classes = tally.classes(part, numbers, len(seeds))
+        row = run.summary(board, examples, tally, classes, seeds, args)
         if simulation:
             noise = asdict(simulation.close())
     run.show(row, noise)

@@ -16,6 +16,7 @@ import numpy as np
 from quant import artifact
 from quant.artifact import Artifact, ArtifactError, Layer
 from quant.formats import QFormat
+from quant.head_tensors import TENSORS
 
 
 def convert(raw: np.ndarray, old: QFormat, new: QFormat) -> tuple[np.ndarray, int]:
@@ -35,8 +36,8 @@ def adapt(art: Artifact, like: Artifact) -> tuple[Artifact, dict[str, int]]:
 
     Raises :class:`ArtifactError` naming what of the shape or the options is not equal.
     """
-    for what in ("n_classes", "length", "vocab", "act", "residual", "rounding", "sampling",
-                 "random", "H", "n"):
+    for what in ("n_classes", "inputs", "outputs", "length", "vocab", "act", "residual", "rounding",
+                 "sampling", "random", "H", "n"):
         if getattr(art, what) != getattr(like, what):
             raise ArtifactError(f"{what} is {getattr(art, what)}, of the other network "
                                 f"{getattr(like, what)}: no formats can make up for that")
@@ -67,7 +68,10 @@ def adapt(art: Artifact, like: Artifact) -> tuple[Artifact, dict[str, int]]:
          like.edge.enc_w if not art.vocab else like.x_format),
         ("enc_b", art.edge.enc_b, like.edge.enc_b), ("dec_w", art.edge.dec_w, like.edge.dec_w),
         ("dec_b", art.edge.dec_b, like.edge.dec_b))}
-    return replace(art, edge=like.edge, layers=tuple(layers), **ends).check(), saturated
+    head = art.head and replace(art.head, fmt=like.head.fmt, **{
+        name: moved(f"head, {name}", getattr(art.head, name), getattr(art.head.fmt, name),
+                    getattr(like.head.fmt, name)) for name in TENSORS})
+    return replace(art, edge=like.edge, layers=tuple(layers), head=head, **ends).check(), saturated
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -32,7 +32,7 @@ class ModelError(UserError):
 class Answer:
     """What the board says about one sequence.
 
-    logits : (n_classes,) int64; saturations : (N + 1,) int64, of the layers, then of the stream;
+    logits : (outputs,) int64; saturations : (N + 1,) int64, of the layers, then of the stream;
     cycles : from the first sample to the result; seconds : from RUN to the result, at the host.
     """
 
@@ -188,11 +188,11 @@ class Board:
             for at in range(0, len(values), step)]
 
     def _answer(self, seconds: float) -> Answer:
-        layers, classes = self.identity.layers, self.identity.classes
-        raw = self.transport.read(protocol.RESULT, result_bytes(layers, classes))
+        layers, outputs = self.identity.layers, self.identity.outputs
+        raw = self.transport.read(protocol.RESULT, result_bytes(layers, outputs))
         at = protocol.LABEL_BYTES
         logits = []
-        for _ in range(classes):
+        for _ in range(outputs):
             logits.append(int.from_bytes(raw[at:at + protocol.LOGIT_BYTES], "little", signed=True))
             at += protocol.LOGIT_BYTES
         return Answer(int.from_bytes(raw[:protocol.LABEL_BYTES], "little"),

@@ -12,20 +12,25 @@ from tqdm import tqdm
 from golden.cli import UserError, console
 from golden.tasks import Split
 from host.board import Answer, Board
+from quant import head
 from quant.artifact import Artifact
 from quant.evaluate import seed_number
 from quant.network import Batch, IntegerNetwork
 from rtl import cycles
+from sim.compare import named
 
 
 @dataclass
 class Tally:
     """Answers of a board beside the reference's.
 
-    logits : (B, n_classes), summed over the seeds; latencies, in seconds, and clocks of every run.
+    logits : (B, outputs), summed over the seeds, expected : the reference's; latencies, in seconds,
+    and clocks of every run. With two inputs sequence 2 k + i is input i of example k.
     """
 
+    art: Artifact
     logits: np.ndarray
+    expected: np.ndarray
     equal: int = 0
     runs: int = 0
     first: str | None = None                    # first difference
@@ -43,13 +48,27 @@ class Tally:
             ("saturations", answer.saturations.tolist(), batch.saturations[b].tolist()))
             if have != want]
         if wrong and not self.first:
-            self.first = f"sequence {number}, seed {seed}, {wrong[0]}"
+            place = named(number, self.art.inputs)
+            self.first = f"sequence {place}, seed {seed}, {wrong[0]}"
         self.runs += 1
         self.equal += not wrong
         self.logits[b] += answer.logits
+        self.expected[b] += batch.logits[b]
         self.latencies.append(answer.seconds)
         self.clocks.append(answer.cycles)
         self.saturations += int(answer.saturations.sum())
+
+
+    def classes(self, part: Split, indices: np.ndarray, votes: int) -> np.ndarray:
+        """Of the examples (B / inputs,), by the board's sums; compared with the reference's."""
+        found, wanted = (head.answers(self.art, logits, part.lengths, votes)
+                         for logits in (self.logits, self.expected))
+        bad = np.flatnonzero((found.logits != wanted.logits).any(1))
+        if len(bad) and not self.first:
+            k, inputs = bad[0], self.art.inputs
+            self.first = (f"sequence {indices[k * inputs] // inputs}, logits of the votes: "
+                          f"{found.logits[k].tolist()} in place of {wanted.logits[k].tolist()}")
+        return found.labels
 
 
 def seeds_of(art: Artifact, seed: int | None, votes: int) -> list[int]:
@@ -61,8 +80,11 @@ def seeds_of(art: Artifact, seed: int | None, votes: int) -> list[int]:
 
 def compare(board: Board, art: Artifact, part: Split, indices: np.ndarray, seeds: list[int],
             ) -> Tally:
-    """Run ``part`` under every seed; the reference runs before each."""
-    tally = Tally(np.zeros((len(part), art.n_classes), np.int64))
+    """Run the single sequences of ``part`` under every seed; the reference runs before each.
+
+    indices : their numbers in the test set, with two inputs as of ``sim.inputs.flat``.
+    """
+    tally = Tally(art, *np.zeros((2, len(part), art.outputs), np.int64))
     core = board.core(art)
     expected = {length: cycles.predict(art, core.hw, [length]).cycles
                 for length in set(part.lengths.tolist())}
@@ -80,15 +102,15 @@ def compare(board: Board, art: Artifact, part: Split, indices: np.ndarray, seeds
     return tally
 
 
-def summary(board: Board, art: Artifact, part: Split, tally: Tally, seeds: list[int],
+def summary(board: Board, examples: Split, tally: Tally, classes: np.ndarray, seeds: list[int],
             args: argparse.Namespace) -> dict:
-    """What the table and the JSON say."""
+    """What the table and the JSON say; ``classes`` are those of the examples."""
     latency, clocks = np.array(tally.latencies), np.array(tally.clocks)
     return {
         "task": args.task, "port": args.port, "model": board.registers()["model"].hex(),
         "lanes": board.identity.lanes, "clock_MHz": board.identity.clock_khz / 1000,
-        "sequences": len(part), "votes": len(seeds), "seeds": seeds,
-        "accuracy": float((tally.logits.argmax(1) == part.labels).mean()),
+        "examples": len(examples), "sequences": len(tally.logits), "votes": len(seeds),
+        "seeds": seeds, "accuracy": float((classes == examples.labels).mean()),
         "runs": tally.runs, "equal": tally.equal, "first_difference": tally.first,
         "cycles": float(clocks.mean()), "cycles_not_as_predicted": tally.unpredicted,
         "ms_on_board": float(clocks.mean() / board.identity.clock_khz),
@@ -107,7 +129,8 @@ def show(row: dict, noise: dict | None) -> None:
     good = row["equal"] == row["runs"]
     ms, line = row["ms_latency"], row["line"]
     for name, value in (
-            ("accuracy", f"{100 * row['accuracy']:.2f} % of {row['sequences']}"
+            ("accuracy", f"{100 * row['accuracy']:.2f} % of {row['examples']}"
+                         + (" pairs, by the head" if row["examples"] < row["sequences"] else "")
                          + (f", {row['votes']} votes" if row["votes"] > 1 else "")),
             ("equal to the reference", f"[{'green' if good else 'bold red'}]{row['equal']} of "
                                        f"{row['runs']}[/]"),

@@ -14,6 +14,7 @@ import numpy as np
 from quant import sampling
 from quant.files import write_all_atomic
 from quant.formats import BIT, STREAMS, EdgeFormats, LayerFormats, RandomFormat
+from quant.head_tensors import TENSORS, Head, HeadFormats
 
 SCHEMA = 1
 RESIDUALS = ("none", "clampfuse", "plain", "replace")
@@ -75,11 +76,12 @@ class Artifact:
     layers: tuple[Layer, ...]
     enc_w: np.ndarray            # (H,), or the embedding (vocab, H) in p's (plain: x's) format
     enc_b: np.ndarray            # (H,), empty for tokens
-    dec_w: np.ndarray            # (n_classes, H)
-    dec_b: np.ndarray            # (n_classes,)
+    dec_w: np.ndarray            # (outputs, H): a row for each class, or for each feature
+    dec_b: np.ndarray            # (outputs,)
     info: dict = field(default_factory=dict)    # permutation, accuracies, versions, ranges
     sampling: str = "bernoulli"     # form of the samplers, see quant.sampling
     directions: np.ndarray = field(default_factory=lambda: NO_DIRECTIONS)   # of sobol, k bits each
+    head: Head | None = None        # of two inputs' features, see quant.head
 
     @property
     def H(self) -> int:
@@ -88,6 +90,16 @@ class Artifact:
     @property
     def n(self) -> int:
         return self.layers[0].a_re.shape[1]
+
+    @property
+    def inputs(self) -> int:
+        """Sequences that make one example."""
+        return 1 if self.head is None else 2
+
+    @property
+    def outputs(self) -> int:
+        """Sums that the hardware gives out: the classes' logits, or the features of a head."""
+        return len(self.dec_w)
 
     @property
     def streams(self) -> bool:
@@ -153,15 +165,15 @@ class Artifact:
             bad = np.argwhere(radius >= 1 << 2 * f.a_bar.f_bits)
             need(not len(bad), f"layer {number}, a_bar: {len(bad)} of {H * n} modes have |A_bar| "
                                f">= 1, first at neuron, mode {bad[0] if len(bad) else ''}")
-        tokens = self.vocab > 0
+        tokens, outputs = self.vocab > 0, self.outputs if self.head else self.n_classes
         need(tokens == (self.edge.sample is None),
              "the sample format must be there for samples and missing for tokens")
         for name, raw, shape, fmt in (
                 ("enc_w", self.enc_w, (self.vocab, H) if tokens else (H,),
                  self.x_format if tokens else self.edge.enc_w),
                 ("enc_b", self.enc_b, (0,) if tokens else (H,), self.edge.enc_b),
-                ("dec_w", self.dec_w, (self.n_classes, H), self.edge.dec_w),
-                ("dec_b", self.dec_b, (self.n_classes,), self.edge.dec_b)):
+                ("dec_w", self.dec_w, (outputs, H), self.edge.dec_w),
+                ("dec_b", self.dec_b, (outputs,), self.edge.dec_b)):
             need(raw.shape == shape, f"{name}: shape {raw.shape}, expected {shape}")
             try:
                 fmt.check(raw, name) if raw.size else None
@@ -173,6 +185,8 @@ class Artifact:
                  f"{self.edge.enc_w} and {self.edge.sample}")
         need(self.edge.dec_b.f_bits == self.edge.dec_w.f_bits + self.x_format.f_bits,
              f"dec_b {self.edge.dec_b} must have the fraction bits of dec_w * the decoder's sum")
+        if self.head:
+            self.head.check(self, need)
         return self
 
 
@@ -187,16 +201,20 @@ def _arrays(art: Artifact) -> dict[str, np.ndarray]:
     for number, layer in enumerate(art.layers):
         out |= {f"layer{number}.{f.name}": getattr(layer, f.name) for f in fields(Layer)
                 if f.name != "fmt" and (f.name in REQUIRED or getattr(layer, f.name).size)}
+    if art.head:
+        out |= {f"head.{name}": getattr(art.head, name) for name in TENSORS}
     return {name: np.asarray(raw, np.int64) for name, raw in out.items()}
 
 
 def _manifest(art: Artifact, arrays: bytes) -> dict:
+    head = {"head_formats": art.head.fmt.to_dict()} if art.head else {}
     return {"schema": SCHEMA, "task": art.task, "n_classes": art.n_classes, "length": art.length,
             "vocab": art.vocab, "act": art.act, "residual": art.residual,
             "rounding": art.rounding, "sampling": art.sampling, "seed": art.seed,
             "shape": {"layers": len(art.layers), "H": art.H, "n": art.n},
             "random": art.random.to_dict(), "edge_formats": art.edge.to_dict(),
-            "layer_formats": [layer.fmt.to_dict() for layer in art.layers], "info": art.info,
+            "layer_formats": [layer.fmt.to_dict() for layer in art.layers], **head,
+            "info": art.info,
             "arrays_sha256": hashlib.sha256(arrays).hexdigest()}
 
 
@@ -246,13 +264,17 @@ def load(folder: Path) -> Artifact:
                   **{f.name: arrays[f"layer{number}.{f.name}"] for f in fields(Layer)
                      if f.name in REQUIRED or f"layer{number}.{f.name}" in arrays})
             for number, formats in enumerate(m["layer_formats"]))
+        head = None
+        if "head_formats" in m:
+            head = Head(HeadFormats.from_dict(m["head_formats"]),
+                        *(arrays[f"head.{name}"] for name in TENSORS))
         art = Artifact(m["task"], m["n_classes"], m["length"], m["vocab"], m["act"],
                        m["residual"], m["rounding"], m["seed"],
                        RandomFormat.from_dict(m["random"]),
                        EdgeFormats.from_dict(m["edge_formats"]), layers,
                        *(arrays[name] for name in EDGE_ARRAYS), info=m["info"],
                        sampling=m["sampling"],
-                       directions=arrays.get("directions", NO_DIRECTIONS)).check()
+                       directions=arrays.get("directions", NO_DIRECTIONS), head=head).check()
         have = {"layers": len(art.layers), "H": art.H, "n": art.n}
         if m["shape"] != have:
             raise ValueError(f"shape {m['shape']} is not the arrays' {have}")

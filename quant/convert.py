@@ -8,9 +8,11 @@ import torch
 from quant.artifact import ABSENT, NO_DIRECTIONS, Artifact, ArtifactError, Layer
 from quant.draws import sobol_directions
 from quant.fit import ExportError, NetworkFormats
-from quant.fold import Folded, FoldedLayer
+from quant.fold import Folded, FoldedHead, FoldedLayer
 from quant.formats import QFormat
+from quant.head_tensors import TENSORS, Head
 from quant.qat import QuantNetwork
+from quant.qat_head import QuantHead
 
 
 def _raw(value: torch.Tensor, fmt: QFormat) -> np.ndarray:
@@ -41,6 +43,12 @@ def _layer(net: QuantNetwork, number: int) -> Layer:
            for name in ("alpha", "beta", "a", "gain")})
 
 
+def _head(head: QuantHead) -> Head:
+    w1, w2 = (layer.quant_weight().int().to(torch.int64).numpy() for layer in (head.w1, head.w2))
+    b1, b2 = (_raw(head.on_grid(name), getattr(head.fmt, name)) for name in ("b1", "b2"))
+    return Head(head.fmt, w1, b1, w2, b2)
+
+
 @torch.no_grad()
 def to_artifact(net: QuantNetwork, task: str, length: int, seed: int, info: dict) -> Artifact:
     """The model's integers, checked. ``length``: longest sequence; ``seed``: default master seed.
@@ -58,12 +66,13 @@ def to_artifact(net: QuantNetwork, task: str, length: int, seed: int, info: dict
                                                                         edge.enc_b.hi)
         enc_b = enc_b.to(torch.int64).numpy()
     dec_b = torch.round(net.dec_b * 2.0 ** edge.dec_b.f_bits).clamp(edge.dec_b.lo, edge.dec_b.hi)
-    art = Artifact(task, len(decoder), length, net.vocab, net.act, net.residual, formats.rounding,
+    head = _head(net.head) if net.head else None
+    art = Artifact(task, len(head.b2 if head else decoder), length, net.vocab, net.act, net.residual, formats.rounding,
                    seed, formats.random, edge,
                    tuple(_layer(net, j) for j in range(len(net.blocks))), enc_w, enc_b, decoder,
                    dec_b.to(torch.int64).numpy(), info, net.sampling,
                    sobol_directions(2 * len(net.blocks), length, formats.random.k)
-                   if net.sampling == "sobol" else NO_DIRECTIONS)
+                   if net.sampling == "sobol" else NO_DIRECTIONS, head)
     try:
         return art.check()
     except ArtifactError as error:
@@ -73,7 +82,7 @@ def to_artifact(net: QuantNetwork, task: str, length: int, seed: int, info: dict
 def formats_of(art: Artifact) -> NetworkFormats:
     """The formats of an artifact, as the quantisation-aware model takes them."""
     return NetworkFormats(tuple(layer.fmt for layer in art.layers), art.edge, art.random,
-                          art.rounding)
+                          art.rounding, art.head and art.head.fmt)
 
 
 def to_folded(art: Artifact) -> Folded:
@@ -89,9 +98,11 @@ def to_folded(art: Artifact) -> Folded:
                                for name in ("alpha", "beta", "a", "gain")
                                if getattr(q, name).size})
 
-    edge = art.edge
+    edge, head = art.edge, art.head
     enc_f = art.x_format.f_bits if art.vocab else edge.enc_w.f_bits
     return Folded(art.act, art.residual, art.vocab, tuple(map(layer, art.layers)),
                   art.enc_w * 2.0 ** -enc_f, art.enc_b * 2.0 ** -edge.enc_b.f_bits,
                   art.dec_w * 2.0 ** -edge.dec_w.f_bits, art.dec_b * 2.0 ** -edge.dec_b.f_bits,
-                  art.sampling)
+                  art.sampling, head and FoldedHead(*(
+                      getattr(head, name) * 2.0 ** -getattr(head.fmt, name).f_bits
+                      for name in TENSORS)))

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from golden.cli import UserError, console, positive
-from quant import artifact, gated_artifact
+from golden.tasks import inputs_of
+from quant import artifact, gated_artifact, head
 from quant.artifact import Artifact, ArtifactError
 from quant.files import write_atomic
 from quant.gated_artifact import GatedArtifact
@@ -49,23 +50,27 @@ def evaluate(art: Artifact | GatedArtifact, split, seeds: int = 1, threads: int 
              progress=lambda count: None, votes: int = 1) -> dict:
     """Run a whole split under each seed; with ``votes`` K > 1 under each K seeds, logits summed.
 
+    Of a network with two inputs the features of each sequence are summed, and the head sees their
+    mean over all runs.
+
     Returns accuracy_mean and accuracy_std (over seeds, n - 1 in the denominator, 0 for one seed),
     accuracies, seeds, votes, n, spike_rates (fired share of the neurons, per layer, over live
     steps), spike_rates_in (of the input samplers, where there are any), saturations (per layer,
     then residual stream or encoder; all seeds; Binary S4D and GSU per tensor of
-    ``quant.gated_reference.COUNTED``), seconds.
+    ``quant.gated_reference.COUNTED``), with a head head_saturations (means, hidden values), seconds.
     ``progress(count)`` is called after ``count`` more sequences.
     """
-    start, n = time.perf_counter(), len(split)
+    start, n, labels = time.perf_counter(), len(split), split.labels
+    split = split.sequences()
     numbers = [seed_number(art, j) for j in range(seeds * votes)]
-    accuracies, spikes, saturations = [], 0, 0
+    accuracies, spikes, saturations, over = [], 0, 0, 0
     order = np.argsort(-np.asarray(split.lengths), kind="stable")    # batches of like length
     for first in range(0, len(numbers), votes):
-        logits = np.zeros((n, art.n_classes), np.int64)
+        logits = np.zeros((len(split), art.outputs), np.int64)
         for seed in numbers[first:first + votes]:
             network = integers(art, seed, threads)
             size = BLOCK * network.threads
-            for at in range(0, n, size):
+            for at in range(0, len(split), size):
                 part = order[at:at + size]
                 longest = int(split.lengths[part].max())
                 batch = network.run(split.values[part, :longest], split.lengths[part])
@@ -73,13 +78,16 @@ def evaluate(art: Artifact | GatedArtifact, split, seeds: int = 1, threads: int 
                 spikes = spikes + batch.spikes.sum(0)
                 saturations = saturations + batch.saturations.sum(0)
                 progress(len(part))
-        accuracies.append(float((logits.argmax(1) == split.labels).mean()))
+        said = head.answers(art, logits, split.lengths, votes)
+        accuracies.append(float((said.labels == labels).mean()))
+        over = over + said.saturations.sum(0)
     rates = spikes / (float(np.sum(split.lengths)) * art.H * len(numbers))
     return {"accuracy_mean": float(np.mean(accuracies)),
             "accuracy_std": float(np.std(accuracies, ddof=1)) if seeds > 1 else 0.0,
             "accuracies": accuracies, "seeds": numbers, "votes": votes, "n": n,
             "spike_rates": rates[:, -1].tolist(), "spike_rates_in": rates[:, :-1].ravel().tolist(),
             "saturations": saturations.tolist(),
+            **({"head_saturations": over.tolist()} if art.head else {}),
             "seconds": time.perf_counter() - start}
 
 
@@ -87,6 +95,7 @@ def _fits(task, art: Artifact | GatedArtifact) -> None:
     """Raise ``ArtifactError`` when the artifact is not for this kind of sequence."""
     for what, want, have in (("vocabulary", task.vocab, art.vocab),
                              ("number of classes", task.n_classes, art.n_classes),
+                             ("number of inputs", inputs_of(task), art.inputs),
                              ("sample format", task.sample_format, art.edge.sample)):
         if want != have:
             raise ArtifactError(f"the artifact is for task {art.task}: its {what} is {have}, "
@@ -107,6 +116,9 @@ def _table(result: dict, task: str) -> None:
     table.add_row("spike rate by layer", " ".join(f"{r:.3f}" for r in result["spike_rates"]))
     table.add_row("saturations by layer, residual",
                   " ".join(str(int(np.sum(count))) for count in result["saturations"]))
+    if "head_saturations" in result:
+        table.add_row("saturations of the head: means, hidden",
+                      " ".join(map(str, result["head_saturations"])))
     table.add_row("seconds", f"{result['seconds']:.1f}")
     console().print(table)
 
@@ -140,7 +152,7 @@ def main(argv: list[str] | None = None) -> int:
         split = task.load(args.split, args.data_dir)
         n = min(args.n or len(split), len(split))
         split = split.take(np.arange(n))
-        with tqdm(total=n * args.seeds * args.votes, unit="seq",
+        with tqdm(total=n * art.inputs * args.seeds * args.votes, unit="seq",
                   disable=not sys.stderr.isatty()) as bar:
             result = evaluate(art, split, args.seeds, progress=bar.update, votes=args.votes)
         if args.json:

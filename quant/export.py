@@ -22,9 +22,9 @@ import numpy as np
 import torch
 
 from golden import checkpoint, cli, tasks
-from golden.batches import accuracy, batch_of, batches
+from golden.batches import accuracy, batch_of, batches, longest
 from golden.checkpoint import Checkpoint
-from quant import artifact, diagonalise, finetune, tables, vectors
+from quant import artifact, diagonalise, finetune, head, tables, vectors
 from quant.artifact import ArtifactError
 from quant.fit import ExportError
 from quant.formats import QUANT_CONFIGS, QuantConfig, shipped_config
@@ -72,7 +72,7 @@ def measure(system: System, folded, train: tasks.Split, task: tasks.Task, count:
     """Ranges of the states over ``count`` sequences of the training split."""
     torch.manual_seed(0)
     chosen = np.random.default_rng(1).permutation(len(train))[:count]
-    by_length = chosen[np.argsort(train.lengths[chosen], kind="stable")]
+    by_length = chosen[np.argsort(longest(train.lengths[chosen]), kind="stable")]
     return system.seen(folded, train, task, by_length)
 
 
@@ -86,15 +86,22 @@ def qat_accuracy(net: torch.nn.Module, split: tasks.Split, task: tasks.Task) -> 
 
 def evaluate(found: Checkpoint, net: torch.nn.Module, art,
              test: tasks.Split) -> tuple[dict, list | None]:
-    """Accuracies (0 to 1) of the three networks, and the integer one's saturations per layer."""
+    """Accuracies (0 to 1) of the three networks, and the integer one's saturations per layer.
+
+    With a head also its saturations, of means and hidden values.
+    """
     if not len(test):
         return {"n": 0}, None
     torch.manual_seed(0)
     out = {"n": len(test), "float": accuracy(found.network, test, found.task),
            "qat": qat_accuracy(net.float().eval(), test, found.task)}
     system = system_of(found.network.cfg)
-    batch = system.integers(art).run(test.values, test.lengths)
-    out["integer"] = float((batch.labels == test.labels).mean())
+    single = test.sequences()
+    batch = system.integers(art).run(single.values, single.lengths)
+    said = head.answers(art, batch.logits, batch.lengths)
+    out["integer"] = float((said.labels == test.labels).mean())
+    if art.head:
+        out["head_saturations"] = dict(zip(("mean", "hidden"), said.saturations.sum(0).tolist()))
     return out, system.saturations(batch)
 
 
@@ -169,7 +176,7 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
     golden = None
     if n_vectors:
         say(f"golden vectors of {min(n_vectors, len(test))} test sequences")
-        part = test.take(np.arange(min(n_vectors, len(test))))
+        part = test.take(np.arange(min(n_vectors, len(test)))).sequences()
         golden = system.vectors(art, part.values, part.lengths,
                                 command=f"python -m quant.export --task {art.task}")
     write(art, system.save, golden, out)

@@ -1,13 +1,14 @@
 """Choosing number formats: binary points fitted to a folded network and to what it was seen doing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from golden.cli import UserError
-from quant.fold import Folded, FoldedLayer
+from quant.fold import Folded, FoldedHead, FoldedLayer
 from quant.formats import (SQ, STREAMS, UQ, EdgeFormats, LayerFormats, QFormat, QuantConfig,
                            RandomFormat, cover_signed, fit_signed)
+from quant.head_tensors import HeadFormats
 
 LONG = RandomFormat(width=48, taps=(48, 47, 21, 20), stream_jump=1 << 40)
 
@@ -24,16 +25,19 @@ class NetworkFormats:
     edge: EdgeFormats
     random: RandomFormat
     rounding: str
+    head: HeadFormats | None = None
 
     def to_dict(self) -> dict:
+        head = {"head": self.head.to_dict()} if self.head else {}
         return {"layers": [fmt.to_dict() for fmt in self.layers], "edge": self.edge.to_dict(),
-                "random": self.random.to_dict(), "rounding": self.rounding}
+                "random": self.random.to_dict(), "rounding": self.rounding} | head
 
     @classmethod
     def from_dict(cls, values: dict) -> "NetworkFormats":
         return cls(tuple(LayerFormats.from_dict(d) for d in values["layers"]),
                    EdgeFormats.from_dict(values["edge"]), RandomFormat.from_dict(values["random"]),
-                   values["rounding"])
+                   values["rounding"],
+                   HeadFormats.from_dict(values["head"]) if "head" in values else None)
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,15 @@ class Extremes:
     """What a calibration saw: lowest and highest value per element.
 
     h_lo, h_hi : (layers, 2, H, n), real and imaginary parts of the states; x_lo, x_hi : (H,), the
-    residual stream (encoder's output included).
+    residual stream (encoder's output included); head : by tensor (mean, hidden) lowest and highest,
+    (F,) each, empty without a head.
     """
 
     h_lo: np.ndarray
     h_hi: np.ndarray
     x_lo: np.ndarray
     x_hi: np.ndarray
+    head: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
 
 def random_format(length: int, layers: int, H: int, n: int) -> RandomFormat:
@@ -93,6 +99,19 @@ def _layer_formats(j: int, layer: FoldedLayer, seen: np.ndarray, x: QFormat,
            for name in ("a", "gain") if getattr(layer, name).size})
 
 
+def _head_formats(head: FoldedHead, seen: Extremes, config: QuantConfig,
+                  f_max: int) -> HeadFormats:
+    """Of a head; a mean gets at most ``f_max`` fraction bits, those of the features."""
+    mean = fitted("head, mean", config.margin * np.stack(seen.head["mean"]), config.input_bits,
+                  f_max)
+    w1 = fitted("head, w1", head.w1, config.decoder_bits)
+    w2 = fitted("head, w2", head.w2, config.decoder_bits)
+    acc = w1.f_bits + 2 * mean.f_bits
+    hidden = fitted("head, hidden", config.margin * seen.head["hidden"][1], config.input_bits, acc)
+    return HeadFormats(mean, w1, cover_signed(head.b1.min(), head.b1.max(), acc), hidden, w2,
+                       cover_signed(head.b2.min(), head.b2.max(), w2.f_bits + hidden.f_bits))
+
+
 def fit(folded: Folded, seen: Extremes, config: QuantConfig, sample: QFormat | None,
         length: int) -> NetworkFormats:
     """Formats for a network; ``sample`` is the task's sample format, ``length`` its longest.
@@ -117,4 +136,5 @@ def fit(folded: Folded, seen: Extremes, config: QuantConfig, sample: QFormat | N
                        enc_b=fitted("enc_b", folded.enc_b, config.encoder_bits, product),
                        dec_w=dec_w, dec_b=dec_b)
     H, n = folded.layers[0].g.shape
-    return NetworkFormats(layers, edge, random_format(length, len(layers), H, n), config.rounding)
+    return NetworkFormats(layers, edge, random_format(length, len(layers), H, n), config.rounding,
+                          folded.head and _head_formats(folded.head, seen, config, dec_b.f_bits))

@@ -23,6 +23,7 @@ import torch
 from golden.cli import UserError
 from golden.config import NetworkConfig
 from golden.network import Network
+from golden.pair import PairHead
 from golden.released_network import ReleasedNetwork
 from quant import sampling
 
@@ -50,6 +51,16 @@ class FoldedLayer:
 
 
 @dataclass(frozen=True)
+class FoldedHead:
+    """The head of two inputs, ``golden.pair``; nothing of the network folds into it."""
+
+    w1: np.ndarray          # (F, 4 F)
+    b1: np.ndarray          # (F,)
+    w2: np.ndarray          # (n_classes, F)
+    b2: np.ndarray          # (n_classes,)
+
+
+@dataclass(frozen=True)
 class Folded:
     """A whole network, float64; enc_w is (H,) and enc_b (H,), or (vocab, H) and empty for tokens."""
 
@@ -59,13 +70,14 @@ class Folded:
     layers: tuple[FoldedLayer, ...]
     enc_w: np.ndarray
     enc_b: np.ndarray
-    dec_w: np.ndarray       # (n_classes, H)
-    dec_b: np.ndarray       # (n_classes,)
+    dec_w: np.ndarray       # (outputs, H)
+    dec_b: np.ndarray       # (outputs,)
     sampling: str = "bernoulli"
+    head: FoldedHead | None = None
 
 
-ALLOWED = {"neuron": ("sampler",), "kernel": ("causal",), "branch": (False,), "pair": (False,),
-           "norm": ("batch",), "sampling": sampling.FORMS}
+ALLOWED = {"neuron": ("sampler",), "kernel": ("causal",), "branch": (False,), "norm": ("batch",),
+           "sampling": sampling.FORMS}
 
 
 def check_config(cfg: NetworkConfig) -> None:
@@ -76,6 +88,9 @@ def check_config(cfg: NetworkConfig) -> None:
             also = ", or give one with --sampling" if name == "sampling" else ""
             raise FoldError(f"the network has {name} = {value}, the hardware needs "
                             f"{' or '.join(map(str, allowed))}; train one with that option{also}")
+    if cfg.pair and cfg.architecture != "paper":
+        raise FoldError("the network has pair = True and architecture = released, whose head sees "
+                        "every neuron; the hardware needs architecture paper and its features")
 
 
 def _numpy(t: torch.Tensor) -> np.ndarray:
@@ -117,7 +132,12 @@ def _folded(net, residual: str, layers: list[FoldedLayer], dec_w, dec_b) -> Fold
     encoder = net.encoder
     return Folded(net.cfg.act, residual, net.cfg.vocab, tuple(layers), _numpy(encoder.weight),
                   np.zeros(0) if encoder.tokens else _numpy(encoder.bias), dec_w, dec_b,
-                  net.cfg.sampling)
+                  net.cfg.sampling, _head(net.head) if net.cfg.pair else None)
+
+
+def _head(head: PairHead) -> FoldedHead:
+    return FoldedHead(*(_numpy(t) for layer in (head.hidden, head.last)
+                        for t in (layer.weight, layer.bias)))
 
 
 def _fold(net: Network) -> Folded:
@@ -175,6 +195,8 @@ def _check_finite(folded: Folded) -> None:
     edge = {name: getattr(folded, name) for name in ("enc_w", "enc_b", "dec_w", "dec_b")}
     named = edge | {f"layer {j}, {name}": raw for j, layer in enumerate(folded.layers)
                     for name, raw in vars(layer).items()}
+    if folded.head:
+        named |= {f"head, {name}": raw for name, raw in vars(folded.head).items()}
     for name, raw in named.items():
         bad = np.count_nonzero(~np.isfinite(raw))
         if bad:

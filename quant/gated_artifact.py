@@ -82,6 +82,12 @@ class GatedArtifact:
     dec_b: np.ndarray            # (n_classes,)
     info: dict = field(default_factory=dict)
 
+    head, inputs = None, 1       # there are no gated networks with two inputs
+
+    @property
+    def outputs(self) -> int:
+        return self.n_classes
+
     @property
     def H(self) -> int:
         return self.layers[0].a_re.shape[0]

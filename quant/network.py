@@ -23,7 +23,7 @@ MEMORY = 1 << 28    # bytes of random words, and of a group of sequences, that a
 class Batch:
     """Results of B sequences on N layers; the last three only when they were recorded.
 
-    logits : (B, n_classes) int64; labels : (B,) int64; saturations : (B, N + 1) int64 as in
+    logits : (B, outputs) int64; labels : (B,) int64; saturations : (B, N + 1) int64 as in
     :class:`quant.reference.Trace`; spikes : (B, N, 2) int64, fired input and output samplers;
     s_in, s_out : (B, N, L, H) uint8 and signature : (B, N, L) uint32, zeros after the end.
     """

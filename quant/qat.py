@@ -22,6 +22,7 @@ from quant.draws import LfsrDraws
 from quant.fit import NetworkFormats
 from quant.fold import Folded, FoldedLayer
 from quant.formats import STREAMS
+from quant.qat_head import QuantHead
 from quant.quantizers import (fixed_quantizer, gelu, grid, linear, mixer_quantizer, round_to,
                               straight_through, unit_disc, weight_of)
 from quant.sampling import sampler_number
@@ -95,6 +96,7 @@ class QuantNetwork(nn.Module):
         self.decoder = linear(torch.from_numpy(folded.dec_w),
                               formats and fixed_quantizer(formats.edge.dec_w))
         self.dec_b = nn.Parameter(torch.from_numpy(folded.dec_b))
+        self.head = folded.head and QuantHead(folded.head, formats and formats.head)
 
     def stream_format(self):
         """Format of what flows between blocks: p, or x of a stream."""
@@ -206,6 +208,8 @@ class QuantNetwork(nn.Module):
                 record: list | None = None, observe: Observer | None = None) -> torch.Tensor:
         """Logits (B, classes) of samples (real) or tokens v (B, L).
 
+        With a head rows are paired as in ``golden.network.Network.forward``.
+
         Parameters
         ----------
         lengths : (B,)
@@ -259,4 +263,5 @@ class QuantNetwork(nn.Module):
         b = self.dec_b
         if self.formats:
             b = grid(b, self.formats.edge.dec_b)
-        return (total.T @ weight_of(self.decoder).T + steps * b) / steps
+        mean = (total.T @ weight_of(self.decoder).T + steps * b) / steps
+        return mean if self.head is None else self.head(mean)

@@ -41,8 +41,10 @@ def seen(folded: Folded, split: Split, task: Task, indices: np.ndarray, batch: i
     Draws come from PyTorch's generator: seed it for a reproducible result.
     """
     net = QuantNetwork(folded).float()
+    head = watch_head(net)
+    batch_rows = batch * (2 if folded.head else 1)
     N, (H, n) = len(folded.layers), folded.layers[0].g.shape
-    low, high = (torch.zeros(N, 2, H, n, batch) for _ in range(2))      # reduced over B at the end
+    low, high = (torch.zeros(N, 2, H, n, batch_rows) for _ in range(2))     # reduced over B at the end
     x_low, x_high = torch.zeros(H), torch.zeros(H)
 
     def observe(layer, _step, re, im):
@@ -63,7 +65,24 @@ def seen(folded: Folded, split: Split, task: Task, indices: np.ndarray, batch: i
                 x_low, x_high = torch.minimum(x_low, least), torch.maximum(x_high, most)
     finally:
         torch.set_flush_denormal(False)
-    return Extremes(*(t.double().numpy() for t in (low.amin(-1), high.amax(-1), x_low, x_high)))
+    return Extremes(*(t.double().numpy() for t in (low.amin(-1), high.amax(-1), x_low, x_high)),
+                    head={name: tuple(t.double().numpy() for t in pair)
+                          for name, pair in head.items()})
+
+
+def watch_head(net: QuantNetwork) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Lowest and highest of the head's ``mean`` and ``hidden``, (F,) each, filled as it runs."""
+    found = {}
+
+    def see(head, args):
+        for name, value in (("mean", args[0]), ("hidden", head.hidden(args[0]))):
+            low, high = torch.aminmax(value, dim=0)
+            before = found.get(name, (low, high))
+            found[name] = torch.minimum(low, before[0]), torch.maximum(high, before[1])
+
+    if net.head is not None:
+        net.head.register_forward_pre_hook(see)
+    return found
 
 
 def check_seen(extremes: Extremes, formats: NetworkFormats, margin: float, streams: bool) -> None:
@@ -75,6 +94,8 @@ def check_seen(extremes: Extremes, formats: NetworkFormats, margin: float, strea
                for j, fmt in enumerate(formats.layers)]
     if streams:
         tensors.append(("residual stream, x", formats.layers[0].x, extremes.x_lo, extremes.x_hi))
+    tensors += [(f"head, {name}", getattr(formats.head, name), low, high)
+                for name, (low, high) in extremes.head.items()]
     for name, fmt, low, high in tensors:
         lsb = 2.0 ** -fmt.f_bits
         bad = np.count_nonzero((margin * low < fmt.lo * lsb) | (margin * high > fmt.hi * lsb))
@@ -98,6 +119,11 @@ def report(art: Artifact, extremes: Extremes) -> list[dict]:
         fmt = art.layers[0].fmt.x
         rows.append({"layer": len(art.layers), "tensor": "x", "format": str(fmt), "proven": None,
                      "seen": _pair(extremes.x_lo, extremes.x_hi),
+                     "holds": _pair(fmt.lo * 2.0 ** -fmt.f_bits, fmt.hi * 2.0 ** -fmt.f_bits)})
+    for name, (low, high) in extremes.head.items():
+        fmt = getattr(art.head.fmt, name)
+        rows.append({"layer": "head", "tensor": name, "format": str(fmt), "proven": None,
+                     "seen": _pair(low, high),
                      "holds": _pair(fmt.lo * 2.0 ** -fmt.f_bits, fmt.hi * 2.0 ** -fmt.f_bits)})
     return rows
 

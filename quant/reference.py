@@ -152,7 +152,10 @@ def encode(value: int, art: Artifact):
 
 
 def decode(total, length: int, art: Artifact):
-    """Logits ``W sum_t x_t + length b``: no division, exact for any length; (n_classes,)."""
+    """Logits ``W sum_t x_t + length b``: no division, exact for any length; (outputs,).
+
+    Of a network with two inputs they are the features, which ``quant.head`` goes on with.
+    """
     return art.dec_w @ total + length * art.dec_b
 
 
@@ -202,8 +205,8 @@ class Trace:
     s_in: np.ndarray            # (N, L, H) spikes of the input samplers, uint8
     s_out: np.ndarray           # (N, L, H) spikes of the output samplers, uint8
     signature: np.ndarray       # (N, L) uint32
-    logits: np.ndarray          # (n_classes,) int64
-    label: int                  # arg max, the lowest index on a tie
+    logits: np.ndarray          # (outputs,) int64
+    label: int                  # arg max, the lowest index on a tie; no class if there is a head
     saturations: np.ndarray     # (N + 1,) int64: states per layer, then the residual stream
 
 

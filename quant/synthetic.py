@@ -5,6 +5,7 @@ import numpy as np
 from quant.artifact import ABSENT, NO_DIRECTIONS, Artifact, Layer
 from quant.formats import (PIXEL, SCALE, SQ, STREAMS, EdgeFormats, LayerFormats, QFormat,
                            RandomFormat)
+from quant.head_tensors import Head, HeadFormats
 from quant.sampling import direction_columns
 
 
@@ -29,7 +30,8 @@ def random_artifact(seed: int = 0, n_layers: int = 2, H: int = 8, n: int = 4, n_
                     random: RandomFormat = RandomFormat(),
                     sampling: str = "bernoulli", gelu_out: bool = False,
                     gain: bool = False, edge: EdgeFormats | None = None,
-                    limits: str | None = None, sample: QFormat = PIXEL) -> Artifact:
+                    limits: str | None = None, features: int = 0, sample: QFormat = PIXEL
+                    ) -> Artifact:
     """A network that spikes at moderate rates, or with ``stress`` one at the formats' limits.
 
     stress : 0..1
@@ -39,6 +41,8 @@ def random_artifact(seed: int = 0, n_layers: int = 2, H: int = 8, n: int = 4, n_
     limits : str or None
         Every coefficient the same: one of LIMITS, the ``lowest`` or ``highest`` of its format (of
         A_bar: the largest real one inside the unit circle), or ``zero``.
+    features : int
+        Of a network with two inputs, which has a head; 0: one input.
     gelu_out, gain
         A GELU before the output sampler; a norm whose gain does not fold into w.
     """
@@ -97,9 +101,18 @@ def random_artifact(seed: int = 0, n_layers: int = 2, H: int = 8, n: int = 4, n_
     if sampling == "sobol":     # odd numbers of 1, 2, 3, ... bits, moved to the top of k
         c = np.arange(direction_columns(length))
         directions = rng.integers(0, 1 << c, (2 * n_layers, len(c))) * 2 + 1 << random.k - 1 - c
+    outputs, head = features or n_classes, None
+    dec_w, dec_b = uniform(edge.dec_w, (outputs, H)), moderate(edge.dec_b, outputs, -1, 1)
+    if features:
+        mean, w, f_bits = SQ(4, min(8, edge.dec_b.f_bits)), edge.dec_w, edge.dec_w.f_bits
+        head_fmt = HeadFormats(mean, w, SQ(8, f_bits + 2 * mean.f_bits), mean, w,
+                               SQ(8, f_bits + mean.f_bits))
+        head = Head(head_fmt, moderate(w, (features, 4 * features), -0.5, 0.5),
+                    moderate(head_fmt.b1, features, -0.5, 0.5),
+                    moderate(w, (n_classes, features), -1, 1),
+                    moderate(head_fmt.b2, n_classes, -1, 1))
     return Artifact("synthetic", n_classes, length, vocab, act, residual, rounding,
                     seed=0xACE1 + seed, random=random, edge=edge, layers=tuple(layers),
                     enc_w=enc_w, enc_b=enc_b,
-                    dec_w=uniform(edge.dec_w, (n_classes, H)),
-                    dec_b=moderate(edge.dec_b, n_classes, -1, 1), sampling=sampling,
-                    directions=directions).check()
+                    dec_w=dec_w, dec_b=dec_b, sampling=sampling, directions=directions,
+                    head=head).check()

@@ -4,6 +4,7 @@ import numpy as np
 
 from golden import cli
 from quant.artifact import Artifact, Layer
+from quant.head_tensors import TENSORS as HEAD
 
 TENSORS = {"a_bar": ("a_re", "a_im"), "g": ("g_re", "g_im"), "d": ("d",), "b": ("b",), "w": ("w",),
            "shift": ("shift",), "bias": ("bias",), "addend": ("addend",), "alpha": ("alpha",),
@@ -36,6 +37,8 @@ def constants(art: Artifact) -> list[dict]:
             if art.vocab and name == "enc_w":
                 fmt = art.x_format
             rows.append(row("edge", name, fmt, [raw]))
+    for name in HEAD if art.head else ():
+        rows.append(row("head", name, getattr(art.head.fmt, name), [getattr(art.head, name)]))
     return rows
 
 
@@ -63,7 +66,8 @@ def show(task: str, rows: list[dict], states: list[dict], saturations: list | No
                  "saturations"):
         table.add_column(name, no_wrap=True)
     for k, row in enumerate(states):
-        count = "" if saturations is None else saturations[row["layer"]]
+        count = "" if saturations is None else (saturations + [accuracy.get(
+            "head_saturations")])[-1 if row["layer"] == "head" else row["layer"]]
         count = str(count[row["tensor"]] if isinstance(count, dict) else count)
         table.add_row(str(row["layer"]), row["tensor"], row["format"], _pair(row["proven"]),
                       _pair(row["seen"]), _pair(row["holds"]), count)

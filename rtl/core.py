@@ -10,7 +10,7 @@ port                                      bits, from 0 upwards
 ``i__valid``, ``i__ready``                stream of samples
 ``i__payload``                            value (of the sample's format, or the token), last
 ``o__valid``, ``o__ready``                stream of results
-``o__payload``                            label, logits 0..n_classes-1 (48 bits each, signed),
+``o__payload``                            label, logits 0..outputs-1 (48 bits each, signed),
                                           saturations of layers 0..N-1, of the stream (32 each)
 ``cfg__en``, ``cfg__addr``, ``cfg__data``  configuration writes, 24 bits of address, 32 of data
 ``tap0``, ``tap1``, ...                   valid, s_in (G), s_out (G), end, signature (32)

@@ -53,7 +53,7 @@ class Decoder(wiring.Component):
 
     Resources
     ---------
-    One multiplier (two, if the totals are wider than 18 bits), a RAM of 2 H totals, a RAM of n_classes H weights.
+    One multiplier (two, if the totals are wider than 18 bits), a RAM of 2 H totals, a RAM of outputs H weights.
     """
 
     fill = 2            # cycles from the transfer of the last word to the first product's address
@@ -62,7 +62,7 @@ class Decoder(wiring.Component):
 
     def __init__(self, art: Artifact, hw: HardwareConfig, amap: AddressMap):
         self.art, self.geo, self.hw = art, Geometry.of(art, hw), hw
-        edge, classes = art.edge, art.n_classes
+        edge, classes = art.edge, art.outputs
         self.length = UQ(art.length.bit_length(), 0)
         self.total = art.x_format.total(art.length)
         self.logit = (edge.dec_w * self.total).total(art.H) + (edge.dec_b * self.length)
@@ -85,7 +85,7 @@ class Decoder(wiring.Component):
     @property
     def decode_cycles(self) -> int:
         """Cycles that issue one sequence's products."""
-        return self.art.n_classes * (self.length.width + self.art.H)
+        return self.art.outputs * (self.length.width + self.art.H)
 
     @property
     def latency(self) -> int:
@@ -163,13 +163,13 @@ class Decoder(wiring.Component):
 
         # --- issue: per class the bits of the length, then H products ----------------------------
         busy, issuing = Signal(), Signal()
-        label = Signal(range(max(2, art.n_classes)))
+        label = Signal(range(max(2, art.outputs)))
         bit, adding = Signal(range(max(2, bits)), init=bits - 1), Signal(init=1)
         word, slot = Signal(range(max(2, geo.words))), Signal(range(max(2, geo.G)))
         weight = Signal(range(max(2, self.w.region.depth)))
         class_end, end = Signal(), Signal()
         m.d.comb += [class_end.eq(~adding & (word == geo.words - 1) & (slot == geo.G - 1)),
-                     end.eq(class_end & (label == art.n_classes - 1))]
+                     end.eq(class_end & (label == art.outputs - 1))]
         with m.If(~busy & (pending != 0) & (~self.o.valid | self.o.ready)):
             m.d.sync += [busy.eq(1), issuing.eq(1)]     # the logits shift into the result itself
         with m.If(issuing):
@@ -229,7 +229,7 @@ class Decoder(wiring.Component):
                                      logit + product))
 
         # --- arg max and result ------------------------------------------------------------------
-        logits = data.ArrayLayout(shape, art.n_classes)
+        logits = data.ArrayLayout(shape, art.outputs)
         answer = Signal(logits, reset_less=True)
         label_out = Signal.like(self.o.payload.label, reset_less=True)
         done, best = Signal(), Signal(shape)

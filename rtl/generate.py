@@ -28,6 +28,7 @@ def memory_map(core: Core) -> dict:
     return {
         "artifact": artifact.digest(art), "task": art.task, "residual": art.residual,
         "layers": len(art.layers), "H": art.H, "n": art.n, "n_classes": art.n_classes,
+        "outputs": art.outputs,
         "lanes": geo.lanes, "neurons_per_word": geo.G, "words_per_step": geo.words,
         "max_sequences_in_flight": core.max_in_flight, "signature": core.hw.signature,
         "regions": [{"name": r.name, "base": r.base, "depth": r.depth, "width": r.width,

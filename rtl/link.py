@@ -103,7 +103,7 @@ class Link(wiring.Component):
         turned = [values[j - protocol.COUNTERS // 4 % 4] for j in range(4)]
         result = self.o.payload
         pieces = [(result.label, protocol.LABEL_BYTES)]
-        pieces += [(result.logits[c], protocol.LOGIT_BYTES) for c in range(self.art.n_classes)]
+        pieces += [(result.logits[c], protocol.LOGIT_BYTES) for c in range(self.art.outputs)]
         pieces += [(result.saturations[j], protocol.SATURATION_BYTES)
                    for j in range(len(self.art.layers) + 1)]
         padded = [Cat(Value.cast(value), Const(0, 8 * size - len(Value.cast(value))))
@@ -134,7 +134,7 @@ class Link(wiring.Component):
         m.d.comb += [get.addr.eq(address), put.data.eq(byte),
                      put.addr.eq(protocol.REGISTERS | Cat(filled, number[:2]))]
         region = Signal(2)
-        last_result = result_bytes(len(self.art.layers), self.art.n_classes)
+        last_result = result_bytes(len(self.art.layers), self.art.outputs)
         m.d.sync += [counter.eq(counters.word_select(address[:4], 8)),
                      shown.eq(result.word_select((address - protocol.RESULT)[
                          :(last_result - 1).bit_length()], 8)),

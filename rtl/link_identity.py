@@ -17,7 +17,7 @@ from rtl.streams import sample_word
 
 MAGIC = b"SSM\x1a"
 SIZE = 64
-# magic, version, layers, H, n, lanes, classes, length, vocab, bytes per sample, clock in kHz,
+# magic, version, layers, H, n, lanes, outputs, length, vocab, bytes per sample, clock in kHz,
 # spread, built-in model, shape, task
 PACKED = struct.Struct("<4sBBHHHHHHBI?8s8s16s")
 
@@ -32,7 +32,7 @@ def shape_digest(core: Core) -> bytes:
     They depend on everything of artifact and hardware but the coefficients, the seed and the name.
     """
     art = core.art
-    facts = [art.n_classes, art.length, art.vocab, art.act, art.residual, art.rounding,
+    facts = [art.outputs, art.length, art.vocab, art.act, art.residual, art.rounding,
              art.sampling, art.random.to_dict(), art.edge.to_dict(),
              [layer.fmt.to_dict() for layer in art.layers],
              [(r.name, r.base, r.depth, r.width, r.fields) for r in core.map.regions]]
@@ -49,9 +49,9 @@ def sample_bytes(art: Artifact) -> int:
     return -(-Shape.cast(sample_word(art)["value"].shape).width // 8)
 
 
-def result_bytes(layers: int, classes: int) -> int:
+def result_bytes(layers: int, outputs: int) -> int:
     """Bytes of the result region: label, logits, saturations of the layers and the stream."""
-    return LABEL_BYTES + LOGIT_BYTES * classes + SATURATION_BYTES * (layers + 1)
+    return LABEL_BYTES + LOGIT_BYTES * outputs + SATURATION_BYTES * (layers + 1)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Identity:
     H: int
     n: int
     lanes: int
-    classes: int
+    outputs: int        # of the core: classes, or features of a network with two inputs
     length: int
     vocab: int
     sample_bytes: int
@@ -77,7 +77,7 @@ class Identity:
     def of(cls, core: Core, clock: float) -> "Identity":
         """Of a core that runs at ``clock`` Hz."""
         art = core.art
-        return cls(protocol.VERSION, len(art.layers), art.H, art.n, core.hw.lanes, art.n_classes,
+        return cls(protocol.VERSION, len(art.layers), art.H, art.n, core.hw.lanes, art.outputs,
                    art.length, art.vocab, sample_bytes(art), round(clock / 1000),
                    core.hw.spread, model_digest(art), shape_digest(core), art.task)
 
@@ -85,7 +85,7 @@ class Identity:
         """The identity region."""
         name = self.task.encode()[:16]
         return PACKED.pack(MAGIC, self.version, self.layers, self.H, self.n, self.lanes,
-                           self.classes, self.length, self.vocab, self.sample_bytes,
+                           self.outputs, self.length, self.vocab, self.sample_bytes,
                            self.clock_khz, self.spread, self.model, self.shape,
                            name).ljust(SIZE, b"\0")
 
@@ -105,6 +105,6 @@ class Identity:
         return HardwareConfig(self.lanes, spread=self.spread)
 
     def __str__(self) -> str:
-        return (f"{self.layers} layers of {self.H} neurons of {self.n} modes, {self.classes} "
-                f"classes, up to {self.length} steps, {self.lanes} lanes, "
+        return (f"{self.layers} layers of {self.H} neurons of {self.n} modes, {self.outputs} "
+                f"outputs, up to {self.length} steps, {self.lanes} lanes, "
                 f"{self.clock_khz / 1000:g} MHz")

@@ -51,8 +51,8 @@ LOGIT_BITS = 48
 def result_word(art: Artifact) -> data.StructLayout:
     """One sequence's answer: class, logits, and saturations (per layer, then the stream's)."""
     return data.StructLayout({
-        "label": unsigned(max(1, (art.n_classes - 1).bit_length())),
-        "logits": data.ArrayLayout(signed(LOGIT_BITS), art.n_classes),
+        "label": unsigned(max(1, (art.outputs - 1).bit_length())),
+        "logits": data.ArrayLayout(signed(LOGIT_BITS), art.outputs),
         "saturations": data.ArrayLayout(32, len(art.layers) + 1)})
 
 

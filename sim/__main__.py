@@ -62,16 +62,17 @@ def simulate(args) -> tuple[campaign.Report, dict]:
     split = task.load("test", args.data_dir)
     indices = chosen(args, split)
     art, hw = inputs.load(args, task)
-    part = split.take(indices)
+    examples = split.take(indices)
+    part, numbers = examples.sequences(), inputs.flat(indices, art)
     name, steps = inputs.named(args), int(part.lengths.sum())
     with tqdm(total=steps, unit="step", unit_scale=True, disable=None, leave=False) as bar:
         def progress(done: int) -> None:
             bar.update(done - bar.n)
         report = campaign.run(
-            art, part.values[:, :part.lengths.max()], part.lengths, hw, args.seed, indices,
+            art, part.values[:, :part.lengths.max()], part.lengths, hw, args.seed, numbers,
             args.stall, waves=args.waves, folder=tools.BUILD / name, progress=progress,
             report=lambda text: tqdm.write(f"{text} ...", file=sys.stderr))
-    row = {"name": name} | summary(report, args.task, indices, part)
+    row = {"name": name} | summary(report, args.task, indices, examples)
     path = tools.BUILD / name / "report.json"
     write_atomic(path, (json.dumps(row, indent=1) + "\n").encode())
     return report, row
@@ -90,11 +91,12 @@ def chosen(args, split: Split) -> np.ndarray:
     return np.array(args.indices)
 
 
-def summary(report: campaign.Report, task: str, indices: np.ndarray, part: Split) -> dict:
-    """The content of report.json."""
-    right = np.array(report.labels) == part.labels[:len(report.labels)]
+def summary(report: campaign.Report, task: str, indices: np.ndarray, examples: Split) -> dict:
+    """The content of report.json; with two inputs "accuracy" is the head's."""
+    right = np.array(report.classes) == examples.labels[:len(report.classes)]
     return {
-        "task": task, "indices": indices.tolist(), "sequences": len(report.labels),
+        "task": task, "indices": indices.tolist(), "examples": len(report.classes),
+        "sequences": len(report.labels),
         "steps": report.total("steps"), "spikes_compared": report.total("spikes"),
         "signatures_compared": report.total("signatures"),
         "mismatches": report.total("mismatches"),
@@ -129,7 +131,8 @@ def show(report: campaign.Report, row: dict) -> None:
     table.add_row("cycles per step", "", f"{row['cycles_per_step']:.2f}")
     table.add_row("predicted cycles", "", f"{row['predicted_cycles']:,}")
     table.add_row("simulated cycles", "", f"{row['simulated_cycles']:,}")
-    table.add_row("accuracy", "", f"{100 * row['accuracy']:.2f} %")
+    by = f", head on {row['examples']} pairs" if row["examples"] < row["sequences"] else ""
+    table.add_row(f"accuracy{by}", "", f"{100 * row['accuracy']:.2f} %")
     cli.console().print(table)
     print(f"report: {os.path.relpath(tools.BUILD / row['name'] / 'report.json')}")
     if report.waves:

@@ -93,7 +93,7 @@ def measure(args: argparse.Namespace) -> dict:
         if (getattr(args, name) or 1) > most:
             raise SimError(f"--{name.replace('_', '-')} {getattr(args, name)}: allowed are at most "
                            f"{most}")
-    split = split.take(np.arange(min(SEQUENCES, len(split))))
+    split = split.take(np.arange(min(SEQUENCES, len(split)))).sequences()
     length = int(split.lengths.max())
     spikes = energy.rates(vectors.expected(art, split.values[:, :length], split.lengths,
                                            args.seed, 1))

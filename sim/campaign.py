@@ -17,8 +17,9 @@ from rtl.core import Core
 from sim import cosim, program, tools
 from sim.comparer import SLACK, TRACKS, Comparer, Part
 from sim.journal import Journal
+from sim.tools import SimError
 
-PART = 16 * TRACKS      # sequences whose results are kept together
+PART = 16 * TRACKS      # sequences whose results are kept together; even
 SPLIT_STEPS = 20_000    # campaigns of fewer steps use one process
 VECTORS = 16            # tracks that advance together in long campaigns,
 VECTOR_STEPS = 400_000  # of so many steps, where their faster simulation pays for its build
@@ -60,6 +61,11 @@ class Report:
         return [label for part in self.parts for label in part.labels]
 
     @property
+    def classes(self) -> list[int]:
+        """Of the examples: the hardware's labels, or what the head says of its sums."""
+        return [label for part in self.parts for label in part.classes or part.labels]
+
+    @property
     def first(self) -> str | None:
         """The first difference, of the native simulation before cocotb, or None."""
         found = [part.first for part in self.parts if part.first]
@@ -95,7 +101,8 @@ def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
     seed : int or None
         Master seed, given to the core through its configuration port.
     indices : (B,) or None
-        Numbers of the sequences in messages; None: 0, 1, 2, ...
+        Numbers of the sequences in messages; None: 0, 1, 2, ... With two inputs numbers 2 k and
+        2 k + 1 follow each other, and messages name example k and its input.
     stall : float
         Probability of a stall per cycle on both streams; cycles are then not compared.
     with_cocotb : bool
@@ -127,6 +134,9 @@ def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
     """
     values = np.asarray(values)
     B = len(values)
+    if B % art.inputs:
+        raise SimError(f"{B} sequences, but network {art.task} takes two for an example; give an "
+                       f"even number of them")
     lengths = np.full(B, values.shape[1]) if lengths is None else np.asarray(lengths, np.int64)
     indices = np.arange(B) if indices is None else np.asarray(indices)
     folder = folder or tools.BUILD / art.task
@@ -142,7 +152,7 @@ def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
     built = program.build(core, tools.trace_kind() if waves else None, source, optimise, tracks)
     comparer = Comparer(core, built, seed, stall, threads)
     processes = processes if steps >= SPLIT_STEPS else 1
-    size = max(1, min(PART, -(-B // processes)))
+    size = art.inputs * max(1, min(PART // art.inputs, -(-B // (processes * art.inputs))))
     found = Report([], B, digest(art), hw.lanes, seed, 0.0, built.seconds,
                    built.cpu_seconds, processes)
     key = {"program": built.binary.parent.name, "artifact": digest(art), "seed": seed,
@@ -152,8 +162,9 @@ def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
             report(f"{journal} belongs to other hardware, sequences or another network: starting "
                    f"anew")
         if with_cocotb:
-            report("running the first sequence under cocotb")
-            found.cocotb = _cocotb(comparer, values[:1], lengths[:1], indices[:1], work, source)
+            report(f"running the first {'pair' if art.head else 'sequence'} under cocotb")
+            one = slice(art.inputs)
+            found.cocotb = _cocotb(comparer, values[one], lengths[one], indices[one], work, source)
         if waves:
             found.waves = folder / f"first_steps.{built.trace}"
         parts = {record["start"]: Part(**record) for record in kept.records}

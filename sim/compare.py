@@ -40,7 +40,7 @@ class Result:
     """One sequence's answer."""
 
     label: int
-    logits: np.ndarray          # (n_classes,)
+    logits: np.ndarray          # (outputs,)
     saturations: np.ndarray     # (N + 1,)
 
 
@@ -48,7 +48,7 @@ class Result:
 class Difference:
     """One difference; fields that do not apply are None."""
 
-    sequence: int
+    sequence: int | str         # with two inputs: the example, and which of its inputs
     kind: str
     layer: int | None = None
     step: int | None = None
@@ -66,14 +66,21 @@ class Difference:
         return text + (self.note or f"expected {self.expected}, got {self.got}")
 
 
+def named(sequence: int, inputs: int) -> int | str:
+    """A sequence in words: its number, or with two inputs its example's and its place in it."""
+    return sequence if inputs == 1 else f"{sequence // inputs}, input {sequence % inputs}"
+
+
 @dataclass
 class Tally:
     """Running total of a comparison.
 
-    ``words`` is the number of words that make a step (:class:`rtl.config.Geometry`).
+    ``words`` is the number of words that make a step (:class:`rtl.config.Geometry`), ``inputs`` the
+    number of sequences that make an example: sequence ``k * inputs + i`` is input i of example k.
     """
 
     words: int
+    inputs: int = 1
     sequences: int = 0
     steps: int = 0
     spikes: int = 0             # compared, of both samplers of every layer
@@ -81,6 +88,7 @@ class Tally:
     mismatches: int = 0         # spikes, signatures, words, logits, labels, saturations
     first: Difference | None = None
     labels: list[int] = field(default_factory=list)     # hardware's, -1 where there is none
+    classes: list[int] = field(default_factory=list)    # with a head: of examples, likewise
 
     @property
     def equal(self) -> bool:
@@ -93,6 +101,7 @@ class Tally:
     def add(self, sequence: int, expected: Trace, rows: list[Rows], result: Result | None) -> None:
         """Compare one sequence; ``rows`` are its steps, one element per layer."""
         N, L, H = expected.s_in.shape
+        sequence = named(sequence, self.inputs)
         self.sequences += 1
         self.steps += L
         self.spikes += 2 * N * L * H
@@ -104,7 +113,7 @@ class Tally:
             self.first = min(places, key=lambda d: (d.step, d.layer))
         self._answer(sequence, expected, result)
 
-    def _answer(self, sequence: int, expected: Trace, result: Result | None) -> None:
+    def _answer(self, sequence: int | str, expected: Trace, result: Result | None) -> None:
         self.labels.append(-1 if result is None else result.label)
         if result is None:
             self.note(1, Difference(sequence, "result", note="missing"))
@@ -122,6 +131,7 @@ class Tally:
 
     def surplus(self, sequence: int, rows: list[int], results: int) -> None:
         """Note steps (per layer) and results behind the last sequence."""
+        sequence = named(sequence, self.inputs)
         for layer, count in enumerate(rows):
             if count:
                 self.note(count, Difference(sequence, "words", layer,
@@ -131,7 +141,7 @@ class Tally:
                                           note=f"{results} more than expected"))
 
 
-def _layer(sequence: int, layer: int, expected: Trace, rows: Rows, words: int):
+def _layer(sequence: int | str, layer: int, expected: Trace, rows: Rows, words: int):
     """(number of differences, first one) of one layer's steps."""
     L, H = expected.s_in.shape[1:]
     seen = min(L, len(rows))

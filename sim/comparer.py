@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +12,14 @@ from quant import vectors
 from rtl import image
 from rtl.core import Core
 from rtl.cycles import Prediction, predict
-from sim import native
-from sim.compare import Difference, Tally
+from sim import heads, native
+from sim.compare import Difference, Tally, named
 from sim.program import Program
 
 TRACKS = 8              # cores in a process, where they are simulated one by one
 BACK_TO_BACK = 4        # sequences of each at least, where there are so many
-CHUNK = 64              # sequences whose expected tensors are in memory at once, at most,
-SPIKES = 1 << 28        # and about so many spikes: a byte each
+CHUNK = 64              # sequences whose expected tensors are in memory at once, at most; even
+SPIKES = 1 << 28        # about so many spikes at once, of a byte each
 SLACK = 5_000           # cycles on top of the prediction before a run counts as stuck
 
 
@@ -41,6 +41,7 @@ class Part:
     other_seconds: float    # CPU time of the integer network and of the comparison
     memory: int             # its peak, bytes
     elapsed: float = 0.0    # seconds that the campaign had spent on simulation so far
+    classes: list[int] = field(default_factory=list)    # of examples, with a head; as labels
 
 
 def seed_writes(core: Core, seed: int) -> list[tuple[int, int]]:
@@ -98,7 +99,7 @@ class Comparer:
                            self.limit(prediction.cycles), self.writes, self.stall, start + cuts[k])
                 for k, (mine, prediction) in enumerate(zip(slices, predictions))]
         runs, used = native.run(self.built, jobs, folder, waves, progress, allow_stuck=True)
-        tally = Tally(self.core.geo.words)
+        tally = Tally(self.core.geo.words, self.core.art.inputs)
         places = [(out, position) for out in runs for position in range(len(out.lengths))]
         self._compare(tally, values, lengths, indices, places)
         for mine, prediction, out in zip(slices, predictions, runs):
@@ -109,18 +110,21 @@ class Comparer:
         return Part(start, start + count, tally.steps, tally.spikes, tally.signatures,
                     tally.mismatches, str(tally.first) if tally.first else None, tally.labels,
                     sum(p.cycles for p in predictions), sum(out.cycles for out in runs),
-                    used.seconds, time.thread_time() - begin, used.memory)
+                    used.seconds, time.thread_time() - begin, used.memory, classes=tally.classes)
 
     def _compare(self, tally: Tally, values, lengths, indices, places) -> None:
         """Expected tensors chunk by chunk, against (run, position in it) of each sequence."""
         art = self.core.art
         each = 2 * len(art.layers) * art.H * int(lengths.max())
-        size = max(1, min(CHUNK, SPIKES // each))
+        size = 2 * max(1, min(CHUNK, SPIKES // each) // 2)      # two may be one example
         for start in range(0, len(values), size):
             chunk = slice(start, start + size)
             traces = vectors.expected(art, values[chunk], lengths[chunk], self.seed, self.threads)
-            for number, trace, (out, position) in zip(indices[chunk], traces, places[chunk]):
-                tally.add(int(number), trace, out.rows(position), out.result(position))
+            results = [out.result(position) for out, position in places[chunk]]
+            for number, trace, (out, position), result in zip(indices[chunk], traces,
+                                                              places[chunk], results):
+                tally.add(int(number), trace, out.rows(position), result)
+            heads.compare(tally, art, indices[chunk], lengths[chunk], traces, results)
 
 
 def compare_times(tally: Tally, indices, prediction: Prediction, times: list[int]) -> None:
@@ -128,5 +132,5 @@ def compare_times(tally: Tally, indices, prediction: Prediction, times: list[int
     bad = np.flatnonzero(np.array(times) != np.array(prediction.results))
     if len(bad):
         at = int(bad[0])
-        tally.note(len(bad), Difference(int(indices[at]), "cycle of the result",
+        tally.note(len(bad), Difference(named(int(indices[at]), tally.inputs), "cycle of the result",
                                         expected=prediction.results[at], got=times[at]))

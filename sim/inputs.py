@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from golden import tasks
 from golden.data import DataError
-from golden.tasks import TaskError, slug
+from golden.tasks import TaskError, inputs_of, slug
 from quant import artifact
 from quant.artifact import Artifact, ArtifactError
 from quant.sampling import FORMS
@@ -52,6 +54,7 @@ def load(args: argparse.Namespace, task) -> tuple[Artifact, HardwareConfig]:
     art = artifact.load(folder)
     for what, have, want in (("vocabulary", art.vocab, task.vocab),
                              ("number of classes", art.n_classes, task.n_classes),
+                             ("number of inputs", art.inputs, inputs_of(task)),
                              ("sample format", art.edge.sample, task.sample_format)):
         if have != want:
             raise SimError(f"{folder} is not for task {args.task}: its {what} is {have}, the "
@@ -65,6 +68,11 @@ def load(args: argparse.Namespace, task) -> tuple[Artifact, HardwareConfig]:
     if args.seed is not None and not 0 < args.seed < limit:
         raise SimError(f"--seed {args.seed}: allowed are 1..{limit - 1}")
     return art, hw
+
+
+def flat(indices: np.ndarray, art: Artifact) -> np.ndarray:
+    """Numbers of the single sequences of some examples, as in ``Split.sequences``."""
+    return (art.inputs * np.asarray(indices)[:, None] + np.arange(art.inputs)).ravel()
 
 
 def named(args: argparse.Namespace) -> str:

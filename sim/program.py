@@ -103,7 +103,7 @@ def build(core, trace: str | None = None, source: str | None = None,
     row = np.dtype([("words", "<u2"), ("ended", "u1"), ("signature", "<u4"),
                     ("s_in", "u1", (-(-art.H // 8),)), ("s_out", "u1", (-(-art.H // 8),))])
     answer = np.dtype([("first", "<u8"), ("last", "<u8"), ("done", "<u8"), ("label", "<u4"),
-                       ("logits", "<i8", (art.n_classes,)),
+                       ("logits", "<i8", (art.outputs,)),
                        ("saturations", "<u4", (len(art.layers) + 1,)),
                        ("busy", "<u8", (len(art.layers),))])
     return Program(folder / "sim", row, answer, len(art.layers), art.H, trace=trace,
@@ -131,10 +131,10 @@ def shape_header(core, trace: str | None) -> str:
 
     define = {
         "LAYERS": len(art.layers), "H": geo.H, "G": geo.G, "WORDS": geo.words,
-        "CLASSES": art.n_classes, "DRAIN": DRAIN,
+        "CLASSES": art.outputs, "DRAIN": DRAIN,
         "VALUE_LOW": i["value"].low, "VALUE_BITS": i["value"].width, "LAST_LOW": i["last"].low,
         "LABEL_LOW": o["label"].low, "LABEL_BITS": o["label"].width,
-        "LOGITS_LOW": o["logits"].low, "LOGIT_BITS": o["logits"].width // art.n_classes,
+        "LOGITS_LOW": o["logits"].low, "LOGIT_BITS": o["logits"].width // art.outputs,
         "SATURATIONS_LOW": o["saturations"].low}
     lines = ["#pragma once", *(f"constexpr int {k} = {v};" for k, v in define.items())]
     ports = {"IN_PAYLOAD": i["payload"], "IN_VALID": i["valid"], "IN_READY": i["ready"],

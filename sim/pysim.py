@@ -81,7 +81,7 @@ def run(core, sequences: list[np.ndarray], limit: int, writes=(), stall: float =
             if given:
                 stamps.append(cycle - first[0])
                 results.append(Result(int(payload.label), np.array(
-                    [int(payload.logits[c]) for c in range(core.art.n_classes)]), np.array(
+                    [int(payload.logits[c]) for c in range(core.art.outputs)]), np.array(
                     [int(payload.saturations[j]) for j in range(len(taps) + 1)])))
             if len(results) >= len(sequences):
                 left -= 1

@@ -16,6 +16,7 @@ from cocotb.triggers import RisingEdge
 from quant import artifact, vectors
 from rtl.config import HardwareConfig
 from rtl.core import Core
+from sim import heads
 from sim.compare import Result, Tally
 from sim.ports import Field, fields
 from sim.pysim import steps_of
@@ -66,20 +67,20 @@ async def every_spike(dut):
     for watcher in watchers:
         watcher.cancel()
 
-    tally, at = Tally(core.geo.words), 0
+    tally, at = Tally(core.geo.words, art.inputs), 0
     layers = [steps_of(layer, core.tap0.shape(), core.geo) for layer in words]
+    seen = [Result(r["label"], np.array(r["logits"]), np.array(r["saturations"])) for r in results]
+    seen += [None] * (len(sequences) - len(seen))
     for b, length in enumerate(int(v) for v in expected.lengths):
-        result = None
-        if b < len(results):
-            r = results[b]
-            result = Result(r["label"], np.array(r["logits"]), np.array(r["saturations"]))
         tally.add(int(expected.indices[b]), expected.traces[b],
-                  [layer.part(at, at + length) for layer in layers], result)
+                  [layer.part(at, at + length) for layer in layers], seen[b])
         at += length
+    heads.compare(tally, art, expected.indices, expected.lengths, expected.traces, seen)
     tally.surplus(int(expected.indices[-1]), [max(0, len(layer) - at) for layer in layers], 0)
     (folder / "tally.json").write_text(json.dumps({
         "sequences": tally.sequences, "steps": tally.steps, "spikes_compared": tally.spikes,
         "signatures_compared": tally.signatures, "mismatches": tally.mismatches,
         "equal": tally.equal, "first": tally.first and str(tally.first), "labels": tally.labels,
+        "classes": tally.classes,
         "seconds": seconds, "steps_per_second": tally.steps / seconds}))
     assert tally.equal, f"{tally.first}{'; ' + stuck if stuck else ''}"

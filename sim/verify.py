@@ -59,7 +59,8 @@ def verify(args: argparse.Namespace) -> dict:
     split = task.load("test", args.data_dir)
     art, hw = inputs.load(args, task)
     whole = len(split)
-    split = split.take(np.arange(min(args.n or whole, whole)))
+    examples = split.take(np.arange(min(args.n or whole, whole)))
+    split = examples.sequences()
     folder = tools.BUILD / inputs.named(args)
     name = f"verify-{digest(art)}-{hw.lanes}-{args.seed or art.seed}.jsonl"
     with tqdm(total=int(split.lengths.sum()), unit="step", unit_scale=True, disable=None,
@@ -71,12 +72,16 @@ def verify(args: argparse.Namespace) -> dict:
             folder=folder, processes=args.jobs, journal=folder / name, progress=progress,
             report=lambda text: tqdm.write(f"{text} ...", file=sys.stderr))
     row = {"name": inputs.named(args), "network": " ".join(inputs.options(args))}
-    return row | summary(report, args.task, split, whole)
+    return row | summary(report, args.task, examples, whole * art.inputs)
 
 
-def summary(report: campaign.Report, task: str, split: Split, whole: int) -> dict:
-    """The content of <task>.verify.json; ``whole`` sequences are in the test set."""
+def summary(report: campaign.Report, task: str, examples: Split, whole: int) -> dict:
+    """The content of <task>.verify.json; ``whole`` sequences are in the test set.
+
+    With two inputs "accuracy" is the head's, of examples; sequences are counted singly.
+    """
     done, cpu = len(report.labels), report.total("cpu_seconds") + report.total("other_seconds")
+    classes = np.array(report.classes)
     return {
         "task": task, "artifact": report.artifact, "lanes": report.lanes, "seed": report.seed,
         "commit": tools.commit(), "date": time.strftime("%Y-%m-%d", time.gmtime()),
@@ -86,7 +91,7 @@ def summary(report: campaign.Report, task: str, split: Split, whole: int) -> dic
         "mismatches": report.total("mismatches"), "equal": report.equal,
         "first_difference": report.first, "predicted_cycles": report.total("predicted"),
         "simulated_cycles": report.total("simulated"),
-        "accuracy": float((np.array(report.labels) == split.labels[:done]).mean()),
+        "accuracy": float((classes == examples.labels[:len(classes)]).mean()),
         "build_seconds": report.build_seconds, "build_cpu_seconds": report.build_cpu_seconds,
         "seconds": report.seconds,
         "simulation_cpu_seconds": report.total("cpu_seconds"), "cpu_seconds": cpu,

@@ -1,18 +1,36 @@
 """Tasks behind one interface, by name, or a user's own by its class (docs/own-task.md)."""
 
 import importlib
+import inspect
 import sys
 from pathlib import Path
 
-from golden.tasks.base import SPLITS, Split, Task, TaskError, checked
-from golden.tasks.digits import Digits
-from golden.tasks.listops import ListOps
-from golden.tasks.psmnist import PermutedMNIST
+from golden.tasks.base import (SPLITS, Split, Task, TaskError, checked, inputs_of, subsets_of)
 from quant.formats import QFormat
 
-__all__ = ["SPLITS", "Split", "TASKS", "Task", "TaskError", "checked", "make_task", "slug", "spec"]
-TASKS = {"digits": Digits, "psmnist": PermutedMNIST, "listops": ListOps}
+__all__ = ["SPLITS", "Split", "TASKS", "Task", "TaskError", "checked", "inputs_of", "make_task",
+           "slug", "spec", "subsets_of"]
+TASKS = {       # the class of each, imported when it is needed
+    "psmnist": "golden.tasks.psmnist:PermutedMNIST",
+    "smnist": "golden.tasks.psmnist:SequentialMNIST",
+    "digits": "golden.tasks.digits:Digits",
+    "listops": "golden.tasks.listops:ListOps",
+    "text": "golden.tasks.text:Text",
+    "retrieval": "golden.tasks.retrieval:Retrieval",
+    "image": "golden.tasks.image:Image",
+    "sc10": "golden.tasks.speech:SC10",
+    "sc35": "golden.tasks.speech:SC35",
+    "sc4": "golden.tasks.speech:SC4",
+    "sc10small": "golden.tasks.speech:SC10Small",
+    "fsdd": "golden.tasks.fsdd:FSDD",
+}
 MEMBERS = ("name", "n_classes", "length", "vocab", "sample_format", "load")
+
+
+def built_in(name: str) -> type:
+    """The class of a task of :data:`TASKS`."""
+    module, _, cls = TASKS[name].partition(":")
+    return getattr(importlib.import_module(module), cls)
 
 
 def make_task(name: str) -> Task:
@@ -22,11 +40,12 @@ def make_task(name: str) -> Task:
     """
     head, colon, rest = name.partition(":")
     if head in TASKS:
+        cls = built_in(head)
         if not colon:
-            return TASKS[head]()
-        if head == "listops":
-            raise TaskError(f"task {name!r} is unknown: listops has no variants")
-        return TASKS[head](rest)
+            return cls()
+        if not inspect.signature(cls).parameters:
+            raise TaskError(f"task {name!r} is unknown: {head} has no variants")
+        return cls(rest)
     if not colon:
         raise TaskError(f"task {name!r} is unknown; known: {', '.join(TASKS)}, or your own as "
                         f"package.module:Class")
@@ -70,6 +89,8 @@ def check(task: Task, name: str) -> None:
         if not isinstance(value, int) or value < least:
             raise TaskError(f"task {name!r}: {member} must be an integer of at least {least}, "
                             f"not {value!r}")
+    if inputs_of(task) not in (1, 2):
+        raise TaskError(f"task {name!r}: inputs must be 1 or 2, not {task.inputs!r}")
     if not isinstance(task.name, str) or not task.name:
         raise TaskError(f"task {name!r}: name must be a text that is not empty")
     if not callable(task.load):
@@ -77,14 +98,16 @@ def check(task: Task, name: str) -> None:
     sampled = isinstance(task.sample_format, QFormat)
     if sampled == (task.vocab > 0) or not (sampled or task.sample_format is None):
         raise TaskError(f"task {name!r}: either vocab is positive and sample_format None (tokens), "
-                        f"or vocab is 0 and sample_format a quant.formats.UQ (samples)")
+                        f"or vocab is 0 and sample_format a quant.formats.UQ or SQ (samples)")
+    if sampled and task.sample_format.signed and task.sample_format.i_bits != 1:
+        raise TaskError(f"task {name!r}: signed samples have one integer bit, the sign, so that "
+                        f"the network sees -1 to 1: SQ(1, f), not {task.sample_format}")
 
 
 def spec(task: Task) -> str:
     """The name that makes this task again with :func:`make_task`."""
-    if type(task) in TASKS.values():
-        return task.name
-    return f"{type(task).__module__}:{type(task).__qualname__}"
+    own = f"{type(task).__module__}:{type(task).__qualname__}"
+    return task.name if own in TASKS.values() else own
 
 
 def slug(name: str, net: str = "") -> str:

@@ -6,6 +6,8 @@ from typing import Protocol
 import numpy as np
 
 from golden.cli import UserError
+from golden.data import DataError
+from golden.tasks.sources import Source, again
 from quant.formats import QFormat
 
 SPLITS = ("train", "val", "test")
@@ -17,10 +19,11 @@ class TaskError(UserError):
 
 @dataclass(frozen=True)
 class Split:
-    """Sequences of one split.
+    """Examples of one split: a sequence each, or two where the task has two ``inputs``.
 
-    values : (n, L) integers, raw samples in the task's ``sample_format`` or token numbers;
-        lengths : (n,) steps that count, values behind them are 0; labels : (n,) classes, int64.
+    values : (n, L) or (n, 2, L) integers, raw samples in the task's ``sample_format`` or token
+        numbers; lengths : (n,) or (n, 2) steps that count, values behind them are 0;
+        labels : (n,) classes, int64.
     """
 
     values: np.ndarray
@@ -30,8 +33,23 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def inputs(self) -> int:
+        """Sequences that make one example."""
+        return self.values.shape[1] if self.values.ndim == 3 else 1
+
     def take(self, indices) -> "Split":
         return Split(self.values[indices], self.lengths[indices], self.labels[indices])
+
+    def sequences(self) -> "Split":
+        """The single sequences: row ``k * inputs + i`` is input i of example k, with its label.
+
+        For one input it is the split itself.
+        """
+        if self.values.ndim == 2:
+            return self
+        return Split(self.values.reshape(-1, self.values.shape[2]), self.lengths.reshape(-1),
+                     np.repeat(self.labels, self.inputs))
 
 
 class Task(Protocol):
@@ -46,9 +64,32 @@ class Task(Protocol):
     vocab: int                      # number of tokens, token 0 is padding; 0: samples
     sample_format: QFormat | None   # of the raw samples, None for tokens
     permutation: str | None         # name of a fixed order of the steps (optional)
+    inputs: int                     # sequences that make one example, 1 or 2 (optional: 1)
+    source: Source                  # where the data comes from (optional)
 
     def load(self, split: str, data_dir=None) -> Split:
         """``split`` is train, val or test; raises ``golden.data.DataError``."""
+
+    def subsets(self, split: str, data_dir=None) -> dict[str, np.ndarray]:
+        """Parts of a split whose accuracy is stated too, bool (n,) by name (optional)."""
+
+
+def inputs_of(task: Task) -> int:
+    """Sequences that make one example of ``task``."""
+    return getattr(task, "inputs", 1)
+
+
+def subsets_of(task: Task, split: str, n: int, data_dir=None) -> dict[str, np.ndarray]:
+    """Named parts of the first ``n`` examples of a split, bool (n,); without empty parts.
+
+    Raises :class:`TaskError` if the task's own ``subsets`` gives anything else.
+    """
+    parts = task.subsets(split, data_dir) if hasattr(task, "subsets") else {}
+    for name, part in parts.items():
+        if not isinstance(part, np.ndarray) or part.dtype != bool or part.ndim != 1 or len(part) < n:
+            raise TaskError(f"task {task.name}: subset {name!r} must be an array of bool, one for "
+                            f"each example of {split}")
+    return {name: part[:n] for name, part in parts.items() if part[:n].any()}
 
 
 def permuted(name: str, length: int) -> np.ndarray:
@@ -84,20 +125,50 @@ def checked(split: Split, task: Task) -> Split:
     """``split``, if its arrays are what :class:`Split` says; a :class:`TaskError` else."""
     n, samples = len(split.labels), task.sample_format
     low, high = (samples.lo, samples.hi) if samples else (0, task.vocab - 1)
+    inputs = inputs_of(task)
+    each = (n,) if inputs == 1 else (n, inputs)
     for name in ("values", "lengths", "labels"):
         array = getattr(split, name)
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu":
             raise TaskError(f"task {task.name}: {name} must be an array of integers")
-        if array.ndim != (2 if name == "values" else 1) or len(array) != n or n == 0:
+        shape = array.shape[:-1] if name == "values" else array.shape
+        if shape != (each if name != "labels" else (n,)) or n == 0:
+            rows = "n" if inputs == 1 else f"n, {inputs}"
             raise TaskError(f"task {task.name}: {name} has shape {array.shape} beside {n} labels; "
-                            f"values are (n, L), lengths and labels (n,), n at least 1")
-    if split.values.shape[1] > task.length:
-        raise TaskError(f"task {task.name}: sequences of {split.values.shape[1]} steps, but its "
+                            f"values are ({rows}, L), lengths ({rows}{',' * (inputs == 1)}) and "
+                            f"labels (n,), n at least 1")
+    steps = split.values.shape[-1]
+    if steps > task.length:
+        raise TaskError(f"task {task.name}: sequences of {steps} steps, but its "
                         f"length is {task.length}")
     for name, low, high in (("values", low, high), ("labels", 0, task.n_classes - 1),
-                            ("lengths", 1, split.values.shape[1])):
+                            ("lengths", 1, steps)):
         array = getattr(split, name)
         if array.min() < low or array.max() > high:
             raise TaskError(f"task {task.name}: {name} from {array.min()} to {array.max()}, "
                             f"allowed are {low} to {high}")
     return split
+
+
+PART = "part"       # variant of a task for files that hold only some of its sequences
+
+
+def is_part(variant: str, name: str) -> bool:
+    """Whether a task's variant is ``part``: files of any size, neither counted nor checksummed."""
+    if variant not in ("", PART):
+        raise TaskError(f"variant {variant!r} of task {name} is unknown; known: {PART}, for files "
+                        f"that hold only some of its sequences")
+    return variant == PART
+
+
+def counted(found: int, expected: int, what: str, path, task: Task) -> None:
+    """Raise ``DataError`` unless a file holds as many sequences as were published."""
+    if found != expected and not task.name.endswith(f":{PART}"):
+        raise DataError(f"{path} holds {found:,} {what}, not {expected:,}; {again(path)}, or use "
+                        f"task {task.name}:{PART} for files that hold only some")
+
+
+def held_out(n: int, split: str, seed: int = 42) -> np.ndarray:
+    """Which of ``n`` published training sequences train, and which tenth validates, in order."""
+    shuffled = np.random.default_rng(seed).permutation(n)
+    return np.sort(shuffled[:n // 10] if split == "val" else shuffled[n // 10:])

@@ -3,6 +3,7 @@
 import numpy as np
 
 from golden.tasks.base import Split, known_split, permuted
+from golden.tasks.sources import Source
 from quant.formats import DIGIT
 
 SHARES = {"test": 0.2, "val": 0.1}      # the rest trains
@@ -16,6 +17,8 @@ class Digits:
     """
 
     n_classes, length, vocab, sample_format = 10, 64, 0, DIGIT
+    source = Source(home="https://archive.ics.uci.edu/dataset/80", licence="CC BY 4.0",
+                    made="comes with scikit-learn")
 
     def __init__(self, permutation: str = "seed0"):
         self.order = permuted(permutation, self.length)

@@ -2,18 +2,21 @@
 
 The data is generated from its rules (``golden.tasks.listops_rules``) once, from a fixed seed, and
 kept in the cache folder; or read from a data folder with ``listops/basic_{train,val,test}.tsv`` in
-the published format.
+the published form. ``python -m golden.tasks.listops`` checks and writes such files.
 """
 
-import zipfile
+import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from golden import data
-from golden.tasks.base import Split, known_split
-from golden.tasks.listops_rules import flat, trees
+from golden import cli, data
+from golden.tasks import listops_file
+from golden.tasks.base import SPLITS, Split, known_split
+from golden.tasks.listops_rules import trees
+from golden.tasks.sources import Source
 
 SIZES = {"train": 96_000, "val": 2_000, "test": 2_000}
 VERSION = 1             # of seeds and generator: part of the cache's file name
@@ -25,20 +28,21 @@ class ListOps:
     """Tokens 1 to 15 (ten digits, ``[MIN [MAX [MED [SM``, ``]``), 0 is padding; 10 classes."""
 
     name, n_classes, length, vocab, sample_format = "listops", 10, LENGTH, 16, None
-    permutation = None
+    source = Source(home="https://github.com/google-research/long-range-arena",
+                    licence="Apache-2.0", folder="listops",
+                    forms=(tuple(f"v{VERSION}-{split}.npz" for split in SIZES),
+                           tuple(f"basic_{split}.tsv" for split in SIZES)),
+                    made="generated from its rules at first use")
 
     def load(self, split: str, data_dir=None) -> Split:
         """A split; the first call for each generates it (test: seconds, train: about a minute)."""
         folder = data.folder(data_dir)
         published = folder and folder / "listops" / f"basic_{known_split(split)}.tsv"
         if published and published.is_file():
-            return read_tsv(published)
-        path = data.cache_folder() / "listops" / f"v{VERSION}-{split}.npz"
-        found = read_cache(path, SIZES[split])
-        if found is None:
-            found = generate(split, SIZES[split])
-            write_cache(path, found)
-        return found
+            return listops_file.read(published, LENGTH)
+        n = SIZES[split]
+        return padded(**data.cached(f"listops/v{VERSION}-{split}.npz",
+                                    lambda: packed(generate(split, n)), lambda a: fits(a, n)))
 
 
 def generate(split: str, n: int) -> Split:
@@ -49,7 +53,8 @@ def generate(split: str, n: int) -> Split:
     block = [np.zeros((BLOCK, LENGTH), np.uint8), np.zeros(BLOCK, np.int64),
              np.zeros(BLOCK, np.int64)]
     seen, done, number = set(), 0, 0
-    with tqdm(total=n, desc=f"generating ListOps {split}", unit="tree", leave=False) as bar:
+    with tqdm(total=n, desc=f"generating ListOps {split}", unit="tree", leave=False,
+              disable=None) as bar:
         while done < n:
             seed = np.random.SeedSequence([VERSION, stream, number]).generate_state(1, np.uint64)
             trees(seed[0], BLOCK, *block)
@@ -65,49 +70,43 @@ def generate(split: str, n: int) -> Split:
     return Split(values, lengths, labels)
 
 
-def write_cache(path: Path, split: Split) -> None:
-    """Under a temporary name, then renamed; the padding is left out."""
+def packed(split: Split) -> dict[str, np.ndarray]:
+    """A split as it is kept in the cache: without its padding."""
     keep = np.arange(LENGTH) < split.lengths[:, None]
-    data.write_atomically(path, lambda file: np.savez_compressed(
-        file, tokens=split.values[keep], lengths=split.lengths.astype(np.int16),
-        labels=split.labels.astype(np.int8)))
+    return {"tokens": split.values[keep], "lengths": split.lengths.astype(np.int16),
+            "labels": split.labels.astype(np.int8)}
 
 
-def read_cache(path: Path, n: int) -> Split | None:
-    """What :func:`write_cache` wrote, or None if it is not there, damaged or of another size."""
-    try:
-        with np.load(path) as stored:
-            tokens, lengths, labels = (stored[k] for k in ("tokens", "lengths", "labels"))
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
-        return None
-    if len(lengths) != n or len(labels) != n or lengths.sum(dtype=np.int64) != len(tokens):
-        return None
-    values = np.zeros((n, LENGTH), np.uint8)
+def fits(arrays: dict[str, np.ndarray], n: int) -> bool:
+    """Whether arrays of the cache are what :func:`packed` makes of ``n`` trees."""
+    tokens, lengths, labels = (arrays[k] for k in ("tokens", "lengths", "labels"))
+    return len(lengths) == len(labels) == n and lengths.sum(dtype=np.int64) == len(tokens)
+
+
+def padded(tokens: np.ndarray, lengths: np.ndarray, labels: np.ndarray) -> Split:
+    """Inverse of :func:`packed`."""
+    values = np.zeros((len(lengths), LENGTH), np.uint8)
     values[np.arange(LENGTH) < lengths[:, None]] = tokens
     return Split(values, lengths.astype(np.int64), labels.astype(np.int64))
 
 
-def read_tsv(path: Path) -> Split:
-    """A published file: tab separated, header ``Source``, ``Target``; cut at 2,000 tokens."""
-    try:
-        lines = path.read_text().splitlines()
-    except UnicodeDecodeError:
-        raise data.DataError(f"{path} is no text file; fetch it again") from None
-    if not lines or lines[0].split("\t") != ["Source", "Target"]:
-        raise data.DataError(f"{path}: the first line must be Source TAB Target")
-    if len(lines) == 1:
-        raise data.DataError(f"{path} holds no tree; fetch it again")
-    values = np.zeros((len(lines) - 1, LENGTH), np.uint8)
-    lengths, labels = np.zeros(len(values), np.int64), np.zeros(len(values), np.int64)
-    for k, line in enumerate(lines[1:]):
-        try:
-            source, target = line.split("\t")
-            tokens = flat(source)[:LENGTH]
-            labels[k] = int(target)
-            if not tokens or not 0 <= labels[k] <= 9:
-                raise ValueError
-        except (KeyError, ValueError):
-            raise data.DataError(f"{path}, line {k + 2}: expected a tree of ListOps symbols, a tab "
-                                 f"and a digit; fetch it again") from None
-        values[k, :len(tokens)], lengths[k] = tokens, len(tokens)
-    return Split(values, lengths, labels)
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="golden.tasks.listops", description="Trees in files.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    checks = commands.add_parser("check", help="evaluate every tree of a file in the published "
+                                 "form; exit code 1 if a target disagrees")
+    checks.add_argument("file", type=Path)
+    makes = commands.add_parser("generate", help="write trees in the published form")
+    makes.add_argument("--split", choices=SPLITS, default="test", help="default %(default)s")
+    makes.add_argument("-n", type=cli.positive, help="trees; default: as many as the split has")
+    makes.add_argument("--out", type=Path, help="file; default build/basic_SPLIT.tsv")
+    args = parser.parse_args()
+    if args.command == "check":
+        sys.exit(0 if listops_file.check(args.file) else 1)
+    path = args.out or Path("build") / f"basic_{args.split}.tsv"
+    listops_file.write(path, generate(args.split, args.n or SIZES[args.split]))
+    print(path)
+
+
+if __name__ == "__main__":
+    cli.run("golden.tasks.listops", main)

@@ -109,23 +109,26 @@ def trees(seed, count, tokens, lengths, labels):
     return tries
 
 
-def nested(tokens) -> str:
-    """A tree as in the published files: ``( ( ( [MAX 2 ) 9 ) ] )``, nesting to the left."""
-    stack = []
-    for token in tokens:
+def nested(tokens: np.ndarray) -> str:
+    """A tree as in the published files: ``( ( ( [MAX 2 ) 9 ) ] )``, nesting to the left.
+
+    So an operator stands behind as many ``(`` as it has arguments, and one.
+    """
+    parts, opened = [], []              # of an open operator: its place in parts, its arguments
+    for token in tokens.tolist():
+        if MIN <= token < CLOSE:
+            opened.append([len(parts), 0])
+            parts.append(SYMBOLS[token])
+            continue
+        parts.append(SYMBOLS[token])
         if token == CLOSE:
-            arguments = []
-            while not (isinstance(stack[-1], int) and stack[-1] >= MIN):
-                arguments.append(stack.pop())
-            text = SYMBOLS[stack.pop()]
-            for argument in reversed(arguments):
-                argument = SYMBOLS[argument] if isinstance(argument, int) else argument
-                text = f"( {text} {argument} )"
-            stack.append(f"( {text} ] )")
-        else:
-            stack.append(int(token))
-    top, = stack
-    return SYMBOLS[top] if isinstance(top, int) else top
+            place, arguments = opened.pop()
+            parts[place] = "( " * (arguments + 1) + parts[place]
+            parts.append(")")
+        if opened:
+            opened[-1][1] += 1
+            parts.append(")")
+    return " ".join(parts)
 
 
 def flat(source: str) -> list[int]:

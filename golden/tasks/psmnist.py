@@ -1,23 +1,17 @@
-"""Permuted sequential MNIST: the 784 pixels of a digit, one a step, in a fixed order."""
-
-import math
+"""MNIST as sequences: the 784 pixels of a digit, one a step, row by row or in a fixed order."""
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
-from golden import data
-from golden.tasks.base import Split, known_split, permuted
+from golden.tasks import mnist
+from golden.tasks.base import Split, held_out, known_split, permuted
 from quant.formats import PIXEL
-
-
-CONTRAST = 1.2      # of moved digits, around 128: as many black, grey and white pixels as before
 
 
 class PermutedMNIST:
     """MNIST as 784 grey values v / 256; validation is 10 % of the training set, seed 42."""
 
     n_classes, length, vocab, sample_format = 10, 784, 0, PIXEL
+    source = mnist.SOURCE
 
     def __init__(self, permutation: str = "bit_reversal"):
         self.order = permuted(permutation, self.length)
@@ -26,33 +20,23 @@ class PermutedMNIST:
 
     def load(self, split: str, data_dir=None) -> Split:
         part = "t10k" if known_split(split) == "test" else "train"
-        values = data.mnist(f"{part}-images-idx3-ubyte", data_dir)[:, self.order]
-        labels = data.mnist(f"{part}-labels-idx1-ubyte", data_dir).astype(np.int64)
+        values = mnist.read(f"{part}-images-idx3-ubyte", data_dir)[:, self.order]
+        labels = mnist.read(f"{part}-labels-idx1-ubyte", data_dir).astype(np.int64)
         whole = Split(values, np.full(len(values), self.length), labels)
         if split == "test":
             return whole
-        shuffled = np.random.default_rng(42).permutation(len(whole))
-        held_out = len(whole) // 10
-        return whole.take(np.sort(shuffled[:held_out] if split == "val" else shuffled[held_out:]))
+        return whole.take(held_out(len(whole), split))
 
-    def augment(self, values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """(B, 784) raw sequences, each digit turned, stretched, slanted and moved a little.
+    def augment(self, values, generator):
+        """(B, 784) raw sequences, each digit moved a little (``golden.tasks.pictures``)."""
+        import torch                    # here, because nothing else of a task needs it
+        from golden.tasks.pictures import move_digits
+        return move_digits(values, torch.from_numpy(self.order), generator)
 
-        At most 10 degrees, 10 % in each direction, a slant of 0.1 and 2 pixels, all uniform;
-        bicubic, with more contrast so that edges stay as sharp as they were, black outside, on the
-        device of ``values``.
-        """
-        device, B = values.device, len(values)
-        order = torch.from_numpy(self.order).to(device)
-        picture = torch.empty(B, self.length, device=device)
-        picture[:, order] = values.float()
-        draws = 2 * torch.rand(6, B, generator=generator, device=device) - 1
-        angle, slant = draws[0] * math.radians(10), 0.1 * draws[1]
-        wide, high = 1 + 0.1 * draws[2:4]
-        cos, sin = angle.cos(), angle.sin()
-        theta = torch.stack([cos * wide, slant * cos - sin, draws[4] * 2 / 14,
-                             sin, cos * high + slant * sin, draws[5] * 2 / 14], 1).view(B, 2, 3)
-        grid = F.affine_grid(theta, (B, 1, 28, 28), align_corners=False)
-        moved = F.grid_sample(picture.view(B, 1, 28, 28), grid, mode="bicubic", align_corners=False)
-        sharp = (CONTRAST * (moved - 128) + 128).round().clamp(0, 255)
-        return sharp.view(B, -1)[:, order].to(values.dtype)
+
+class SequentialMNIST(PermutedMNIST):
+    """MNIST row by row."""
+
+    def __init__(self):
+        super().__init__("identity")
+        self.name = "smnist"

@@ -90,7 +90,7 @@ def needs(board: Board, art: Artifact, lanes: int) -> dict[str, int]:
         ends, layer, lane, per_sum = table[family]
         found[kind] = round(ends + layer * len(art.layers) + lane * lane_bits + per_sum * sums)
     rows = core.geo.Q * core.geo.G * sum(layer.fmt.w.width for layer in art.layers)
-    found["ff"] += rows + art.n_classes * core.decoder.logit.width
+    found["ff"] += rows + art.outputs * core.decoder.logit.width
     return found
 
 

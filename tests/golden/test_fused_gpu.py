@@ -5,9 +5,10 @@ import os
 import pytest
 import torch
 
-from golden import fused_cpu, sampling
+from golden import carry, fused_cpu, sampling
 from golden.sampling import Draw
-from tests.golden.test_chunk_matrices import SHAPES, exact, system
+from tests.golden.test_chunk_matrices import H as H_SYSTEM
+from tests.golden.test_chunk_matrices import N_MODES, SHAPES, exact, system
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"        # read when triton is imported
@@ -104,3 +105,22 @@ def test_chunk_matrices(C, M, delay):
         for what, a, b in zip(("A_bar", "g", "d"), of_got, wanted):
             torch.testing.assert_close(a.cpu().to(b.dtype), b, rtol=2e-3, atol=2e-3, msg=lambda
                                        text: f"d {name} / d {what}, {M} chunks of {C}: {text}")
+
+
+@pytest.mark.parametrize("M", [5, 300])
+def test_states_of_groups_of_chunks(M, monkeypatch):
+    """``golden.carry`` with the matrices of the GPU, against plain float64."""
+    A_bar, rng = system()[0].detach(), torch.Generator().manual_seed(2)
+    left = torch.randn(H_SYSTEM * N_MODES, 2, M, 2, generator=rng)
+    wanted = carry.carried(left.double(), A_bar, 3)
+    weight = torch.randn(left.shape, generator=rng)
+    wanted_A = A_bar.clone().requires_grad_()
+    (carry.carried(left.double(), wanted_A, 3) * weight).sum().backward()
+    monkeypatch.setattr(carry, "chunk_matrices", lambda A, g, d, C, M, delay, like:
+                        matrices_gpu.matrices(A, g, d, C, M, delay, like.dtype))
+    monkeypatch.setattr(fused_cpu, "fits", lambda x: False)
+    A = A_bar.clone().to(DEVICE).requires_grad_()
+    got = carry.carried(left.to(DEVICE), A, 3)
+    (got * weight.to(DEVICE)).sum().backward()
+    torch.testing.assert_close(got.cpu().double(), wanted, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(A.grad.cpu(), wanted_A.grad, rtol=2e-3, atol=2e-3)

@@ -13,7 +13,7 @@ from golden.lif_network import LIFNetwork
 from golden.network import Network
 from golden.recipes import RECIPES
 from golden.tasks import Split, make_task
-from golden.train import Run
+from golden.run import Run
 
 KINDS = {"binary": {"neuron": "heaviside", "mixer": "glu"},
          "gsu": {"neuron": "gelu", "mixer": "gsu"},

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from golden.recipes import RECIPES
+from golden.run import Run
 from golden.tasks import make_task
-from golden.train import Run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 

@@ -163,6 +163,15 @@ def test_torch_files_with_encoder_and_decoder(nest, command, tmp_path):
     assert net(v).shape == (3, 10)
 
 
+class Pairs:
+    """Two sequences of listops' tokens for an example."""
+
+    name, n_classes, length, vocab, sample_format, inputs = "pairs", 10, 2000, 16, None, 2
+
+    def load(self, split, data_dir=None):
+        raise NotImplementedError
+
+
 def test_two_sequences_and_tokens(command, tmp_path):
     state = {name: torch.from_numpy(value)
              for name, value in release_files.state(branch=True).items()}
@@ -174,7 +183,11 @@ def test_two_sequences_and_tokens(command, tmp_path):
         state[name] = torch.rand(*shape, generator=gen)
     path, out = tmp_path / "pair.pt", tmp_path / "own.pt"
     torch.save(state, path)
-    assert command(path, "--residual", "plain", "--task", "listops", "--out", out)[0] == 0
+    code, _, error = command(path, "--residual", "plain", "--task", "listops", "--out", out)
+    assert code == 2 and not out.exists()
+    assert "takes two sequences (pair) for an example, task listops has one" in error
+    task = "tests.golden.test_import_release:Pairs"
+    assert command(path, "--residual", "plain", "--task", task, "--out", out)[0] == 0
     net = checkpoint.load(out).network
     assert net.cfg.pair and net.cfg.vocab == 16
     torch.testing.assert_close(net.decoder.last.bias.data,

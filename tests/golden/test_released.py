@@ -8,7 +8,7 @@ import torch
 from golden import cli, models, released
 from golden.recipes import RECIPES
 from golden.released import CONFIGURATIONS
-from golden.train import optimiser
+from golden.run import optimiser
 
 TABLE = {       # layers, d_model, d_state, norm, position, residual, dropout: as published
     "psmnist": (2, 400, 64, "batch", "pre", "none", 0.1),

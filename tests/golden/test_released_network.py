@@ -179,7 +179,6 @@ def test_norm_statistics_are_estimated_again(options, fixed_draws):
     ({"ssm": "diagonal"}, "not diagonal from hippo_legs"),
     ({"branch": True, "sampling": "sobol"}, "a branch shares uniform draws"),
     ({"architecture": "paper", "branch": True}, "branch needs architecture released"),
-    ({"architecture": "paper", "pair": True}, "pair needs architecture released"),
     ({"architecture": "paper", "tie_dropout": True}, "tie_dropout needs architecture released"),
     ({"architecture": "paper", "norm": "layer"}, "neuron sampler has only batch, pre"),
     ({"architecture": "paper", "norm_position": "post"}, "neuron sampler has only batch, pre"),

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from golden import carry
+from golden import ssm as ssm_module
 from golden.config import NetworkConfig
 from golden.network import Network
 from golden.ssm import DiagonalSSM, initial_A, kernel
@@ -100,3 +102,79 @@ def test_start_values_of_A(init):
         S = -0.5 * np.eye(8) - 0.5 * (np.tril(np.outer(q, q), -1) - np.triu(np.outer(q, q), 1))
         seen = np.linalg.eigvals(S)
         np.testing.assert_allclose(np.sort(seen.imag[seen.imag > 0]), A.imag, rtol=1e-9)
+
+
+def long_system(H: int = 3, n: int = 4) -> list[torch.Tensor]:
+    """A_bar, g, d in float64: of each neuron one mode hardly decays, one is gone in a step."""
+    rng = torch.Generator().manual_seed(3)
+    size = torch.rand(H, n, generator=rng, dtype=torch.float64) * 0.3 + 0.7
+    size[:, 0], size[:, 1] = 0.9999, 1e-9
+    A_bar = torch.polar(size, torch.rand(H, n, generator=rng, dtype=torch.float64) * 6 - 3)
+    g = torch.view_as_complex(torch.randn(H, n, 2, generator=rng, dtype=torch.float64))
+    return [A_bar, g, torch.randn(H, generator=rng, dtype=torch.float64)]
+
+
+def stepped(s: torch.Tensor, A_bar, g, d, delay: int) -> torch.Tensor:
+    """y of (H, L, B) spikes by the recurrence."""
+    h, y = torch.zeros(*A_bar.shape, s.shape[2], dtype=A_bar.dtype), []
+    for t in range(s.shape[1]):
+        before = h
+        h = A_bar[..., None] * h + g[..., None] * s[:, t][:, None]
+        y.append(before.real.sum(1) if delay else h.real.sum(1) + d[:, None] * s[:, t])
+    return torch.stack(y, 1)
+
+
+# chunks of C steps, M of them: no group, one, a full one, groups, groups of groups
+@pytest.mark.parametrize("delay", [0, 1])
+@pytest.mark.parametrize("C, M", [(2, 1), (2, 15), (1, 16), (2, 41), (3, 17), (1, 300)])
+def test_groups_of_chunks_are_the_recurrence(C, M, delay, monkeypatch):
+    """In float64, values and gradients, whatever the number of chunks."""
+    monkeypatch.setattr(ssm_module, "few", lambda M, like: False)
+    A_bar, g, d = long_system()
+    parts = [x.requires_grad_() for x in (A_bar, g, d)]
+    if delay:                                   # the future has no d
+        parts[2] = torch.zeros_like(d)
+    rng = torch.Generator().manual_seed(4)
+    s = (torch.rand(3, C * M, 2, generator=rng) < 0.4).double().requires_grad_()
+    weight = torch.randn(3, C * M, 2, generator=rng, dtype=torch.float64)
+    x = s.reshape(3, M, C, 2).transpose(1, 2)
+    got = ssm_module.chunked_conv(x, *parts, delay).transpose(1, 2).reshape(s.shape)
+    wanted = stepped(s, *parts, delay)
+    torch.testing.assert_close(got, wanted, rtol=0, atol=1e-10)
+    for a, b in zip(*(torch.autograd.grad((y * weight).sum(), [s, *parts[:3 - delay]],
+                                          allow_unused=True, materialize_grads=True)
+                      for y in (got, wanted))):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("M, B", [(1, 2), (2, 1), (41, 3), (300, 1)])
+def test_the_scan_is_the_groups(M, B, dtype):
+    """States of each chunk and gradients, against float64."""
+    A_bar = long_system()[0].detach()
+    rng = torch.Generator().manual_seed(5)
+    left = torch.randn(12, 2, M, B, generator=rng).to(dtype)
+    weight = torch.randn(left.shape, generator=rng).to(dtype)
+    found = []
+    for number in (torch.float64, dtype):
+        x, A = left.to(number).requires_grad_(), A_bar.clone().requires_grad_()
+        h = carry.carried(x, A, 5)
+        assert h.dtype == number and (h[:, :, 0] == 0).all()
+        found.append((h.double(), *torch.autograd.grad((h * weight.to(number)).sum(), [x, A])))
+    assert M == 1 or found[0][0].abs().max() > 1
+    for a, b in zip(*found):
+        size = b.abs().amax().clamp(min=1e-3)
+        torch.testing.assert_close(a.to(b.dtype) / size, b / size, rtol=0,
+                                   atol=max(1e-5, torch.finfo(dtype).eps))
+
+
+def test_long_memory_in_bfloat16():
+    """16,384 steps of modes with |A_bar| = 0.9999: the error is that of storing bfloat16."""
+    A_bar, g, d = long_system(H=2)
+    A_bar = torch.polar(torch.full_like(A_bar.real, 0.9999), A_bar.angle() / 100)
+    s = (torch.rand(2, 64, 256, 1, generator=torch.Generator().manual_seed(6)) < 0.3).double()
+    exact = ssm_module.chunked_conv(s, A_bar, g, d)
+    for dtype, allowed in ((torch.float32, 3e-6), (torch.bfloat16, 6e-3)):
+        got = ssm_module.chunked_conv(s.to(dtype), A_bar, g, d).double()
+        error = (got - exact).square().mean().sqrt() / exact.square().mean().sqrt()
+        assert error < allowed, f"{dtype}: relative error {error:.2e}"

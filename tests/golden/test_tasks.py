@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from golden.tasks import SPLITS, Split, TaskError, checked, make_task, slug, spec
+from golden.tasks import SPLITS, TASKS, Split, TaskError, checked, make_task, slug, spec
 from golden.tasks.base import bit_reversal, permuted
 from quant.formats import UQ
 
@@ -94,10 +94,11 @@ def test_own_task_refused(tmp_path, monkeypatch, changed, message):
 
 
 @pytest.mark.parametrize("name, message", [
-    ("mnist", "known: digits, psmnist, listops, or your own as package.module:Class"),
+    ("mnist", f"known: {', '.join(TASKS)}, or your own as package.module:Class"),
     ("no_such_module:Task", "no module no_such_module"), ("json:nothing", "has no class 'nothing'"),
     ("json:dumps", "has no class 'dumps'"), ("psmnist:rows", "permutation 'rows' is unknown"),
-    ("listops:seed1", "no variants"), ("psmnist:seed-1", "unknown"), ("", "known: digits")])
+    ("listops:seed1", "no variants"), ("psmnist:seed-1", "unknown"), ("", "known: psmnist"),
+    ("smnist:seed1", "smnist has no variants"), ("text:whole", "known: part, for files")])
 def test_unknown_task(name, message):
     with pytest.raises(TaskError, match=re.escape(message)) as error:
         make_task(name)

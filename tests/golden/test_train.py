@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from golden import checkpoint, cli, evaluate, ops, train
+from golden import checkpoint, cli, evaluate, ops, run, train
 from golden.config import NetworkConfig
-from golden.recipes import RECIPES, Recipe, recipe_for
-from golden.tasks import make_task
+from golden.recipes import Recipe
+from golden.tasks import Split, make_task
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = Recipe(NetworkConfig(n_classes=10, n_blocks=1, d_model=8, d_state=4, dropout=0.1), epochs=3,
@@ -29,7 +29,7 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def run(monkeypatch, module, *args) -> int:
+def command(monkeypatch, module, *args) -> int:
     """Exit code of ``python -m golden.<module>`` with these arguments, in this process."""
     name = module.__name__
     monkeypatch.setattr(sys, "argv", [name, *map(str, args)])
@@ -106,10 +106,10 @@ def test_it_learns():
     digits = make_task("digits")
     split = digits.load("train")
     labels = (split.values.sum(1) > 310).astype(int)
-    split = train.Split(split.values, split.lengths, labels)
+    split = Split(split.values, split.lengths, labels)
     Bright.sample_format = digits.sample_format
     recipe = replace(TINY, epochs=4, warmup=10, network=replace(TINY.network, n_classes=2))
-    training = train.Run(Bright(), recipe, split)
+    training = run.Run(Bright(), recipe, split)
     training.calibrate()
     first = training.epoch(0)
     for epoch in range(1, 4):
@@ -120,14 +120,14 @@ def test_it_learns():
 @pytest.mark.parametrize("sampling", ["bernoulli", "systematic"])
 def test_without_fused_kernels_as_on_a_gpu(sampling, monkeypatch):
     """In bfloat16 plain PyTorch computes what the kernels do: samplers sum in float32."""
-    monkeypatch.setattr(train, "fast_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr(run, "fast_dtype", lambda device: torch.bfloat16)
     losses = []
     for fused in (True, False):
         if not fused:
             monkeypatch.setattr(ops, "fusable", lambda x: False)
         recipe = replace(TINY, network=replace(TINY.network, sampling=sampling, dropout=0.0))
         task = make_task("digits")
-        training = train.Run(task, recipe, task.load("train").take(np.arange(256)))
+        training = run.Run(task, recipe, task.load("train").take(np.arange(256)))
         training.calibrate()
         losses.append([training.epoch(epoch)["loss"] for epoch in range(3)])
     assert losses[0] == pytest.approx(losses[1], abs=0.15) and losses[1][2] < losses[1][0]
@@ -144,16 +144,17 @@ def test_bfloat16_draws_are_fair_without_kernels(monkeypatch):
 
 def test_no_such_device(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert run(monkeypatch, train, "--task", "digits", "--device", "cuda") == 2
+    assert command(monkeypatch, train, "--task", "digits", "--device", "cuda") == 2
     assert "--device cuda: PyTorch sees no such device here" in capsys.readouterr().err
-    assert run(monkeypatch, train, "--task", "digits", "--device", "gpu") == 2
+    assert command(monkeypatch, train, "--task", "digits", "--device", "gpu") == 2
     assert "--device gpu: there are cpu and cuda" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("module, args, message", [
     (train, ["--task", "mnist"], "task 'mnist' is unknown; known:"),
     (train, ["--task", "digits", "--recipe", "best"], "recipe 'best' is unknown; known: digits"),
-    (train, ["--task", "digits", "--recipe", "listops"], "made for 10 classes and a vocabulary of"),
+    (train, ["--task", "digits", "--save-minutes", "-1"], "'-1' is not a number of minutes"),
+    (train, ["--task", "digits", "--batch", "x"], "'x' is not a whole number of at least 1"),
     (train, ["--task", "psmnist", "--data-dir", "/nowhere"], "/nowhere (from --data-dir)"),
     (train, ["--task", "digits", "--epochs", "0"], "'0' is not a whole number of at least 1"),
     (evaluate, ["--task", "digits", "--checkpoint", "gone.pt"], "gone.pt does not exist"),
@@ -163,25 +164,15 @@ def test_no_such_device(monkeypatch, capsys):
     (evaluate, [], "give --task, --checkpoint or both")])
 def test_mistakes_are_one_line(module, args, message, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert run(monkeypatch, module, *args) == 2
+    assert command(monkeypatch, module, *args) == 2
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert message in line
     assert list(tmp_path.iterdir()) == []
 
 
-def test_own_tasks_get_a_general_recipe():
-    class Mine:
-        name, n_classes, vocab = "mine", 3, 5
-    recipe = recipe_for(Mine())
-    assert (recipe.network.n_classes, recipe.network.vocab) == (3, 5)
-    for name, recipe in RECIPES.items():
-        task = make_task(name.split("_")[0])        # psmnist_second: another round
-        assert recipe_for(task, name) is recipe
-
-
 def test_evaluate_shipped_digits(tmp_path, monkeypatch, capsys):
     path = tmp_path / "r" / "result.json"
-    assert run(monkeypatch, evaluate, "--task", "digits", "--seeds", "3", "--json", path,
+    assert command(monkeypatch, evaluate, "--task", "digits", "--seeds", "3", "--json", path,
                "--threads", "1") == 0
     result = json.loads(path.read_text())
     assert result["n"] == 359 and result["seeds"] == 3 and result["split"] == "test"
@@ -233,10 +224,10 @@ def test_augmentation_and_distillation_need_what_they_need(tmp_path):
 
 def test_loss_with_a_teacher_is_least_at_the_teacher():
     teacher = torch.nn.Linear(4, 3)
-    run = train.Run.__new__(train.Run)
-    run.recipe, run.dtype = replace(TINY, distil=1.0), None
-    run.teacher = lambda values, lengths, dtype: teacher(values)
+    training = run.Run.__new__(run.Run)
+    training.recipe, training.dtype = replace(TINY, distil=1.0), None
+    training.teacher = lambda values, lengths, dtype: teacher(values)
     values = torch.randn(5, 4)
     labels = torch.zeros(5, dtype=torch.long)
-    assert run.loss(teacher(values), values, None, labels).abs() < 1e-6
-    assert run.loss(teacher(values) + torch.randn(5, 3), values, None, labels) > 0.01
+    assert training.loss(teacher(values), values, None, labels).abs() < 1e-6
+    assert training.loss(teacher(values) + torch.randn(5, 3), values, None, labels) > 0.01

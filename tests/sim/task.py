@@ -13,3 +13,17 @@ class Tiny:
         rng = np.random.default_rng(len(split))
         return Split(rng.integers(-128, 128, (6, 12)), np.array([12, 1, 7, 12, 3, 9]),
                      rng.integers(0, 3, 6))
+
+
+class TinyPair(Tiny):
+    """Two sequences for an example, each of one of three levels: the difference modulo 3."""
+
+    name, n_classes, inputs = "tinypair", 3, 2
+
+    def load(self, split, data_dir=None):
+        rng = np.random.default_rng(len(split))
+        lengths = np.array([[12, 1], [7, 12], [3, 9], [5, 5], [12, 12]])
+        levels = rng.integers(0, 3, (5, 2))
+        values = rng.integers(0, 86, (5, 2, 12)) + 85 * levels[..., None]
+        live = np.arange(12) < lengths[..., None]
+        return Split(np.where(live, values, 0), lengths, (levels[:, 1] - levels[:, 0]) % 3)

@@ -1,0 +1,188 @@
+"""The list of trainings that ``bench.queue`` works through, and where each one stands.
+
+The file is TOML::
+
+    folder = "build/queue"      # each training writes to a folder of its own in it
+    jobs = 2                    # side by side
+    threads = 1                 # of each
+    nice = 19                   # priority of each, from 0 to the lowest, 19
+
+    [[training]]
+    name = "pathfinder-9"
+    task = "pathfinder:9"
+    recipe = "pathfinder"       # golden.recipes
+    seed = 0                    # optional, as are epochs and batch
+    after = "pathfinder-6"      # optional: starts from the best weights of that one
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Collection
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from rich.table import Table
+
+from golden import cli
+
+BEST, LOG = "best.pt", "log.jsonl"
+LEAST = {"seed": 0, "nice": 0, "epochs": 1, "batch": 1, "jobs": 1, "threads": 1}   # of numbers
+
+
+@dataclass(frozen=True)
+class Training:
+    """One entry of the list; empty or None: the recipe's own."""
+
+    name: str
+    task: str
+    recipe: str = ""
+    seed: int | None = None
+    epochs: int | None = None
+    batch: int | None = None
+    after: str = ""
+
+    def options(self, queue: "Queue") -> list[str]:
+        """Of ``golden.train``."""
+        given = {"task": self.task, "recipe": self.recipe, "seed": self.seed,
+                 "epochs": self.epochs, "batch": self.batch,
+                 "start": self.after and queue.out(queue.named(self.after)) / BEST}
+        return [text for name, value in given.items() if value not in ("", None)
+                for text in (f"--{name}", str(value))]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a training is: ``epoch`` of ``epochs`` are complete, None before the first line of
+    its log; ``best`` is its best accuracy on validation sequences, hours those of its epochs."""
+
+    epoch: int | None = None
+    epochs: int | None = None
+    best: float | None = None
+    last: float | None = None
+    hours: float = 0.0
+
+    @property
+    def done(self) -> bool:
+        return self.epoch is not None and self.epoch == self.epochs
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A whole list; ``only`` names those that are wanted, empty: all."""
+
+    trainings: tuple[Training, ...]
+    folder: Path
+    jobs: int = 2
+    threads: int = 1
+    nice: int = 19
+    only: tuple[str, ...] = ()
+
+    @property
+    def wanted(self) -> list[Training]:
+        return [t for t in self.trainings if not self.only or t.name in self.only]
+
+    def named(self, name: str) -> Training:
+        return next(t for t in self.trainings if t.name == name)
+
+    def out(self, training: Training) -> Path:
+        return self.folder / training.name
+
+    def standing(self, training: Training) -> Standing:
+        """From the log; a line that was cut off while it was written does not count."""
+        path = self.out(training) / LOG
+        lines = path.read_text().splitlines() if path.exists() else []
+        found = Standing()
+        for line in lines:
+            try:
+                content = json.loads(line)
+            except ValueError:
+                continue
+            if "recipe" in content:             # a (new) beginning of this training
+                begun = Standing(content.get("resumed_at", 0), content["recipe"]["epochs"])
+                found = begun if not begun.epoch else replace(found, epochs=begun.epochs)
+            elif "epoch" in content and "val_accuracy" in content and found.epochs:
+                accuracy = content["val_accuracy"]
+                found = replace(found, epoch=content["epoch"], last=accuracy,
+                                best=max(accuracy, found.best or 0.0),
+                                hours=found.hours + content.get("seconds", 0) / 3600)
+        return found
+
+    def ready(self, running: Collection[str], failed: Collection[str]) -> list[Training]:
+        """What can begin or go on now, in the order of the list."""
+        return [t for t in self.wanted
+                if t.name not in running and t.name not in failed and not self.standing(t).done
+                and (not t.after or self.standing(self.named(t.after)).done)]
+
+
+def _entry(where: str, cls, values: dict):
+    """``cls`` of a table of the file, its keys and types checked."""
+    known = [f.name for f in fields(cls) if f.name not in ("trainings", "only")]
+    for key, value in values.items():
+        if key not in known:
+            raise cli.UserError(f"{where}: {key} is unknown; known: {', '.join(known)}")
+        least = LEAST.get(key)
+        if type(value) is not (str if least is None else int) or (least is not None and value < least):
+            what = "text" if least is None else f"whole number of at least {least}"
+            raise cli.UserError(f"{where}: {key} must be a {what}, not {value!r}")
+    return values
+
+
+def read(path: Path, jobs: int | None = None, only: list[str] | None = None) -> Queue:
+    """The list in a file; ``jobs`` and ``only`` change how many and which.
+
+    Raises ``UserError`` for a file that is missing or no such list, naming the entry.
+    """
+    try:
+        content = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise cli.UserError(f"{path} does not exist; bench/trainings.toml is a list") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise cli.UserError(f"{path} is no TOML file: {error}") from None
+    entries = content.pop("training", [])
+    if not isinstance(entries, list) or not entries:
+        raise cli.UserError(f"{path} has no [[training]]")
+    whole = _entry(str(path), Queue, content)
+    trainings = []
+    for number, values in enumerate(entries):
+        where = f"{path}, training {values.get('name', number)}"
+        values = _entry(where, Training, values)
+        for key in ("name", "task"):
+            if not values.get(key):
+                raise cli.UserError(f"{where}: {key} is missing")
+        training = Training(**values)
+        earlier = [t.name for t in trainings]
+        if not re.fullmatch(r"[A-Za-z0-9_.-]*[A-Za-z0-9_-][A-Za-z0-9_.-]*", training.name):
+            raise cli.UserError(f"{where}: a name is made of letters, digits, _, - and .")
+        if training.name in earlier:
+            raise cli.UserError(f"{where}: there are two of this name")
+        if training.after and training.after not in earlier:
+            raise cli.UserError(f"{where}: after names {training.after}, which is not in the list "
+                                f"before it")
+        trainings.append(training)
+    for name in only or ():
+        if name not in [t.name for t in trainings]:
+            raise cli.UserError(f"{path} has no training {name}; it has "
+                                f"{', '.join(t.name for t in trainings)}")
+    found = Queue(tuple(trainings), Path(whole.pop("folder", "build/queue")), **whole)
+    return replace(found, only=tuple(only or ()), jobs=jobs or found.jobs)
+
+
+def table(queue: Queue, failed: dict[str, str]) -> Table:
+    """Where each training stands."""
+    made = Table(title=f"{queue.folder}, {queue.jobs} side by side")
+    for name in ("training", "task", "epochs", "last %", "best %", "hours", "state"):
+        made.add_column(name, justify="left" if name in ("training", "task", "state") else "right")
+    hours = 0.0
+    for training in queue.wanted:
+        s = queue.standing(training)
+        hours += s.hours
+        state = ("failed" if training.name in failed else "done" if s.done else
+                 "waits" if s.epoch is None else "to go on")
+        made.add_row(training.name, training.task,
+                     "" if s.epoch is None else f"{s.epoch} of {s.epochs}",
+                     *("" if x is None else f"{100 * x:.2f}" for x in (s.last, s.best)),
+                     f"{s.hours:.2f}", state)
+    made.add_section()
+    made.add_row("all", "", "", "", "", f"{hours:.2f}", "")
+    return made

@@ -1,0 +1,86 @@
+"""Every task the whole way: ``python -m bench.whole_way``.
+
+For each task a small network (the recipe ``small``) is trained for one epoch, exported, and its
+first test sequences go through the RTL, every spike compared. Each row is kept in the JSON file as
+it is found, so a run that was stopped goes on. ``--show`` only prints.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich.table import Table
+
+from bench import kept
+from golden import cli
+from golden.tasks import slug
+
+TASKS = ("smnist", "listops", "text", "image", "pathfinder", "sc4", "sc10small", "fsdd")
+WORK = Path("build/whole_way")
+
+
+def called(module: str, *arguments) -> float:
+    """Seconds that ``python -m module`` took; ``UserError`` with its last line if it fails."""
+    begin = time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", module, *map(str, arguments)],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        last = (done.stdout.strip().splitlines() or ["it printed nothing"])[-1]
+        raise cli.UserError(f"{module} {' '.join(map(str, arguments))}: exit code "
+                            f"{done.returncode}: {re.split(chr(13), last)[-1]}")
+    return round(time.perf_counter() - begin, 1)
+
+
+def measure(task: str, n: int, data: list[str]) -> dict:
+    """One task; its files are kept in ``build/whole_way/<task>``."""
+    out = WORK / slug(task)
+    seconds = {"train": called("golden.train", "--task", task, "--recipe", "small", "--resume",
+                               "--out", out, "--threads", 1, "--device", "cpu", *data)}
+    artifact = out / "artifact"
+    seconds["export"] = called("quant.export", "--task", task, "--checkpoint", out / "best.pt",
+                               "--out", artifact, "-n", 200, "--vectors", 1, *data)
+    seconds["sim"] = called("sim", "--task", task, "--artifact", artifact, "-n", n, *data)
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    manifest = json.loads((artifact / "manifest.json").read_text())
+    report = json.loads((Path("build/sim") / slug(task) / "report.json").read_text())
+    keys = ("sequences", "steps", "spikes_compared", "mismatches", "equal", "cycles_per_step",
+            "predicted_cycles", "simulated_cycles")
+    return {"parameters": log[0]["parameters"], "train_sequences": log[0]["train_sequences"],
+            "validation": log[-1]["val_accuracy"], "accuracy": manifest["info"]["accuracy"],
+            "seconds": seconds} | {key: report[key] for key in keys}
+
+
+def show(result: dict) -> None:
+    table = Table(title="a small network of every task, one epoch")
+    for name in ("task", "parameters", "validation %", "integer % (200)", "steps",
+                 "spikes compared", "different", "predicted cycles", "simulated cycles"):
+        table.add_column(name, justify="left" if name == "task" else "right")
+    for task, row in result["rows"].items():
+        table.add_row(task, f"{row['parameters']:,}", f"{100 * row['validation']:.1f}",
+                      f"{100 * row['accuracy']['integer']:.1f}", f"{row['steps']:,}",
+                      f"{row['spikes_compared']:,}", str(row["mismatches"]),
+                      f"{row['predicted_cycles']:,}", f"{row['simulated_cycles']:,}")
+    cli.console().print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("bench.whole_way", description=__doc__.splitlines()[0])
+    parser.add_argument("--task", action="append", help=f"default: {', '.join(TASKS)}")
+    parser.add_argument("-n", type=cli.positive, default=2, help="test sequences; default 2")
+    parser.add_argument("--json", type=Path, default=WORK / "results.json")
+    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
+    parser.add_argument("--show", action="store_true", help="print what is known, do nothing")
+    args = parser.parse_args()
+    result = kept.opened(args.json, {"n": args.n}, "rows", args.show)
+    data = ["--data-dir", args.data_dir] if args.data_dir else []
+    kept.fill(args.json, result, result["rows"], () if args.show else args.task or TASKS,
+              lambda task: measure(task, args.n, data))
+    show(result)
+
+
+if __name__ == "__main__":
+    cli.run("bench.whole_way", main)

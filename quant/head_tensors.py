@@ -1,0 +1,105 @@
+"""The head of a network with two inputs: its integer tensors, their formats, what an export checks.
+
+``quant.head`` has the arithmetic.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from quant.formats import QFormat
+
+WORD = 63           # bits of a magnitude in int64
+TENSORS = ("w1", "b1", "w2", "b2")
+VOTES = 1 << 10     # runs whose features are summed, at most
+
+
+@dataclass(frozen=True)
+class HeadFormats:
+    """Formats of a head of F features; the comment names the shape."""
+
+    mean: QFormat       # mean over time of a feature                                   (F,)
+    w1: QFormat         # of (a, b, a - b, a b)                                       (F, 4 F)
+    b1: QFormat         # with the fraction bits of w1 mean mean                        (F,)
+    hidden: QFormat     # behind the ReLU                                               (F,)
+    w2: QFormat         #                                                      (n_classes, F)
+    b2: QFormat         # with the fraction bits of w2 hidden                   (n_classes,)
+
+    def __post_init__(self):
+        for name, has, want in (("b1", self.b1.f_bits, self.acc_bits),
+                                ("b2", self.b2.f_bits, self.w2.f_bits + self.hidden.f_bits)):
+            if has != want:
+                raise ValueError(f"head, {name}: {getattr(self, name)} must have the {want} "
+                                 f"fraction bits of its products")
+        if self.hidden.f_bits > self.acc_bits:
+            raise ValueError(f"head, hidden: {self.hidden} has more fraction bits than its sum, "
+                             f"{self.acc_bits}")
+
+    @property
+    def acc_bits(self) -> int:
+        """Fraction bits of the sums in front of the ReLU: those of w1 times a product of means."""
+        return self.w1.f_bits + 2 * self.mean.f_bits
+
+    def to_dict(self) -> dict[str, str]:
+        return {f.name: str(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def from_dict(cls, texts: dict[str, str]) -> "HeadFormats":
+        return cls(**{name: QFormat.parse(text) for name, text in texts.items()})
+
+
+@dataclass(frozen=True)
+class Head:
+    """Integer tensors of a head; shapes and formats as in :class:`HeadFormats`."""
+
+    fmt: HeadFormats
+    w1: np.ndarray
+    b1: np.ndarray
+    w2: np.ndarray
+    b2: np.ndarray
+
+    def check(self, art, need) -> None:
+        """Call ``need(condition, text)`` for every rule of the head of artifact ``art``."""
+        fmt, F = self.fmt, len(art.dec_w)
+        need(fmt.mean.f_bits <= art.edge.dec_b.f_bits,
+             f"head, mean: {fmt.mean} has more fraction bits than the features, "
+             f"{art.edge.dec_b.f_bits}")
+        for name, shape in (("w1", (F, 4 * F)), ("b1", (F,)), ("w2", (art.n_classes, F)),
+                            ("b2", (art.n_classes,))):
+            raw = getattr(self, name)
+            need(raw.shape == shape, f"head, {name}: shape {raw.shape}, expected {shape}")
+            try:
+                getattr(fmt, name).check(raw, f"head, {name}")
+            except ValueError as error:
+                need(False, str(error))
+        for name, bound in self.bounds(art).items():
+            need(bound < 1 << WORD - 1,
+                 f"head, {name}: values up to {bound} need {bound.bit_length() + 1} bits, 64 are "
+                 f"the most that can be run; use narrower formats or shorter sequences")
+
+    def bounds(self, art) -> dict[str, int]:
+        """Largest magnitude of every sum of ``quant.head``, from the actual coefficients.
+
+        Python's integers, which never wrap round.
+        """
+        fmt, F = self.fmt, len(art.dec_w)
+        x, m = _magnitude(art.x_format), _magnitude(fmt.mean)
+
+        def rows(w, factor) -> list[int]:
+            return [sum(abs(int(v)) for v in row) * factor for row in w]
+
+        def largest(products, b) -> int:
+            return max(row + abs(int(v)) for row, v in zip(products, b))
+
+        steps = art.length * VOTES
+        linear = rows(self.w1[:, :2 * F], m << fmt.mean.f_bits)
+        differences = rows(self.w1[:, 2 * F:3 * F], 2 * m << fmt.mean.f_bits)
+        squares = rows(self.w1[:, 3 * F:], m * m)
+        return {"features": steps * largest(rows(art.dec_w, x), art.dec_b),
+                "divisor of the mean": steps << art.edge.dec_b.f_bits - fmt.mean.f_bits,
+                "hidden": largest(map(sum, zip(linear, differences, squares)), self.b1),
+                "logits": largest(rows(self.w2, _magnitude(fmt.hidden)), self.b2)}
+
+
+def _magnitude(fmt: QFormat) -> int:
+    return max(-fmt.lo, fmt.hi)
