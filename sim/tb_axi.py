@@ -1,6 +1,7 @@
 """cocotb bench of rtl.axi with cocotbext-axi: sequences, results and configuration, all stalled."""
 
 import random
+from dataclasses import replace
 
 import cocotb
 import numpy as np
@@ -9,13 +10,13 @@ from cocotb.triggers import RisingEdge, with_timeout
 from cocotbext.axi import AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStreamSource
 
 from quant import reference
-from quant.formats import SQ
+from quant.formats import MU_LAW
 from quant.synthetic import random_artifact
 from rtl import image
 from rtl.axi import AxiCore, result_words
 from rtl.config import HardwareConfig
 
-SIX_BITS = SQ(1, 5)     # signed samples, less than the byte that carries one
+SIX_BITS = replace(MU_LAW, f_bits=5)    # signed samples, less than the byte that carries one
 SHAPE = dict(n_layers=2, H=4, n=2, n_classes=3, length=20, residual="clampfuse", stress=0.2,
              sample=SIX_BITS)
 ART, OTHER = random_artifact(1, **SHAPE), random_artifact(2, **SHAPE)
