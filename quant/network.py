@@ -1,8 +1,8 @@
 """The whole network in integers, fast enough for whole test sets; equals ``quant.reference.run``.
 
 Random words restart from the seed with every sequence, so they are the same for all sequences of a
-batch: they are made once per (artifact, seed). Where they would not fit in MEMORY (16,384 steps of 4
-layers of 128 neurons of 8 modes need 403 MB), a group of sequences runs span after span of time.
+batch: they are made once per (artifact, seed). Where they would not fit in MEMORY (16,384 steps of
+4 layers of 128 neurons of 8 modes need 403 MB), a group of sequences runs span after span of time.
 """
 
 import os
@@ -113,7 +113,7 @@ class IntegerNetwork:
         return max(kernels.CHUNK, MEMORY // step)
 
     def _draw(self, first: int, steps: int):
-        """Random words and thresholds of ``steps`` steps from ``first`` on, kept for a next call."""
+        """Random words and thresholds of ``steps`` steps from ``first``, kept for a next call."""
         if first == self._kept[0] and steps <= self._kept[1]:
             return self._kept[2]
         self._kept = 0, 0, ()

@@ -65,9 +65,9 @@ def block_rams(core: Core, family: str) -> Counter:
     for layer in core.layers:
         plain += [("queues", BEHIND, Shape.cast(layer.mixer.fuse.i.payload.shape()).width),
                   ("queues", core.max_in_flight + 1, most_saturations(art).width)]
-    player = SamplePlayer(art)
+    player, what = SamplePlayer(art), "tokens" if art.vocab else "samples"
     plain += [("link", 2 * SLOT, 8), ("link", SLOT, 8), ("link", 2 * SIZE, 8),
-              (f"two sequences of {art.length} {'tokens' if art.vocab else 'samples'}", 2 * player.depth, player.bits)]
+              (f"two sequences of {art.length} {what}", 2 * player.depth, player.bits)]
     for name, rows, width in plain:
         found[name] += blocks(rows, width, family)
     return found
