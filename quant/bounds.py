@@ -1,4 +1,4 @@
-"""Proven bounds of a network's sums, from its actual coefficients, and the integer types for them."""
+"""Proven bounds of a network's sums, from its coefficients, and the integer types for them."""
 
 import numpy as np
 

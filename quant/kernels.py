@@ -190,7 +190,7 @@ def run_block(index, lengths, span, state, net, draws, tables, out, trace):
     and the one behind the last, the steps of ``draws``; state : Re h, Im h (N, H, n, B) and the
     samplers' phases (2, N, H, B) before and after; net, draws, tables : made by ``quant.network``;
     out : total (H, B), saturations (N + 1, B) and spikes (N, 2, B) int64 to add to; trace : arrays
-    of ``quant.network.Batch`` to fill, empty when not wanted.
+    of ``quant.network.Batch`` to fill for the first of the sequences, empty when not wanted.
     """
     table, coefficients, dbi, w, edge, scalars, signs, rounding, limits, curved = net
     threshold, r_sampler, r_round, f_bits, systematic = draws
@@ -268,7 +268,7 @@ def run_block(index, lengths, span, state, net, draws, tables, out, trace):
                     if record:
                         sign(words[t, i], h_re[j, i], h_im[j, i], r_round[j, drawn, i], p, r[0],
                              y, r[1])
-                        for b in range(B):
+                        for b in range(len(s_in_out)):
                             s_in_out[b, j, at, i] = s[b] != 0
                             s_out_out[b, j, at, i] = mask[t, i, b] != 0
             for t in range(steps):
@@ -283,7 +283,7 @@ def run_block(index, lengths, span, state, net, draws, tables, out, trace):
                         fuse(z[i], x[t, i], signs[j, i, 0], edge[j, i, 0], edge[j, i, 1],
                              edge[j, i, 2], signs[j, i, 1] != 0, keep, x_lo, x_hi, over_x)
                 if record:
-                    signature[:, j, t0 + t] = crc(words[t], tables)
+                    signature[:, j, t0 + t] = crc(words[t], tables)[:len(signature)]
                 if stream:
                     for b in range(B):
                         over[N, b] += over_x[b] & alive[t, b]

@@ -1,8 +1,8 @@
 """The whole network in integers, fast enough for whole test sets; equals ``quant.reference.run``.
 
 Random words restart from the seed with every sequence, so they are the same for all sequences of a
-batch: they are made once per (artifact, seed). Where they would not fit in MEMORY (16,384 steps of 4
-layers of 128 neurons of 8 modes need 403 MB), a group of sequences runs span after span of time.
+batch: they are made once per (artifact, seed). Where they would not fit in MEMORY (16,384 steps of
+4 layers of 128 neurons of 8 modes need 403 MB), a group of sequences runs span after span of time.
 """
 
 import os
@@ -113,7 +113,7 @@ class IntegerNetwork:
         return max(kernels.CHUNK, MEMORY // step)
 
     def _draw(self, first: int, steps: int):
-        """Random words and thresholds of ``steps`` steps from ``first`` on, kept for a next call."""
+        """Random words and thresholds of ``steps`` steps from ``first``, kept for a next call."""
         if first == self._kept[0] and steps <= self._kept[1]:
             return self._kept[2]
         self._kept = 0, 0, ()
@@ -171,10 +171,7 @@ class IntegerNetwork:
         order = np.argsort(-lengths, kind="stable")     # blocks of like length
         total, over, spikes = (np.zeros((B, *shape), np.int64)
                                for shape in ((H,), (N + 1,), (N, 2)))
-        kept, longest = B if record else 0, int(lengths.max()) if record else 0
-        trace = (np.zeros((kept, N, longest, H), np.uint8),
-                 np.zeros((kept, N, longest, H), np.uint8),
-                 np.zeros((kept, N, longest), np.uint32))
+        trace = self._traces(B * record, int(lengths.max()))
         size = self._group(int(lengths.max()), record)
         for part in (order[k:k + size] for k in range(0, B, size)):
             steps = int(lengths[part[0]])
@@ -207,10 +204,7 @@ class IntegerNetwork:
 
         found = tuple(np.zeros((padded // block, *shape, block), np.int64)
                       for shape in ((H,), (N + 1,), (N, 2)))
-        kept = padded if record else 0
-        trace = (np.zeros((kept, N, steps * record, H), np.uint8),
-                 np.zeros((kept, N, steps * record, H), np.uint8),
-                 np.zeros((kept, N, steps * record), np.uint32))
+        trace = self._traces(B * record, steps)
         net, states, span = (table, *self._net), {}, self._span()
 
         def run_block(c, first, draws):
@@ -232,7 +226,13 @@ class IntegerNetwork:
 
         if record:      # a block runs to its longest sequence's end
             for array in trace:
-                np.moveaxis(array, 2, 1)[:B][~live] = 0
+                np.moveaxis(array, 2, 1)[~live] = 0
         found = [np.moveaxis(a, -1, 1).reshape(padded, *a.shape[1:-1])[:B] for a in found]
         found[1][:, N] += encoder_over
-        return found, [a[:B] for a in trace]
+        return found, trace
+
+    def _traces(self, B: int, steps: int) -> tuple:
+        """Room for the spikes and signatures of B sequences, as :class:`Batch` has them."""
+        shape = B, len(self.art.layers), steps * (B > 0)
+        return (np.zeros((*shape, self.art.H), np.uint8), np.zeros((*shape, self.art.H), np.uint8),
+                np.zeros(shape, np.uint32))

@@ -30,13 +30,14 @@ def random_artifact(seed: int = 0, n_layers: int = 2, H: int = 8, n: int = 4, n_
                     random: RandomFormat = RandomFormat(),
                     sampling: str = "bernoulli", gelu_out: bool = False,
                     gain: bool = False, edge: EdgeFormats | None = None,
-                    limits: str | None = None, features: int = 0) -> Artifact:
+                    limits: str | None = None, features: int = 0, sample: QFormat = PIXEL
+                    ) -> Artifact:
     """A network that spikes at moderate rates, or with ``stress`` one at the formats' limits.
 
     stress : 0..1
         Share of coefficients at the ends of their formats; 0.2 saturates states and ties sums.
     edge : EdgeFormats or None
-        Of encoder and decoder; None: the usual ones for samples or tokens.
+        Of encoder and decoder; None: the usual ones for samples in format ``sample``, or tokens.
     limits : str or None
         Every coefficient the same: one of LIMITS, the ``lowest`` or ``highest`` of its format (of
         A_bar: the largest real one inside the unit circle), or ``zero``.
@@ -89,7 +90,7 @@ def random_artifact(seed: int = 0, n_layers: int = 2, H: int = 8, n: int = 4, n_
             a=moderate(fmt.a, H, -1, 2) if fmt.a else ABSENT,
             gain=moderate(fmt.gain, H, -1.2, 1.2) if fmt.gain else ABSENT))
     stream = fmt.x if streams else fmt.p
-    edge = edge or EdgeFormats(sample=None if vocab else PIXEL,
+    edge = edge or EdgeFormats(sample=None if vocab else sample,
                                dec_b=SQ(8, EdgeFormats().dec_w.f_bits + stream.f_bits))
     if vocab:
         enc_w = uniform(stream, (vocab, H), scale)

@@ -6,7 +6,10 @@ from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from quant.artifact import Artifact
+from rtl.config import HardwareError
 from rtl.streams import sample_word
+
+LONGEST = (1 << 16) - 1     # steps: positions and lengths have two bytes on the line
 
 
 class SamplePlayer(wiring.Component):
@@ -43,6 +46,10 @@ class SamplePlayer(wiring.Component):
     """
 
     def __init__(self, art: Artifact):
+        if art.length > LONGEST:
+            raise HardwareError(f"the link takes sequences of up to {LONGEST} steps, the artifact "
+                                f"has {art.length}; export one for shorter sequences, or use the "
+                                f"core itself (python -m rtl.axi)")
         self.art = art
         word = sample_word(art)
         self.bits = Shape.cast(word["value"].shape).width

@@ -18,7 +18,8 @@ from sim.program import Program
 
 TRACKS = 8              # cores in a process, where they are simulated one by one
 BACK_TO_BACK = 4        # sequences of each at least, where there are so many
-CHUNK = 64              # sequences whose expected tensors are in memory at once; even
+CHUNK = 64              # sequences whose expected tensors are in memory at once, at most; even
+SPIKES = 1 << 28        # about so many spikes at once, of a byte each
 SLACK = 5_000           # cycles on top of the prediction before a run counts as stuck
 
 
@@ -113,15 +114,17 @@ class Comparer:
 
     def _compare(self, tally: Tally, values, lengths, indices, places) -> None:
         """Expected tensors chunk by chunk, against (run, position in it) of each sequence."""
-        for start in range(0, len(values), CHUNK):
-            chunk = slice(start, start + CHUNK)
-            traces = vectors.expected(self.core.art, values[chunk], lengths[chunk], self.seed,
-                                      self.threads)
+        art = self.core.art
+        each = 2 * len(art.layers) * art.H * int(lengths.max())
+        size = 2 * max(1, min(CHUNK, SPIKES // each) // 2)      # two may be one example
+        for start in range(0, len(values), size):
+            chunk = slice(start, start + size)
+            traces = vectors.expected(art, values[chunk], lengths[chunk], self.seed, self.threads)
             results = [out.result(position) for out, position in places[chunk]]
             for number, trace, (out, position), result in zip(indices[chunk], traces,
                                                               places[chunk], results):
                 tally.add(int(number), trace, out.rows(position), result)
-            heads.compare(tally, self.core.art, indices[chunk], lengths[chunk], traces, results)
+            heads.compare(tally, art, indices[chunk], lengths[chunk], traces, results)
 
 
 def compare_times(tally: Tally, indices, prediction: Prediction, times: list[int]) -> None:

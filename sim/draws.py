@@ -17,8 +17,13 @@ from rtl.core import Core
 CYCLES = 20_000         # of one case, about
 LANES = 24              # most of a shape, in all layers: what they cost to build
 TRIES = 1_000           # draws of a shape until one is allowed
-# Generators whose draws are known to be independent enough; 2**width must exceed all streams.
-GENERATORS = ((32, (32, 22, 2, 1)), (48, (48, 47, 21, 20)))
+# Generators whose draws are known to be independent enough, and how far apart their streams are;
+# 2**width must exceed all streams.
+GENERATORS = ((32, (32, 22, 2, 1), 1 << 26), (48, (48, 47, 21, 20), 1 << 26),
+              (48, (48, 47, 21, 20), 1 << 40))
+# Formats of samples: bits before and behind the binary point, signed. Sound is (1, 7) or (1, 15).
+SAMPLES = ((0, 8, False), (1, 7, True), (1, 15, True), (1, 0, False), (4, 6, True), (4, 8, False))
+LONGEST = 16_384        # steps that a network may have been made for
 VALUES = ("random", "lowest", "highest", "alternating")
 ALLOWED = {"act": [act for act in ACTS if act != "gelu"],
            "residual": [name for name in RESIDUALS if name in ("none", "clampfuse", "plain")],
@@ -138,13 +143,13 @@ def _shape(rng) -> Shape:
     def between(low, high):
         return int(rng.integers(low, high + 1))
 
-    layers, n = pick(1, 1, 2, 2, 3, 4), pick(1, 2, 3, 4, 6, 8, 12, 16)
+    layers, n = pick(1, 1, 2, 2, 3, 4, 5, 6), pick(1, 2, 3, 4, 6, 8, 12, 16)
     H = pick(96, *[int(round(4 * 24 ** (rng.random() ** 2)))] * 11)     # small ones more often
     lanes = [p for p in Geometry(H, n, 1).allowed() if p * layers <= LANES]
-    width, taps = pick(*GENERATORS)
+    width, taps, jump = pick(*GENERATORS)
     random = RandomFormat(
         width, taps, k=pick(1, 2, 4, 6, 8, 12, 16, 16), centred=bool(between(0, 1)),
-        round_bits=pick(1, 2, 4, 8, 8, 12, 16))
+        round_bits=pick(1, 2, 4, 8, 8, 12, 16), stream_jump=jump)
     act, residual, rounding, form = (pick(*ALLOWED[name]) for name in
                                      ("act", "residual", "rounding", "sampling"))
     h, a, p = SQ(between(1, 6), between(2, 16)), SQ(1, between(2, 17)), UQ(1, between(2, 16))
@@ -154,7 +159,7 @@ def _shape(rng) -> Shape:
         drive=SQ(between(1, 6), h.f_bits), w=SQ(between(1, 8), 0), shift=UQ(between(1, 4), 0),
         bias=SQ(between(1, 8), p.f_bits), addend=SQ(between(1, 8), p.f_bits), p=p, x=x,
         alpha=alpha, beta=SQ(between(1, 6), between(1, min(14, alpha.f_bits + x.f_bits))))
-    sample = QFormat(*pick((0, 8, False), (1, 7, True), (1, 0, False), (4, 6, True), (4, 8, False)))
+    sample = QFormat(*pick(*SAMPLES))
     enc_w, dec_w = SQ(between(1, 4), between(2, 12)), SQ(between(1, 3), between(1, 6))
     stream = fmt.x if residual == "plain" else fmt.p
     tokens = pick(False, False, True)
@@ -164,8 +169,9 @@ def _shape(rng) -> Shape:
         dec_w=dec_w, dec_b=SQ(between(1, 8), dec_w.f_bits + stream.f_bits))
     return Shape(
         lanes=pick(*lanes), layers=layers, H=H, n=n, n_classes=pick(1, 2, 3, 5, 10),
-        length=pick(1, 2, 5, 16, 40, 64, 64, 64), vocab=pick(1, 2, 5, 17) if tokens else 0, act=act,
-        residual=residual, rounding=rounding, sampling=form, formats=fmt.to_dict(),
+        length=pick(1, 2, 5, 16, 40, 64, 64, LONGEST), act=act, residual=residual,
+        vocab=pick(1, 2, 5, 17, 257) if tokens else 0, rounding=rounding, sampling=form,
+        formats=fmt.to_dict(),
         edge=edge.to_dict(), random=random.to_dict(), spread=pick(True, True, False))
 
 

@@ -1,23 +1,27 @@
 # amaranth: UnusedElaboratable=no
 """What a network needs of a device, before synthesis: multipliers, memories, about how many LUTs."""
 
-from dataclasses import replace
+from collections import Counter
 
 from amaranth import Shape
 
 from quant.artifact import Artifact
 from rtl import scale
+from rtl.boards import smaller
 from rtl.boards.board import Board
 from rtl.config import Geometry, HardwareError
 from rtl.core import Core
 from rtl.link_frames import SLOT
-from rtl.link_identity import SIZE, sample_bytes
+from rtl.link_identity import SIZE
+from rtl.link_player import SamplePlayer
 from rtl.mixer import BEHIND
 from rtl.streams import most_saturations
 
 # Bits of a block RAM, the width of its port, the largest bank in LUT RAM.
 BLOCKS = {"ecp5": (18432, 36, 1024), "gowin": (18432, 36, 0), "ice40": (4096, 16, 0),
           "xilinx": (18432, 36, 1024)}
+# What the memories are for, in words.
+PARTS = {"modes": "coefficients", "weights": "mixer weights", "fuse": "biases", "buffer": "queues"}
 # LUTs and flip-flops: of link, encoder and decoder; per layer; per bit of a lane's A_bar and h; per
 # bit of a layer's sums. Fitted to what yosys made of digits, digits.small, digits.tiny and psmnist;
 # within about a tenth. iCE40: logic cells in place of LUTs, as few flip-flops share their LUT's.
@@ -34,29 +38,44 @@ def blocks(depth: int, width: int, family: str) -> int:
     for bank in [port] * (width // port) + [width % port] * (width % port > 0):
         if depth * bank > small:
             ratio = port
-            while ratio > 1 and bits // ratio < depth:
+            while ratio > 1 and _rows(bits, ratio) < depth:
                 ratio //= 2
-            found += -(-bank // ratio) * -(-depth // (bits // ratio))
+            found += -(-bank // ratio) * -(-depth // _rows(bits, ratio))
     return found
 
 
-def block_rams(core: Core, family: str) -> int:
-    """Block RAMs of a core and its link."""
+def _rows(bits: int, ratio: int) -> int:
+    """Rows of a block RAM at a port so wide; below 9 bits one in nine, the parity, lies idle."""
+    return (bits if ratio >= 9 or bits % 9 else bits // 9 * 8) // ratio
+
+
+def block_rams(core: Core, family: str) -> Counter:
+    """Block RAMs of a core and its link, by what they hold; on Xilinx in halves."""
     art, geo = core.art, core.geo
-    found = 0
-    plain = [(2 * geo.words, geo.G * core.decoder.total.width)]     # its second reader
+    found, plain = Counter(), []
     for memory in scale.memories(core):
+        name = PARTS.get(memory.name, memory.name)
+        if memory.name == "encoder" and art.vocab:
+            name = f"embedding of {art.vocab} tokens"
         if core.hw.lut_ram_bits and memory.name not in ("buffer", "decoder"):
-            found += memory.blocks      # what is marked for LUT RAM does not count
+            found[name] += memory.blocks        # what is marked for LUT RAM does not count
         else:
-            plain.append((memory.rows, memory.bits))
+            plain.append((name, memory.rows, memory.bits))
+    plain.append(("decoder", 2 * geo.words, geo.G * core.decoder.total.width))  # a second reader
     for layer in core.layers:
-        plain += [(BEHIND, Shape.cast(layer.mixer.fuse.i.payload.shape()).width),
-                  (core.max_in_flight + 1, most_saturations(art).width)]
-    plain += [(2 * SLOT, 8), (SLOT, 8), (2 * SIZE, 8),
-              (2 << (art.length - 1).bit_length(), 8 * sample_bytes(art))]
-    found += sum(blocks(*memory, family) for memory in plain)
-    return -(-found // 2) if family == "xilinx" else found      # two of its halves are one
+        plain += [("queues", BEHIND, Shape.cast(layer.mixer.fuse.i.payload.shape()).width),
+                  ("queues", core.max_in_flight + 1, most_saturations(art).width)]
+    player, what = SamplePlayer(art), "tokens" if art.vocab else "samples"
+    plain += [("link", 2 * SLOT, 8), ("link", SLOT, 8), ("link", 2 * SIZE, 8),
+              (f"two sequences of {art.length} {what}", 2 * player.depth, player.bits)]
+    for name, rows, width in plain:
+        found[name] += blocks(rows, width, family)
+    return found
+
+
+def count(board: Board, held: Counter) -> int:
+    """Whole block RAMs of some halves, or of whole ones."""
+    return -(-held.total() // 2) if board.family == "xilinx" else held.total()
 
 
 def needs(board: Board, art: Artifact, lanes: int) -> dict[str, int]:
@@ -64,7 +83,7 @@ def needs(board: Board, art: Artifact, lanes: int) -> dict[str, int]:
     core = Core(art, board.hardware(lanes))
     family = board.family
     found = {"multiplier": scale.multipliers(core),
-             "block_ram": block_rams(core, family)}
+             "block_ram": count(board, block_rams(core, family))}
     sums = art.H * sum(layer.mixer.acc.width for layer in core.layers)
     lane_bits = lanes * sum(layer.fmt.a_bar.width + layer.fmt.h.width for layer in art.layers)
     for kind, table in (("lut", LUTS), ("ff", FFS)):
@@ -76,12 +95,9 @@ def needs(board: Board, art: Artifact, lanes: int) -> dict[str, int]:
 
 
 def missing(board: Board, art: Artifact, lanes: int) -> list[str]:
-    """Resources that run out, in words; none: it fits."""
+    """Kinds of resources that run out; none: it fits."""
     need = needs(board, art, lanes)
-    words = {"multiplier": "multipliers", "block_ram": "block RAMs", "lut": "LUTs (estimated)",
-             "ff": "flip-flops (estimated)"}
-    return [f"{need[kind]} of {board.capacity[kind]} {words[kind]}" for kind in need
-            if need[kind] > board.capacity[kind]]
+    return [kind for kind in need if need[kind] > board.capacity[kind]]
 
 
 def most(board: Board, art: Artifact) -> int:
@@ -91,19 +107,29 @@ def most(board: Board, art: Artifact) -> int:
 
 
 def check(board: Board, art: Artifact, lanes: int) -> None:
-    """Raise :class:`HardwareError`, naming what runs out and the largest that would fit."""
+    """Raise :class:`HardwareError`, naming what runs out, what fills it, and what would fit."""
     geo = Geometry.of(art, board.hardware(lanes))
-    short = missing(board, art, lanes)
-    if not short:
+    kinds = missing(board, art, lanes)
+    if not kinds:
         return
+    need = needs(board, art, lanes)
+    words = {"multiplier": "multipliers", "block_ram": f"block RAMs ({_filled(board, art, lanes)})",
+             "lut": "LUTs (estimated)", "ff": "flip-flops (estimated)"}
+    short = [f"{need[kind]} of {board.capacity[kind]} {words[kind]}" for kind in kinds]
     fits = [p for p in geo.allowed() if p < lanes and not missing(board, art, p)]
     if fits:
         advice = f"at most --lanes {max(fits)} fits"
     else:
-        layers = [n for n in range(1, len(art.layers))
-                  if not missing(board, replace(art, layers=art.layers[:n]), 1)]
-        advice = (f"no number of lanes fits; of this shape at most {max(layers)} "
-                  f"layer{'s' * (max(layers) > 1)} would, with 1 lane" if layers else
-                  "no number of lanes and layers of this shape fits; use fewer neurons or modes")
+        found = [text for text, other in smaller.variants(art) if not missing(board, other, 1)]
+        advice = ("no number of lanes fits; " + (
+            f"of this shape {' or '.join(smaller.best(found))} would, with 1 lane" if found else
+            "fewer layers, neurons or steps alone do not help either: use a smaller network"))
     raise HardwareError(f"{art.task} with {lanes} lane{'s' * (lanes > 1)} needs {', '.join(short)} "
                         f"on {board.name} ({board.device}); {advice}")
+
+
+def _filled(board: Board, art: Artifact, lanes: int) -> str:
+    """What most block RAMs hold, the largest first."""
+    held = block_rams(Core(art, board.hardware(lanes)), board.family)
+    return ", ".join(f"{name} {count(board, Counter({name: number}))}"
+                     for name, number in held.most_common(3))

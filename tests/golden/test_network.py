@@ -5,7 +5,8 @@ import torch
 
 from golden import ops
 from golden.config import NetworkConfig
-from golden.network import Network
+from golden.models import build
+from golden.network import Encoder, Network
 
 CASES = [{}, {"kernel": "two_sided"}, {"residual": "none", "act": "gelu"}, {"residual": "plain"},
          {"gelu_before_sampler": True, "shared_A": True, "act": "identity"}, {"vocab": 7}]
@@ -115,6 +116,62 @@ def test_calibration_sets_mean_and_deviation():
         p = seen[0].flatten(1) + block.b[:, None]
         assert (p.mean(1) - 0.4).abs().max() < 0.08
         assert (p.std(1) - 0.2).abs().max() < 0.08
+
+
+def signed(B: int = 20, L: int = 90) -> torch.Tensor:
+    """Samples like sound: most near 0, in [-1, 1)."""
+    gen = torch.Generator().manual_seed(4)
+    return (torch.randn(B, L, generator=gen) ** 3 / 20).clamp(-1, 127 / 128)
+
+
+def test_the_start_of_signed_samples():
+    """Half of the neurons fall with the sample, all see it; unsigned samples change nothing."""
+    torch.manual_seed(0)
+    encoder = Encoder(NetworkConfig(n_classes=3, d_model=64))
+    start = [p.detach().clone() for p in encoder.parameters()]
+    encoder.calibrate(signed().abs())
+    assert all(torch.equal(p, q) for p, q in zip(encoder.parameters(), start))
+    below = encoder(signed().clamp(max=0).flatten(), torch.float32)
+    assert (below > 0).float().mean() < 0.1, "why the start is another"
+    encoder.calibrate(signed())
+    p = encoder(signed().flatten(), torch.float32).detach().clamp(0, 1)
+    assert (encoder.weight < 0).sum() == 32
+    assert abs(p.mean() - 0.5) < 0.1 and p.std(1).min() > 0.1
+    rank = signed().flatten().argsort().argsort().float()[:, None]
+    best = torch.linalg.lstsq(torch.cat([p.T, torch.ones_like(rank)], 1), rank).solution
+    error = rank - torch.cat([p.T, torch.ones_like(rank)], 1) @ best
+    assert error.var() < 0.02 * rank.var(), "the population tells the sample's place among all"
+
+
+def test_the_start_of_signed_samples_leaves_padding_out():
+    v, lengths = signed(4, 30), torch.tensor([30, 7, 12, 1])
+    found = []
+    for samples in (v, v * (torch.arange(30) < lengths[:, None])):
+        torch.manual_seed(0)
+        found.append(Encoder(NetworkConfig(n_classes=3, d_model=8)))
+        found[-1].calibrate(samples, lengths)
+    assert torch.equal(found[0].weight, found[1].weight) and found[0].weight.min() < 0
+
+
+def test_the_start_of_samples_that_are_nearly_all_the_same():
+    """Silence: thresholds still lie a part of the range apart."""
+    v = torch.zeros(4, 50)
+    v[0, :2] = torch.tensor([-0.5, 0.5])
+    encoder = Encoder(NetworkConfig(n_classes=3, d_model=8))
+    encoder.calibrate(v)
+    assert encoder.weight.abs().max() <= 32 and torch.isfinite(encoder.bias).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"residual": "plain"}, {"neuron": "lif"},
+                                     {"architecture": "released", "residual": "plain"}], ids=str)
+def test_every_network_starts_from_signed_samples(options):
+    torch.manual_seed(0)
+    net = build(NetworkConfig(n_classes=3, d_model=8, d_state=4, **options))
+    net.calibrate(signed())
+    record = []
+    net(signed(), record=record)
+    rates = record[0]["s_in"].float().mean((0, 1))
+    assert 0.05 < rates.min() and rates.max() < 0.95, rates
 
 
 @pytest.mark.parametrize("L", [1, 47, 48, 49, 56, 57, 64, 97, 784, 1999])

@@ -6,6 +6,7 @@ import termios
 import threading
 import time
 import tty
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -146,3 +147,20 @@ def test_votes_have_the_seeds_of_quant_evaluate():
 def test_identify_a_simulation_of_nothing():
     with pytest.raises(UserError, match="--port sim needs --task"):
         program.main(["identify", "--port", "sim"])
+
+
+@pytest.mark.parametrize("size, low", [(1, -128), (2, -32768), (2, 0)])
+def test_samples_in_frames(size, low):
+    """16,384 of them, two's complement where they are negative, each at its position."""
+    board = Board.__new__(Board)
+    board.identity = SimpleNamespace(sample_bytes=size)
+    values = np.random.default_rng(1).integers(low, low + 256 ** size // (1 + (low == 0)), 16_384)
+    values[:2] = low, -1 if low else 257
+    at, found = 0, []
+    for command, data in board._load(values):
+        assert command == Command.SAMPLES and len(data) <= protocol.REQUEST_DATA
+        assert int.from_bytes(data[:2], "little") == at
+        part = [int.from_bytes(data[k:k + size], "little", signed=low < 0)
+                for k in range(2, len(data), size)]
+        at, found = at + len(part), found + part
+    assert found == values.tolist()

@@ -13,13 +13,15 @@ from host.line import Line, LineError
 from host.simulated import Noise, SimulatedBoard
 from host.transport import Transport
 from quant import reference
+from quant.formats import MU_LAW
 from quant.synthetic import random_artifact
 from rtl import cycles, image
 from rtl.config import HardwareConfig
 from rtl.link_protocol import Command
 
 pytestmark = pytest.mark.cosim
-SHAPE = dict(n_layers=2, H=4, n=2, n_classes=3, length=40, residual="clampfuse", stress=0.2)
+SHAPE = dict(n_layers=2, H=4, n=2, n_classes=3, length=16_384, residual="clampfuse", stress=0.2,
+             sample=MU_LAW)
 ART, OTHER = random_artifact(1, **SHAPE), random_artifact(2, **SHAPE)
 HW = HardwareConfig(2, signature=False, spread=False)      # not the default: the host must ask
 LENGTHS = (40, 1, 7, 30, 2)
@@ -42,16 +44,16 @@ def says(error, match):
 
 def sequences(lengths=LENGTHS):
     rng = np.random.default_rng(1)
-    return [rng.integers(0, 256, length) for length in lengths]
+    return [rng.integers(-128, 128, length) for length in lengths]
 
 
 def connect(board, patience=20.0):
     return Board(Transport(Line(board.port), patience))
 
 
-def check(board, art, seed=None):
+def check(board, art, seed=None, lengths=LENGTHS):
     """Every answer equals the reference's, the cycles the prediction. Returns the answers."""
-    values = sequences()
+    values = sequences(lengths)
     answers = list(board.run(values))
     seeded = art if seed is None else replace(art, seed=seed)
     for sequence, answer in zip(values, answers, strict=True):
@@ -66,7 +68,7 @@ def check(board, art, seed=None):
 def test_answers_seeds_and_upload(program):
     with SimulatedBoard(program) as running:
         board = connect(running)
-        assert (board.identity.H, board.identity.lanes, board.identity.length) == (4, 2, 40)
+        assert (board.identity.H, board.identity.lanes, board.identity.length) == (4, 2, 16_384)
         board.expect(ART, "hint")
         first = check(board, ART)
         board.seed(ART, 77)
@@ -83,6 +85,12 @@ def test_answers_seeds_and_upload(program):
         assert running.close().corrupted == 0
     counters = board.transport.counters
     assert counters.broken == 0 and counters.replies >= counters.sent - counters.repeated
+
+
+def test_the_longest_sequence(program):
+    """Every position of a buffer: two bytes of it in every frame."""
+    with SimulatedBoard(program) as running:
+        check(connect(running), ART, lengths=(16_384, 3))
 
 
 def test_noise(program):

@@ -18,7 +18,7 @@ from quant.fit import random_format
 from quant.formats import COMPACT, QUANT_CONFIGS, SQ, cover_signed, fit_signed
 
 COUNT = {"norms": 32, "ranges": 16}
-TOY, TOKENS = "tests.quant.toy:Toy", "tests.quant.toy:ToyTokens"
+TOY, TOKENS, SIGNED = (f"tests.quant.toy:{name}" for name in ("Toy", "ToyTokens", "ToySigned"))
 SMALL = {"n_blocks": 2, "d_model": 8, "d_state": 4}
 
 
@@ -39,7 +39,9 @@ def made(path, task: str = TOY, seed: int = 0, info: dict | None = None, **optio
     task = make_task(task)
     torch.manual_seed(seed)
     net = build(NetworkConfig(n_classes=task.n_classes, vocab=task.vocab, **SMALL | options))
-    net.calibrate(torch.randint(task.vocab, (8, 20)) if task.vocab else torch.rand(8, 20))
+    low = -1 if task.sample_format and task.sample_format.signed else 0
+    net.calibrate(torch.randint(task.vocab, (8, 20)) if task.vocab else
+                  low + (1 - low) * torch.rand(8, 20))
     checkpoint.save(path, net, task, info or {})
     return path
 
@@ -61,10 +63,12 @@ def refused(monkeypatch, capsys, *arguments) -> str:
 
 
 @pytest.mark.parametrize("task, options", [
-    (TOY, {}), (TOKENS, {}), (TOY, {"residual": "plain"}), (TOKENS, {"residual": "plain"}),
+    (TOY, {}), (TOKENS, {}), (SIGNED, {}), (SIGNED, {"residual": "plain"}),
+    (TOY, {"residual": "plain"}), (TOKENS, {"residual": "plain"}),
     (TOY, {"residual": "none", "act": "identity", "shared_A": True}),
     (TOY, {"sampling": "sobol"}), (TOKENS, {"sampling": "systematic", "residual": "plain"})],
-    ids=["samples", "tokens", "plain", "tokens-plain", "none", "sobol", "systematic"])
+    ids=["samples", "tokens", "signed", "signed-plain", "plain", "tokens-plain", "none", "sobol",
+         "systematic"])
 def test_end_to_end(tmp_path, task, options):
     """Variable lengths, every residual: loads again, its vectors are the reference's answers."""
     found = checkpoint.load(made(tmp_path / "net.pt", task, **options))

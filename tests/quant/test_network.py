@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quant import reference, sampling
+from quant import network, reference, sampling
 from quant.artifact import ArtifactError
 from quant.bounds import mixer_bound, state_bound, stream_bound, types_of
-from quant.formats import SQ, UQ, LayerFormats, RandomFormat
+from quant.formats import MU_LAW, PCM, SQ, UQ, LayerFormats, RandomFormat
 from quant.network import IntegerNetwork
 from quant.synthetic import random_artifact
 
@@ -25,8 +25,8 @@ UNCENTRED = RandomFormat(k=6, centred=False, round_bits=5)
 
 
 def values_of(art, count, steps, seed=0):
-    hi = art.vocab if art.vocab else art.edge.sample.hi + 1
-    return np.random.default_rng(seed).integers(0, hi, (count, steps))
+    lo, hi = (0, art.vocab) if art.vocab else (art.edge.sample.lo, art.edge.sample.hi + 1)
+    return np.random.default_rng(seed).integers(lo, hi, (count, steps))
 
 
 def assert_equal(art, values, lengths=None, seed=None):
@@ -61,6 +61,38 @@ def test_every_option(residual, act, rounding, vocab, stress):
 def test_formats(fmt, residual, rounding):
     art = random_artifact(3, fmt=fmt, residual=residual, rounding=rounding, stress=0.2, H=7, n=5)
     assert_equal(art, values_of(art, 2, 18))
+
+
+@pytest.mark.parametrize("sample", [MU_LAW, PCM, SQ(4, 6)], ids=str)
+@pytest.mark.parametrize("residual", ["clampfuse", "plain"])
+def test_signed_samples(sample, residual):
+    art = random_artifact(6, residual=residual, sample=sample, stress=0.2)
+    values = np.concatenate([values_of(art, 2, 19), np.full((1, 19), sample.lo)])
+    batch = assert_equal(art, values)
+    x, _ = reference.encode(sample.lo, art)
+    assert (x > 0).any() and (x != reference.encode(sample.hi, art)[0]).any()
+    assert batch.saturations[:, -1].any() == (residual == "plain")
+    with pytest.raises(ValueError, match=f"seen {sample.lo - 1}"):
+        IntegerNetwork(art, threads=1).run(np.array([[sample.lo - 1]]))
+
+
+@pytest.mark.parametrize("form", sampling.FORMS)
+@pytest.mark.parametrize("span", [16, 23])
+def test_spans_of_time_and_groups_of_sequences(form, span, monkeypatch):
+    """Words of so many steps at once, groups of one block."""
+    monkeypatch.setattr(network, "MEMORY", 1)
+    art = random_artifact(7, sampling=form, stress=0.2, H=5, n=3)
+    net = IntegerNetwork(art, threads=1)
+    assert net._span() == 16 and net._group(40, False) == network.BLOCK
+    monkeypatch.setattr(net, "_span", lambda: span)
+    lengths = np.random.default_rng(1).integers(1, 41, 70)
+    values = values_of(art, 70, 40)
+    found, first = net.run(values, lengths, record=True), slice(0, 3)
+    assert_equal(art, values[first], lengths[first])
+    monkeypatch.undo()
+    whole = IntegerNetwork(art, threads=1).run(values, lengths, record=True)
+    for name in vars(whole):
+        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name), name)
 
 
 @pytest.mark.parametrize("H, n, layers", [(1, 1, 1), (5, 2, 3), (16, 8, 1), (9, 7, 2)])

@@ -9,7 +9,7 @@ import torch
 from golden.ssm import chunked_conv
 from quant import reference
 from quant.convert import formats_of, to_artifact, to_folded
-from quant.formats import SQ, UQ, LayerFormats, RandomFormat
+from quant.formats import MU_LAW, PCM, SQ, UQ, LayerFormats, RandomFormat
 from quant.draws import LfsrDraws
 from quant.qat import QuantNetwork
 from quant.sampling import FORMS
@@ -94,6 +94,8 @@ CASES = {
     "one": {"H": 1, "n": 1, "n_layers": 1, "n_classes": 1},
     "narrow": {"fmt": LayerFormats(h=SQ(3, 5), drive=SQ(3, 5), g=SQ(2, 6), w=SQ(4, 0),
                                    p=UQ(1, 6), bias=SQ(6, 6), addend=SQ(6, 6), x=SQ(6, 6))},
+    "signed": {"sample": MU_LAW, "stress": 0.2},
+    "signed-plain": {"sample": PCM, "stress": 0.2, "residual": "plain"},
     "un-centred": {"random": RandomFormat(k=6, centred=False)},
     **{f"{sampling}-{residual}": {"sampling": sampling, "residual": residual}
        for sampling in ("sobol", "systematic") for residual in ("none", "clampfuse", "plain")},
@@ -119,8 +121,8 @@ def test_recurrence_equals_reference(options, monkeypatch):
     net = as_model(start)
     art = to_artifact(net, "synthetic", start.length, start.seed, {})
     rng = np.random.default_rng(5)
-    top = art.vocab - 1 if art.vocab else art.edge.sample.hi
-    trace = assert_equals_reference(net, art, rng.integers(0, top + 1, 48), monkeypatch)
+    low, top = (0, art.vocab - 1) if art.vocab else (art.edge.sample.lo, art.edge.sample.hi)
+    trace = assert_equals_reference(net, art, rng.integers(low, top + 1, 48), monkeypatch)
     if "stress" in options:
         assert trace.saturations.sum() > 0
     if art.H > 1:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from golden.tasks import Split
-from quant.formats import UQ
+from quant.formats import SQ, UQ
 
 COUNTS = {"train": 48, "val": 8, "test": 12}
 
@@ -19,6 +19,17 @@ class Toy:
         lengths = rng.integers(9, 21, COUNTS[split])
         values = rng.integers(0, 9, (COUNTS[split], 20)) + 7 * labels[:, None]
         return Split(np.where(np.arange(20) < lengths[:, None], values, 0), lengths, labels)
+
+
+class ToySigned(Toy):
+    """The same round zero: -8 to 7, 0 behind the end."""
+
+    name, sample_format = "toysigned", SQ(1, 3)
+
+    def load(self, split: str, data_dir=None) -> Split:
+        found = super().load(split)
+        live = np.arange(20) < found.lengths[:, None]
+        return Split(np.where(live, found.values - 8, 0), found.lengths, found.labels)
 
 
 class ToyTokens(Toy):

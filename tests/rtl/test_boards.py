@@ -6,12 +6,14 @@ import re
 import pytest
 
 from quant import artifact
+from quant.formats import MU_LAW, PCM
 from quant.synthetic import random_artifact
 from rtl.boards import __main__ as program
-from rtl.boards import estimate, flow
+from rtl.boards import estimate, flow, smaller
 from rtl.boards import program as loader
 from rtl.boards.catalogue import BOARDS
 from rtl.config import HardwareError
+from rtl.core import Core
 from rtl.toolchain import Usage
 
 TINY = random_artifact(1, n_layers=1, H=4, n=2, n_classes=3, length=16)
@@ -57,11 +59,40 @@ def test_what_does_not_fit_is_refused_with_advice():
         estimate.check(board, art, 8)
     with pytest.raises(HardwareError, match=r"of this shape at most 3 layers would"):
         estimate.check(board, random_artifact(1, **shape | {"n_layers": 7, "H": 96}), 1)
-    with pytest.raises(HardwareError, match="use fewer neurons or modes"):
-        estimate.check(BOARDS["icebreaker"], random_artifact(1, n_layers=1, H=200, n=32), 1)
+    with pytest.raises(HardwareError, match="do not help either: use a smaller network"):
+        estimate.check(BOARDS["icebreaker"], random_artifact(1, n_layers=2, H=200, n=32), 1)
     assert estimate.most(board, art) == 2
     with pytest.raises(HardwareError, match="3 lanes do not divide"):
         estimate.check(board, art, 3)
+
+
+def test_what_fills_the_block_rams_is_said():
+    """Two sequences of 16,384 bytes are 16 block RAMs, an embedding of 257 tokens may be more."""
+    small = dict(n_layers=1, H=32, n=4, n_classes=10, length=16384)
+    art = random_artifact(1, sample=MU_LAW, **small)
+    with pytest.raises(HardwareError, match=r"36 of 26 block RAMs \(two sequences of 16384 samples "
+                                            r"16, .*of this shape sequences of up to 4096 steps"):
+        estimate.check(BOARDS["tang-nano-9k"], art, 1)
+    held = estimate.block_rams(Core(art, BOARDS["ulx3s-85f"].hardware(1)), "ecp5")
+    twice = estimate.block_rams(Core(random_artifact(1, sample=PCM, **small),
+                                     BOARDS["ulx3s-85f"].hardware(1)), "ecp5")
+    assert twice.total() - held.total() == held["two sequences of 16384 samples"] == 16
+    tokens = random_artifact(1, n_layers=2, H=128, n=8, length=64, vocab=257)
+    with pytest.raises(HardwareError, match=r"\(embedding of 257 tokens 33, .*layers of 64 neur"):
+        estimate.check(BOARDS["ulx3s-12f"], tokens, 1)
+    with pytest.raises(HardwareError, match="up to 65535 steps, the artifact has 65536"):
+        estimate.check(BOARDS["ulx3s-85f"], random_artifact(1, n_layers=1, length=1 << 16), 1)
+
+
+@pytest.mark.parametrize("vocab", [0, 9])
+def test_smaller_networks_are_networks(vocab):
+    art = random_artifact(1, n_layers=2, H=16, n=2, length=40, vocab=vocab)
+    found = dict(smaller.variants(art))
+    assert list(found) == [("layers", 1), ("steps", 32), ("steps", 16), ("neurons", 8)]
+    for (what, number), other in found.items():
+        other.check()
+        assert number == {"layers": len(other.layers), "steps": other.length,
+                          "neurons": other.H}[what]
 
 
 class Tools:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quant.formats import SQ, UQ, EdgeFormats, LayerFormats
+from quant.formats import MU_LAW, PCM, SQ, UQ, EdgeFormats, LayerFormats
 from quant.synthetic import random_artifact
 from rtl.config import HardwareConfig, HardwareError
 from rtl.encoder import Encoder
@@ -17,6 +17,9 @@ CASES = {
     "samples": (dict(H=6, n=2, residual="none", stress=0.2), 2),
     "two products": (dict(H=6, n=2, residual="clampfuse", stress=0.2), 4),
     "plain": (dict(H=4, n=2, residual="plain", stress=0.4, fmt=LayerFormats(x=SQ(2, 12))), 4),
+    "signed": (dict(H=6, n=2, stress=0.2, sample=MU_LAW), 4),
+    "signed plain": (dict(H=4, n=2, residual="plain", stress=0.4, sample=PCM,
+                          fmt=LayerFormats(x=SQ(2, 12))), 4),
     "whole layer": (dict(H=4, n=2, residual="plain"), 8),
     "tokens": (dict(H=6, n=2, vocab=5), 4),
     "plain tokens": (dict(H=3, n=2, vocab=9, residual="plain"), 2),
@@ -53,11 +56,11 @@ def test_matches_model(case, stall):
     shape, lanes = CASES[case]
     art = random_artifact(2, **shape)
     lengths = (3, 1, 1, 4)
-    top = art.vocab - 1 if art.vocab else art.edge.sample.hi
+    low, top = (0, art.vocab - 1) if art.vocab else (art.edge.sample.lo, art.edge.sample.hi)
     rng = np.random.default_rng(3)
-    values = np.concatenate([[0, top, top, 0], rng.integers(0, top + 1, sum(lengths) - 4)])
+    values = np.concatenate([[low, top, top, low], rng.integers(low, top + 1, sum(lengths) - 4)])
     dut, cycles, counts = check(art, lanes, values, lengths, stall)
-    assert case != "plain" or max(counts) > 0
+    assert case not in ("plain", "signed plain") or max(counts) > 0
     if not stall:
         assert cycles["i"] == [j * dut.interval for j in range(len(values))]
         first = cycles["i"][0] + dut.latency
@@ -65,8 +68,9 @@ def test_matches_model(case, stall):
 
 
 def test_every_sample_value():
-    """All 256 samples against coefficients that tie and clamp."""
+    """All 256 samples, unsigned and signed, against coefficients that tie and clamp."""
     check(random_artifact(4, H=4, n=2, stress=0.3), 8, np.arange(256), (256,))
+    check(random_artifact(4, H=4, n=2, stress=0.3, sample=MU_LAW), 8, np.arange(-128, 128), (256,))
 
 
 def test_formats_that_would_need_a_left_shift_are_refused():

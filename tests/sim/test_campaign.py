@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from quant import artifact, vectors
+from quant.formats import MU_LAW
 from quant.synthetic import random_artifact
 from rtl import cycles
 from rtl.config import HardwareConfig
@@ -19,7 +20,8 @@ from sim import campaign, comparer, inputs, pysim, tools
 from sim.compare import Tally
 from tests.sim.task import Tiny
 
-ART = random_artifact(seed=7, n_layers=2, H=4, n=2, n_classes=3, length=12, stress=0.1)
+ART = random_artifact(seed=7, n_layers=2, H=4, n=2, n_classes=3, length=16_384, stress=0.1,
+                      sample=MU_LAW)
 HW = HardwareConfig(lanes=2)
 TASK = "tests.sim.task:Tiny"
 KEYS = {"task", "indices", "sequences", "steps", "spikes_compared", "signatures_compared",
@@ -76,6 +78,16 @@ def test_both_rungs_agree(split, tmp_path):
     assert report.total("spikes") == 2 * 2 * split.lengths.sum() * 4
     assert report.total("predicted") == report.total("simulated") > 0
     assert report.cocotb["equal"] and report.cocotb["steps"] == 12
+
+
+@pytest.mark.cosim
+def test_a_long_sequence(tmp_path):
+    """16,384 signed samples, most of the time at both ends of their range."""
+    values = np.random.default_rng(3).integers(-400, 400, (1, ART.length)).clip(-128, 127)
+    report = campaign.run(ART, values, None, HW, folder=tmp_path, with_cocotb=False)
+    assert report.equal, report.first
+    assert report.total("spikes") == 2 * 2 * ART.length * 4
+    assert report.total("predicted") == report.total("simulated") > 4 * ART.length
 
 
 @pytest.mark.cosim

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from quant.formats import LayerFormats, RandomFormat
+from quant.formats import LayerFormats, QFormat, RandomFormat
 from sim import draws, fuzz, trial
 from sim.draws import Case, Shape
 from sim.minimise import minimise
@@ -35,7 +35,11 @@ def tiny() -> Case:
 def test_draws_reach_every_option(shapes):
     for name, options in draws.ALLOWED.items():
         assert {getattr(shape, name) for shape in shapes} == set(options)
-    assert {shape.layers for shape in shapes} == {1, 2, 3, 4}
+    assert {shape.layers for shape in shapes} == {1, 2, 3, 4, 5, 6}
+    assert {QFormat.parse(shape.edge["sample"]).signed for shape in shapes if not shape.vocab} == \
+        {False, True}
+    assert {shape.vocab for shape in shapes} >= {0, 257}
+    assert draws.LONGEST in {shape.length for shape in shapes}
     assert {bool(shape.vocab) for shape in shapes} == {False, True}
     assert {shape.random["centred"] for shape in shapes} == {False, True}
     assert all(4 <= shape.H <= 96 and 1 <= shape.n <= 16 for shape in shapes)
