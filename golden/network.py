@@ -36,7 +36,9 @@ class Encoder(nn.Module):
     def forward(self, v: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """(N,) samples or tokens to (H, N)."""
         if self.tokens:
-            return self.weight.to(dtype)[v].T
+            # Looked up in the weights' own type: bfloat16 cannot sum the gradients of a token's
+            # many steps. The next passes are slow on a transposed tensor.
+            return nn.functional.embedding(v, self.weight).to(dtype).T.contiguous()
         return torch.addcmul(self.bias.to(dtype)[:, None], self.weight.to(dtype)[:, None],
                              v.to(dtype))
 
