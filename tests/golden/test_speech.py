@@ -82,6 +82,8 @@ def test_the_cache_answers_until_the_files_change(tmp_path, monkeypatch):
         kept.write_bytes(damaged)
         assert np.array_equal(task.load("val", tmp_path).values, first)
         assert kept.read_bytes() == whole
+    with pytest.raises(data.DataError, match="holds 10 val clips"):
+        make_task("sc10:8k").load("val", tmp_path)
     next(folder.glob("yes/*1.wav")).write_bytes(wav(np.zeros(8_000)))
     changed = task.load("val", tmp_path).values
     assert (changed == first).all(1).sum() == 9 and (changed == 0).all(1).sum() == 1
