@@ -86,7 +86,8 @@ def subsets_of(task: Task, split: str, n: int, data_dir=None) -> dict[str, np.nd
     """
     parts = task.subsets(split, data_dir) if hasattr(task, "subsets") else {}
     for name, part in parts.items():
-        if not isinstance(part, np.ndarray) or part.dtype != bool or part.ndim != 1 or len(part) < n:
+        if (not isinstance(part, np.ndarray) or part.dtype != bool or part.ndim != 1
+                or len(part) < n):
             raise TaskError(f"task {task.name}: subset {name!r} must be an array of bool, one for "
                             f"each example of {split}")
     return {name: part[:n] for name, part in parts.items() if part[:n].any()}

@@ -50,9 +50,10 @@ class Text:
 
     def _reviews(self, path: Path, half: str) -> list[tuple[int, int, bytes]]:
         """(label, number, text) of every review, from any form of the data."""
-        form = from_folder if path.is_dir() else from_table if path.suffix == ".xz" else from_archive
+        read = from_folder if path.name == FOLDER else (
+            from_archive if path.name == ARCHIVE else from_table)
         with reading(path):
-            found = form(path, half)
+            found = read(path, half)
         if len({label for label, _, _ in found}) < 2 or not all(text for _, _, text in found):
             raise DataError(f"{path} lacks the {half} reviews of a class, or one is empty; "
                             f"{again(path)}")

@@ -40,7 +40,8 @@ def test_nothing_at_hand(tmp_path, monkeypatch, capsys):
         if row["missing"]:              # every file, an address, a folder, the checksum
             block, = [b for b in out.split("\n\n") if re.search(rf"\b{name}\b.*: not at hand", b)]
             assert all(Path(original).name in block for original in row["original"])
-            assert f"put  into DIR/{source.folder}" in block and ("from http" in block or not source.home)
+            assert f"put  into DIR/{source.folder}" in block
+            assert "from http" in block or not source.home
             assert row["checksum"] and row["checksum"] in block
     assert str(tmp_path / "cache") in out
     assert not (tmp_path / "cache").exists()        # looking makes nothing
