@@ -53,7 +53,6 @@ class Tables(NamedTuple):
     sums: np.ndarray        # (size, size * fine + 1) running sums of the reduction's weights
 
 
-
 @nb.njit(cache=True, nogil=True)
 def inside(size, y, x):
     """Whether a pixel lies in the window."""
