@@ -19,6 +19,8 @@ TASKS = {       # the class of each, imported when it is needed
     "text": "golden.tasks.text:Text",
     "retrieval": "golden.tasks.retrieval:Retrieval",
     "image": "golden.tasks.image:Image",
+    "pathfinder": "golden.tasks.pathfinder:Pathfinder",
+    "pathx": "golden.tasks.pathfinder:PathX",
     "sc10": "golden.tasks.speech:SC10",
     "sc35": "golden.tasks.speech:SC35",
     "sc4": "golden.tasks.speech:SC4",
