@@ -25,7 +25,8 @@ def facts(name: str) -> dict:
     return {"task": name, "n_classes": task.n_classes, "length": task.length,
             "input": kind_of_input(task), "inputs": inputs_of(task), "licence": source.licence,
             "source": source.made or "downloaded at first use" * bool(source.files)
-            or "to be fetched by hand", "home": source.home,
+            or ("to be fetched by hand" if source.home else "no public home"),
+            "home": source.home,
             "urls": [url for file in source.files for url in file.urls],
             "folder": source.folder, "forms": [list(form) for form in source.forms],
             "original": [f"{source.folder}/{name}" for name in original],
@@ -73,9 +74,10 @@ def show(rows: list[dict]) -> None:
             print(f"  {'from' if k == 0 else '  or'} {address}")
         print(f"  put  into {row['put']}")
     if missing:
-        print(f"\n{PUT} is a folder of yours, given by --data-dir or ${data.ENV}. Without one, "
-              f"files are downloaded\nat first use and kept in {data.cache_folder()} "
-              f"(${data.CACHE_ENV}).")
+        print(f"\n{PUT} is a folder of yours. " if any(row["put"] and row["put"].startswith(PUT)
+                                                      for row in rows) else "\n", end="")
+        print(f"The data folder is given by --data-dir or ${data.ENV}. Without one, files are "
+              f"downloaded\nat first use and kept in {data.cache_folder()} (${data.CACHE_ENV}).")
 
 
 def markdown() -> str:
