@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from golden import data
@@ -59,8 +58,9 @@ class Pathfinder:
         n = min(BLOCK, SIZES[split]) if self.part else SIZES[split]
         return generated(self.rules_of(int(self.contour)), split, n)
 
-    def augment(self, values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def augment(self, values, generator):
         """(B, L) pictures, half of them mirrored left to right, half upside down."""
+        import torch                    # here, because nothing else of a task needs it
         B, device = len(values), values.device
         made = values.view(B, self.side, self.side)
         for axis in (1, 2):
