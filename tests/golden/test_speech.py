@@ -76,6 +76,7 @@ def test_the_cache_answers_until_the_files_change(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(audio, "read_wav", None)
         assert np.array_equal(task.load("val", tmp_path).values, first)
+    assert task.load("val", tmp_path).values.flags.writeable        # as torch wants it
     kept, = (path for path in (tmp_path / "cache").rglob("*") if path.is_file())
     whole = kept.read_bytes()
     for damaged in (b"", whole[:100], whole[:-1], b"x" * len(whole), b"\x93NUMPY"):
@@ -84,6 +85,8 @@ def test_the_cache_answers_until_the_files_change(tmp_path, monkeypatch):
         assert kept.read_bytes() == whole
     with pytest.raises(data.DataError, match="holds 10 val clips"):
         make_task("sc10:8k").load("val", tmp_path)
+    assert make_task("sc10:8k-linear-part").load("val", tmp_path).values.dtype == np.int16
+    assert make_task("sc10:part").load("val", tmp_path).values.shape == (10, 16_000)
     next(folder.glob("yes/*1.wav")).write_bytes(wav(np.zeros(8_000)))
     changed = task.load("val", tmp_path).values
     assert (changed == first).all(1).sum() == 9 and (changed == 0).all(1).sum() == 1
