@@ -75,7 +75,8 @@ def read_wav(raw: bytes, name: str, rate: int, path, most_channels: int = 1) -> 
     """
     try:
         with wave.open(io.BytesIO(raw)) as file:
-            channels, bits, found = file.getnchannels(), 8 * file.getsampwidth(), file.getframerate()
+            channels, bits = file.getnchannels(), 8 * file.getsampwidth()
+            found = file.getframerate()
             n = file.getnframes()
             samples = file.readframes(n)
     except (wave.Error, EOFError, OverflowError, ValueError) as error:

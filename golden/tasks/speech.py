@@ -90,8 +90,8 @@ class Speech:
             path = self.source.obtain(forms, data_dir)
         cached = (f"{self.source.folder}/{recordings.state(path)}/{self.task}-{self.rate}-"
                   f"{self.stored.__name__}-{split}{'-part' * self.part}-v{recordings.VERSION}")
-        sound, lengths, labels = recordings.kept(
-            cached, lambda: self._counted(self.source.obtain(forms, data_dir, not self.part), split))
+        sound, lengths, labels = recordings.kept(cached, lambda: self._counted(
+            self.source.obtain(forms, data_dir, check=not self.part), split))
         return Split(ENCODINGS[self.encoding].raw(sound, lengths), lengths, labels)
 
     def _counted(self, path: Path, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -99,7 +99,8 @@ class Speech:
         found = self.read(path, split)
         n = len(found[2])
         if n != self.counts[split] and not (self.part and n):
-            part = self.name if self.part else f"{self.name}{'-' if ':' in self.name else ':'}{PART}"
+            joint = "-" if ":" in self.name else ":"
+            part = self.name if self.part else f"{self.name}{joint}{PART}"
             raise DataError(f"{path} holds {n:,} {split} clips of task {self.task}, not "
                             f"{self.counts[split]:,}; {again(path)}, or use task {part} for files "
                             f"that hold only some, at least 1 in each split")

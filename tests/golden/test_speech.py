@@ -76,6 +76,7 @@ def test_the_cache_answers_until_the_files_change(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(audio, "read_wav", None)
         assert np.array_equal(task.load("val", tmp_path).values, first)
+    assert task.load("val", tmp_path).values.flags.writeable        # as torch wants it
     kept, = (path for path in (tmp_path / "cache").rglob("*") if path.is_file())
     whole = kept.read_bytes()
     for damaged in (b"", whole[:100], whole[:-1], b"x" * len(whole), b"\x93NUMPY"):
@@ -84,6 +85,9 @@ def test_the_cache_answers_until_the_files_change(tmp_path, monkeypatch):
         assert kept.read_bytes() == whole
     with pytest.raises(data.DataError, match="holds 10 val clips"):
         make_task("sc10:8k").load("val", tmp_path)
+    linear = make_task("sc10:8k-linear-part").load("val", tmp_path).values
+    assert len(np.unique(linear)) > 256         # not the decoded codes
+    assert make_task("sc10:part").load("val", tmp_path).values.shape == (10, 16_000)
     next(folder.glob("yes/*1.wav")).write_bytes(wav(np.zeros(8_000)))
     changed = task.load("val", tmp_path).values
     assert (changed == first).all(1).sum() == 9 and (changed == 0).all(1).sum() == 1
@@ -118,7 +122,8 @@ def test_sc35(tmp_path):
     name = next(name for name in files if name.startswith("visual/") and name.endswith("2.wav"))
     x = resample_poly(samples_of(files[name]) / 32768, 1, 2)
     row = got.values[list(got.labels).index(34)]
-    assert np.array_equal(row[:len(x)].astype(int) + 128, audio.mulaw(x)) and (row[len(x):] == 0).all()
+    assert np.array_equal(row[:len(x)].astype(int) + 128, audio.mulaw(x))
+    assert (row[len(x):] == 0).all()
 
 
 def test_sc4_from_arrays_and_from_the_published_form_agree(tmp_path):
@@ -188,7 +193,8 @@ NAME = next(name for name in FILES if name.startswith("no/") and name.endswith("
 
 
 @pytest.mark.parametrize("content, message", [
-    (wav(noise(22_050), 22_050), f"{NAME} has 22050 Hz, 16 bits, channels: 1; allowed are 16000 Hz"),
+    (wav(noise(22_050), 22_050),
+     f"{NAME} has 22050 Hz, 16 bits, channels: 1; allowed are 16000 Hz"),
     (wav(noise(16_000), channels=2), "channels: 2; allowed are 16000 Hz, 16 bits, 1 channel"),
     (wav(np.zeros(16_000), width=1), "8 bits"), (wav([]), "holds 0 samples"),
     (FILES[NAME][:3000], "holds 1478 samples, its header says 16000"),
@@ -243,12 +249,9 @@ def test_names(name, canonical):
         "bytes": (257, "None"), "linear": (0, "SQ(1,15)"), "mulaw": (0, "SQ(1,7)")}[kind]
 
 
-@pytest.mark.parametrize("name", ["sc4:16k", "sc10:4k", "sc10:8k-16k", "fsdd:flac", "sc10:", "sc4:-",
+@pytest.mark.parametrize("name", ["sc4:16k", "sc10:4k", "sc10:8k-16k", "fsdd:flac", "sc4:-",
                                   "sc10:8k-8k", "sc35:8k-"])
 def test_unknown_variants(name):
-    if name == "sc10:":
-        assert make_task(name).name == "sc10"
-        return
     with pytest.raises(TaskError, match="known: a rate .*8k.* an encoding .mulaw, linear, bytes"):
         make_task(name)
 
