@@ -41,6 +41,11 @@ def lock(folder: Path):
 def _humble(parent: int, nice: int) -> None:
     """In a training's process: a low priority, and no longer alive than the queue."""
     os.nice(nice)
+    try:                    # where a session's processes share, the session's priority counts
+        with open("/proc/self/autogroup", "w") as group:
+            group.write(str(nice))
+    except OSError:
+        pass
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:      # it ended before the call
@@ -60,6 +65,7 @@ def start(training: Training, queue: Queue, data_dir: str | None, held) -> subpr
     with open(out / "train.txt", "a") as said:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
                                 env=os.environ | threads, pass_fds=(held.fileno(),),
+                                start_new_session=True,
                                 preexec_fn=lambda: _humble(parent, queue.nice))
 
 

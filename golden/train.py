@@ -66,7 +66,6 @@ class Saves:
         self.run, self.minutes = run, minutes
         self.last, self.best, self.log = (out / name for name in ("last.pt", "best.pt",
                                                                   "log.jsonl"))
-        out.mkdir(parents=True, exist_ok=True)
         for partial in out.glob("*.partial"):
             partial.unlink()
         self.epochs, self.val_accuracy, self.saved_at = 0, None, time.monotonic()

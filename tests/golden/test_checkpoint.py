@@ -56,7 +56,7 @@ def change(path, **changes):
     ({"state": lambda s: s | {"extra": torch.zeros(1)}}, "unknown extra"),
     ({"state": lambda s: s | {"decoder.bias": torch.full((10,), torch.nan)}}, "not finite"),
     ({"network": lambda n: n | {"n_classes": 3}}, "3 classes"),
-    ({"permutation": "seed4"}, "permutation seed4"), ({"task": "nonsense"}, "known: digits")])
+    ({"permutation": "seed4"}, "permutation seed4"), ({"task": "nonsense"}, "known: psmnist")])
 def test_what_is_wrong_is_named(path, changes, message):
     change(path, **changes)
     with pytest.raises((CheckpointError, tasks.TaskError), match=re.escape(message)) as error:

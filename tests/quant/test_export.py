@@ -178,7 +178,7 @@ def test_out_that_is_something_else(tmp_path, monkeypatch, capsys):
 
 
 WRONG = {
-    "task": (("--task", "nothing"), "task 'nothing' is unknown; known: digits"),
+    "task": (("--task", "nothing"), "task 'nothing' is unknown; known: psmnist"),
     "checkpoint": (("--task", TOY, "--checkpoint", "missing.pt"), "missing.pt does not exist"),
     "not shipped": (("--task", TOY), "no network is shipped for task"),
     "other task": (("--task", "digits", "--checkpoint", "NET"), "not digits"),
