@@ -65,12 +65,13 @@ def read(pictures: list[tuple[Path, int]], side: int) -> Split:
 
 def picture(path: Path, side: int) -> np.ndarray | None:
     """(side * side,) grey values of a PNG; None for an empty file."""
-    from PIL import Image, UnidentifiedImageError
-    with reading(path, UnidentifiedImageError, SyntaxError):
-        if path.stat().st_size == 0:
-            return None
-        with Image.open(path) as image:
-            grey = np.asarray(image.convert("L"))
+    from PIL import Image
+    with reading(path):
+        content = path.read_bytes()
+    if not content:
+        return None
+    with reading(path, OSError, SyntaxError), Image.open(io.BytesIO(content)) as image:
+        grey = np.asarray(image.convert("L"))
     if grey.shape != (side, side):
         raise DataError(f"{path} has {grey.shape[1]} x {grey.shape[0]} pixels, not {side} x "
                         f"{side}; {again(path)}")

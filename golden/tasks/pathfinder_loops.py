@@ -280,5 +280,6 @@ def one_picture(state, t, label, mask, grey, segments, markers):
         markers[end, 0], markers[end, 1] = segments[row, 1], segments[row, 2]
         mark(t, picture, markers[end, 0], markers[end, 1])
     stretch(picture, FULL)
-    grey[:] = picture
+    for k in range(picture.size):       # compiles ten times as fast as an assignment of the whole
+        grey.flat[k] = picture.flat[k]
     return count, tries
