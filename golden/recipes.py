@@ -87,23 +87,23 @@ BENCHMARKS = {
     "retrieval": Recipe(long(n_blocks=4, d_model=128), epochs=20, batch=32, lr=4e-3, ssm_lr=2e-3,
                         warmup=1000),
     "image": Recipe(long(n_blocks=4, d_model=168, dt_max=0.3, dropout=0.1), epochs=60, batch=50,
-                    lr=6e-3, weight_decay=0.05, warmup=1000),
+                    lr=6e-3, weight_decay=0.05, warmup=1000, augment=1.0),
     "pathfinder": Recipe(long(n_blocks=6, d_model=112), epochs=20, batch=64, lr=4e-3, ssm_lr=2e-3,
-                         warmup=2000),
+                         warmup=2000, augment=1.0),
     "pathx": Recipe(long(n_blocks=6, d_model=112), epochs=20, batch=16, lr=3e-3, ssm_lr=1e-3,
-                    warmup=2000),
+                    warmup=2000, augment=1.0),
     # Raw speech: dt from two thousand samples to a few
     "sc4": Recipe(long(n_blocks=4, d_model=168, dt_max=0.3), epochs=40, batch=16, lr=6e-3,
-                  warmup=1000),
+                  warmup=1000, augment=1.0),
     "sc10": Recipe(long(n_blocks=4, d_model=168, dt_max=0.3), epochs=30, batch=16, lr=6e-3,
-                   warmup=1000),
+                   warmup=1000, augment=1.0),
     "sc35": Recipe(long(n_blocks=4, d_model=160, dt_max=0.3), epochs=20, batch=16, lr=6e-3,
-                   warmup=1000),
+                   warmup=1000, augment=1.0),
     # Few clips
     "sc10small": Recipe(long(n_blocks=4, d_model=128, dt_max=0.3, dropout=0.1), epochs=60,
-                        batch=16, lr=6e-3, weight_decay=0.05, warmup=500),
+                        batch=16, lr=6e-3, weight_decay=0.05, warmup=500, augment=1.0),
     "fsdd": Recipe(long(n_blocks=4, d_model=128, dt_max=0.3, dropout=0.1), epochs=60, batch=16,
-                   lr=6e-3, weight_decay=0.05, warmup=300),
+                   lr=6e-3, weight_decay=0.05, warmup=300, augment=1.0),
 }
 RECIPES = BENCHMARKS | {
     # For every task: the whole path in minutes
