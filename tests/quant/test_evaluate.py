@@ -2,11 +2,11 @@
 
 import dataclasses
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from golden.tasks import Split
 from quant import artifact, reference
 from quant.evaluate import evaluate, main, seed_number
 from quant.formats import RandomFormat
@@ -17,13 +17,8 @@ from quant.synthetic import random_artifact
 def make_split(art, count=6, steps=9):
     rng = np.random.default_rng(0)
     return Split(values=rng.integers(0, 256, (count, steps)),
-                                lengths=rng.integers(1, steps + 1, count),
-                                labels=rng.integers(0, art.n_classes, count))
-
-
-class Split(SimpleNamespace):
-    def __len__(self):
-        return len(self.labels)
+                 lengths=rng.integers(1, steps + 1, count),
+                 labels=rng.integers(0, art.n_classes, count))
 
 
 def test_numbers_are_those_of_the_reference():
@@ -70,7 +65,8 @@ def test_votes_sum_the_logits():
     art = random_artifact(4, n_layers=1, H=4, n=2, n_classes=8, residual="none")
     art = dataclasses.replace(art, dec_b=0 * art.dec_b)
     split = make_split(art, count=40)
-    split.labels = IntegerNetwork(art, threads=1).run(split.values, split.lengths).labels
+    split = dataclasses.replace(split, labels=IntegerNetwork(art, threads=1).run(
+        split.values, split.lengths).labels)
     got = evaluate(art, split, seeds=2, threads=1, votes=3)
     single = evaluate(art, split, seeds=6, threads=1)
     assert got["seeds"] == single["seeds"] and len(set(got["seeds"])) == 6 and got["votes"] == 3
