@@ -67,8 +67,8 @@ def to_artifact(net: QuantNetwork, task: str, length: int, seed: int, info: dict
         enc_b = enc_b.to(torch.int64).numpy()
     dec_b = torch.round(net.dec_b * 2.0 ** edge.dec_b.f_bits).clamp(edge.dec_b.lo, edge.dec_b.hi)
     head = _head(net.head) if net.head else None
-    art = Artifact(task, len(head.b2 if head else decoder), length, net.vocab, net.act, net.residual, formats.rounding,
-                   seed, formats.random, edge,
+    art = Artifact(task, len(head.b2 if head else decoder), length, net.vocab, net.act,
+                   net.residual, formats.rounding, seed, formats.random, edge,
                    tuple(_layer(net, j) for j in range(len(net.blocks))), enc_w, enc_b, decoder,
                    dec_b.to(torch.int64).numpy(), info, net.sampling,
                    sobol_directions(2 * len(net.blocks), length, formats.random.k)

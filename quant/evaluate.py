@@ -58,9 +58,9 @@ def evaluate(art: Artifact | GatedArtifact, split, seeds: int = 1, threads: int 
     accuracies, seeds, votes, n, spike_rates (fired share of the neurons, per layer, over live
     steps), spike_rates_in (of the input samplers, where there are any), saturations (per layer,
     then residual stream or encoder; all seeds; Binary S4D and GSU per tensor of
-    ``quant.gated_reference.COUNTED``), with a head head_saturations (means, hidden values), seconds.
-    With ``subsets``, bool (n,) by name (``golden.tasks.subsets_of``), also ``subsets``: for each
-    accuracy_mean, accuracy_std, accuracies, n.
+    ``quant.gated_reference.COUNTED``), with a head head_saturations (means, hidden values),
+    seconds. With ``subsets``, bool (n,) by name (``golden.tasks.subsets_of``), also ``subsets``:
+    for each accuracy_mean, accuracy_std, accuracies, n.
     ``progress(count)`` is called after ``count`` more sequences.
     """
     start, n, labels = time.perf_counter(), len(split), split.labels

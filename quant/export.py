@@ -98,7 +98,7 @@ def evaluate(found: Checkpoint, net: torch.nn.Module, art,
     system = system_of(found.network.cfg)
     single = test.sequences()
     batch = system.integers(art).run(single.values, single.lengths)
-    said = head.answers(art, batch.logits, batch.lengths)
+    said = head.answers(art, batch.logits, single.lengths)
     out["integer"] = float((said.labels == test.labels).mean())
     if art.head:
         out["head_saturations"] = dict(zip(("mean", "hidden"), said.saturations.sum(0).tolist()))

@@ -1,6 +1,6 @@
 """The head of a network with two inputs, in integers: what reference, simulation and host compute.
 
-The hardware gives out the decoder's sums of each sequence, the features ``f = W sum_t x_t + len b``.
+The hardware gives out the decoder's sums of a sequence, the features ``f = W sum_t x_t + len b``.
 Two sequences' features become a class:
 
     m      = round(f / len)                         half to even, saturates: a and b
@@ -22,8 +22,11 @@ from quant.reference import round_half_even
 
 @dataclass(frozen=True)
 class Answers:
-    """What B examples are: logits (B, n_classes); labels (B,), the lowest index on a tie;
-    saturations (B, 2) of the head's means and hidden values, 0 without a head."""
+    """What a network says of B examples.
+
+    logits : (B, n_classes); labels : (B,), the lowest index on a tie; saturations : (B, 2) of the
+    head's means and hidden values, 0 without a head.
+    """
 
     logits: np.ndarray
     labels: np.ndarray

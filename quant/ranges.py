@@ -42,9 +42,9 @@ def seen(folded: Folded, split: Split, task: Task, indices: np.ndarray, batch: i
     """
     net = QuantNetwork(folded).float()
     head = watch_head(net)
-    batch_rows = batch * (2 if folded.head else 1)
+    rows = batch * (2 if folded.head else 1)
     N, (H, n) = len(folded.layers), folded.layers[0].g.shape
-    low, high = (torch.zeros(N, 2, H, n, batch_rows) for _ in range(2))     # reduced over B at the end
+    low, high = (torch.zeros(N, 2, H, n, rows) for _ in range(2))      # reduced over B at the end
     x_low, x_high = torch.zeros(H), torch.zeros(H)
 
     def observe(layer, _step, re, im):

@@ -132,5 +132,6 @@ def compare_times(tally: Tally, indices, prediction: Prediction, times: list[int
     bad = np.flatnonzero(np.array(times) != np.array(prediction.results))
     if len(bad):
         at = int(bad[0])
-        tally.note(len(bad), Difference(named(int(indices[at]), tally.inputs), "cycle of the result",
-                                        expected=prediction.results[at], got=times[at]))
+        tally.note(len(bad), Difference(
+            named(int(indices[at]), tally.inputs), "cycle of the result",
+            expected=prediction.results[at], got=times[at]))

@@ -1,4 +1,4 @@
-"""What a network with two inputs says in the end: the head, on the hardware's sums and the network's."""
+"""What a network with two inputs says in the end: its head on the hardware's sums."""
 
 import numpy as np
 

@@ -10,7 +10,7 @@ import torch
 from golden import models
 from golden.checkpoint import Checkpoint
 from golden.config import NetworkConfig
-from quant import artifact, evaluate, export, head, reference, vectors
+from quant import artifact, evaluate, export, head, ranges, reference, vectors
 from quant.artifact import ArtifactError
 from quant.convert import formats_of, to_artifact, to_folded
 from quant.draws import LfsrDraws
@@ -238,7 +238,8 @@ def test_export_and_evaluation(found, tmp_path, capsys):
 def test_formats_as_a_file_and_back(found):
     prepared = export.prepare(found, TinyPair().load("train"), {"norms": 5, "ranges": 5})
     system = export.system_of(found.network.cfg)
-    formats = system.fit(prepared.folded, prepared.seen, QuantConfig(), found.task.sample_format, 12)
+    formats = system.fit(prepared.folded, prepared.seen, QuantConfig(), found.task.sample_format,
+                         found.task.length)
     assert NetworkFormats.from_dict(formats.to_dict()) == formats
     art = system.to_artifact(system.model(prepared.folded, formats), "t", 12, 1, {})
     system.check_seen(prepared.seen, art, 1.0)
@@ -246,6 +247,18 @@ def test_formats_as_a_file_and_back(found):
         wider = replace(prepared.seen, head=prepared.seen.head | {name: (9 * low, 9 * high)})
         with pytest.raises(ExportError, match=f"head, {name}: .* leave SQ"):
             system.check_seen(wider, art, 1.0)
+
+
+def test_ranges_of_all_batches():
+    net = QuantNetwork(to_folded(ART))
+    found = ranges.watch_head(net)
+    batches = [torch.randn(6, 4).double() * scale for scale in (1, 3, 2)]
+    for batch in batches:
+        net.head(batch)
+    low, high = found["mean"]
+    assert (low == torch.cat(batches).amin(0)).all() and (high == torch.cat(batches).amax(0)).all()
+    hidden = torch.cat([net.head.hidden(batch) for batch in batches])
+    assert (found["hidden"][1] == hidden.amax(0)).all() and hidden.max() > 0
 
 
 def test_released_pairs_are_refused():
