@@ -1,8 +1,8 @@
-"""Pathfinder: do the two marked points lie on the ends of one dashed contour? Path-X: the same, larger.
+"""Pathfinder: does one dashed contour join the two marked points? Path-X: the same, larger.
 
 Pictures of 32 x 32 pixels (1,024 steps) or 128 x 128 (16,384), row by row. They are generated from
-the published rules (docs/pathfinder.md) with seeds of our own and kept in the cache folder, in blocks
-of 1,000; or read from the published release, if the data folder has it.
+the published rules (docs/pathfinder.md) with seeds of our own and kept in the cache folder, in
+blocks of 1,000; or read from the published release, if the data folder has it.
 """
 
 import os
@@ -60,13 +60,8 @@ class Pathfinder:
 
     def augment(self, values, generator):
         """(B, L) pictures, half of them mirrored left to right, half upside down."""
-        import torch                    # here, because nothing else of a task needs it
-        B, device = len(values), values.device
-        made = values.view(B, self.side, self.side)
-        for axis in (1, 2):
-            mirrored = torch.rand(B, 1, 1, generator=generator, device=device) < 0.5
-            made = torch.where(mirrored, made.flip(axis), made)
-        return made.reshape(B, -1)
+        from golden.tasks.pictures import mirror        # needs PyTorch
+        return mirror(values, self.side, generator)
 
 
 class PathX(Pathfinder):

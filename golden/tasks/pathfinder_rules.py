@@ -96,7 +96,8 @@ def pictures(rules: Rules, seed: int, n: int) -> dict:
     in turn; markers (n, 2, 2): their middles (y, x); tries (n,): at the two target contours.
     """
     most = 2 * rules.contour + rules.distractors * rules.distractor
-    made = {"grey": np.zeros((n, rules.size, rules.size), np.uint8), "labels": np.zeros(n, np.int64),
+    made = {"grey": np.zeros((n, rules.size, rules.size), np.uint8),
+            "labels": np.zeros(n, np.int64),
             "segments": np.zeros((n, most, 4), np.int64), "counts": np.zeros(n, np.int64),
             "markers": np.zeros((n, 2, 2), np.int64), "tries": np.zeros(n, np.int64)}
     by_margin = [tables(rules, margin) for margin in rules.margins]

@@ -46,3 +46,13 @@ def flip_and_shift(values: torch.Tensor, side: int, most: int, generator: torch.
     columns = torch.where(mirrored, side - 1 - columns, columns)
     taken = rows[:, :, None] * side + columns[:, None, :]
     return values.gather(1, taken.view(B, -1))
+
+
+def mirror(values: torch.Tensor, side: int, generator: torch.Generator) -> torch.Tensor:
+    """(B, side * side) pictures row by row, half mirrored left to right, half upside down."""
+    B, device = len(values), values.device
+    made = values.view(B, side, side)
+    for axis in (1, 2):
+        mirrored = torch.rand(B, 1, 1, generator=generator, device=device) < 0.5
+        made = torch.where(mirrored, made.flip(axis), made)
+    return made.reshape(B, -1)

@@ -207,6 +207,15 @@ def test_these_pictures_stay_what_they_are():
          73, 0, 148, 73, 0, 106, 166, 0, 3, 4, 0, 129, 85, 0, 2, 0]]
 
 
+def test_pixels_are_recovered_from_an_enlarged_picture():
+    grey = made(*MANY[2])["grey"][0]
+    at = ((np.arange(378) + 0.5) * 128 / 378 - 0.5)[:, None] - np.arange(128)
+    hann = np.where(np.abs(at) < 1, 0.5 + 0.5 * np.cos(np.pi * at), 0)
+    hann /= hann.sum(1, keepdims=True)
+    shown = np.rint(hann[1:] @ grey.astype(float) @ hann.T)
+    assert np.abs(recovered(shown, 128).astype(int) - grey).max() <= 3
+
+
 # --- the task -------------------------------------------------------------------------------------
 
 @pytest.fixture
@@ -267,84 +276,3 @@ def test_augment_mirrors_pictures():
     forms = [square.flip(axes).reshape(n, -1) for axes in ((), (1,), (2,), (1, 2))]
     which = torch.stack([(mirrored == form).all(1) for form in forms])
     assert (which.sum(0) == 1).all() and (which.sum(1) > 30).all()
-
-
-# --- the published form ---------------------------------------------------------------------------
-
-def published(folder, side: int, count: int = 40, array: bool = False):
-    """A folder as in the release: two lists of half of the pictures each."""
-    from PIL import Image
-    home = folder / "pathfinder" / f"pathfinder{side}" / "curv_contour_length_14"
-    (home / "metadata").mkdir(parents=True)
-    m = made(rules32(14) if side == 32 else rules128(6), count)
-    for number in (10, 9):              # in the order of their numbers, not of their names
-        (home / "imgs" / str(number)).mkdir(parents=True)
-        half = range(count // 2) if number == 9 else range(count // 2, count)
-        lines = []
-        for k, index in enumerate(half):
-            Image.fromarray(m["grey"][index]).save(
-                home / "imgs" / str(number) / f"sample_{k}.png")
-            lines.append(f"imgs/{number} sample_{k}.png {k} {m['labels'][index]} 1.0 14 4 2 0.5 1 1")
-        path = home / "metadata" / f"{number}.npy"
-        if array:
-            with open(path, "wb") as file:
-                np.save(file, np.array([text.split() for text in lines]))
-        else:
-            path.write_text("\n".join(lines) + "\n")
-    return home, m
-
-
-@pytest.mark.parametrize("side, array", [(32, False), (32, True), (128, False)])
-def test_published_pictures(tmp_path, side, array):
-    _, m = published(tmp_path, side, array=array)
-    task = make_task("pathfinder:part" if side == 32 else "pathx:part")
-    found = {split: checked(task.load(split, tmp_path), task) for split in pathfinder.SIZES}
-    assert [len(f) for f in found.values()] == [32, 4, 4]
-    labels = {g.tobytes(): label for g, label in zip(m["grey"], m["labels"])}
-    seen = {row.tobytes(): label for f in found.values() for row, label in zip(f.values, f.labels)}
-    assert seen == labels
-
-
-def test_an_empty_picture_is_left_out(tmp_path):
-    home, _ = published(tmp_path, 32)
-    (home / "imgs" / "9" / "sample_3.png").write_bytes(b"")
-    task = make_task("pathfinder:part")
-    assert sum(len(task.load(split, tmp_path)) for split in pathfinder.SIZES) == 39
-
-
-@pytest.mark.parametrize("damage, text", [
-    ("few", "holds 40 pictures, not 200,000"), ("gone", "sample_3.png cannot be read"),
-    ("text", "sample_3.png is damaged"), ("cut", "sample_3.png is damaged"),
-    ("large", "has 16 x 33 pixels, not 32 x 32"), ("columns", "9.npy, picture 2: expected folder"),
-    ("bytes", "9.npy is damaged"), ("array", "9.npy is damaged"), ("no list", "lists no picture")])
-def test_wrong_published_files(tmp_path, damage, text):
-    from PIL import Image
-    home, _ = published(tmp_path, 32)
-    png, lines = home / "imgs" / "9" / "sample_3.png", home / "metadata" / "9.npy"
-    if damage == "gone":
-        png.unlink()
-    elif damage in ("text", "cut"):
-        png.write_bytes(b"hello" if damage == "text" else png.read_bytes()[:-30])
-    elif damage == "large":
-        Image.new("L", (16, 33)).save(png)
-    elif damage == "columns":
-        lines.write_text("imgs/9 sample_0.png 0 1\nimgs/9 sample_1.png 1 2\n")
-    elif damage in ("bytes", "array"):
-        lines.write_bytes(b"\xff\xfe\x80" if damage == "bytes" else b"\x93NUMPY\x01")
-    elif damage == "no list":
-        for path in (home / "metadata").iterdir():
-            path.unlink()
-    task = make_task("pathfinder" if damage == "few" else "pathfinder:part")
-    with pytest.raises(data.DataError) as error:
-        for split in pathfinder.SIZES:
-            task.load(split, tmp_path)
-    assert text in str(error.value) and "\n" not in str(error.value)
-
-
-def test_pixels_are_recovered_from_an_enlarged_picture():
-    grey = made(*MANY[2])["grey"][0]
-    at = ((np.arange(378) + 0.5) * 128 / 378 - 0.5)[:, None] - np.arange(128)
-    hann = np.where(np.abs(at) < 1, 0.5 + 0.5 * np.cos(np.pi * at), 0)
-    hann /= hann.sum(1, keepdims=True)
-    shown = np.rint(hann[1:] @ grey.astype(float) @ hann.T)
-    assert np.abs(recovered(shown, 128).astype(int) - grey).max() <= 3
