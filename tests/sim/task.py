@@ -3,7 +3,7 @@
 import numpy as np
 
 from golden.tasks import Split
-from quant.formats import MU_LAW
+from quant.formats import MU_LAW, PIXEL
 
 
 class Tiny:
@@ -16,9 +16,9 @@ class Tiny:
 
 
 class TinyPair(Tiny):
-    """Two sequences for an example, each of one of three levels: the difference modulo 3."""
+    """Two unsigned sequences for an example, each of one of three levels: the difference modulo 3."""
 
-    name, n_classes, inputs = "tinypair", 3, 2
+    name, inputs, sample_format = "tinypair", 2, PIXEL
 
     def load(self, split, data_dir=None):
         rng = np.random.default_rng(len(split))
