@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from golden.memory import batch_for
 from golden.tasks import Split, Task
 
 POOL = 64           # batches of an epoch that are sorted by length together
@@ -148,7 +149,8 @@ def accuracy(net: nn.Module, split: Split, task: Task, dtype: torch.dtype | None
     """
     was_training, device = net.training, device_of(net)
     net.eval()
-    batch = batch or (1000 if device.type == "cuda" else 200)
+    batch = batch or (1000 if device.type == "cuda"
+                      else batch_for(200, split.lengths, net.cfg.d_model))
     right = sum((net(values, lengths, dtype).argmax(1) == labels).sum().item()
                 for values, lengths, labels in batches(split, task, batch, device))
     net.train(was_training)
@@ -165,8 +167,8 @@ def spike_rates(net: nn.Module, split: Split, task: Task, dtype: torch.dtype | N
     """
     was_training = net.training
     net.eval()
-    fired, steps = [{} for _ in net.blocks], 0
-    device = device_of(net)
+    fired, steps, device = [{} for _ in net.blocks], 0, device_of(net)
+    batch = batch_for(batch, split.lengths, net.cfg.d_model, device, share=0.3)
     for values, lengths, labels in batches(split, task, batch, device):
         record = []
         net(values, lengths, dtype, record)

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from golden import chosen, cli
 from golden.batches import batch_of, longest, spike_rates
+from golden.memory import batch_for, require
 from golden.tasks import Split, Task, spec, subset_accuracies, subsets_of
 
 
@@ -42,6 +43,8 @@ def evaluate(net: nn.Module, task: Task, split: Split, seeds: int = 1, batch: in
     """
     began = time.time()
     net.eval()
+    batch = batch_for(batch, split.lengths, net.cfg.d_model)
+    require("a forward pass", net.cfg, batch, split.lengths, dtype, training=False)
     right = np.zeros((seeds, len(split)), bool)
     order = np.argsort(longest(split.lengths), kind="stable")
     with tqdm(total=seeds * len(split), unit="seq", leave=False) as bar:

@@ -15,6 +15,7 @@ from golden import checkpoint, cli, grow, models
 from golden.batches import Stored, device_of, epoch_order, fast_dtype, longest, part_changed
 from golden.config import NetworkConfig
 from golden.graphed import GraphedStep
+from golden.memory import batch_for
 from golden.recipes import Recipe
 from golden.tasks import Split, Task, spec
 
@@ -81,8 +82,9 @@ class Run:
 
     def calibrate(self) -> None:
         """The data-dependent start."""
-        start = np.random.default_rng(self.recipe.seed).permutation(len(self.split))[:64]
-        self.net.calibrate(*self.stored.ordered(start).batch(0, 64)[:2])
+        start = np.random.default_rng(self.recipe.seed).permutation(len(self.split))
+        size = batch_for(64, self.split.lengths, self.recipe.network.d_model, self.device)
+        self.net.calibrate(*self.stored.ordered(start[:size]).batch(0, size)[:2])
 
     def start_from(self, path: Path) -> str:
         """Take the weights of ``path``; returns the log of the training that made it, if there.

@@ -18,6 +18,7 @@ import torch
 from torch.quasirandom import SobolEngine
 
 SOBOL_BITS = 24
+PIECE = 1 << 22         # elements whose float64 intermediates are there at once
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,23 @@ def spikes(p: torch.Tensor, draw: Draw) -> torch.Tensor:
         return (p > torch.rand_like(p, dtype=wide)).to(p.dtype)
     if draw.form == "mean":
         return p.clamp(0, 1)
+    rows = max(1, PIECE // p.shape[1])
     if draw.form == "sobol":
-        B = draw.chunks[2]
         words = sobol_words(draw.number, draw.chunks).to(p.device)[:, None]
-        u = (words ^ masks(len(p), draw.chunks, p.device)[:, None]).double() / (1 << SOBOL_BITS)
-        return (p.view(len(p), -1, B) > u).to(p.dtype).reshape(p.shape)
+        found = (_sobol(*part, words, draw) for part in zip(
+            p.split(rows), masks(len(p), draw.chunks, p.device).split(rows)))
+    else:
+        phase = torch.rand(len(p), 1, draw.chunks[2], dtype=torch.float64, device=p.device)
+        found = (_systematic(*part, draw) for part in zip(p.split(rows), phase.split(rows)))
+    return torch.cat(list(found))
+
+
+def _sobol(p: torch.Tensor, mask: torch.Tensor, words: torch.Tensor, draw: Draw) -> torch.Tensor:
+    u = (words ^ mask[:, None]).double() / (1 << SOBOL_BITS)
+    return (p.view(len(p), -1, draw.chunks[2]) > u).to(p.dtype).reshape(p.shape)
+
+
+def _systematic(p: torch.Tensor, phase: torch.Tensor, draw: Draw) -> torch.Tensor:
     total = draw.to_time(p.clamp(0, 1).double()).cumsum(1)
-    phase = torch.rand(len(p), 1, draw.chunks[2], dtype=total.dtype, device=p.device)
     total = torch.cat([phase, phase + total], dim=1).floor()
     return draw.from_time(total.diff(dim=1)).to(p.dtype)

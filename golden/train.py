@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from golden import checkpoint, cli
+from golden import checkpoint, cli, memory
 from golden.batches import accuracy, spike_rates
 from golden.recipes import Recipe, recipe_for
 from golden.run import Run
@@ -122,6 +122,8 @@ def train(task: Task, recipe: Recipe, out: Path, data_dir=None, resume: bool = F
                                   for s in (train_split, val_split))
     guide = checkpoint.load(teacher).network if teacher else None
     run = Run(task, recipe, train_split, guide, device)
+    memory.require("a training step", recipe.network, run.batch, train_split.lengths, run.dtype,
+                   copies=recipe.draws, device=device)
     few = val_split.take(np.arange(min(64, len(val_split))))
     saves, earlier = Saves(run, out, save_minutes), ""
     resumed = resume and saves.last.exists()

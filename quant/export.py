@@ -24,6 +24,7 @@ import torch
 from golden import checkpoint, cli, tasks
 from golden.batches import accuracy, batch_of, batches, longest
 from golden.checkpoint import Checkpoint
+from golden.memory import batch_for, require
 from quant import artifact, diagonalise, finetune, head, tables, vectors
 from quant.artifact import ArtifactError
 from quant.fit import ExportError
@@ -54,9 +55,10 @@ def reestimate(found: Checkpoint, train: tasks.Split, count: int) -> None:
     """Batch-norm statistics of the network from ``count`` training sequences, in place."""
     torch.manual_seed(0)
     chosen = np.sort(np.random.default_rng(0).permutation(len(train))[:count])
+    size = batch_for(64, train.lengths, found.network.cfg.d_model)
     system_of(found.network.cfg).reestimate(
-        found.network, [batch_of(train, chosen[k:k + 64], found.task)
-                        for k in range(0, len(chosen), 64)])
+        found.network, [batch_of(train, chosen[k:k + size], found.task)
+                        for k in range(0, len(chosen), size)])
 
 
 def prepare(found: Checkpoint, train: tasks.Split, count: dict[str, int] = SEQUENCES) -> Prepared:
@@ -79,8 +81,9 @@ def measure(system: System, folded, train: tasks.Split, task: tasks.Task, count:
 @torch.no_grad()
 def qat_accuracy(net: torch.nn.Module, split: tasks.Split, task: tasks.Task) -> float:
     """Of the convolution form, with PyTorch's draws."""
+    size = batch_for(100, split.lengths, net.decoder.weight.shape[1])
     right = sum(int((net(values, lengths).argmax(1) == labels).sum())
-                for values, lengths, labels in batches(split, task, 100))
+                for values, lengths, labels in batches(split, task, size))
     return right / len(split)
 
 
@@ -141,6 +144,9 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
     start, task, system = time.perf_counter(), found.task, system_of(found.network.cfg)
     finetune.choose_sampling(found, sampling)
     train = task.load("train", data_dir)
+    cfg = found.network.cfg
+    require("a forward pass", cfg, batch_for(200, train.lengths, cfg.d_model), train.lengths,
+            torch.float32, training=False)
     found = diagonalise.ready(found, train)
     say(f"batch norms and ranges on {min(count['ranges'], len(train))} training sequences")
     if qat is None:

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from golden import checkpoint, cli, tasks
+from golden import checkpoint, cli, memory, tasks
 from golden.batches import batch_of
 from golden.checkpoint import Checkpoint
 from quant import diagonalise
@@ -103,6 +103,7 @@ def finetune(found: Checkpoint, net: nn.Module, path: Path, data_dir=None, steps
     of such a file to go on from. Returns the model in float64.
     """
     split = found.task.load("train", data_dir)
+    memory.require("a step of fine-tuning", found.network.cfg, batch, split.lengths, torch.float32)
     net.float().train()
     opt, first = optimiser(net, lr), 0
     torch.manual_seed(seed)

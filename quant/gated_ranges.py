@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from golden.batches import batch_of
+from golden.memory import batch_for
 from golden.tasks import Split, Task
 from quant.fit import ExportError
 from quant.gated_artifact import TENSORS, GatedArtifact, GatedLayer
@@ -20,6 +21,7 @@ def seen(folded: GatedFolded, split: Split, task: Task, indices: np.ndarray,
     """Extremes over some training sequences of the network in real numbers, step by step."""
     net = GatedQuantNetwork(folded).float()
     N = len(folded.layers)
+    batch = batch_for(batch, split.lengths, len(folded.layers[0].g), share=0.5)     # all is recorded
     low, high = [{} for _ in range(N + 1)], [{} for _ in range(N + 1)]
 
     def meet(layer, name, least, most):

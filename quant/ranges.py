@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from golden.batches import batch_of
+from golden.memory import batch_for
 from golden.tasks import Split, Task
 from quant.artifact import Artifact, Layer
 from quant.fit import ExportError, Extremes, NetworkFormats
@@ -42,8 +43,9 @@ def seen(folded: Folded, split: Split, task: Task, indices: np.ndarray, batch: i
     """
     net = QuantNetwork(folded).float()
     head = watch_head(net)
-    rows = batch * (2 if folded.head else 1)
     N, (H, n) = len(folded.layers), folded.layers[0].g.shape
+    batch = batch_for(batch, split.lengths, H, share=0.5)       # the stream is recorded
+    rows = batch * (2 if folded.head else 1)
     low, high = (torch.zeros(N, 2, H, n, rows) for _ in range(2))      # reduced over B at the end
     x_low, x_high = torch.zeros(H), torch.zeros(H)
 
