@@ -1,8 +1,8 @@
 """A list of trainings, worked through behind other work: ``python -m bench.queue FILE.toml``.
 
-Every training is a process of its own with one thread and, by default, the lowest priority. Killed at any
-moment, the queue is called again and goes on: a training continues from its own ``last.pt``, with
-the same weights as without the interruption. ``--status`` only prints where each one stands.
+Every training is a process of its own with one thread and, by default, the lowest priority. Killed
+at any moment, the queue is called again and goes on: a training continues from its own ``last.pt``,
+with the same weights as without the interruption. ``--status`` only prints where each one stands.
 """
 
 import argparse

@@ -54,7 +54,8 @@ class Training:
 @dataclass(frozen=True)
 class Standing:
     """How far a training is: ``epoch`` of ``epochs`` are complete, None before the first line of
-    its log; ``best`` is its best accuracy on validation sequences, hours those of its epochs."""
+    its log; ``best`` is its best accuracy on validation sequences, hours those of the processor in
+    its epochs (by the clock, where the log says no more)."""
 
     epoch: int | None = None
     epochs: int | None = None
@@ -105,7 +106,8 @@ class Queue:
                 accuracy = content["val_accuracy"]
                 found = replace(found, epoch=content["epoch"], last=accuracy,
                                 best=max(accuracy, found.best or 0.0),
-                                hours=found.hours + content.get("seconds", 0) / 3600)
+                                hours=found.hours + content.get(
+                                    "cpu_seconds", content.get("seconds", 0)) / 3600)
         return found
 
     def ready(self, running: Collection[str], failed: Collection[str]) -> list[Training]:
@@ -122,7 +124,7 @@ def _entry(where: str, cls, values: dict):
         if key not in known:
             raise cli.UserError(f"{where}: {key} is unknown; known: {', '.join(known)}")
         least = LEAST.get(key)
-        if type(value) is not (str if least is None else int) or (least is not None and value < least):
+        if type(value) is not (str if least is None else int) or least and value < least:
             what = "text" if least is None else f"whole number of at least {least}"
             raise cli.UserError(f"{where}: {key} must be a {what}, not {value!r}")
     return values

@@ -19,7 +19,7 @@ from golden.memory import batch_for
 from golden.recipes import Recipe
 from golden.tasks import Split, Task, spec
 
-START = {"steps": 0, "sums": [0.0, 0.0], "seconds": 0.0}    # of an epoch, see Run.part
+START = {"steps": 0, "sums": [0.0, 0.0], "seconds": 0.0, "cpu_seconds": 0.0}   # see Run.part
 
 
 class Diverged(cli.UserError):
@@ -48,7 +48,7 @@ class Run:
     """One training: network, optimiser and schedule, an epoch at a time.
 
     ``part`` says where in an epoch it is: steps done, their sums of losses and of right answers,
-    and the seconds that they took.
+    and the seconds that they took, by the clock and of the processor.
     """
 
     def __init__(self, task: Task, recipe: Recipe, train_split: Split,
@@ -148,7 +148,7 @@ class Run:
         self.rates_on_device()
         if content["rng"].shape == self.generator().get_state().shape:  # the same kind of device
             self.generator().set_state(content["rng"])
-        self.part = content.get("part", dict(START))
+        self.part = START | content.get("part", {})
         return content["epoch"], content["val_accuracy"]
 
     def generator(self) -> torch.Generator:
@@ -217,7 +217,7 @@ class Run:
         ``after_step`` is called whenever ``part`` is up to date: on a CPU after every step.
         """
         sequences, first, began = self.sequences(epoch), self.part["steps"], time.monotonic()
-        seconds = self.part["seconds"]
+        cpu, before = time.process_time(), self.part
         sums = torch.tensor(self.part["sums"], device=self.device)  # there: no waiting for a GPU
         bar = tqdm(range(first, self.steps), desc=f"epoch {epoch + 1}/{self.recipe.epochs}",
                    initial=first, total=self.steps, mininterval=1, leave=False)
@@ -228,7 +228,8 @@ class Run:
             if self.device.type != "cpu" and k % 100 != 99 and k + 1 < self.steps:
                 continue                                            # to read is to wait
             self.part = {"steps": k + 1, "sums": sums.tolist(),
-                         "seconds": seconds + time.monotonic() - began}
+                         "seconds": before["seconds"] + time.monotonic() - began,
+                         "cpu_seconds": before["cpu_seconds"] + time.process_time() - cpu}
             loss, right = (s / (k + 1) for s in self.part["sums"])
             if not math.isfinite(loss):
                 self.check(f"epoch {epoch + 1}, step {k + 1} of {self.steps}")
@@ -238,4 +239,4 @@ class Run:
         done, self.part = self.part, dict(START)
         loss, right = (s / self.steps for s in done["sums"])
         return {"loss": round(loss, 4), "train_accuracy": round(right / self.batch, 4),
-                "seconds": done["seconds"]}
+                "seconds": done["seconds"], "cpu_seconds": done["cpu_seconds"]}

@@ -139,10 +139,11 @@ def train(task: Task, recipe: Recipe, out: Path, data_dir=None, resume: bool = F
         "resumed_step": run.part["steps"], "started_from": start and start.name}, not resumed)
     for epoch in range(saves.epochs, recipe.epochs):
         line = {"epoch": epoch + 1} | run.epoch(epoch, saves.after_step)
-        began = time.monotonic()
+        began, cpu = time.monotonic(), time.process_time()
         line["spike_rates"] = [r["s_out"] for r in spike_rates(run.net, few, task, run.dtype)]
         line["val_accuracy"] = round(accuracy(run.net, val_split, task, run.dtype), 4)
         line["seconds"] = round(line["seconds"] + time.monotonic() - began, 1)
+        line["cpu_seconds"] = round(line["cpu_seconds"] + time.process_time() - cpu, 1)
         print(json.dumps(line), flush=True)
         saves.after_epoch(line)
     return run.net.eval()

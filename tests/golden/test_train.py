@@ -42,7 +42,8 @@ def command(monkeypatch, module, *args) -> int:
 
 def log_of(out: Path) -> list[dict]:
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines if "epoch" in line]
+    return [{k: v for k, v in line.items() if k not in ("seconds", "cpu_seconds")}
+            for line in lines if "epoch" in line]
 
 
 def test_resumed_equals_uninterrupted(tmp_path, monkeypatch):
