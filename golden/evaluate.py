@@ -19,14 +19,17 @@ from torch import nn
 from tqdm import tqdm
 
 from golden import chosen, cli
-from golden.batches import batches, spike_rates
-from golden.tasks import Split, Task, spec
+from golden.batches import batch_of, longest, spike_rates
+from golden.tasks import Split, Task, spec, subset_accuracies, subsets_of
 
 
 @torch.no_grad()
 def evaluate(net: nn.Module, task: Task, split: Split, seeds: int = 1, batch: int = 100,
-             dtype: torch.dtype = torch.float32) -> dict:
+             dtype: torch.dtype = torch.float32, subsets: dict[str, np.ndarray] | None = None
+             ) -> dict:
     """Accuracy over ``split`` for each of the seeds 0 .. seeds - 1, and spike rates.
+
+    ``subsets`` are bool (n,) by name (``golden.tasks.subsets_of``).
 
     Returns
     -------
@@ -34,26 +37,29 @@ def evaluate(net: nn.Module, task: Task, split: Split, seeds: int = 1, batch: in
         accuracy_mean, accuracy_std (0 to 1; the sample deviation over seeds, 0 for one), seeds, n,
         accuracies (one per seed), spike_rates (one dict per block: share of neurons that fire per
         step at the input (``s_in``, if there is one) and output (``s_out``) of the neuron, over up
-        to 200 sequences), seconds.
+        to 200 sequences), seconds; and, where there are subsets, ``subsets``: for each by name
+        accuracy_mean, accuracy_std, n, accuracies.
     """
     began = time.time()
     net.eval()
-    accuracies = []
+    right = np.zeros((seeds, len(split)), bool)
+    order = np.argsort(longest(split.lengths), kind="stable")
     with tqdm(total=seeds * len(split), unit="seq", leave=False) as bar:
         for seed in range(seeds):
             torch.manual_seed(seed)
-            right = 0
-            for values, lengths, labels in batches(split, task, batch):
-                right += (net(values, lengths, dtype).argmax(1) == labels).sum().item()
+            for first in range(0, len(split), batch):
+                part = order[first:first + batch]       # of like length
+                values, lengths, labels = batch_of(split, part, task)
+                right[seed, part] = (net(values, lengths, dtype).argmax(1) == labels).numpy()
                 bar.update(len(labels))
-            accuracies.append(right / len(split))
+    accuracies = right.mean(1).tolist()
     torch.manual_seed(0)
     few = split.take(np.arange(min(200, len(split))))
     return {"accuracy_mean": round(statistics.mean(accuracies), 6),
             "accuracy_std": round(statistics.stdev(accuracies), 6) if seeds > 1 else 0.0,
             "seeds": seeds, "n": len(split), "accuracies": accuracies,
             "spike_rates": spike_rates(net, few, task, dtype),
-            "seconds": round(time.time() - began, 1)}
+            "seconds": round(time.time() - began, 1)} | subset_accuracies(right, subsets)
 
 
 def show(result: dict) -> str:
@@ -61,6 +67,9 @@ def show(result: dict) -> str:
     lines = [f"task      {result['task']}, {result['split']}, {result['n']} sequences",
              f"accuracy  {100 * result['accuracy_mean']:.2f} % +- "
              f"{100 * result['accuracy_std']:.2f} over {result['seeds']} seeds",
+             *(f"  {name}  {100 * part['accuracy_mean']:.2f} % +- "
+               f"{100 * part['accuracy_std']:.2f} on {part['n']} sequences"
+               for name, part in result.get("subsets", {}).items()),
              f"spikes    per neuron and step: block, {', '.join(result['spike_rates'][0])}"]
     lines += [f"          {k}  " + "  ".join(f"{rate:.4f}" for rate in rates.values())
               for k, rates in enumerate(result["spike_rates"])]
@@ -77,7 +86,8 @@ def main() -> None:
     if args.n:
         split = split.take(np.arange(min(args.n, len(split))))
     result = {"task": spec(found.task), "split": args.split} | evaluate(
-        found.network, found.task, split, args.seeds)
+        found.network, found.task, split, args.seeds,
+        subsets=subsets_of(found.task, args.split, len(split), args.data_dir))
     print(show(result))
     if args.json:
         cli.write_text(args.json, json.dumps(result, indent=1) + "\n")

@@ -79,12 +79,12 @@ class Fuse(nn.Module):
         draw says how s_next is drawn.
         """
         dropping = self.training and self.dropout > 0
-        if (self.residual != "plain" and self.act == "relu" and valid is None and not dropping
-                and ops.fusable(z)):
+        if self.residual != "plain" and self.act == "relu" and ops.fusable(z):
             stats = None if self.training else (self.mean, self.var)
             p, s, mean, var = ops.fuse_relu(z, bias, self.gamma, self.beta,
                                             x if self.residual == "clampfuse" else None, stats,
-                                            self.eps, draw)
+                                            self.eps, draw, valid,
+                                            self.dropout if dropping else 0.0)
             self._track(mean, var)
             return p, s
         dtype = z.dtype

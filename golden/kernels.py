@@ -53,6 +53,53 @@ def uniform(key, j):
     return np.float32(x >> np.uint32(8)) * np.float32(1.0 / (1 << 24))
 
 
+def key_of(keys, i):
+    """A neuron's key of ``keys`` (H,) or None."""
+
+
+def dropped(x, key, rate, j):
+    """``x`` behind dropout: 0 with probability ``rate``, else x / (1 - rate); key None: x."""
+
+
+def masked_sum(x, y, valid, j):
+    """``x + y`` where ``valid`` (N,) is 1, ``x`` where it is 0; None: 1 everywhere."""
+
+
+def norm_slope(g, c1, x, c2, valid, j):
+    """``g + c1 x + c2``, of a column that is not valid ``g``."""
+
+
+@overload(key_of)
+def _key_of(keys, i):
+    if isinstance(keys, nb.types.NoneType):
+        return lambda keys, i: None
+    return lambda keys, i: keys[i]
+
+
+@overload(dropped)
+def _dropped(x, key, rate, j):
+    if isinstance(key, nb.types.NoneType):
+        return lambda x, key, rate, j: x
+
+    def some(x, key, rate, j):
+        return x / (np.float32(1.0) - rate) if uniform(key, j) >= rate else np.float32(0.0)
+    return some
+
+
+@overload(masked_sum)
+def _masked_sum(x, y, valid, j):
+    if isinstance(valid, nb.types.NoneType):
+        return lambda x, y, valid, j: x + y
+    return lambda x, y, valid, j: x + valid[j] * y
+
+
+@overload(norm_slope)
+def _norm_slope(g, c1, x, c2, valid, j):
+    if isinstance(valid, nb.types.NoneType):
+        return lambda g, c1, x, c2, valid, j: g + c1 * x + c2
+    return lambda g, c1, x, c2, valid, j: g + valid[j] * (c1 * x + c2)
+
+
 @nb.njit(**FAST)
 def sample(y, b, keys, s):
     """s = [y + b > u], one bias per neuron."""
@@ -119,29 +166,33 @@ def sample_grad(y, b, ds, dy, db):
         db[i] = total
 
 
+# Below, valid (N,) or None says which columns the norm is of; drop (H,) are keys of a dropout of
+# probability ``rate`` behind the activation, or None: act(z) = dropped(relu(z + bias)).
+
+
 @nb.njit(**FAST)
-def relu_stats(z, bias, mean, var):
-    """Mean and variance of relu(z + bias) per neuron."""
+def relu_stats(z, bias, valid, count, drop, rate, mean, var):
+    """Mean and variance of act(z) per neuron, over the ``count`` valid columns."""
     for i in nb.prange(z.shape[0]):
-        b, s1, s2 = bias[i], np.float32(0.0), np.float32(0.0)
+        b, s1, s2, key = bias[i], np.float32(0.0), np.float32(0.0), key_of(drop, i)
         for j in range(z.shape[1]):
-            x = max(load(z[i, j]) + b, np.float32(0.0))
-            s1 += x
-            s2 += x * x
-        mean[i] = s1 / z.shape[1]
-        var[i] = max(s2 / z.shape[1] - mean[i] * mean[i], np.float32(0.0))
+            x = dropped(max(load(z[i, j]) + b, np.float32(0.0)), key, rate, j)
+            s1 = masked_sum(s1, x, valid, j)
+            s2 = masked_sum(s2, x * x, valid, j)
+        mean[i] = s1 / count
+        var[i] = max(s2 / count - mean[i] * mean[i], np.float32(0.0))
 
 
 @nb.njit(**FAST)
-def fuse(z, bias, scale, shift, p, residual, keys, draw, p_next, s):
-    """p_next = clamp(p + scale relu(z + bias) + shift, 0, 1) and, with ``draw``, s = [p_next > u].
+def fuse(z, bias, scale, shift, p, residual, keys, draw, drop, rate, p_next, s):
+    """p_next = clamp(p + scale act(z) + shift, 0, 1) and, with ``draw``, s = [p_next > u].
 
     Without ``residual`` p is not read and nothing is added.
     """
     for i in nb.prange(z.shape[0]):
-        b, a, c, key = bias[i], scale[i], shift[i], keys[i]
+        b, a, c, key, dkey = bias[i], scale[i], shift[i], keys[i], key_of(drop, i)
         for j in range(z.shape[1]):
-            v = a * max(load(z[i, j]) + b, np.float32(0.0)) + c
+            v = a * dropped(max(load(z[i, j]) + b, np.float32(0.0)), dkey, rate, j) + c
             if residual:
                 v += load(p[i, j])
             v = min(max(v, np.float32(0.0)), np.float32(1.0))
@@ -151,13 +202,13 @@ def fuse(z, bias, scale, shift, p, residual, keys, draw, p_next, s):
 
 
 @nb.njit(**FAST)
-def fuse_grad_sums(z, bias, scale, shift, p, residual, dp_next, ds, dp, sums):
-    """dp = (dp_next + ds) inside the clamp; sums[i] = (sum of dp, sum of dp relu(z + bias))."""
+def fuse_grad_sums(z, bias, scale, shift, p, residual, drop, rate, dp_next, ds, dp, sums):
+    """dp = (dp_next + ds) inside the clamp; sums[i] = (sum of dp, sum of dp act(z))."""
     for i in nb.prange(z.shape[0]):
-        b, a, c = bias[i], scale[i], shift[i]
+        b, a, c, key = bias[i], scale[i], shift[i], key_of(drop, i)
         s1, s2 = np.float32(0.0), np.float32(0.0)
         for j in range(z.shape[1]):
-            x = max(load(z[i, j]) + b, np.float32(0.0))
+            x = dropped(max(load(z[i, j]) + b, np.float32(0.0)), key, rate, j)
             v = a * x + c
             if residual:
                 v += load(p[i, j])
@@ -171,13 +222,16 @@ def fuse_grad_sums(z, bias, scale, shift, p, residual, dp_next, ds, dp, sums):
 
 
 @nb.njit(**FAST)
-def fuse_grad(z, bias, scale, c1, c2, dp, dz, dbias):
-    """dz = (scale dp + c1 x + c2) [z + bias > 0], with x = relu(z + bias)."""
+def fuse_grad(z, bias, scale, c1, c2, valid, drop, rate, dp, dz, dbias):
+    """dz = (scale dp + [valid] (c1 act(z) + c2)) act'(z)."""
     for i in nb.prange(z.shape[0]):
         b, a, k1, k2, total = bias[i], scale[i], c1[i], c2[i], np.float32(0.0)
+        key = key_of(drop, i)
         for j in range(z.shape[1]):
             x = load(z[i, j]) + b
-            g = a * load(dp[i, j]) + k1 * x + k2 if x > np.float32(0.0) else np.float32(0.0)
+            y = dropped(x, key, rate, j)
+            g = norm_slope(a * load(dp[i, j]), k1, y, k2, valid, j)
+            g = dropped(g, key, rate, j) if x > np.float32(0.0) else np.float32(0.0)
             store(dz, i, j, g)
             total += g
         dbias[i] = total

@@ -34,9 +34,13 @@ class Encoder(nn.Module):
         self.tokens = bool(cfg.vocab)
 
     def forward(self, v: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        """(N,) samples or tokens to (H, N)."""
+        """(N,) samples or tokens to (H, N).
+
+        Rows of the embedding are taken by a product, whose gradient is summed in float32.
+        """
         if self.tokens:
-            return self.weight.to(dtype)[v].T
+            tokens = torch.arange(len(self.weight), device=v.device)
+            return self.weight.to(dtype).T @ (v == tokens[:, None]).to(dtype)
         return torch.addcmul(self.bias.to(dtype)[:, None], self.weight.to(dtype)[:, None],
                              v.to(dtype))
 

@@ -1,8 +1,8 @@
 """The element-wise operations of a block as differentiable functions, fused on a CPU or a GPU.
 
 Tensors are (H, N), one row per neuron, N = time x batch. A float32 or bfloat16 tensor goes through
-``golden.fused_cpu`` or, where Triton is installed, ``golden.fused_gpu``; anything else (float64, a
-mask) through plain PyTorch.
+``golden.fused_cpu`` or, where Triton is installed, ``golden.fused_gpu``; anything else (float64)
+through plain PyTorch.
 """
 
 import importlib.util
@@ -74,37 +74,41 @@ class _FusedFuse(torch.autograd.Function):
     """ClampFuse with its batch norm and the sampler behind it; see ``fused_cpu.fuse``."""
 
     @staticmethod
-    def forward(ctx, z, bias, gamma, beta, p, stats, eps, draw):
-        mean, var = _form(z).relu_stats(z, bias) if stats is None else stats   # None: of this batch
+    def forward(ctx, z, bias, gamma, beta, p, stats, eps, draw, valid, rate):
+        drop = (_form(z).keys(len(z), z.device), rate) if rate else None
+        mean, var = (_form(z).relu_stats(z, bias, valid, drop) if stats is None     # of this batch
+                     else stats)
         inv = torch.rsqrt(var + eps)
         scale = gamma.detach() * inv
         shift = beta.detach() - scale * mean
-        p_next, s = _form(z).fuse(z, bias, scale, shift, p, draw)
-        ctx.save_for_backward(z, bias, gamma, p, mean, inv, scale, shift)
-        ctx.batch_stats = stats is None
+        p_next, s = _form(z).fuse(z, bias, scale, shift, p, draw, drop)
+        ctx.save_for_backward(z, bias, gamma, p, mean, inv, scale, shift, valid)
+        ctx.batch_stats, ctx.drop = stats is None, drop
         ctx.mark_non_differentiable(mean, var)
         return p_next, s, mean, var
 
     @staticmethod
     def backward(ctx, dp_next, ds, _mean, _var):
-        z, bias, gamma, p, mean, inv, scale, shift = ctx.saved_tensors
+        z, bias, gamma, p, mean, inv, scale, shift, valid = ctx.saved_tensors
         dp, sums = _form(z).fuse_grad_sums(z, bias, scale, shift, p, dp_next.contiguous(),
-                                           ds.contiguous())
+                                           ds.contiguous(), ctx.drop)
         dbeta = sums[:, 0]
         dgamma = inv * (sums[:, 1] - mean * dbeta)            # sum of dp * x_hat
         c1, c2 = torch.zeros_like(scale), torch.zeros_like(scale)
         if ctx.batch_stats:
-            N = z.shape[1]
+            N = z.shape[1] if valid is None else valid.sum()
             c1 = -scale * inv * dgamma / N                    # times x - mean
             c2 = -scale * dbeta / N - c1 * mean
-        dz, dbias = _form(z).fuse_grad(z, bias, scale, c1, c2, dp)
-        return dz, dbias, dgamma, dbeta, None if p is None else dp, None, None, None
+        dz, dbias = _form(z).fuse_grad(z, bias, scale, c1, c2, dp, valid, ctx.drop)
+        return (dz, dbias, dgamma, dbeta, None if p is None else dp, *[None] * 5)
 
 
-def fuse_relu(z, bias, gamma, beta, p, stats, eps=1e-5, draw: Draw = Draw()):
-    """``p_next = clamp([p +] BN(relu(z + bias)), 0, 1)`` and its spikes, in one pass.
+def fuse_relu(z, bias, gamma, beta, p, stats, eps=1e-5, draw: Draw = Draw(), valid=None,
+              dropout: float = 0.0):
+    """``p_next = clamp([p +] BN(act(z)), 0, 1)`` and its spikes, act(z) a dropout of relu(z + bias).
 
     z, p (H, N), p None without residual; bias, gamma, beta (H,); stats (mean, var) or None to
-    take them from ``z``. Returns p_next, s, mean, var. Only for tensors that are :func:`fusable`.
+    take them from ``z``, where valid (N,) is 1. Returns p_next, s, mean, var. Only for tensors that
+    are :func:`fusable`.
     """
-    return _FusedFuse.apply(z, bias, gamma, beta, p, stats, eps, draw)
+    return _FusedFuse.apply(z, bias, gamma, beta, p, stats, eps, draw, valid, dropout)

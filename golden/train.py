@@ -45,8 +45,7 @@ def kept_log(path: Path, epochs: int) -> str:
         except ValueError:
             continue
         lines.append(line)
-    begin = max((k for k, c in enumerate(content)
-                 if c.get("resumed_at") == 0 and not c.get("resumed_step")), default=0)
+    begin = max((k for k, c in enumerate(content) if c.get("resumed_at") == 0), default=0)
     return "".join(line for k, (line, c) in enumerate(zip(lines, content))
                    if k < begin or c.get("epoch", 0) <= epochs)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from golden.cli import UserError, console, positive
-from golden.tasks import inputs_of
+from golden.tasks import inputs_of, make_task, slug, subset_accuracies, subsets_of
 from quant import artifact, gated_artifact, head
 from quant.artifact import Artifact, ArtifactError
 from quant.files import write_atomic
@@ -47,7 +47,8 @@ def seed_number(art: Artifact | GatedArtifact, j: int) -> int:
 
 
 def evaluate(art: Artifact | GatedArtifact, split, seeds: int = 1, threads: int | None = None,
-             progress=lambda count: None, votes: int = 1) -> dict:
+             progress=lambda count: None, votes: int = 1,
+             subsets: dict[str, np.ndarray] | None = None) -> dict:
     """Run a whole split under each seed; with ``votes`` K > 1 under each K seeds, logits summed.
 
     Of a network with two inputs the features of each sequence are summed, and the head sees their
@@ -58,12 +59,14 @@ def evaluate(art: Artifact | GatedArtifact, split, seeds: int = 1, threads: int 
     steps), spike_rates_in (of the input samplers, where there are any), saturations (per layer,
     then residual stream or encoder; all seeds; Binary S4D and GSU per tensor of
     ``quant.gated_reference.COUNTED``), with a head head_saturations (means, hidden values), seconds.
+    With ``subsets``, bool (n,) by name (``golden.tasks.subsets_of``), also ``subsets``: for each
+    accuracy_mean, accuracy_std, accuracies, n.
     ``progress(count)`` is called after ``count`` more sequences.
     """
     start, n, labels = time.perf_counter(), len(split), split.labels
     split = split.sequences()
     numbers = [seed_number(art, j) for j in range(seeds * votes)]
-    accuracies, spikes, saturations, over = [], 0, 0, 0
+    right, spikes, saturations, over = [], 0, 0, 0
     order = np.argsort(-np.asarray(split.lengths), kind="stable")    # batches of like length
     for first in range(0, len(numbers), votes):
         logits = np.zeros((len(split), art.outputs), np.int64)
@@ -79,8 +82,9 @@ def evaluate(art: Artifact | GatedArtifact, split, seeds: int = 1, threads: int 
                 saturations = saturations + batch.saturations.sum(0)
                 progress(len(part))
         said = head.answers(art, logits, split.lengths, votes)
-        accuracies.append(float((said.labels == labels).mean()))
+        right.append(said.labels == labels)
         over = over + said.saturations.sum(0)
+    accuracies = np.mean(right, 1).tolist()
     rates = spikes / (float(np.sum(split.lengths)) * art.H * len(numbers))
     return {"accuracy_mean": float(np.mean(accuracies)),
             "accuracy_std": float(np.std(accuracies, ddof=1)) if seeds > 1 else 0.0,
@@ -88,7 +92,7 @@ def evaluate(art: Artifact | GatedArtifact, split, seeds: int = 1, threads: int 
             "spike_rates": rates[:, -1].tolist(), "spike_rates_in": rates[:, :-1].ravel().tolist(),
             "saturations": saturations.tolist(),
             **({"head_saturations": over.tolist()} if art.head else {}),
-            "seconds": time.perf_counter() - start}
+            "seconds": time.perf_counter() - start} | subset_accuracies(right, subsets)
 
 
 def _fits(task, art: Artifact | GatedArtifact) -> None:
@@ -111,6 +115,10 @@ def _table(result: dict, task: str) -> None:
     table.add_row("accuracy", f"{100 * result['accuracy_mean']:.2f} % "
                               f"+- {100 * result['accuracy_std']:.2f} over "
                               f"{len(result['accuracies'])} seed(s)")
+    for name, part in result.get("subsets", {}).items():
+        table.add_row(f"accuracy, {name}", f"{100 * part['accuracy_mean']:.2f} % +- "
+                                           f"{100 * part['accuracy_std']:.2f} on {part['n']} of "
+                                           f"them")
     if result["votes"] > 1:
         table.add_row("votes", f"{result['votes']} runs, logits summed")
     table.add_row("spike rate by layer", " ".join(f"{r:.3f}" for r in result["spike_rates"]))
@@ -143,8 +151,6 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     from tqdm import tqdm
-
-    from golden.tasks import make_task, slug
     try:
         task = make_task(args.task)
         art = opened(args.artifact or ARTIFACTS / slug(args.task, args.net))
@@ -154,7 +160,8 @@ def main(argv: list[str] | None = None) -> int:
         split = split.take(np.arange(n))
         with tqdm(total=n * art.inputs * args.seeds * args.votes, unit="seq",
                   disable=not sys.stderr.isatty()) as bar:
-            result = evaluate(art, split, args.seeds, progress=bar.update, votes=args.votes)
+            result = evaluate(art, split, args.seeds, progress=bar.update, votes=args.votes,
+                              subsets=subsets_of(task, args.split, n, args.data_dir))
         if args.json:
             write_atomic(args.json, (json.dumps(result, indent=1) + "\n").encode())
         _table(result, args.task)

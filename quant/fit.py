@@ -102,12 +102,13 @@ def _layer_formats(j: int, layer: FoldedLayer, seen: np.ndarray, x: QFormat,
 def _head_formats(head: FoldedHead, seen: Extremes, config: QuantConfig,
                   f_max: int) -> HeadFormats:
     """Of a head; a mean gets at most ``f_max`` fraction bits, those of the features."""
-    mean = fitted("head, mean", config.margin * np.stack(seen.head["mean"]), config.input_bits,
-                  f_max)
-    w1 = fitted("head, w1", head.w1, config.decoder_bits)
-    w2 = fitted("head, w2", head.w2, config.decoder_bits)
+    def fit_to(name: str, values, most: int | None = None) -> QFormat:
+        return fitted(f"head, {name}", values, config.input_bits, most)
+
+    mean = fit_to("mean", config.margin * np.stack(seen.head["mean"]), f_max)
+    w1, w2 = fit_to("w1", head.w1), fit_to("w2", head.w2)
     acc = w1.f_bits + 2 * mean.f_bits
-    hidden = fitted("head, hidden", config.margin * seen.head["hidden"][1], config.input_bits, acc)
+    hidden = fit_to("hidden", config.margin * seen.head["hidden"][1], acc)
     return HeadFormats(mean, w1, cover_signed(head.b1.min(), head.b1.max(), acc), hidden, w2,
                        cover_signed(head.b2.min(), head.b2.max(), w2.f_bits + hidden.f_bits))
 

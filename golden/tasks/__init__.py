@@ -5,11 +5,12 @@ import inspect
 import sys
 from pathlib import Path
 
-from golden.tasks.base import (SPLITS, Split, Task, TaskError, checked, inputs_of, subsets_of)
+from golden.tasks.base import (SPLITS, Split, Task, TaskError, checked, inputs_of,
+                               subset_accuracies, subsets_of)
 from quant.formats import QFormat
 
 __all__ = ["SPLITS", "Split", "TASKS", "Task", "TaskError", "checked", "inputs_of", "make_task",
-           "slug", "spec", "subsets_of"]
+           "slug", "spec", "subset_accuracies", "subsets_of"]
 TASKS = {       # the class of each, imported when it is needed
     "psmnist": "golden.tasks.psmnist:PermutedMNIST",
     "smnist": "golden.tasks.psmnist:SequentialMNIST",
@@ -18,6 +19,8 @@ TASKS = {       # the class of each, imported when it is needed
     "text": "golden.tasks.text:Text",
     "retrieval": "golden.tasks.retrieval:Retrieval",
     "image": "golden.tasks.image:Image",
+    "pathfinder": "golden.tasks.pathfinder:Pathfinder",
+    "pathx": "golden.tasks.pathfinder:PathX",
     "sc10": "golden.tasks.speech:SC10",
     "sc35": "golden.tasks.speech:SC35",
     "sc4": "golden.tasks.speech:SC4",

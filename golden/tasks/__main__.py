@@ -61,12 +61,12 @@ def show(rows: list[dict]) -> None:
     missing = {}
     for row in rows:
         if row["missing"]:
-            missing.setdefault(row["folder"], []).append(row)
+            missing.setdefault((row["folder"], *row["original"]), []).append(row)
     for same in missing.values():
         row = same[0]
         print(f"\n{', '.join(row['task'] for row in same)}: not at hand, {row['checksum']}")
         print(f"  get  {', '.join(Path(name).name for name in row['original'])}")
-        addresses = row["urls"] or [row["home"]]
+        addresses = row["urls"] or [row["home"] or "nowhere public: docs/tasks.md says what it is"]
         if len(row["original"]) > 1:        # of several files the folders they are in
             addresses = dict.fromkeys(address.rsplit("/", 1)[0] + "/" for address in addresses)
         for k, address in enumerate(addresses):

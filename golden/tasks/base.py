@@ -86,10 +86,24 @@ def subsets_of(task: Task, split: str, n: int, data_dir=None) -> dict[str, np.nd
     """
     parts = task.subsets(split, data_dir) if hasattr(task, "subsets") else {}
     for name, part in parts.items():
-        if not isinstance(part, np.ndarray) or part.dtype != bool or part.ndim != 1 or len(part) < n:
+        if (not isinstance(part, np.ndarray) or part.dtype != bool or part.ndim != 1
+                or len(part) < n):
             raise TaskError(f"task {task.name}: subset {name!r} must be an array of bool, one for "
                             f"each example of {split}")
     return {name: part[:n] for name, part in parts.items() if part[:n].any()}
+
+
+def subset_accuracies(right, subsets: dict[str, np.ndarray] | None) -> dict:
+    """What a report adds for the parts of a split; nothing without any.
+
+    ``right`` is bool (seeds, n): which examples each evaluation has right.
+    """
+    def of(part):
+        accuracies = np.asarray(right)[:, part].mean(1)
+        return {"accuracy_mean": float(accuracies.mean()),
+                "accuracy_std": float(accuracies.std(ddof=1)) if len(accuracies) > 1 else 0.0,
+                "accuracies": accuracies.tolist(), "n": int(part.sum())}
+    return {"subsets": {name: of(part) for name, part in subsets.items()}} if subsets else {}
 
 
 def permuted(name: str, length: int) -> np.ndarray:

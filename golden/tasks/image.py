@@ -32,7 +32,7 @@ class Image:
 
     n_classes, length, vocab, sample_format = 10, 1024, 0, PIXEL
     source = Source(
-        home="https://www.cs.toronto.edu/~kriz/cifar.html", licence="free to use, please cite",
+        home="https://www.cs.toronto.edu/~kriz/cifar.html", licence="none stated; cite the report",
         folder="cifar10", forms=((COMPACT,), (FOLDER,), (ARCHIVE,)),
         files=(File(ARCHIVE, (f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}",),
                     "md5:c58f30108f718f92721af3b95e74349a", stated="its home page"),))

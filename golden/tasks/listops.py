@@ -29,7 +29,7 @@ class ListOps:
 
     name, n_classes, length, vocab, sample_format = "listops", 10, LENGTH, 16, None
     source = Source(home="https://github.com/google-research/long-range-arena",
-                    licence="Apache-2.0", folder="listops",
+                    licence="Apache-2.0 (its rules)", folder="listops",
                     forms=(tuple(f"v{VERSION}-{split}.npz" for split in SIZES),
                            tuple(f"basic_{split}.tsv" for split in SIZES)),
                     made="generated from its rules at first use")

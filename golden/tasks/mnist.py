@@ -15,7 +15,7 @@ MD5 = {     # of the unpacked idx files: the gzip wrapper differs between mirror
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
 SOURCE = Source(
-    home="http://yann.lecun.com/exdb/mnist/", licence="CC BY-SA 3.0", folder="mnist",
+    home="https://yann.lecun.com/exdb/mnist/", licence="CC BY-SA 3.0", folder="mnist",
     forms=(tuple(f"{name}.gz" for name in MD5),),
     files=tuple(File(f"{name}.gz", tuple(f"{mirror}{name}.gz" for mirror in MIRRORS),
                      f"md5:{md5}", unpacked=True, stated="secml, its loader of MNIST")

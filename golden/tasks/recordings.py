@@ -67,7 +67,7 @@ def kept(name: str, make: Callable[[], tuple[np.ndarray, np.ndarray, np.ndarray]
         for array in (lengths, labels, sound):
             np.save(file, array)
     data.write_atomically(path, write)
-    return sound, lengths, labels
+    return mapped(path)
 
 
 def mapped(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -31,8 +31,8 @@ class Retrieval:
     n_classes, length, vocab, sample_format = 2, 4000, bytetext.VOCAB, None
     inputs = 2
     source = Source(
-        home="https://github.com/google-research/long-range-arena", licence="Apache-2.0",
-        folder="aan", forms=(tuple(NAMES.values()), (ARCHIVE,)),
+        home="https://github.com/google-research/long-range-arena",
+        licence="papers: CC BY-NC-SA 3.0", folder="aan", forms=(tuple(NAMES.values()), (ARCHIVE,)),
         files=(File(ARCHIVE, (f"https://storage.googleapis.com/long-range-arena/{ARCHIVE}",)),))
 
     def __init__(self, variant: str = ""):
@@ -45,7 +45,7 @@ class Retrieval:
         if path.name == ARCHIVE:
             path = unpacked(path, name, data.cache_folder() / self.source.folder)
         found = read(path, self.length)
-        counted(len(found), PAIRS[split], "pairs", path, self)
+        counted(len(found), PAIRS[split], f"{split} pairs", path, self)
         return found
 
 

@@ -102,6 +102,8 @@ class Source:
         text = f"{place / names[0]} does not exist"
         if len(names) > 1:
             text += f", nor does {' or '.join(names[1:])} beside it"
+        if not self.home:
+            return f"{text}; it has no public home, docs/tasks.md says what it is"
         text += f"; get {names[-1]} from {self.home} and put it there"
         if any(file.name in names for file in self.files):
             text += ", or leave the data folder out to download it"

@@ -86,14 +86,10 @@ class Speech:
         known_split(split)
         forms = [name for form in self.source.forms for name in form]
         path = self.source.find(forms, data_dir)
-        if path is None and not self.source.home:
-            place = next(self.source.places(data_dir))
-            raise DataError(f"{place / forms[0]} does not exist; it has no public home, "
-                            f"docs/speech.md says what it is")
         if path is None:
             path = self.source.obtain(forms, data_dir)
         cached = (f"{self.source.folder}/{recordings.state(path)}/{self.task}-{self.rate}-"
-                  f"{self.stored.__name__}-{split}-v{recordings.VERSION}")
+                  f"{self.stored.__name__}-{split}{'-part' * self.part}-v{recordings.VERSION}")
         sound, lengths, labels = recordings.kept(
             cached, lambda: self._counted(self.source.obtain(forms, data_dir, not self.part), split))
         return Split(ENCODINGS[self.encoding].raw(sound, lengths), lengths, labels)
@@ -119,7 +115,7 @@ class Speech:
 def source(*before: str) -> Source:
     """Speech Commands as published; the files ``before`` are other forms that will do."""
     return Source(
-        home="https://arxiv.org/abs/1804.03209", licence="CC BY 4.0", folder="speech_commands",
+        home=HOME + ARCHIVE, licence="CC BY 4.0", folder="speech_commands",
         forms=tuple((name,) for name in (*before, FOLDER, ARCHIVE)),
         files=(File(ARCHIVE, (HOME + ARCHIVE, "https://storage.googleapis.com/"
                               f"download.tensorflow.org/data/{ARCHIVE}"),

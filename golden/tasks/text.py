@@ -26,7 +26,7 @@ class Text:
     n_classes, length, vocab, sample_format = 2, 4096, bytetext.VOCAB, None
     source = Source(
         home="https://ai.stanford.edu/~amaas/data/sentiment/",
-        licence="free for research, please cite", folder="imdb",
+        licence="none stated; cite the paper", folder="imdb",
         forms=(("imdb_train.tsv.xz", "imdb_test.tsv.xz"), (FOLDER,), (ARCHIVE,)),
         files=(File(ARCHIVE, (f"https://ai.stanford.edu/~amaas/data/sentiment/{ARCHIVE}",),
                     "md5:7c2ac02c03563afcf9b574c7e56c153a", stated="torchtext, datasets/imdb.py"),))
@@ -41,7 +41,7 @@ class Text:
         path = self.source.obtain([f"imdb_{half}.tsv.xz", FOLDER, ARCHIVE], data_dir,
                                   check=not self.part)
         reviews = sorted(self._reviews(path, half))
-        counted(len(reviews), REVIEWS, "reviews", f"{path} ({half})", self)
+        counted(len(reviews), REVIEWS, f"{half} reviews", path, self)
         order = np.random.default_rng(42).permutation(len(reviews))
         if split != "test":
             order = order[held_out(len(reviews), split)]
@@ -50,9 +50,10 @@ class Text:
 
     def _reviews(self, path: Path, half: str) -> list[tuple[int, int, bytes]]:
         """(label, number, text) of every review, from any form of the data."""
-        form = from_folder if path.is_dir() else from_table if path.suffix == ".xz" else from_archive
+        read = from_folder if path.name == FOLDER else (
+            from_archive if path.name == ARCHIVE else from_table)
         with reading(path):
-            found = form(path, half)
+            found = read(path, half)
         if len({label for label, _, _ in found}) < 2 or not all(text for _, _, text in found):
             raise DataError(f"{path} lacks the {half} reviews of a class, or one is empty; "
                             f"{again(path)}")

@@ -162,7 +162,8 @@ BROKEN = [      # content of a file, what is said about it
     (f"{HEAD}{TREE}\t3\t3\n", "line 2: expected a tree, a tab and a digit"),
     (f"{HEAD}{TREE}\t3\n\n{TREE}\t3\n", "line 3 is blank, with trees behind it"),
     (f"{HEAD}{TREE}\t3\n{TREE[:-4]}\t3\n", "line 3: "),
-    (f"{HEAD}{TREE[2:]}\t3\n", "line 2: "), (f"{HEAD}{TREE} {TREE}\t3\n", "line 2: "),
+    (f"{HEAD}{TREE[:-2]}\t3\n", "line 2: "), (f"{HEAD}{TREE[2:]}\t3\n", "line 2: "),
+    (f"{HEAD}{TREE} {TREE}\t3\n", "line 2: "),
     (f"{HEAD}( ( [MAX ] )\t3\n", "line 2: "), (f"{HEAD}{TREE.replace('2', '12')}\t3\n", "'12'"),
     (f"{HEAD}{TREE.replace('MAX', 'MAD')}\t3\n", r"'\[MAD'")]
 
@@ -253,7 +254,7 @@ def test_the_command_writes_what_it_can_check(tmp_path, monkeypatch):
     assert run(monkeypatch, "generate", "--split", "val", "-n", 7, "--out", path) == 0
     assert len(listops_file.read(path, 2000)) == 7
     assert run(monkeypatch, "check", path) == 0
-    assert run(monkeypatch, "generate", "-n", 1, "--out", tmp_path / "x" / "basic_val.tsv" / "y") == 2
+    assert run(monkeypatch, "generate", "-n", 1, "--out", path / "y") == 2      # path is a file
 
 
 def test_python_has_no_warning_for_the_command():

@@ -196,3 +196,14 @@ def test_fused_network_fires_at_the_rates_of_the_plain_one():
         for name in ("s_in", "s_out"):
             difference = a[name].float().mean((0, 1)) - b[name].float().mean((0, 1))
             assert difference.abs().max() < 0.04
+
+
+def test_gradient_of_tokens_in_bfloat16():
+    """A token's row gets the gradients of thousands of steps: their sum must not be lost."""
+    encoder = Encoder(NetworkConfig(n_classes=2, d_model=4, vocab=5))
+    v = torch.randint(1, 5, (20_000,), generator=torch.Generator().manual_seed(1))
+    out = encoder(v, torch.bfloat16)
+    assert out.shape == (4, 20_000) and out.is_contiguous() and out.dtype == torch.bfloat16
+    out.backward(torch.full_like(out, 0.0078125))
+    wanted = 0.0078125 * torch.bincount(v, minlength=5)
+    assert torch.allclose(encoder.weight.grad, wanted[:, None].expand(5, 4).float(), rtol=2**-8)

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from golden import ops
+from golden import fused_cpu, ops
 from golden.config import NetworkConfig
 from golden.fuse import Fuse
+from golden.sampling import Draw
 
 H, N = 6, 4000
 
@@ -62,14 +64,24 @@ def test_draws_of_neurons_and_calls_are_independent():
     assert along.abs() < 5 / 20_000 ** 0.5
 
 
-def fuse_case(residual, training, dtype):
+def drop_mask(rate: float) -> torch.Tensor:
+    """(H, N), 1 where a dropout with the keys 1 to H keeps a value: read from the kernel."""
+    zero, one = torch.zeros(H), torch.ones(H)
+    kept, _ = fused_cpu.fuse(torch.ones(H, N), zero, 0.1 * one, zero, None, Draw(),
+                             (torch.arange(1, H + 1), rate))
+    torch.testing.assert_close(kept.unique(), torch.tensor([0.0, 0.1 / (1 - rate)]))
+    return (kept > 0).double()
+
+
+def fuse_case(residual, training, dtype, masked=False, dropout=0.0):
     """(p_next, s, gradients, running statistics) of a Fuse on fixed values."""
-    fuse = Fuse(NetworkConfig(n_classes=2, d_model=H, residual=residual))
+    fuse = Fuse(NetworkConfig(n_classes=2, d_model=H, residual=residual, dropout=dropout))
     gen = torch.Generator().manual_seed(3)
     z = torch.randn(H, N, generator=gen).to(dtype)
     bias = torch.randn(H, generator=gen).to(dtype)
     x = torch.rand(H, N, generator=gen).to(dtype)
     gradients = torch.randn(2, H, N, generator=gen).to(dtype)
+    valid = (torch.rand(N, generator=gen) > 0.4).to(dtype) if masked else None
     with torch.no_grad():
         fuse.gamma.copy_(torch.linspace(-0.8, 0.9, H))
         fuse.beta.copy_(torch.linspace(0.5, -0.4, H))
@@ -78,7 +90,7 @@ def fuse_case(residual, training, dtype):
     fuse.to(dtype).train(training)
     inputs = [t.requires_grad_() for t in (z, bias, x)]
     assert ops.fusable(z) is (dtype == torch.float32)
-    p, s = fuse(*inputs)
+    p, s = fuse(*inputs, valid)
     ((p * gradients[0]).sum() + (s * gradients[1]).sum()).backward()
     grads = [t.grad for t in (z, bias, fuse.gamma, fuse.beta)]
     grads.append(x.grad if residual == "clampfuse" else torch.zeros(1))
@@ -87,9 +99,18 @@ def fuse_case(residual, training, dtype):
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("residual", ["clampfuse", "none"])
-def test_fused_equals_plain(residual, training):
+@pytest.mark.parametrize("masked, dropout", [(False, 0.0), (True, 0.0), (False, 0.25),
+                                             (True, 0.25)], ids=str)
+def test_fused_equals_plain(residual, training, masked, dropout, monkeypatch):
+    """With columns that do not count, and with the same values dropped in both forms."""
     torch.manual_seed(4)
-    fused, plain = (fuse_case(residual, training, dtype)
+    if dropout:
+        mask = drop_mask(dropout)
+        assert (mask.mean(1) - (1 - dropout)).abs().max() < 5 * (0.25 * 0.75 / N) ** 0.5
+        given, keys = [torch.arange(1, H + 1)], fused_cpu.keys     # the first are the dropout's
+        monkeypatch.setattr(fused_cpu, "keys", lambda *args: given.pop() if given else keys(*args))
+        monkeypatch.setattr(F, "dropout", lambda z, rate: z * mask / (1 - rate))
+    fused, plain = (fuse_case(residual, training, dtype, masked, dropout)
                     for dtype in (torch.float32, torch.float64))
     torch.testing.assert_close(fused[0].double(), plain[0], rtol=0, atol=2e-6)
     rate, p = fused[1].mean(1).double(), plain[0].mean(1)
@@ -99,6 +120,18 @@ def test_fused_equals_plain(residual, training):
                                    msg=lambda text: f"gradient of {name}: {text}")
     for a, b in zip(fused[3], plain[3]):
         torch.testing.assert_close(a.double(), b, rtol=1e-5, atol=1e-6)
+
+
+def test_dropouts_of_calls_and_neurons_are_independent():
+    torch.manual_seed(5)
+    fuse = Fuse(NetworkConfig(n_classes=2, d_model=H, residual="none", dropout=0.5))
+    with torch.no_grad():
+        fuse.gamma.fill_(0.1)
+        fuse.beta.fill_(0.5)
+    one = torch.ones(H, N)
+    kept = torch.cat([fuse(one, torch.zeros(H), one)[0] > 0.5 for _ in range(2)]).float()
+    assert (kept.mean(1) - 0.5).abs().max() < 5 * 0.5 / N ** 0.5
+    assert (torch.corrcoef(kept) - torch.eye(2 * H)).abs().max() < 5 / N ** 0.5
 
 
 def test_bfloat16_is_rounded_to_nearest():

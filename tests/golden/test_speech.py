@@ -1,12 +1,9 @@
 """Speech: tasks from small files in the published forms, what is refused, the cache."""
 
 import gzip
-import io
 import lzma
 import multiprocessing
-import re
-import tarfile
-import wave
+import os
 
 import numpy as np
 import pytest
@@ -14,71 +11,11 @@ from scipy.signal import resample_poly
 
 from golden import data
 from golden.tasks import SPLITS, TaskError, audio, checked, make_task, recordings, spec
-from golden.tasks.fsdd import ARCHIVE as FSDD_ARCHIVE
-from golden.tasks.fsdd import FSDD
 from golden.tasks.speech import ALL, ARCHIVE, FOLDER, SC4_FILE, SC10_FILE, TEN
+from tests.golden.sound_files import (FILES, RNG, lay, noise, own_folders, pack, refused,
+                                      samples_of, small_speech_commands, wav, write_arrays)
 
-RNG = np.random.default_rng(7)
-
-
-@pytest.fixture(autouse=True)
-def own_folders(tmp_path, monkeypatch):
-    """An empty cache, no data folder."""
-    monkeypatch.setenv(data.CACHE_ENV, str(tmp_path / "cache"))
-    monkeypatch.delenv(data.ENV, raising=False)
-
-
-def wav(samples, rate=16_000, channels=1, width=2) -> bytes:
-    """A wav file of int16 samples (or of their low bytes)."""
-    out = io.BytesIO()
-    with wave.open(out, "wb") as file:
-        file.setnchannels(channels)
-        file.setsampwidth(width)
-        file.setframerate(rate)
-        file.writeframes(np.asarray(samples, {1: "u1", 2: "<i2"}[width]).tobytes())
-    return out.getvalue()
-
-
-def noise(n: int) -> np.ndarray:
-    return RNG.integers(-32768, 32768, n).astype(np.int16)
-
-
-def small_speech_commands(words=TEN) -> dict[str, bytes]:
-    """Published form: of each word a clip of each split, one of them short."""
-    files, lists = {"README.md": b"x", "LICENSE": b"x"}, {"test": [], "val": []}
-    for k, word in enumerate(words):
-        for j, split in enumerate(SPLITS):
-            name = f"{word}/{k:04x}000{j}_nohash_{j}.wav"
-            files[name] = wav(noise(16_000 if split != "test" else 9_001 + k))
-            if split in lists:
-                lists[split].append(name)
-    files["_background_noise_/pink_noise.wav"] = wav(noise(20_000))
-    files["testing_list.txt"] = "".join(name + "\n" for name in lists["test"]).encode()
-    files["validation_list.txt"] = "".join(name + "\n" for name in lists["val"]).encode()
-    return files
-
-
-FILES = small_speech_commands()
-
-
-def pack(path, files: dict[str, bytes]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
-        for name, content in files.items():
-            info = tarfile.TarInfo("./" + name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-
-
-def lay(folder, files: dict[str, bytes]) -> None:
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-
-
-def samples_of(content: bytes) -> np.ndarray:
-    with wave.open(io.BytesIO(content)) as file:
-        return np.frombuffer(file.readframes(file.getnframes()), "<i2")
+__all__ = ["own_folders"]       # a fixture
 
 
 def slow_mulaw(x: float) -> int:
@@ -145,13 +82,14 @@ def test_the_cache_answers_until_the_files_change(tmp_path, monkeypatch):
         kept.write_bytes(damaged)
         assert np.array_equal(task.load("val", tmp_path).values, first)
         assert kept.read_bytes() == whole
+    with pytest.raises(data.DataError, match="holds 10 val clips"):
+        make_task("sc10:8k").load("val", tmp_path)
     next(folder.glob("yes/*1.wav")).write_bytes(wav(np.zeros(8_000)))
     changed = task.load("val", tmp_path).values
     assert (changed == first).all(1).sum() == 9 and (changed == 0).all(1).sum() == 1
 
 
 def load_both(folder, cache, queue):
-    import os
     os.environ[data.CACHE_ENV] = cache
     queue.put(make_task("sc10:8k-part").load("test", folder).values.tobytes())
 
@@ -181,13 +119,6 @@ def test_sc35(tmp_path):
     x = resample_poly(samples_of(files[name]) / 32768, 1, 2)
     row = got.values[list(got.labels).index(34)]
     assert np.array_equal(row[:len(x)].astype(int) + 128, audio.mulaw(x)) and (row[len(x):] == 0).all()
-
-
-def write_arrays(path, **arrays) -> None:
-    packed = io.BytesIO()
-    np.savez(packed, **arrays)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(lzma.compress(packed.getvalue(), preset=0))
 
 
 def test_sc4_from_arrays_and_from_the_published_form_agree(tmp_path):
@@ -253,14 +184,6 @@ def test_bad_arrays(tmp_path, content, message):
     refused(tmp_path, "sc10small", "train", message)
 
 
-def refused(tmp_path, name: str, split: str, message: str) -> None:
-    """One line that says so, and nothing left in the cache."""
-    with pytest.raises(data.DataError, match=re.escape(message)) as error:
-        make_task(name).load(split, tmp_path)
-    assert "\n" not in str(error.value) and str(tmp_path) in str(error.value)
-    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
-
-
 NAME = next(name for name in FILES if name.startswith("no/") and name.endswith("0.wav"))
 
 
@@ -307,88 +230,6 @@ def test_bad_archive(tmp_path):
     refused(tmp_path, "sc10:8k", "test", "or use task sc10:8k-part for files that hold only some")
 
 
-SPEAKERS = ("ada", "bob")
-
-
-def fsdd_files(takes=range(12)) -> dict[str, bytes]:
-    """The repository: every third clip longer than a second, some stereo."""
-    files = {"README.md": b"x"}
-    for digit in range(10):
-        for speaker in SPEAKERS:
-            for take in takes:
-                n = 9_000 if take % 3 == 1 else 500 + 10 * take + digit
-                x = noise(2 * n if speaker == "bob" else n)
-                files[f"recordings/{digit}_{speaker}_{take}.wav"] = wav(
-                    x, 8_000, 2 if speaker == "bob" else 1)
-    return files
-
-
-@pytest.mark.parametrize("form", ["repository", "archive"])
-def test_fsdd(tmp_path, form):
-    files = fsdd_files()
-    if form == "archive":
-        pack(tmp_path / "fsdd" / FSDD_ARCHIVE,
-             {f"free-spoken-digit-dataset-1.0.10/{name}": x for name, x in files.items()})
-    else:
-        lay(tmp_path / "fsdd", files)
-    task = make_task("fsdd:part")
-    for split, takes in (("test", range(5)), ("val", range(5, 10)), ("train", range(10, 12))):
-        got = checked(task.load(split, tmp_path), task)
-        wanted = []
-        for digit in range(10):
-            for speaker in SPEAKERS:
-                for take in takes:
-                    x = samples_of(files[f"recordings/{digit}_{speaker}_{take}.wav"]) / 32768
-                    x = x.reshape(-1, 2).mean(1) if speaker == "bob" else x
-                    codes = audio.mulaw(x[:8000])
-                    wanted.append((digit, len(codes), (codes.astype(int) - 128).tolist()))
-        found = [(int(y), int(n), v[:n].tolist())
-                 for y, n, v in zip(got.labels, got.lengths, got.values)]
-        assert sorted(found) == sorted(wanted) and got.lengths.max() == 8000
-        behind = np.arange(8000) >= got.lengths[:, None]
-        assert (got.values[behind] == 0).all() and behind.any()
-        tokens = make_task("fsdd:bytes-part").load(split, tmp_path).values
-        assert (tokens[behind] == 0).all() and (tokens[~behind] == got.values[~behind].astype(int) + 129).all()
-
-
-def test_fsdd_from_arrays_and_from_the_repository_agree(tmp_path):
-    files = {name: x for name, x in fsdd_files(range(4, 12)).items() if name.endswith("wav")}
-    lay(tmp_path / "a" / "fsdd", files)
-    parsed = sorted((int(d), s, int(t.removesuffix(".wav"))) for d, s, t in
-                    (name.removeprefix("recordings/").split("_") for name in files))
-    x, length = np.full((len(parsed), 8000), 128, np.uint8), []
-    for row, (digit, speaker, take) in zip(x, parsed):
-        sound = samples_of(files[f"recordings/{digit}_{speaker}_{take}.wav"]) / 32768
-        sound = sound.reshape(-1, 2).mean(1) if speaker == "bob" else sound
-        length.append(min(len(sound), 8000))
-        row[:length[-1]] = audio.mulaw(sound[:8000])
-    whole = dict(x=x, length=np.array(length, np.uint16),
-                 label=np.array([d for d, _, _ in parsed], np.uint8),
-                 take=np.array([t for _, _, t in parsed], np.uint8))
-    path = tmp_path / "b" / "fsdd" / "fsdd_8k_ulaw.npz.xz"
-    write_arrays(path, **whole)
-    for split in SPLITS:
-        a, b = (make_task("fsdd:part").load(split, tmp_path / place) for place in "ab")
-        assert all(np.array_equal(getattr(a, name), getattr(b, name))
-                   for name in ("values", "lengths", "labels"))
-    for wrong in ({"length": whole["length"] * 0}, {"length": whole["length"] + 8000},
-                  {"label": whole["label"] + 1}, {"x": x[:, :4000]}, {"take": whole["take"][1:]}):
-        write_arrays(path, **whole | wrong)
-        with pytest.raises(data.DataError, match="expected bytes .n, 8000."):
-            make_task("fsdd:part").load("test", tmp_path / "b")
-
-
-@pytest.mark.parametrize("files, message", [
-    ({"recordings/0_ada_0.wav": wav(noise(100), 16_000)}, "0_ada_0.wav has 16000 Hz"),
-    ({"recordings/zero.wav": wav(noise(100), 8_000)}, "holds no file {digit}_{speaker}_{take}.wav"),
-    ({"recordings/0_ada_0.wav": wav(noise(100), 8_000)}, "holds 1 test clips of task fsdd, not 300")],
-    ids=["rate", "names", "few"])
-def test_bad_fsdd(tmp_path, files, message):
-    lay(tmp_path / "fsdd", files)
-    refused(tmp_path, "fsdd", "test", message)
-    refused(tmp_path / "fsdd", "fsdd", "test", "nor does recordings or")
-
-
 @pytest.mark.parametrize("name, canonical", [
     ("sc10", "sc10"), ("sc10:16k", "sc10"), ("sc10:8k", "sc10:8k"),
     ("sc35:bytes-8k", "sc35:8k-bytes"), ("sc4:8k-bytes", "sc4:bytes"), ("fsdd", "fsdd"),
@@ -417,4 +258,4 @@ def test_published_counts():
     assert sum(make_task("sc35").counts.values()) == 105_829
     for task, cls in (("sc10", 38_546), ("sc4", 15_625), ("sc10small", 4_074), ("fsdd", 3_000)):
         assert sum(make_task(task).counts.values()) == cls
-    assert FSDD.words == tuple("0123456789") and recordings.shuffled(5).tolist() != list(range(5))
+    assert recordings.shuffled(5).tolist() != list(range(5))

@@ -1,13 +1,17 @@
 """Tasks by name: digits, psmnist's permutations, a user's own, and what is refused."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from golden.tasks import SPLITS, TASKS, Split, TaskError, checked, make_task, slug, spec
+from golden.evaluate import evaluate, show
+from golden.tasks import (SPLITS, TASKS, Split, TaskError, checked, inputs_of, make_task, slug,
+                          spec, subsets_of)
 from golden.tasks.base import bit_reversal, permuted
 from quant.formats import UQ
 
@@ -52,8 +56,8 @@ def test_permutations_by_name():
     assert a.permutation == "seed1" and make_task("psmnist").permutation == "bit_reversal"
 
 
-@pytest.mark.parametrize("name", ["digits", "psmnist", "listops", "psmnist:seed1",
-                                  "digits:identity"])
+@pytest.mark.parametrize("name", [*TASKS, "psmnist:seed1", "digits:identity", "text:part",
+                                  "retrieval:part", "image:part"])
 def test_spec_makes_the_task_again(name):
     task = make_task(name)
     assert spec(task) == task.name == name and spec(make_task(spec(task))) == name
@@ -69,15 +73,19 @@ def write_task(folder, monkeypatch, module: str, **changed) -> str:
     lines = [f"    {k} = {v}" for k, v in members.items() if k != "load"]
     if "load" not in changed:
         lines.append("    def load(self, split, data_dir=None): pass")
-    (folder / f"{module}.py").write_text("from quant.formats import UQ\nclass T:\n"
+    (folder / f"{module}.py").write_text("from quant.formats import SQ, UQ\nclass T:\n"
                                          + "\n".join(lines) + "\n")
     monkeypatch.syspath_prepend(str(folder))
     return f"{module}:T"
 
 
-def test_own_task(tmp_path, monkeypatch):
-    task = make_task(write_task(tmp_path, monkeypatch, "own_good"))
-    assert task.name == "mine" and spec(task) == "own_good:T"
+@pytest.mark.parametrize("changed", [{}, {"inputs": "2"}, {"vocab": "0",
+                                                           "sample_format": "SQ(1, 7)"}])
+def test_own_task(tmp_path, monkeypatch, changed):
+    name = write_task(tmp_path, monkeypatch, f"own_good{len(changed)}", **changed)
+    task = make_task(name)
+    assert task.name == "mine" and spec(task) == name
+    assert inputs_of(task) == int(changed.get("inputs", 1))
 
 
 @pytest.mark.parametrize("changed, message", [
@@ -85,12 +93,28 @@ def test_own_task(tmp_path, monkeypatch):
     ({"n_classes": "1"}, "n_classes must be an integer of at least 2"),
     ({"length": "'x'"}, "length must be"), ({"name": "''"}, "name must be"),
     ({"sample_format": "UQ(0, 8)"}, "either vocab is positive"),
+    ({"inputs": "3"}, "inputs must be 1 or 2, not 3"),
+    ({"vocab": "0", "sample_format": "SQ(2, 6)"}, "SQ(1, f), not SQ(2,6)"),
     ({"vocab": "0"}, "either vocab is positive"), ({"length": "1 / 0"}, "ZeroDivisionError")])
 def test_own_task_refused(tmp_path, monkeypatch, changed, message):
     name = write_task(tmp_path, monkeypatch, f"own_bad{abs(hash(message))}", **changed)
     with pytest.raises(TaskError, match=re.escape(message)) as error:
         make_task(name)
     assert "\n" not in str(error.value)
+
+
+def test_sequential_mnist_is_row_by_row():
+    task = make_task("smnist")
+    assert task.order.tolist() == list(range(784)) and task.permutation == "identity"
+    assert task.name == "smnist" and make_task("psmnist:identity").name == "psmnist:identity"
+
+
+def test_tasks_are_imported_when_they_are_needed():
+    code = ("import sys, golden.tasks\nassert 'torch' not in sys.modules\n"
+            "assert not [m for m in sys.modules if m.startswith('golden.tasks.l')]\n"
+            "for name in golden.tasks.TASKS: golden.tasks.make_task(name)\n"
+            "assert 'torch' not in sys.modules")
+    subprocess.run([sys.executable, "-c", code], cwd=DOCS.parents[1], check=True, timeout=120)
 
 
 @pytest.mark.parametrize("name, message", [
@@ -134,6 +158,74 @@ def test_the_example_of_the_docs(tmp_path, monkeypatch):
         assert np.array_equal(louder, split.labels == 1)
 
 
+class Halves:
+    """Fixed values; the label is right for a network that says 1 where the first value is 1."""
+
+    name, n_classes, length, vocab, sample_format = "halves", 2, 3, 3, None
+
+    def __init__(self, part=None):
+        self.part = np.arange(12) % 4 == 1 if part is None else part
+
+    def load(self, split, data_dir=None):
+        values = np.zeros((12, 3), np.int64)
+        values[:, 0] = np.arange(12) % 2
+        return Split(values, np.arange(12) % 3 + 1, np.where(self.part, values[:, 0], 0))
+
+    def subsets(self, split, data_dir=None):
+        return {"some": self.part} if split == "test" else {}
+
+
+class SaysFirst(torch.nn.Module):
+    blocks = ()
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, values, lengths, dtype, record=None):
+        return torch.nn.functional.one_hot(values[:, 0], 2)
+
+
+def test_evaluation_of_parts():
+    task = Halves()
+    split = task.load("test")
+    parts = subsets_of(task, "test", 12)
+    got = evaluate(SaysFirst(), task, split, seeds=2, batch=5, subsets=parts)
+    assert got["subsets"]["some"] == {"accuracy_mean": 1, "accuracy_std": 0, "accuracies": [1, 1],
+                                      "n": 3}
+    assert got["accuracies"] == [0.75, 0.75] and got["accuracy_mean"] == 0.75
+    shown = show(got | {"task": "t", "split": "test", "spike_rates": [{"s_out": 0.5}]})
+    assert "  some  100.00 % +- 0.00 on 3 sequences" in shown
+    plain = evaluate(SaysFirst(), task, split)
+    assert "subsets" not in plain and plain["accuracies"] == [0.75]
+
+
+def test_parts_of_the_first_sequences():
+    assert subsets_of(Halves(), "test", 6)["some"].tolist() == [0, 1, 0, 0, 0, 1]
+    assert subsets_of(Halves(), "test", 1) == subsets_of(Halves(), "val", 6) == {}
+    assert subsets_of(make_task("digits"), "test", 6) == {}
+
+
+@pytest.mark.parametrize("part", [np.ones(11, bool), np.ones(12), [True] * 12,
+                                  np.ones((12, 1), bool)])
+def test_wrong_parts_are_refused(part):
+    task = Halves()
+    task.part = part
+    with pytest.raises(TaskError, match="subset 'some' must be an array of bool"):
+        subsets_of(task, "test", 12)
+
+
+def test_single_sequences_of_a_split():
+    values = np.arange(24).reshape(3, 2, 4)
+    pairs = Split(values, np.array([[1, 2], [3, 4], [4, 1]]), np.array([0, 1, 1]))
+    single = pairs.sequences()
+    assert np.array_equal(single.values, values.reshape(6, 4)) and pairs.inputs == 2
+    assert single.lengths.tolist() == [1, 2, 3, 4, 4, 1]
+    assert single.labels.tolist() == [0, 0, 1, 1, 1, 1] and len(pairs) == 3
+    assert single.sequences() is single and single.inputs == 1
+    assert np.array_equal(pairs.take([2]).values, values[2:])
+
+
 def test_augmentation_changes_the_picture_whatever_the_order_of_its_pixels():
     task, straight = make_task("psmnist:seed1"), make_task("psmnist:identity")
     picture = torch.zeros(40, 28, 28, dtype=torch.uint8)
@@ -151,3 +243,21 @@ def test_augmentation_changes_the_picture_whatever_the_order_of_its_pixels():
     assert 0.75 < area.min() and area.max() < 1.3
     grey = ((moved > 20) & (moved < 235)).sum(1).double().mean()
     assert grey < 27        # an edge stays sharp: 31.6 without the contrast, 27.9 bilinear with it
+
+
+def test_mirrored_and_shifted_pictures():
+    task = make_task("image")
+    y, x = np.mgrid[:32, :32]
+    picture = (8 * x + y // 8).astype(np.uint8)             # columns differ by 8, rows by 1 in 8
+    moved = task.augment(torch.from_numpy(np.tile(picture.reshape(1, -1), (400, 1))),
+                         torch.Generator().manual_seed(0)).numpy().reshape(400, 32, 32)
+    seen = set()
+    for one in moved:
+        mirrored = one[0, 0] > one[0, 31]
+        one = one[:, ::-1] if mirrored else one
+        dx = round((int(one[0, 16]) - int(picture[0, 16])) / 8)
+        fits = [dy for dy in range(-2, 3)
+                if np.array_equal(one, picture[np.clip(y + dy, 0, 31), np.clip(x + dx, 0, 31)])]
+        assert fits
+        seen |= {(bool(mirrored), dx, dy) for dy in fits}
+    assert len(seen) == 50 and abs(np.mean([m[0, 0] > m[0, 31] for m in moved]) - 0.5) < 0.1

@@ -52,7 +52,7 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch):
 
     def interrupted(path, content):
         write(path, content)
-        if content["epoch"] == 2:
+        if content.get("epoch") == 2:
             raise KeyboardInterrupt
     monkeypatch.setattr(checkpoint, "write", interrupted)
     with pytest.raises(KeyboardInterrupt):

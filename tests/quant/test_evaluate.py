@@ -50,6 +50,21 @@ def test_numbers_are_those_of_the_reference():
     assert (got["n"], sum(counted)) == (6, 18)
 
 
+def test_parts_of_the_split_have_an_accuracy_of_their_own():
+    art = random_artifact(3, n_layers=1, H=4, n=2)
+    split = make_split(art, count=30)
+    labels = IntegerNetwork(art, threads=1).run(split.values, split.lengths).labels
+    few = np.arange(30) % 3 == 0
+    split.labels = np.where(few, labels, (labels + 1) % art.n_classes)
+    got = evaluate(art, split, threads=1, subsets={"few": few, "rest": ~few})
+    assert {name: (part["accuracy_mean"], part["accuracy_std"], part["n"])
+            for name, part in got["subsets"].items()} == {"few": (1, 0, 10), "rest": (0, 0, 20)}
+    assert got["accuracy_mean"] == pytest.approx(1 / 3)
+    two = evaluate(art, split, seeds=2, threads=1, subsets={"few": few})["subsets"]["few"]
+    assert two["accuracies"][0] == 1 and two["accuracy_mean"] == np.mean(two["accuracies"])
+    assert "subsets" not in evaluate(art, split, threads=1)
+
+
 def test_votes_sum_the_logits():
     """Two evaluations of three runs each, no seed twice."""
     art = random_artifact(4, n_layers=1, H=4, n=2, n_classes=8, residual="none")

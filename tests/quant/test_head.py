@@ -83,6 +83,20 @@ def test_every_number_of_the_head(options):
         assert max(map(abs, logits)) <= art.head.bounds(art)["logits"]
 
 
+@pytest.mark.parametrize("part", range(4))
+def test_bounds_of_the_hidden_sums_are_reached(part):
+    """Of each part of (a, b, a - b, a b) alone, at the means' limits."""
+    art = made(features=1, n_classes=1)
+    fmt, w1 = art.head.fmt, np.zeros((1, 4), np.int64)
+    w1[0, part] = -5
+    art = replace(art, head=replace(art.head, w1=w1, b1=np.array([-3])))
+    lo, hi = fmt.mean.lo, fmt.mean.hi
+    reached = max(abs(-5 * ([a << fmt.mean.f_bits, b << fmt.mean.f_bits, (a - b) << fmt.mean.f_bits,
+                             a * b][part]) - 3) for a in (lo, hi) for b in (lo, hi))
+    bound = art.head.bounds(art)["hidden"]
+    assert reached <= bound <= reached * 1.01
+
+
 def test_saturations_are_seen():
     art = made(stress=0.3)
     fmt = replace(art.head.fmt, mean=SQ(1, art.head.fmt.mean.f_bits))

@@ -1,0 +1,77 @@
+"""Pathfinder pictures in the published form, a folder as ``curv_contour_length_14`` of the release.
+
+``metadata/<number>.npy`` are lists of text in spite of their name (or arrays of text, as the public
+generator writes them): a line for each picture, its columns folder, file, number, label and what it
+was generated with. The pictures are ``imgs/<number>/sample_<number>.png``.
+"""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from golden.data import DataError
+from golden.tasks.base import Split
+from golden.tasks.sources import again, reading
+
+ARRAY = b"\x93NUMPY"        # the first bytes of a true .npy file
+
+
+def listed(home: Path) -> list[tuple[Path, int]]:
+    """(picture, label) of every picture of a folder, in the order of its lists."""
+    lists = [path for path in (home / "metadata").glob("*.npy") if path.stem.isdecimal()]
+    found = []
+    for path in sorted(lists, key=lambda path: int(path.stem)):
+        for k, columns in enumerate(rows(path)):
+            if len(columns) < 4 or columns[3] not in ("0", "1"):
+                raise DataError(f"{path}, picture {k + 1}: expected folder, file, number and label "
+                                f"0 or 1, found {' '.join(columns)[:60]!r}; {again(path)}")
+            found.append((home / columns[0] / columns[1], int(columns[3])))
+    if not found:
+        raise DataError(f"{home / 'metadata'} lists no picture; {again(home)}")
+    return found
+
+
+def rows(path: Path) -> list[list[str]]:
+    """The columns of every picture of a list."""
+    with reading(path, ValueError):     # UnicodeDecodeError is one
+        content = path.read_bytes()
+        if content.startswith(ARRAY):
+            return np.atleast_2d(np.load(io.BytesIO(content), allow_pickle=False)
+                                 .astype(str)).tolist()
+        return [line.split() for line in content.decode().splitlines() if line.strip()]
+
+
+def read(pictures: list[tuple[Path, int]], side: int) -> Split:
+    """The pictures as a split; empty files are left out, as the published loader does."""
+    values = np.zeros((len(pictures), side * side), np.uint8)
+    keep = np.ones(len(pictures), bool)
+
+    def put(k: int) -> None:
+        found = picture(pictures[k][0], side)
+        keep[k] = found is not None
+        if found is not None:
+            values[k] = found
+
+    with ThreadPoolExecutor() as pool:
+        for _ in tqdm(pool.map(put, range(len(pictures))), total=len(pictures), leave=False,
+                      disable=None, desc="reading pictures", unit="picture"):
+            pass
+    labels = np.array([label for _, label in pictures], np.int64)
+    return Split(values, np.full(len(values), side * side), labels).take(keep)
+
+
+def picture(path: Path, side: int) -> np.ndarray | None:
+    """(side * side,) grey values of a PNG; None for an empty file."""
+    from PIL import Image, UnidentifiedImageError
+    with reading(path, UnidentifiedImageError, SyntaxError):
+        if path.stat().st_size == 0:
+            return None
+        with Image.open(path) as image:
+            grey = np.asarray(image.convert("L"))
+    if grey.shape != (side, side):
+        raise DataError(f"{path} has {grey.shape[1]} x {grey.shape[0]} pixels, not {side} x "
+                        f"{side}; {again(path)}")
+    return grey.reshape(-1)
