@@ -30,9 +30,17 @@ def fits(x: torch.Tensor) -> bool:
 
 
 @triton.jit
-def _draw(z, bias, scale, shift, p, p_next, s, start, words, C, M, B, FUSE: tl.constexpr,
-          RESIDUAL: tl.constexpr, FORM: tl.constexpr, T_BLOCK: tl.constexpr,
-          B_BLOCK: tl.constexpr):
+def _dropped(x, keys, h, rate, at, DROP: tl.constexpr):
+    """x behind neuron h's dropout, where there is one."""
+    if DROP:
+        x = tl.where(tl.rand(tl.load(keys + h), at) >= rate, x / (1.0 - rate), 0.0)
+    return x
+
+
+@triton.jit
+def _draw(z, bias, scale, shift, p, p_next, s, start, words, keys, rate, C, M, B,
+          FUSE: tl.constexpr, RESIDUAL: tl.constexpr, DROP: tl.constexpr, FORM: tl.constexpr,
+          T_BLOCK: tl.constexpr, B_BLOCK: tl.constexpr):
     """Spikes of one neuron's z + bias, or behind its norm and residual, step t = m C + c.
 
     ``start`` holds the phases or masks (H, B), or a key (H,); sums of a phase are integers of
@@ -55,7 +63,7 @@ def _draw(z, bias, scale, shift, p, p_next, s, start, words, C, M, B, FUSE: tl.c
         inside = (t < T)[:, None] & (b < B)[None, :]
         v = tl.load(z + row + at, mask=inside, other=0.0).to(tl.float32) + offset
         if FUSE:
-            v = a * tl.maximum(v, 0.0) + c0
+            v = a * _dropped(tl.maximum(v, 0.0), keys, h, rate, at, DROP) + c0
             if RESIDUAL:
                 v += tl.load(p + row + at, mask=inside, other=0.0).to(tl.float32)
             v = tl.minimum(tl.maximum(v, 0.0), 1.0)
@@ -88,24 +96,29 @@ def _sample_grad(y, b, ds, dy, parts, N, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def _relu_stats(z, bias, parts, N, BLOCK: tl.constexpr):
+def _relu_stats(z, bias, valid, keys, rate, parts, N, MASKED: tl.constexpr, DROP: tl.constexpr,
+                BLOCK: tl.constexpr):
     h, j = tl.program_id(0), tl.program_id(1)
     at = j * BLOCK + tl.arange(0, BLOCK)
     x = tl.load(z + h.to(tl.int64) * N + at, mask=at < N, other=0.0).to(tl.float32)
     x = tl.where(at < N, tl.maximum(x + tl.load(bias + h).to(tl.float32), 0.0), 0.0)
+    x = _dropped(x, keys, h, rate, at, DROP)
+    if MASKED:
+        x *= tl.load(valid + at, mask=at < N, other=0.0).to(tl.float32)
     out = parts + (h * tl.num_programs(1) + j) * 2
     tl.store(out, tl.sum(x))
     tl.store(out + 1, tl.sum(x * x))
 
 
 @triton.jit
-def _fuse_grad_sums(z, bias, scale, shift, p, dp_next, ds, dp, parts, N, RESIDUAL: tl.constexpr,
-                    BLOCK: tl.constexpr):
+def _fuse_grad_sums(z, bias, scale, shift, p, dp_next, ds, keys, rate, dp, parts, N,
+                    RESIDUAL: tl.constexpr, DROP: tl.constexpr, BLOCK: tl.constexpr):
     h, j = tl.program_id(0), tl.program_id(1)
     at = j * BLOCK + tl.arange(0, BLOCK)
     row, inside = h.to(tl.int64) * N, at < N
     x = tl.load(z + row + at, mask=inside, other=0.0).to(tl.float32)
     x = tl.maximum(x + tl.load(bias + h).to(tl.float32), 0.0)
+    x = _dropped(x, keys, h, rate, at, DROP)
     v = tl.load(scale + h) * x + tl.load(shift + h)
     if RESIDUAL:
         v += tl.load(p + row + at, mask=inside, other=0.0).to(tl.float32)
@@ -119,26 +132,38 @@ def _fuse_grad_sums(z, bias, scale, shift, p, dp_next, ds, dp, parts, N, RESIDUA
 
 
 @triton.jit
-def _fuse_grad(z, bias, scale, c1, c2, dp, dz, parts, N, BLOCK: tl.constexpr):
+def _fuse_grad(z, bias, scale, c1, c2, valid, keys, rate, dp, dz, parts, N, MASKED: tl.constexpr,
+               DROP: tl.constexpr, BLOCK: tl.constexpr):
     h, j = tl.program_id(0), tl.program_id(1)
     at = j * BLOCK + tl.arange(0, BLOCK)
     row, inside = h.to(tl.int64) * N, at < N
     x = tl.load(z + row + at, mask=inside, other=0.0).to(tl.float32)
     x += tl.load(bias + h).to(tl.float32)
-    g = tl.load(dp + row + at, mask=inside, other=0.0).to(tl.float32)
-    g = tl.load(scale + h) * g + tl.load(c1 + h) * x + tl.load(c2 + h)
-    g = tl.where((x > 0.0) & inside, g, 0.0)
+    g = tl.load(scale + h) * tl.load(dp + row + at, mask=inside, other=0.0).to(tl.float32)
+    norm = tl.load(c1 + h) * _dropped(x, keys, h, rate, at, DROP) + tl.load(c2 + h)
+    if MASKED:
+        norm *= tl.load(valid + at, mask=inside, other=0.0).to(tl.float32)
+    g = _dropped(tl.where((x > 0.0) & inside, g + norm, 0.0), keys, h, rate, at, DROP)
     tl.store(dz + row + at, g, mask=inside)
     tl.store(parts + h * tl.num_programs(1) + j, tl.sum(g))
 
 
-def _launch_draw(z, bias, draw: Draw, s, fused: tuple = ()) -> None:
+def keys(H: int, device) -> torch.Tensor:
+    """A random key per neuron, for draws that are hashes of key and column."""
+    return torch.randint(0, 1 << 31, (H,), dtype=torch.int32, device=device)
+
+
+def _drop(drop: tuple | None, z: torch.Tensor) -> tuple[torch.Tensor, float]:
+    return (z, 0.0) if drop is None else drop       # z: not read
+
+
+def _launch_draw(z, bias, draw: Draw, s, fused: tuple = (), drop: tuple | None = None) -> None:
     """``fused``: scale, shift, p (None without residual) and p_next of a fuse."""
     C, M, B = draw.chunks
     if C * M * B != z.shape[1]:
         C, M, B = 1, 1, z.shape[1]          # the default of a Draw: steps that know no time
     if draw.form == "bernoulli":
-        start = torch.randint(0, 1 << 31, (len(z),), dtype=torch.int32, device=z.device)
+        start = keys(len(z), z.device)
     elif draw.form == "sobol":
         start = sampling.masks(len(z), draw.chunks, z.device).int()
     else:
@@ -149,9 +174,9 @@ def _launch_draw(z, bias, draw: Draw, s, fused: tuple = ()) -> None:
     t_block = min(1024, triton.next_power_of_2(C * M))
     b_block = min(16, triton.next_power_of_2(B))
     _draw[len(z), triton.cdiv(B, b_block)](
-        z, bias, scale, shift, z if p is None else p, p_next, s, start, words, C, M, B,
-        FUSE=bool(fused), RESIDUAL=p is not None, FORM=FORMS[draw.form], T_BLOCK=t_block,
-        B_BLOCK=b_block, num_warps=16)
+        z, bias, scale, shift, z if p is None else p, p_next, s, start, words,
+        *_drop(drop, z), C, M, B, FUSE=bool(fused), RESIDUAL=p is not None, DROP=drop is not None,
+        FORM=FORMS[draw.form], T_BLOCK=t_block, B_BLOCK=b_block, num_warps=16)
 
 
 @lru_cache(maxsize=64)
@@ -181,33 +206,40 @@ def sample_grad(y: torch.Tensor, b: torch.Tensor, ds: torch.Tensor) -> tuple[tor
     return dy, parts.sum((1, 2)).to(b.dtype)
 
 
-def relu_stats(z: torch.Tensor, bias: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and variance of relu(z + bias) per neuron, float32."""
+def relu_stats(z, bias, valid=None, drop=None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and variance of act(z) per neuron, float32; act, valid, drop: see ``fused_cpu``."""
     grid, parts = _parts(z, 2)
-    _relu_stats[grid](z, bias, parts, z.shape[1], BLOCK=PART, num_warps=8)
-    mean, square = (parts.sum(1) / z.shape[1]).unbind(1)
+    _relu_stats[grid](z, bias, z if valid is None else valid, *_drop(drop, z), parts, z.shape[1],
+                      MASKED=valid is not None, DROP=drop is not None, BLOCK=PART, num_warps=8)
+    count = z.shape[1] if valid is None else valid.sum()
+    mean, square = (parts.sum(1) / count).unbind(1)
     return mean, (square - mean.square()).clamp(min=0)
 
 
-def fuse(z, bias, scale, shift, p, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
-    """(p_next, s): ``clamp([p +] scale relu(z + bias) + shift, 0, 1)`` and its spikes."""
+def fuse(z, bias, scale, shift, p, draw: Draw, drop=None) -> tuple[torch.Tensor, torch.Tensor]:
+    """(p_next, s): ``clamp([p +] scale act(z) + shift, 0, 1)`` and its spikes."""
     p_next, s = torch.empty_like(z), torch.empty_like(z)
-    _launch_draw(z, bias, draw, s, (scale, shift, p, p_next))
+    _launch_draw(z, bias, draw, s, (scale, shift, p, p_next), drop)
     return p_next, s
 
 
-def fuse_grad_sums(z, bias, scale, shift, p, dp_next, ds) -> tuple[torch.Tensor, torch.Tensor]:
-    """(dp, sums): dp = dp_next + ds inside the clamp; sums (H, 2) of dp and dp relu(z + bias)."""
+def fuse_grad_sums(z, bias, scale, shift, p, dp_next, ds, drop=None
+                   ) -> tuple[torch.Tensor, torch.Tensor]:
+    """(dp, sums): dp = dp_next + ds inside the clamp; sums (H, 2) of dp and dp act(z)."""
     dp = torch.empty_like(z)
     grid, parts = _parts(z, 2)
-    _fuse_grad_sums[grid](z, bias, scale, shift, z if p is None else p, dp_next, ds, dp, parts,
-                          z.shape[1], RESIDUAL=p is not None, BLOCK=PART, num_warps=8)
+    _fuse_grad_sums[grid](z, bias, scale, shift, z if p is None else p, dp_next, ds,
+                          *_drop(drop, z), dp, parts, z.shape[1], RESIDUAL=p is not None,
+                          DROP=drop is not None, BLOCK=PART, num_warps=8)
     return dp, parts.sum(1)
 
 
-def fuse_grad(z, bias, scale, c1, c2, dp) -> tuple[torch.Tensor, torch.Tensor]:
-    """(dz, dbias): dz = (scale dp + c1 x + c2) [x > 0], x = z + bias."""
+def fuse_grad(z, bias, scale, c1, c2, dp, valid=None, drop=None
+              ) -> tuple[torch.Tensor, torch.Tensor]:
+    """(dz, dbias): dz = (scale dp + [valid] (c1 act(z) + c2)) act'(z)."""
     dz = torch.empty_like(z)
     grid, parts = _parts(z, 1)
-    _fuse_grad[grid](z, bias, scale, c1, c2, dp, dz, parts, z.shape[1], BLOCK=PART, num_warps=8)
+    _fuse_grad[grid](z, bias, scale, c1, c2, z if valid is None else valid, *_drop(drop, z), dp,
+                     dz, parts, z.shape[1], MASKED=valid is not None, DROP=drop is not None,
+                     BLOCK=PART, num_warps=8)
     return dz, parts.sum((1, 2)).to(bias.dtype)

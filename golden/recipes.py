@@ -167,3 +167,24 @@ def recipe_for(task: Task, name: str | None = None) -> Recipe:
     except ValueError as error:
         raise UserError(f"recipe {name} does not fit task {task.name}: {error}") from None
     return replace(recipe, network=network)
+
+
+def table() -> str:
+    """The recipes of this project's own architecture, as in docs/training.md."""
+    names = ("recipe", "blocks x H", "d_state", "sum of H n", "dt", "sampling", "dropout", "epochs",
+             "batch", "lr", "ssm lr", "decay", "warm-up", "augment")
+    rows = [names, ("---",) * len(names)]
+    for name, r in RECIPES.items():
+        net = r.network
+        if net.architecture == "paper":
+            rows.append((
+                name, f"{net.n_blocks} x {net.d_model}", net.d_state,
+                f"{net.n_blocks * net.d_model * net.n_modes:,}", f"{net.dt_min:g} to {net.dt_max:g}",
+                net.sampling if net.neuron == "sampler" else net.neuron, f"{net.dropout:g}",
+                r.epochs, r.batch, f"{r.lr:g}", f"{r.ssm_lr:g}", f"{r.weight_decay:g}", r.warmup,
+                f"{r.augment:g}"))
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
+
+
+if __name__ == "__main__":
+    print(table())

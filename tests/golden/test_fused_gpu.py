@@ -76,6 +76,41 @@ def test_fuse_and_gradients(dtype, residual):
     torch.testing.assert_close(found[1].cpu(), dbias, rtol=1e-3, atol=2e-2)
 
 
+@pytest.mark.parametrize("form", ["systematic", "bernoulli"])
+@pytest.mark.parametrize("masked, rate", [(True, 0.0), (False, 0.25), (True, 0.25)])
+def test_mask_and_dropout(masked, rate, form):
+    """Against formulas in float64, with the values dropped that the kernel drops."""
+    z, p, bias, scale, shift = values(torch.float32)
+    rng = torch.Generator().manual_seed(4)
+    valid = (torch.rand(N, generator=rng) > 0.3).float().to(DEVICE) if masked else None
+    drop = (fused_gpu.keys(H, DEVICE), rate) if rate else None
+    draw, one = Draw(form, 0, CHUNKS), torch.ones(H, device=DEVICE)
+    kept, _ = fused_gpu.fuse(torch.ones_like(z), 0 * one, 0.1 * one, 0 * one, None, draw, drop)
+    factor = (kept * 10).double()
+    assert rate == 0 or abs((factor > 0).double().mean() - 1 + rate) < 0.05
+    torch.testing.assert_close(factor.max().item(), 1 / (1 - rate))
+    x, slope = (z + bias[:, None]).clamp(min=0).double() * factor, factor * (z + bias[:, None] > 0)
+    counts = torch.ones(N, device=DEVICE) if valid is None else valid
+    mean, var = fused_gpu.relu_stats(z, bias, valid, drop)
+    torch.testing.assert_close(mean.double(), x[:, counts > 0].mean(1), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(var.double(), x[:, counts > 0].var(1, correction=0), rtol=1e-4,
+                               atol=1e-5)
+    wide = p + scale[:, None] * x + shift[:, None]
+    got, _ = fused_gpu.fuse(z, bias, scale, shift, p, draw, drop)
+    torch.testing.assert_close(got.double(), wide.clamp(0, 1), rtol=1e-5, atol=1e-6)
+    dp_next, ds = (torch.randn(H, N, generator=rng).to(DEVICE) for _ in range(2))
+    dp, sums = fused_gpu.fuse_grad_sums(z, bias, scale, shift, p, dp_next, ds, drop)
+    wanted = (dp_next + ds).double() * ((wide >= 0) & (wide <= 1))
+    torch.testing.assert_close(dp.double(), wanted, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(sums.double(), torch.stack([wanted.sum(1), (wanted * x).sum(1)], 1),
+                               rtol=1e-4, atol=1e-3)
+    c1, c2 = (torch.randn(H, generator=rng).to(DEVICE) for _ in range(2))
+    dz, dbias = fused_gpu.fuse_grad(z, bias, scale, c1, c2, dp, valid, drop)
+    wanted = (scale[:, None] * dp + counts * (c1[:, None] * x + c2[:, None])) * slope
+    torch.testing.assert_close(dz.double(), wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(dbias.double(), wanted.sum(1), rtol=1e-4, atol=1e-2)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_sampler_gradient(dtype):
     y, ds, b, *_ = values(dtype)

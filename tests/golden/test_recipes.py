@@ -1,9 +1,13 @@
 """Recipes fit every task, and the benchmarks' the limits that they were made for."""
 
+from pathlib import Path
+
 import pytest
 
 from golden import cli, models
-from golden.recipes import BENCHMARKS, GENERAL, RECIPES, recipe_for
+from golden.recipes import BENCHMARKS, GENERAL, RECIPES, recipe_for, table
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 class Mine:
@@ -43,3 +47,9 @@ def test_limits_of_the_benchmarks(name):
     assert network.n_blocks * network.d_model * network.n_modes <= 5_500
     assert 1 <= network.n_blocks <= 6 and network.kernel == "causal"
     assert network.sampling == "systematic" and 20 <= recipe.epochs <= 60
+
+
+def test_the_table_is_what_the_code_prints():
+    text = (DOCS / "training.md").read_text()
+    assert f"<!-- table: recipes -->\n{table()}\n<!-- end -->" in text, \
+        "put what python -m golden.recipes prints into docs/training.md"
