@@ -1,7 +1,8 @@
 """The README's tables, printed from measured results: ``python -m sim.results``.
 
 ``docs/results/<task>.evaluate.json``, ``<task>.sim.json`` and ``<task>.energy.json`` are copies of
-what ``python -m quant.evaluate --json``, ``make sim`` and ``python -m golden.energy --json`` wrote.
+what ``python -m quant.evaluate --json``, ``make sim`` and ``python -m golden.energy --json`` wrote,
+``docs/results/whole_way.json`` what ``python -m bench.whole_way`` did.
 ``--write`` puts the tables into the README between their markers; a test says whether they are
 still there.
 """
@@ -68,7 +69,19 @@ def energy_table() -> str:
                      "nJ per step", "uJ per sequence", "S4D / this"], rows)
 
 
-TABLES = {"accuracy": accuracy_table, "equality": equality_table, "energy": energy_table}
+def whole_way_table() -> str:
+    """Every task the whole way, a small network after one epoch."""
+    rows = [[task, f"{r['parameters']:,}", f"{100 * r['accuracy']['integer']:.1f} %",
+             f"{r['steps']:,}", f"{r['spikes_compared']:,}", str(r["mismatches"]),
+             f"{r['predicted_cycles']:,}", f"{r['simulated_cycles']:,}"]
+            for task, r in json.loads((RESULTS / "whole_way.json").read_text())["rows"].items()]
+    return markdown(["task", "parameters", "integer accuracy (first test sequences)",
+                     "steps simulated", "spikes compared", "mismatches", "predicted cycles",
+                     "simulated cycles"], rows)
+
+
+TABLES = {"accuracy": accuracy_table, "equality": equality_table, "energy": energy_table,
+          "whole_way": whole_way_table}
 
 
 def fill(text: str) -> str:
