@@ -99,7 +99,7 @@ def test_a_run_that_does_not_fit_is_refused_with_what_would(monkeypatch):
     message = refusal(of(20), monkeypatch)
     assert f"needs about {of(64) / 1e9:.1f} GB of memory and {of(20) / 1e9:.1f} GB are free" in message
     assert message.endswith("--batch 20 would fit") and "64 x 16,384 steps" in message
-    assert refusal(of(40), monkeypatch, copies=2).endswith("--batch 20 would fit")
+    assert refusal(2 * of(20), monkeypatch, copies=2).endswith("--batch 20 would fit")
     assert refusal(of(1) // 2, monkeypatch).endswith("steps would fit")
     assert "batch" not in refusal(1 << 28, monkeypatch, batch=12, training=False)
     assert refusal(1, monkeypatch).endswith("take a smaller network")
