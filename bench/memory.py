@@ -68,7 +68,7 @@ CASES = {f"{length:,} steps, {dtype}": Case(length, dtype)
     "forward, 4 x 128, 16,384 steps, float32, batch 12": Case(
         16_384, "float32", 12, LARGE | {"sampling": "systematic"}, training=False),
     "forward, 4 x 128, 2,000 steps, float32, lengths differ, batch 100": Case(
-        2000, "float32", 100, LARGE, True, False)}
+        2000, "float32", 100, LARGE, lengths=True, training=False)}
 
 
 def status(name: str) -> int:

@@ -7,8 +7,8 @@ What the chunks of ``golden.ssm.chunked_conv`` leave becomes the states that the
 One matrix over all chunks grows with their square, so it is for :func:`few`. For more there are two
 forms: on a CPU in float32 or bfloat16 a scan over the chunks in numba, whose state is float32;
 elsewhere groups of chunks, by matrix products only. At 286 chunks (16,000 steps, H 128, n 8, two
-sequences, bfloat16, one thread) the convolution with its gradient takes 38 ms with the scan, 74 ms
-with the groups and 1,220 ms with one matrix over all chunks.
+sequences, bfloat16, one thread) the convolution with its gradient takes 40 ms with the scan, 84 ms
+with the groups and 1,223 ms with one matrix over all chunks.
 """
 
 import math
@@ -29,7 +29,7 @@ GROUP = 16      # chunks in a group: 8 to 24 take about the same time, 32 a thir
 def few(M: int, like: torch.Tensor) -> bool:
     """Whether one matrix over all M chunks should make their states, for tensors such as ``like``.
 
-    Up to 40 chunks it costs less than groups. The scan costs less already from 10 on, but float32
+    Up to 40 chunks it costs about as much as groups. The scan costs less already at 18, but float32
     is what exports compute in, and the integers of the shipped networks come from this matrix.
     """
     return M <= (16 if like.dtype == torch.bfloat16 and fused_cpu.fits(like) else 40)

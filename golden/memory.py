@@ -42,10 +42,14 @@ def fused(cfg: NetworkConfig) -> bool:
 def needed(cfg: NetworkConfig, batch: int, length: int, dtype: torch.dtype, training: bool = True
            ) -> int:
     """Bytes that a training step or a forward pass takes beyond those of the process before it."""
-    size = dtype.itemsize
-    if not fused(cfg):
+    size, block, once = dtype.itemsize, 14, 15
+    if cfg.neuron in ("heaviside", "gelu"):
+        block = 18
+    elif not fused(cfg):
         size = max(size, 4)             # most of its tensors are not in ``dtype``
-    tensors = 14 * cfg.n_blocks + 4 if training else 15
+    if cfg.ssm == "dplr":               # Fourier transforms of twice the length
+        size, block, once = max(size, 4), 46, 47
+    tensors = block * cfg.n_blocks + 4 if training else once
     return KERNELS + tensors * size * batch * length * cfg.d_model
 
 

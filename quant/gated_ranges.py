@@ -21,7 +21,7 @@ def seen(folded: GatedFolded, split: Split, task: Task, indices: np.ndarray,
     """Extremes over some training sequences of the network in real numbers, step by step."""
     net = GatedQuantNetwork(folded).float()
     N = len(folded.layers)
-    batch = batch_for(batch, split.lengths, len(folded.layers[0].g), share=0.5)     # all is recorded
+    batch = batch_for(batch, split.lengths, len(folded.layers[0].g), share=0.5)
     low, high = [{} for _ in range(N + 1)], [{} for _ in range(N + 1)]
 
     def meet(layer, name, least, most):

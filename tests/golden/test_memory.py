@@ -46,7 +46,8 @@ def test_batches_without_gradients_stay_in_bounds():
     for wanted, share in ((200, 1.0), (100, 1.0), (64, 0.5), (50, 0.3)):
         assert memory.batch_for(wanted, shipped, 168, share=share) == wanted
         assert memory.batch_for(wanted, np.full(9, 2000), 32, share=share) == wanted
-    assert memory.batch_for(200, long, 128) == 12 and memory.batch_for(200, long, 128, share=0.5) == 6
+    assert memory.batch_for(200, long, 128) == 12
+    assert memory.batch_for(200, long, 128, share=0.5) == 6
     assert memory.batch_for(200, np.stack([long, long], 1), 128) == 6
     assert memory.batch_for(200, np.array([10 ** 9]), 128) == 1
     assert memory.batch_for(200, long, 128, torch.device("cuda")) == 200
@@ -97,9 +98,10 @@ def test_a_run_that_does_not_fit_is_refused_with_what_would(monkeypatch):
     assert refusal(of(64), monkeypatch) is None and refusal(None, monkeypatch) is None
     assert refusal(0, monkeypatch, device=torch.device("cuda")) is None
     message = refusal(of(20), monkeypatch)
-    assert f"needs about {of(64) / 1e9:.1f} GB of memory and {of(20) / 1e9:.1f} GB are free" in message
+    needs, free = (f"{of(count) / 1e9:.1f} GB" for count in (64, 20))
+    assert f"needs about {needs} of memory and {free} are free" in message
     assert message.endswith("--batch 20 would fit") and "64 x 16,384 steps" in message
-    assert refusal(of(40), monkeypatch, copies=2).endswith("--batch 20 would fit")
+    assert refusal(2 * of(20), monkeypatch, copies=2).endswith("--batch 20 would fit")
     assert refusal(of(1) // 2, monkeypatch).endswith("steps would fit")
     assert "batch" not in refusal(1 << 28, monkeypatch, batch=12, training=False)
     assert refusal(1, monkeypatch).endswith("take a smaller network")
