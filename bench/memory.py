@@ -21,6 +21,8 @@ import torch
 from bench import kept
 from golden import cli, heap, memory, models
 from golden.config import NetworkConfig
+from golden.recipes import recipe_for
+from golden.tasks import make_task
 
 JSON = Path("docs/results/memory.json")
 LENGTHS = (1000, 2000, 4000, 8000, 16_000, 35_000, 70_000)
@@ -29,7 +31,10 @@ DTYPES = ("float32", "bfloat16")
 
 @dataclass(frozen=True)
 class Case:
-    """A training step, or with ``training`` false a forward pass, of ``batch`` sequences."""
+    """A training step, or with ``training`` false a forward pass, of ``batch`` examples.
+
+    ``task`` gives the network of its recipe, and its input, in place of ``network``.
+    """
 
     length: int
     dtype: str = "bfloat16"
@@ -37,15 +42,27 @@ class Case:
     network: dict = field(default_factory=dict)     # of NetworkConfig
     lengths: bool = False       # sequences of different lengths
     training: bool = True
+    task: str = ""
 
     @property
     def cfg(self) -> NetworkConfig:
+        if self.task:
+            return recipe_for(make_task(self.task)).network
         return NetworkConfig(**{"n_classes": 10, "n_blocks": 2, "d_model": 64} | self.network)
 
     def estimate(self) -> int:
         """Bytes that ``golden.memory`` expects beyond what the process has before."""
-        return memory.needed(self.cfg, self.batch, self.length, getattr(torch, self.dtype),
+        return memory.needed(self.cfg, self.sequences, self.length, getattr(torch, self.dtype),
                              self.training)
+
+    @property
+    def sequences(self) -> int:
+        return self.batch * (2 if self.cfg.pair else 1)
+
+    def values(self) -> torch.Tensor:
+        """Random input, (sequences, length)."""
+        shape = self.sequences, self.length
+        return torch.randint(1, self.cfg.vocab, shape) if self.cfg.vocab else torch.rand(shape)
 
 
 LARGE = {"n_blocks": 4, "d_model": 128}
@@ -68,7 +85,10 @@ CASES = {f"{length:,} steps, {dtype}": Case(length, dtype)
     "forward, 4 x 128, 16,384 steps, float32, batch 12": Case(
         16_384, "float32", 12, LARGE | {"sampling": "systematic"}, training=False),
     "forward, 4 x 128, 2,000 steps, float32, lengths differ, batch 100": Case(
-        2000, "float32", 100, LARGE, lengths=True, training=False)}
+        2000, "float32", 100, LARGE, lengths=True, training=False)} | {
+    # The recipes of tasks whose data is rarely at hand, whole
+    f"recipe {task}, batch 1": Case(make_task(task).length, task=task)
+    for task in ("retrieval", "pathx", "sc10", "sc35")}
 
 
 def status(name: str) -> int:
@@ -84,8 +104,8 @@ def step(case: Case) -> dict:
     numba.set_num_threads(1)
     net, dtype = models.build(case.cfg), getattr(torch, case.dtype)
     opt = torch.optim.AdamW(net.parameters())
-    v, labels = torch.rand(case.batch, case.length), torch.zeros(case.batch).long()
-    lengths = torch.arange(case.batch) % 2 + case.length - 1 if case.lengths else None
+    v, labels = case.values(), torch.zeros(case.batch).long()
+    lengths = torch.arange(len(v)) % 2 + case.length - 1 if case.lengths else None
     before = status("VmRSS")
     for _ in range(2):
         began = time.process_time()
