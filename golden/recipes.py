@@ -108,7 +108,7 @@ BENCHMARKS = {
 RECIPES = BENCHMARKS | {
     # For every task: the whole path in minutes
     "small": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=32, d_state=8), epochs=1,
-                    batch=16),
+                    batch=32),
     "digits": Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=64, d_state=8, dt_min=1e-2,
                                    dt_max=0.5), epochs=80),
     # One block, for small FPGAs (golden/checkpoints/digits.small.pt, digits.tiny.pt)
