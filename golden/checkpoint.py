@@ -7,8 +7,8 @@ about how the network was made). Training's ``last.pt`` has its resumable state 
 ``RESUME`` and, where it was written inside an epoch, ``part``.
 
 ``python -m golden.checkpoint ship build/train/psmnist/best.pt`` copies a training's result and its
-log to ``golden/checkpoints/``. A task can have several networks there: its own, <task>.pt, and named
-ones, <task>.<net>.pt, which commands take by ``--net``.
+log to ``golden/checkpoints/``. A task can have several networks there: its own, <task>.pt, and
+named ones, <task>.<net>.pt, which commands take by ``--net``.
 """
 
 import argparse

@@ -32,6 +32,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def natural(text: str) -> int:
+    """A whole number of at least 0, for argparse."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Give a command that trains ``--device``."""
     import torch

@@ -8,11 +8,41 @@ A uniform draw is a hash of (seed, element), so a backward pass could repeat it;
 the murmur3 finaliser, far above what a straight-through gradient can notice.
 """
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, wraps
+
 import numba as nb
 import numpy as np
+import torch
 from numba.extending import overload, register_jitable
 
-FAST = {"fastmath": {"nsz", "arcp", "contract", "reassoc"}, "parallel": True, "cache": True}
+FAST = {"nsz", "arcp", "contract", "reassoc"}
+
+
+def kernel(function: Callable) -> Callable:
+    """``function(begin, end, x, ...)`` on rows, compiled and spread over PyTorch's threads.
+
+    Not by numba's own threads: with them, code that was just compiled sums in another order than
+    the same code out of the cache, so a training that goes on in another process would differ.
+    """
+    compiled = nb.njit(fastmath=FAST, nogil=True, cache=True)(function)
+
+    @wraps(function)
+    def call(x, *args):
+        H, threads = len(x), min(torch.get_num_threads(), len(x))
+        if threads == 1:
+            compiled(0, H, x, *args)
+            return
+        parts = [H * k // threads for k in range(threads + 1)]
+        list(pool(threads).map(lambda k: compiled(parts[k], parts[k + 1], x, *args),
+                               range(threads)))
+    return call
+
+
+@lru_cache
+def pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, "kernels")
 
 
 def load(x):
@@ -100,33 +130,33 @@ def _norm_slope(g, c1, x, c2, valid, j):
     return lambda g, c1, x, c2, valid, j: g + valid[j] * (c1 * x + c2)
 
 
-@nb.njit(**FAST)
-def sample(y, b, keys, s):
+@kernel
+def sample(begin, end, y, b, keys, s):
     """s = [y + b > u], one bias per neuron."""
-    for i in nb.prange(y.shape[0]):
+    for i in range(begin, end):
         bias, key = b[i], keys[i]
         for j in range(y.shape[1]):
             fired = load(y[i, j]) + bias > uniform(key, j)
             store(s, i, j, np.float32(fired))
 
 
-@nb.njit(**FAST)
-def mean(y, b, s):
+@kernel
+def mean(begin, end, y, b, s):
     """s = clamp(y + b, 0, 1): the expectation of every sampling form."""
-    for i in nb.prange(y.shape[0]):
+    for i in range(begin, end):
         bias = b[i]
         for j in range(y.shape[1]):
             store(s, i, j, min(max(load(y[i, j]) + bias, np.float32(0.0)), np.float32(1.0)))
 
 
-@nb.njit(**FAST)
-def systematic(y, b, phase, chunks, s):
+@kernel
+def systematic(begin, end, y, b, phase, chunks, s):
     """Spike where the running sum of clamp(y + b), begun at ``phase`` (H, B), passes an integer.
 
     Columns are (C, M, B) = ``chunks``, step t = m C + c. ``phase`` is overwritten.
     """
     C, M, B = chunks
-    for i in nb.prange(y.shape[0]):
+    for i in range(begin, end):
         bias = b[i]
         for m in range(M):
             for c in range(C):
@@ -139,11 +169,11 @@ def systematic(y, b, phase, chunks, s):
                     store(s, i, start + k, fired)
 
 
-@nb.njit(**FAST)
-def sobol(y, b, words, masks, s):
+@kernel
+def sobol(begin, end, y, b, words, masks, s):
     """s = [y + b > u], u the 24-bit word of the step, ``words`` (C M,), XOR ``masks`` (H, B)."""
     B = masks.shape[1]
-    for i in nb.prange(y.shape[0]):
+    for i in range(begin, end):
         bias = b[i]
         for n in range(words.shape[0]):
             word = words[n]
@@ -152,10 +182,10 @@ def sobol(y, b, words, masks, s):
                 store(s, i, n * B + k, np.float32(load(y[i, n * B + k]) + bias > u))
 
 
-@nb.njit(**FAST)
-def sample_grad(y, b, ds, dy, db):
+@kernel
+def sample_grad(begin, end, y, b, ds, dy, db):
     """Straight-through inside [0, 1]."""
-    for i in nb.prange(y.shape[0]):
+    for i in range(begin, end):
         bias, total = b[i], np.float32(0.0)
         for j in range(y.shape[1]):
             p = load(y[i, j]) + bias
@@ -170,10 +200,10 @@ def sample_grad(y, b, ds, dy, db):
 # probability ``rate`` behind the activation, or None: act(z) = dropped(relu(z + bias)).
 
 
-@nb.njit(**FAST)
-def relu_stats(z, bias, valid, count, drop, rate, mean, var):
+@kernel
+def relu_stats(begin, end, z, bias, valid, count, drop, rate, mean, var):
     """Mean and variance of act(z) per neuron, over the ``count`` valid columns."""
-    for i in nb.prange(z.shape[0]):
+    for i in range(begin, end):
         b, s1, s2, key = bias[i], np.float32(0.0), np.float32(0.0), key_of(drop, i)
         for j in range(z.shape[1]):
             x = dropped(max(load(z[i, j]) + b, np.float32(0.0)), key, rate, j)
@@ -183,13 +213,13 @@ def relu_stats(z, bias, valid, count, drop, rate, mean, var):
         var[i] = max(s2 / count - mean[i] * mean[i], np.float32(0.0))
 
 
-@nb.njit(**FAST)
-def fuse(z, bias, scale, shift, p, residual, keys, draw, drop, rate, p_next, s):
+@kernel
+def fuse(begin, end, z, bias, scale, shift, p, residual, keys, draw, drop, rate, p_next, s):
     """p_next = clamp(p + scale act(z) + shift, 0, 1) and, with ``draw``, s = [p_next > u].
 
     Without ``residual`` p is not read and nothing is added.
     """
-    for i in nb.prange(z.shape[0]):
+    for i in range(begin, end):
         b, a, c, key, dkey = bias[i], scale[i], shift[i], keys[i], key_of(drop, i)
         for j in range(z.shape[1]):
             v = a * dropped(max(load(z[i, j]) + b, np.float32(0.0)), dkey, rate, j) + c
@@ -201,10 +231,11 @@ def fuse(z, bias, scale, shift, p, residual, keys, draw, drop, rate, p_next, s):
                 store(s, i, j, np.float32(v > uniform(key, j)))
 
 
-@nb.njit(**FAST)
-def fuse_grad_sums(z, bias, scale, shift, p, residual, drop, rate, dp_next, ds, dp, sums):
+@kernel
+def fuse_grad_sums(begin, end, z, bias, scale, shift, p, residual, drop, rate, dp_next, ds, dp,
+                   sums):
     """dp = (dp_next + ds) inside the clamp; sums[i] = (sum of dp, sum of dp act(z))."""
-    for i in nb.prange(z.shape[0]):
+    for i in range(begin, end):
         b, a, c, key = bias[i], scale[i], shift[i], key_of(drop, i)
         s1, s2 = np.float32(0.0), np.float32(0.0)
         for j in range(z.shape[1]):
@@ -221,10 +252,10 @@ def fuse_grad_sums(z, bias, scale, shift, p, residual, drop, rate, dp_next, ds, 
         sums[i, 1] = s2
 
 
-@nb.njit(**FAST)
-def fuse_grad(z, bias, scale, c1, c2, valid, drop, rate, dp, dz, dbias):
+@kernel
+def fuse_grad(begin, end, z, bias, scale, c1, c2, valid, drop, rate, dp, dz, dbias):
     """dz = (scale dp + [valid] (c1 act(z) + c2)) act'(z)."""
-    for i in nb.prange(z.shape[0]):
+    for i in range(begin, end):
         b, a, k1, k2, total = bias[i], scale[i], c1[i], c2[i], np.float32(0.0)
         key = key_of(drop, i)
         for j in range(z.shape[1]):

@@ -105,7 +105,7 @@ class _FusedFuse(torch.autograd.Function):
 
 def fuse_relu(z, bias, gamma, beta, p, stats, eps=1e-5, draw: Draw = Draw(), valid=None,
               dropout: float = 0.0):
-    """``p_next = clamp([p +] BN(act(z)), 0, 1)`` and its spikes, act(z) a dropout of relu(z + bias).
+    """``p_next = clamp([p +] BN(act(z)), 0, 1)`` and its spikes; act: a dropout of relu(z + bias).
 
     z, p (H, N), p None without residual; bias, gamma, beta (H,); stats (mean, var) or None to
     take them from ``z``, where valid (N,) is 1. Returns p_next, s, mean, var. Only for tensors that

@@ -179,7 +179,8 @@ def table() -> str:
         if net.architecture == "paper":
             rows.append((
                 name, f"{net.n_blocks} x {net.d_model}", net.d_state,
-                f"{net.n_blocks * net.d_model * net.n_modes:,}", f"{net.dt_min:g} to {net.dt_max:g}",
+                f"{net.n_blocks * net.d_model * net.n_modes:,}",
+                f"{net.dt_min:g} to {net.dt_max:g}",
                 net.sampling if net.neuron == "sampler" else net.neuron, f"{net.dropout:g}",
                 r.epochs, r.batch, f"{r.lr:g}", f"{r.ssm_lr:g}", f"{r.weight_decay:g}", r.warmup,
                 f"{r.augment:g}"))

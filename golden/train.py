@@ -17,7 +17,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numba
 import numpy as np
 import torch
 from torch import nn
@@ -162,21 +161,21 @@ def minutes(text: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="golden.train", description=__doc__.split("\n")[0])
-    parser.add_argument("--task", required=True, help="name of a task (python -m golden.tasks lists "
-                        "them), or your own as package.module:Class")
+    parser.add_argument("--task", required=True, help="name of a task (python -m golden.tasks "
+                        "lists them), or your own as package.module:Class")
     parser.add_argument("--recipe", help="default: the task's; small fits every task")
     parser.add_argument("--out", type=Path, help="default: build/train/<task>")
     parser.add_argument("--data-dir", help="folder with data files; default $SPIKESSM_DATA, "
                         "else they are downloaded")
     parser.add_argument("--epochs", type=cli.positive, help="instead of the recipe's")
     parser.add_argument("--batch", type=cli.positive, help="instead of the recipe's")
-    parser.add_argument("--seed", type=int, help="instead of the recipe's")
+    parser.add_argument("--seed", type=cli.natural, help="instead of the recipe's")
     parser.add_argument("--limit", type=cli.positive,
                         help="sequences of each split, for a quick look")
     cli.add_device(parser)
     parser.add_argument("--threads", type=cli.positive, default=os.cpu_count())
-    parser.add_argument("--start", type=Path, help="last.pt of an earlier training to go on from; a "
-                        "narrower network is widened")
+    parser.add_argument("--start", type=Path, help="last.pt of an earlier training to go on from; "
+                        "a narrower network is widened")
     parser.add_argument("--teacher", type=Path, help="checkpoint to follow, if the recipe distils")
     parser.add_argument("--resume", action="store_true",
                         help="continue from last.pt, or start if there is none")
@@ -184,7 +183,6 @@ def main() -> None:
                         help="between two times that last.pt is written; default %(default)g")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))
     task = make_task(args.task)
     recipe = recipe_for(task, args.recipe)
     changes = {"epochs": args.epochs, "seed": args.seed, "batch": args.batch}

@@ -97,7 +97,7 @@ def test_nothing_half_written(path, monkeypatch):
     good = path.read_bytes()
 
     def full(content, target):
-        Path(target).write_bytes(b"half")
+        target.write(b"half")
         raise OSError(28, "No space left on device")
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(CheckpointError, match="No space left"):

@@ -122,6 +122,19 @@ def test_fused_equals_plain(residual, training, masked, dropout, monkeypatch):
         torch.testing.assert_close(a.double(), b, rtol=1e-5, atol=1e-6)
 
 
+def test_threads_change_nothing():
+    """Rows are spread over PyTorch's threads; each is summed in its own order."""
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 3, 100):
+        torch.set_num_threads(threads)
+        torch.manual_seed(6)
+        p, s, grads, stats = fuse_case("clampfuse", True, torch.float32, True, 0.25)
+        found.append([p, s, *grads, *stats])
+    torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other))
+
+
 def test_dropouts_of_calls_and_neurons_are_independent():
     torch.manual_seed(5)
     fuse = Fuse(NetworkConfig(n_classes=2, d_model=H, residual="none", dropout=0.5))

@@ -95,22 +95,6 @@ def test_killed_between_the_files_of_an_epoch(moment, tmp_path, monkeypatch):
     equal(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    task = make_task("digits")
-    train.train(task, replace(TINY, epochs=1), tmp_path, limit=64)
-    before = (tmp_path / "last.pt").read_bytes()
-    content = checkpoint.read(tmp_path / "last.pt")
-
-    def full(content, file):
-        file.write(b"half")
-        raise OSError(28, "No space left on device")
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(checkpoint.CheckpointError, match="cannot write .*last.pt.*No space left"):
-        checkpoint.write(tmp_path / "last.pt", content)
-    assert (tmp_path / "last.pt").read_bytes() == before
-    assert not list(tmp_path.glob("*.partial"))
-
-
 def test_best_is_the_best_in_validation(tmp_path, monkeypatch):
     """Not the last; the earlier of two equal ones; small, and shipped with its log."""
     task, scores = make_task("digits"), iter([0.25, 0.5, 0.5, 0.125])

@@ -155,6 +155,7 @@ def test_no_such_device(monkeypatch, capsys):
     (train, ["--task", "mnist"], "task 'mnist' is unknown; known:"),
     (train, ["--task", "digits", "--recipe", "best"], "recipe 'best' is unknown; known: smnist"),
     (train, ["--task", "digits", "--save-minutes", "-1"], "'-1' is not a number of minutes"),
+    (train, ["--task", "digits", "--seed", "-1"], "'-1' is not a whole number of at least 0"),
     (train, ["--task", "digits", "--batch", "x"], "'x' is not a whole number of at least 1"),
     (train, ["--task", "psmnist", "--data-dir", "/nowhere"], "/nowhere (from --data-dir)"),
     (train, ["--task", "digits", "--epochs", "0"], "'0' is not a whole number of at least 1"),
