@@ -120,7 +120,7 @@ def test_a_failed_training_is_named_with_its_reason(tmp_path):
     path = tmp_path / "list.toml"
     path.write_text(f'folder = "{tmp_path}/out"\n[[training]]\nname = "a"\ntask = "digitz"\n')
     done = run(path)
-    out, err = done.communicate(timeout=60)
+    out, err = done.communicate(timeout=300)
     assert done.returncode == 2
     assert "1 of 1 trainings failed: a: exit code 2" in err and "'digitz' is unknown" in err
 
@@ -147,4 +147,4 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_weights(listed, tmp_path):
             time.sleep(0.1)
     assert run(other, "--only", "first").wait(timeout=300) == 0
     assert digest(folder / "first" / "last.pt") == digest(tmp_path / "out" / "first" / "last.pt")
-    assert '"resumed_at": 1' in path.read_text()
+    assert path.read_text().count('"recipe"') == 2          # begun, and gone on

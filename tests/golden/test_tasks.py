@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from golden.config import NetworkConfig
 from golden.evaluate import evaluate, show
 from golden.tasks import (SPLITS, TASKS, Split, TaskError, checked, inputs_of, make_task, slug,
                           spec, subsets_of)
@@ -176,7 +177,7 @@ class Halves:
 
 
 class SaysFirst(torch.nn.Module):
-    blocks = ()
+    blocks, cfg = (), NetworkConfig(n_classes=2)
 
     def __init__(self):
         super().__init__()
