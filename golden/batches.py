@@ -11,6 +11,7 @@ from golden.memory import batch_for
 from golden.tasks import Split, Task
 
 POOL = 64           # batches of an epoch that are sorted by length together
+NARROW = 32         # neurons, see fast_dtype
 
 
 class Stored:
@@ -128,10 +129,17 @@ def batches(split: Split, task: Task, size: int, device: torch.device | None = N
         yield batch_of(split, order[k:k + size], task, device)
 
 
-def fast_dtype(device: torch.device = torch.device("cpu")) -> torch.dtype:
-    """bfloat16 where matrices of it are multiplied faster (AMX, AVX512-BF16, GPUs), else float32."""
-    fast = (torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda"
-            else torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+def fast_dtype(neurons: int, device: torch.device = torch.device("cpu")) -> torch.dtype:
+    """bfloat16 where matrices of it are multiplied faster (AMX, AVX512-BF16, GPUs), else float32.
+
+    On a CPU float32 for ``neurons`` per block up to ``NARROW``: oneDNN 3.12, which PyTorch 2.13
+    holds, divides by zero on AMX for some products of so few rows, and the process dies.
+    """
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = neurons > NARROW and (torch.cpu._is_amx_tile_supported()
+                                     or torch.cpu._is_avx512_bf16_supported())
     return torch.bfloat16 if fast else torch.float32
 
 

@@ -62,7 +62,7 @@ class Run:
         self.teacher = teacher and teacher.to(device)
         self.task, self.recipe, self.split, self.device = task, recipe, train_split, device
         self.stored = Stored(train_split, task, device, few_lengths=True)
-        self.dtype = fast_dtype(device)
+        self.dtype = fast_dtype(recipe.network.d_model, device)
         self.batch = min(recipe.batch, len(train_split))
         self.steps = len(train_split) // self.batch         # in an epoch
         self.net = models.build(recipe.network).to(device)

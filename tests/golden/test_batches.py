@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from golden.batches import Stored, batch_of, batches, compact, epoch_order, longest, rounded
+from golden.batches import (Stored, batch_of, batches, compact, epoch_order, fast_dtype, longest,
+                            rounded)
 from golden.tasks import Split
 from quant.formats import SQ, UQ
 
@@ -101,3 +102,9 @@ def test_values_are_kept_small():
         high = fmt.hi if fmt else vocab - 1
         kept = compact(np.array([[0, high]]), task)
         assert kept.dtype == dtype and kept[0, 1] == high
+
+
+def test_narrow_networks_train_in_float32_on_a_cpu():
+    """oneDNN dies of a division by zero at (32, 49152) @ (49152, 32) in bfloat16 on AMX."""
+    assert fast_dtype(32) == torch.float32
+    assert fast_dtype(33) in (torch.float32, torch.bfloat16)

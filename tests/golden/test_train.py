@@ -121,7 +121,7 @@ def test_it_learns():
 @pytest.mark.parametrize("sampling", ["bernoulli", "systematic"])
 def test_without_fused_kernels_as_on_a_gpu(sampling, monkeypatch):
     """In bfloat16 plain PyTorch computes what the kernels do: samplers sum in float32."""
-    monkeypatch.setattr(run, "fast_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr(run, "fast_dtype", lambda neurons, device: torch.bfloat16)
     losses = []
     for fused in (True, False):
         if not fused:
