@@ -97,10 +97,10 @@ train: $(STAMP)
 	$(PY) -m golden.train --task $(TASK)
 
 test: check-tools $(STAMP)
-	$(PY) -m pytest -n $(JOBS) --dist loadfile
+	$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-fast: $(STAMP)
-	$(PY) -m pytest -n $(JOBS) --dist loadfile -m "not cosim"
+	$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not cosim"
 
 bench: check-tools $(STAMP)
 	$(PY) -m sim.bench $(WHICH) $(if $(LANES),--lanes $(LANES)) $(if $(REPORT),--report $(REPORT))

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,10 @@ def test_hardware_side_imports_without_torch():
     code = ("import sys; sys.modules['torch'] = None\n"
             + "\n".join(f"import {m}" for m in modules + sorted(INTEGER_SIDE)))
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
+
+
+def test_every_folder_of_tests_is_run():
+    paths = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"][
+        "testpaths"]
+    folders = {f.parent.relative_to(ROOT).as_posix() for f in (ROOT / "tests").rglob("test_*.py")}
+    assert folders == {path.removesuffix("/test_*.py") for path in paths}
