@@ -213,12 +213,6 @@ def config_of(args, name: str = "") -> QuantConfig:
     return replace(config, **{k: v for k, v in given.items() if v is not None})
 
 
-def _natural(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)
-
-
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("quant.export", description=__doc__.splitlines()[0])
     parser.add_argument("--task", help="psmnist, digits, listops, or module:Class; default: the "
@@ -231,9 +225,9 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--no-qat", action="store_true", help="leave shipped fine-tuning out")
     parser.add_argument("--out", type=Path, help="folder; default build/artifacts/<task>[.<net>]")
     parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
-    parser.add_argument("-n", type=_natural, default=1000,
+    parser.add_argument("-n", type=cli.natural, default=1000,
                         help="test sequences for the accuracies (default 1000, 0: none)")
-    parser.add_argument("--vectors", type=_natural, default=4,
+    parser.add_argument("--vectors", type=cli.natural, default=4,
                         help="golden vectors of the first N test sequences (default 4, 0: none)")
     parser.add_argument("--seed", type=int, default=SEED, help=f"of the samplers, default {SEED}")
     add_width_options(parser)
