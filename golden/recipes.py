@@ -78,7 +78,7 @@ def long(**options) -> NetworkConfig:
 # The benchmarks, for weeks of one CPU core: at most 170,000 parameters, sum of H n at most 5,500
 BENCHMARKS = {
     "smnist": Recipe(long(n_blocks=4, d_model=168, dt_min=3e-3, dt_max=0.3), epochs=60, batch=64,
-                     lr=8e-3, warmup=1000),
+                     lr=8e-3, warmup=1000, augment=0.5),
     "listops": Recipe(long(n_blocks=6, d_model=112), epochs=40, batch=32, lr=4e-3, ssm_lr=2e-3,
                       warmup=1000),
     # 25,000 reviews are soon known by heart
