@@ -1,6 +1,6 @@
 """States carried over many chunks of time: memory and work that grow with the number of chunks.
 
-What the chunks of ``golden.ssm.chunked_conv`` leave becomes the states that they start from,
+What the chunks of ``golden.model.ssm.chunked_conv`` leave becomes the states that they start from,
 
     h[m + 1] = A h[m] + left[m],   h[0] = 0,   A = A_bar^C.
 

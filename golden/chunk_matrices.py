@@ -1,7 +1,7 @@
 """The matrices of a convolution in chunks of time, and their gradients, fused on a CPU.
 
 A diagonal system (A_bar, g, d) of H neurons with n modes, a sequence of M chunks of C steps; what
-they are for says :func:`golden.ssm.chunked_conv`:
+they are for says :func:`golden.model.ssm.chunked_conv`:
 
 * T (H, C, C), lower triangular: a chunk's inputs to its outputs, T[c, c'] = K[c - c'];
 * V (H, 2n, C): a chunk's inputs to what they leave in the state, A_bar^(C - 1 - c);
@@ -166,7 +166,7 @@ def chunk_matrices(A_bar: torch.Tensor, g: torch.Tensor, d: torch.Tensor, C: int
     Parameters
     ----------
     A_bar, g : (H, n) complex; d : (H,)
-        The discrete system of ``golden.ssm``.
+        The discrete system of ``golden.model.ssm``.
     C, M : int
         Steps of a chunk, chunks.
     delay : int

@@ -1,6 +1,6 @@
-"""Binary S4D: a Heaviside neuron behind a real-valued SSM, and GLU mixing of its bits.
+"""Neurons without memory: the step of Binary S4D, and ternary values. Both from Stan & Rhodes.
 
-Stan & Rhodes (arXiv 2401.00955): ``y = H(C u + D x)``, then ``n = Lin1(y)``, ``m = Lin2(y)`` and
+Binary S4D (arXiv 2401.00955): ``y = H(C u + D x)``, then ``n = Lin1(y)``, ``m = Lin2(y)`` and
 ``n sigmoid(m)``. The inputs of both linear maps are bits, so they are sums of columns.
 
 What the paper leaves open is in the configuration: ``surrogate`` and ``surrogate_width`` say what
@@ -12,16 +12,25 @@ height 1 at ``v = 0`` that has all but vanished at ``v = +-width``; with x = v /
 * ``sigmoid``: 4 q (1 - q) with q = sigmoid(4 x), 0.07 at the width;
 * ``arctan``: 1 / (1 + (pi x)^2), 0.09 at the width, and heavy tails.
 
-Before training the SSM's output is scaled to a deviation of 1 (``GatedNetwork.calibrate``), which
+Before training the SSM's output is scaled to a deviation of 1 (``DiagonalSSM.calibrate``), which
 is what makes a width of 1 a sound default.
+
+The gated spiking unit (same paper) has ternary activations in one factor and ternary weights in
+the other, with y the GELU of the SSM's output:
+
+    n = W1 Tern(y) + b1,   m = Tern(W2) y + b2,   output = n m
+
+One operand of either product is -1, 0 or +1, so both are sums. ``Tern(z) = sign(z)`` where
+``|z| > c max |z|``, else 0. The paper has c and the extent of the maximum open: c is
+``ternary_threshold`` of the configuration (0.15, as in a re-implementation), the maximum of an
+activation goes over the H neurons of one step (causal, and what hardware has at hand), that of the
+weights over the whole matrix. An all-zero tensor gives zeros. The gradient is passed straight
+through.
 """
 
 import math
 
 import torch
-from torch import nn
-
-from golden.config import NetworkConfig
 
 SURROGATES = {
     "triangle": lambda x: (1 - x.abs()).clamp(min=0),
@@ -51,19 +60,18 @@ def heaviside(v: torch.Tensor, surrogate: str = "triangle", width: float = 1.0,
     return _Heaviside.apply(v, surrogate, width, fires_at_zero)
 
 
-class GatedLinearUnit(nn.Module):
-    """``n sigmoid(m)`` with ``n = Lin1(y)``, ``m = Lin2(y)``, on (H, N)."""
+class _Ternary(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, z, threshold):
+        return (z > threshold).to(z.dtype) - (z < -threshold).to(z.dtype)
 
-    def __init__(self, cfg: NetworkConfig):
-        super().__init__()
-        self.value = nn.Linear(cfg.d_model, cfg.d_model)
-        self.gate = nn.Linear(cfg.d_model, cfg.d_model)
+    @staticmethod
+    def backward(ctx, dt):
+        return dt, None
 
-    def events(self, y: torch.Tensor) -> torch.Tensor:
-        """What the linear maps take in."""
-        return y
 
-    def forward(self, y: torch.Tensor) -> torch.Tensor:
-        n, m = (torch.addmm(lin.bias.to(y.dtype)[:, None], lin.weight.to(y.dtype), y)
-                for lin in (self.value, self.gate))
-        return n * torch.sigmoid(m)
+def ternary(z: torch.Tensor, factor: float, dim: int | None = None) -> torch.Tensor:
+    """Tern(z) in {-1, 0, 1}; the maximum goes over ``dim``, None: over everything."""
+    size = z.detach().abs()
+    largest = size.amax() if dim is None else size.amax(dim, keepdim=True)
+    return _Ternary.apply(z, factor * largest)

@@ -16,8 +16,8 @@ from torch import nn
 
 from golden.carry import carried, few
 from golden.chunk_matrices import chunk_matrices, powers
-from golden.config import NetworkConfig
-from golden.dplr import DPLR
+from golden.model.config import NetworkConfig
+from golden.model.ops import States
 
 
 def initial_A(init: str, n: int) -> torch.Tensor:
@@ -76,14 +76,17 @@ def chunked_conv(s: torch.Tensor, A_bar: torch.Tensor, g: torch.Tensor, d: torch
     return y.reshape(H, C, M, B)
 
 
-class DiagonalSSM(nn.Module):
+class DiagonalSSM(States):
     """H neurons, each with n complex modes; parameters and both ways to run them.
 
-    ``scaled`` false leaves the output scale ``a`` out, for a block that has its own.
+    ``scaled`` false leaves the output scale ``a`` out, for a block that has its own;
+    ``direct`` starts D at random, as S4D does, not at zero; ``deviation`` as in ``States``.
     """
 
-    def __init__(self, cfg: NetworkConfig, scaled: bool = True):
+    def __init__(self, cfg: NetworkConfig, scaled: bool = True, direct: bool = False,
+                 deviation: float | None = None):
         super().__init__()
+        self.deviation = deviation
         H, n = cfg.d_model, cfg.n_modes
         rows = 1 if cfg.shared_A else H
         A = initial_A(cfg.init, n).to(torch.complex64)
@@ -92,7 +95,7 @@ class DiagonalSSM(nn.Module):
         log_min, log_max = math.log(cfg.dt_min), math.log(cfg.dt_max)
         self.log_dt = nn.Parameter(log_min + torch.rand(H) * (log_max - log_min))
         self.C = nn.Parameter(torch.randn(H, n, 2) / math.sqrt(2))
-        self.D = nn.Parameter(torch.zeros(H))
+        self.D = nn.Parameter(torch.randn(H) if direct else torch.zeros(H))
         self.a = nn.Parameter(torch.ones(H)) if scaled else None
         self.two_sided = cfg.kernel == "two_sided"
         if self.two_sided:
@@ -107,7 +110,17 @@ class DiagonalSSM(nn.Module):
         g = 2 * a[:, None] * C * (A_bar - 1) / A
         return A_bar, g, torch.zeros_like(self.D) if future else a * self.D
 
-    def forward(self, s: torch.Tensor) -> torch.Tensor:
+    def rescale(self, size: torch.Tensor) -> None:
+        """Make the output ``size`` (H,) times as large."""
+        if self.a is not None:
+            self.a *= size
+            return
+        self.D *= size
+        self.C *= size[:, None, None]
+        if self.two_sided:
+            self.C_future *= size[:, None, None]
+
+    def convolve(self, s: torch.Tensor) -> torch.Tensor:
         """Convolution form on (H, C, M, B)."""
         y = chunked_conv(s, *self.discrete())
         if self.two_sided:
@@ -132,8 +145,3 @@ class DiagonalSSM(nn.Module):
         if self.two_sided:
             y = y + run(range(s.shape[1] - 1, -1, -1), *self.discrete(future=True), delay=1)
         return y
-
-
-def make_ssm(cfg: NetworkConfig, scaled: bool = True) -> DiagonalSSM | DPLR:
-    """The state space model that ``ssm`` of the configuration names."""
-    return (DPLR if cfg.ssm == "dplr" else DiagonalSSM)(cfg, scaled)

@@ -21,7 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from golden.config import NetworkConfig
+from golden.model.config import NetworkConfig
+from golden.model.ops import States
 
 
 class Dense(NamedTuple):
@@ -64,16 +65,17 @@ def both(z: torch.Tensor) -> torch.Tensor:
     return torch.cat([z, z.conj()], dim=-1)
 
 
-class DPLR(nn.Module):
+class DPLR(States):
     """H neurons, each with N = 2n states; parameters and both ways to run them.
 
     Parameters are named and shaped like those of the released code, one row of A, B and P for the
     whole block or one per neuron. ``a`` is the output scale of the sampler that follows, as in
-    ``golden.ssm``; None where the block scales by itself (``scaled`` false).
+    ``golden.model.ssm``; None where the block scales by itself (``scaled`` false).
     """
 
-    def __init__(self, cfg: NetworkConfig, scaled: bool = True):
+    def __init__(self, cfg: NetworkConfig, scaled: bool = True, deviation: float | None = None):
         super().__init__()
+        self.deviation = deviation
         H, n = cfg.d_model, cfg.n_modes
         rows = 1 if cfg.shared_A else H
         L, P, B = hippo_legs(n)
@@ -176,7 +178,11 @@ class DPLR(nn.Module):
         return _Kernel.apply(int(self.length), self.eigenvalues(), self.dt(), _complex(self.B),
                              _complex(self.P), *map(_complex, self.sides()))[..., :steps]
 
-    def forward(self, s: torch.Tensor) -> torch.Tensor:
+    def rescale(self, size: torch.Tensor) -> None:
+        """Make the output of a scaled layer ``size`` (H,) times as large."""
+        self.a *= size
+
+    def convolve(self, s: torch.Tensor) -> torch.Tensor:
         """Convolution form on (H, C, M, B), step t = m C + c at [:, c, m]."""
         H, C, M, B = s.shape
         L = C * M

@@ -1,7 +1,7 @@
 """Sequences as columns: (B, L) samples to (N,), time cut into chunks, and back.
 
 Inside a network tensors are (H, N) with N = C M B in the order (C, M, B), which
-``golden.ssm.chunked_conv`` wants: step t = m C + c of sequence b is column (c M + m) B + b.
+``golden.model.ssm.chunked_conv`` wants: step t = m C + c of sequence b is column (c M + m) B + b.
 """
 
 import torch

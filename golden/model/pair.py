@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from golden.config import NetworkConfig
+from golden.model.config import NetworkConfig
 from golden.tasks.base import Task, inputs_of
 
 

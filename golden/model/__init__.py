@@ -1,0 +1,1 @@
+"""The network in real numbers: configurations, operations, families and what runs them."""

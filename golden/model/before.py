@@ -1,0 +1,89 @@
+"""Files of before there were families: their configurations and the names of their tensors.
+
+Until then a configuration was one flat record for all kinds of network (``neuron`` and
+``architecture`` said which), and every network had a first norm, used or not.
+"""
+
+import re
+from dataclasses import MISSING, fields
+
+import torch
+
+from golden.model.config import FAMILIES, NetworkConfig, from_dict
+
+DEFAULTS = {
+    "n_blocks": 2, "d_model": 128, "d_state": 16, "vocab": 0, "kernel": "causal", "act": "relu",
+    "gelu_before_sampler": False, "residual": "clampfuse", "shared_A": False, "init": "s4d_lin",
+    "dt_min": 1e-3, "dt_max": 1e-1, "dropout": 0.0, "sampling": "bernoulli",
+    "architecture": "paper", "ssm": "diagonal", "branch": False, "pair": False, "features": 32,
+    "tie_dropout": False, "neuron": "sampler", "mixer": "linear", "norm": "batch",
+    "norm_position": "pre", "surrogate": "triangle", "surrogate_width": 1.0,
+    "fires_at_zero": True, "ternary_threshold": 0.15, "lif_threshold": 1.0,
+    "lif_reset": "subtract", "lif_reset_gradient": True, "lif_drive": "ssm"}
+OF_NEURON = {"sampler": "paper", "heaviside": "stream", "gelu": "stream", "lif": "lif"}
+TENSORS = {     # by family: today's name of a tensor, and the one of before; \1: the block
+    "paper": [(r"first\.scale\.a", "input_gamma"), (r"first\.fire\.b", "input_beta"),
+              (r"blocks\.(\d+)\.out\.b", r"blocks.\1.b")],
+    "released": [(r"last\.norm\.(\w+)", r"last_norm.\1")],
+    "stream": [(r"last\.norm\.(\w+)", r"last_norm.\1"),
+               (r"blocks\.(\d+)\.(value|gate)\.(\w+)", r"blocks.\1.mixer.\2.\3")],
+    "lif": [(r"first\.affine\.a", "input_gamma"), (r"first\.affine\.b", "input_beta"),
+            (r"blocks\.(\d+)\.drive\.a", r"blocks.\1.a"),
+            (r"blocks\.(\d+)\.neurons_out\.b", r"blocks.\1.b")]}
+
+
+def config(values: dict) -> NetworkConfig:
+    """A configuration of either form; ``ValueError`` as ``golden.model.config.from_dict``."""
+    if "family" in values:
+        return from_dict(values)
+    unknown = sorted(set(values) - set(DEFAULTS) - {"n_classes"})
+    if unknown:
+        raise ValueError(f"unknown option {', '.join(unknown)} in the network configuration")
+    old = DEFAULTS | values
+    if (old["ssm"] == "dplr") != (old["init"] == "hippo_legs"):
+        raise ValueError(f"ssm {old['ssm']} with init {old['init']}: a dplr model starts from "
+                         f"hippo_legs and only it does")
+    family = ("released" if old["architecture"] == "released"
+              else OF_NEURON.get(old["neuron"], old["neuron"]))
+    if family not in FAMILIES:
+        raise ValueError(f"neuron must be one of {', '.join(OF_NEURON)}, not {family!r}")
+    old["features"] *= bool(old["pair"])
+    cls = FAMILIES[family]
+    found = {f.name: old.get(f"lif_{f.name}" if family == "lif" else f.name, old.get(f.name))
+             for f in fields(cls)}
+    for f in fields(cls):               # what had no effect
+        rule = cls.IDLE.get(f.name)
+        if rule and found[rule[0]] not in rule[1]:
+            found[f.name] = f.default
+        if found[f.name] is None and f.default is MISSING:
+            raise ValueError(f"the network configuration lacks {f.name}")
+    if family == "released" and not old["dropout"]:
+        found["tie_dropout"] = False
+    return cls(**found)
+
+
+def names(family: str, keys) -> dict[str, str]:
+    """The name that each of today's tensors had before."""
+    found = {}
+    for key in keys:
+        found[key] = key
+        for pattern, old in TENSORS[family]:
+            if re.fullmatch(pattern, key):
+                found[key] = re.sub(pattern, old, key)
+    return found
+
+
+def state(values: dict[str, torch.Tensor], own: list[str], family: str) -> dict:
+    """Tensors under today's names, from either form; ``own`` are a network's names.
+
+    Of the form of before also those that a network had without using them are left out: the first
+    norm, and the norm behind the last block of a stream.
+    """
+    today = {old: key for key, old in names(family, own).items()}
+    if not set(values) - set(own):
+        return values
+    unused = {"input_gamma", "input_beta"} if family in ("paper", "lif") else set()
+    last = max((int(m[1]) for m in (re.match(r"blocks\.(\d+)\.", k) for k in own) if m), default=0)
+    unused |= {f"blocks.{last}.fuse.{name}" for name in ("gamma", "beta", "mean", "var")}
+    return {today.get(name, name): tensor for name, tensor in values.items()
+            if name in today or name not in unused}

@@ -1,0 +1,264 @@
+"""The steps of a block in real numbers: each reads named values of a pass and makes one.
+
+Values are (H, N), one row per neuron, N = time x batch in the order of ``golden.model.columns``.
+``golden.model.families`` says which steps a block has, ``golden.model.network`` runs them.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from golden import ops
+from golden.model.columns import Columns
+from golden.model.neurons import heaviside, ternary
+from golden.sampling import Draw
+
+CURVES = {"relu": F.relu, "gelu": F.gelu, "identity": lambda z: z, "sigmoid": torch.sigmoid}
+
+
+class Pass:
+    """What the steps of one forward pass share.
+
+    Attributes
+    ----------
+    columns : Columns
+    valid : (N,)
+        1 where a step belongs to its sequence; None: everywhere.
+    own, dtype : torch.dtype
+        Of the parameters, and of the large tensors.
+    sampling : str
+        Form of the draws, see ``golden.sampling``; None in a network that draws nothing.
+    given : list of (H, N)
+        Uniform draws in place of drawn ones, by the number of the sampler.
+    seen : callable
+        Called with (norm, its input, ``valid``) for every norm; see ``golden.model.norms``.
+    notes : dict
+        Gets tensors by name while a block is recorded, else None.
+    """
+
+    def __init__(self, columns: Columns, own: torch.dtype, dtype: torch.dtype,
+                 sampling: str | None, given: list[torch.Tensor] | None = None,
+                 seen: Callable | None = None):
+        self.columns, self.valid, self.own, self.dtype = columns, columns.valid(own), own, dtype
+        self.sampling, self.given, self.seen, self.notes = sampling, given, seen, None
+        self._shared = None, ()
+
+    @property
+    def chunks(self) -> tuple[int, int, int]:
+        return self.columns.shape
+
+    def draw(self, number: int) -> Draw:
+        """How sampler ``number`` of the network draws."""
+        return Draw(self.sampling, number, self.chunks)
+
+    def shared(self, block: int, which: int, like: torch.Tensor) -> torch.Tensor:
+        """One of the two uniform draws that the samplers of a block share."""
+        if self._shared[0] != block:
+            self._shared = block, (torch.rand_like(like), torch.rand_like(like))
+        return self._shared[1][which]
+
+    def norm(self, norm: nn.Module, x: torch.Tensor) -> None:
+        """Show the input of a norm to whoever asked for it."""
+        if self.seen:
+            self.seen(norm, x, self.valid)
+
+
+class Step(nn.Module):
+    """One step; ``forward(*values, now)`` makes its value, ``now`` is the :class:`Pass`."""
+
+    def calibrate(self, *values_and_now) -> None:
+        """Data-dependent start values from the first batch's inputs; by default none."""
+
+
+class States(Step):
+    """State space models of H neurons: subclasses have ``convolve`` on (H, C, M, B).
+
+    ``deviation`` is what the output has before training, None: as it comes.
+    """
+
+    deviation: float | None = None
+
+    def forward(self, s, now: Pass):
+        return self.convolve(s.view(-1, *now.chunks)).reshape(s.shape)
+
+    @torch.no_grad()
+    def calibrate(self, s, now: Pass) -> None:
+        if self.deviation is not None:
+            self.rescale(self.deviation / self(s, now).std(1).clamp(min=1e-3))
+
+
+class Affine(Step):
+    """``a x [+ b]`` per neuron; ``deviation`` of ``a x`` before training, as in :class:`States`."""
+
+    def __init__(self, H: int, offset: bool = True, deviation: float | None = None):
+        super().__init__()
+        self.a = nn.Parameter(torch.ones(H))
+        self.b = nn.Parameter(torch.zeros(H)) if offset else None
+        self.deviation = deviation
+
+    @torch.no_grad()
+    def calibrate(self, x, now: Pass) -> None:
+        if self.deviation is not None:
+            self.a *= self.deviation / (self.a[:, None] * x).std(1).clamp(min=1e-3)
+
+    def forward(self, x, now: Pass):
+        if self.b is None:
+            return x * self.a.to(x.dtype)[:, None]
+        return torch.addcmul(self.b.to(x.dtype)[:, None], self.a.to(x.dtype)[:, None], x)
+
+
+class Fire(Step):
+    """SpikeSampler of ``p = y [+ b]``, sampler ``number`` of the network; see ``golden.sampling``.
+
+    ``shares`` names the uniform draws, 2 block + 0 or 1, that it has in common with others;
+    ``output`` says that it is a block's output sampler, whose p is recorded.
+    """
+
+    MEAN = 0.3      # of p, and its deviation, before training
+
+    def __init__(self, number: int, start: torch.Tensor | None = None, shares: int | None = None,
+                 output: bool = False):
+        super().__init__()
+        self.number, self.shares, self.output = number, shares, output
+        self.b = None if start is None else nn.Parameter(start)
+
+    def offset(self, y) -> torch.Tensor:
+        return self.b if self.b is not None else y.new_zeros(len(y), dtype=torch.promote_types(
+            y.dtype, torch.float32))
+
+    def forward(self, y, now: Pass):
+        b = self.offset(y)
+        if now.notes is not None and self.output:
+            now.notes["p"] = (y if self.b is None else y.float() + b[:, None]).clamp(0, 1)
+        u = None
+        if now.given is not None:
+            u = now.given[self.number if self.shares is None else self.shares]
+        elif self.shares is not None and now.sampling == "bernoulli":
+            u = now.shared(*divmod(self.shares, 2), y)
+        if u is not None:
+            return ops.spikes(y if self.b is None else y + b[:, None], now.draw(self.number), u)
+        return ops.sample(y, b, now.draw(self.number))
+
+    @torch.no_grad()
+    def calibrate(self, y, now: Pass) -> None:
+        if self.output and self.b is not None:
+            self.b.copy_(self.MEAN - y.mean(1))
+
+
+class Mask(Step):
+    """Nothing where a sequence has ended."""
+
+    def forward(self, s, now: Pass):
+        return s if now.valid is None else s * now.valid.to(s.dtype)
+
+
+class Curve(Step):
+    """A function of each value."""
+
+    def __init__(self, kind: str):
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, z, now: Pass):
+        return CURVES[self.kind](z)
+
+
+class Dropout(Step):
+    """Dropout in training; ``tied``: one mask for all steps of a sequence."""
+
+    def __init__(self, rate: float, tied: bool = False):
+        super().__init__()
+        self.rate, self.tied = rate, tied
+
+    def forward(self, x, now: Pass):
+        if not self.training:
+            return x
+        if self.tied:
+            mask = F.dropout(x.new_ones(len(x), 1, 1, now.chunks[2]), self.rate)
+            return (x.view(len(x), *now.chunks) * mask).reshape(x.shape)
+        return F.dropout(x, self.rate)
+
+
+class Mix(Step, nn.Linear):
+    """``W s + b``; ``wide``: in the parameters' type, for what follows to be exact in it."""
+
+    def __init__(self, inputs: int, outputs: int, wide: bool = False):
+        nn.Linear.__init__(self, inputs, outputs)
+        self.wide = wide
+
+    def matrix(self) -> torch.Tensor:
+        return self.weight
+
+    def forward(self, s, now: Pass):
+        weight, bias = self.matrix().to(s.dtype), self.bias.to(s.dtype)[:, None]
+        if self.wide:
+            return (weight @ s + bias).to(now.own)
+        return torch.addmm(bias, weight, s)
+
+
+class TernaryMix(Mix):
+    """:class:`Mix` with ``Tern(W)``, its threshold over the whole matrix (``golden.model.neurons``)."""
+
+    def __init__(self, inputs: int, outputs: int, factor: float):
+        super().__init__(inputs, outputs)
+        self.factor = factor
+
+    def matrix(self) -> torch.Tensor:
+        return ternary(self.weight, self.factor)
+
+
+class Add(Step):
+    """``x + z`` in the type of x."""
+
+    def forward(self, x, z, now: Pass):
+        return x + z.to(x.dtype)
+
+
+class Product(Step):
+    def forward(self, n, gate, now: Pass):
+        return n * gate
+
+
+class Concat(Step):
+    """Two populations as one of twice the size."""
+
+    def forward(self, s, s2, now: Pass):
+        return torch.cat([s, s2])
+
+
+class Clamp(Step):
+    """To [0, 1], in the large tensors' type; at 0 and 1 the gradient passes, as at a sampler."""
+
+    def forward(self, z, now: Pass):
+        return z.clamp(0, 1).to(now.dtype)
+
+
+class ClampInput(Clamp):
+    """:class:`Clamp` of the encoder's output, with a gradient that is one pass: none at 0 and 1."""
+
+    def forward(self, z, now: Pass):
+        return F.hardtanh(z, 0, 1).to(now.dtype)
+
+
+class Heaviside(Step):
+    """The neuron of Binary S4D, see ``golden.model.neurons``."""
+
+    def __init__(self, surrogate: str, width: float, fires_at_zero: bool):
+        super().__init__()
+        self.options = surrogate, width, fires_at_zero
+
+    def forward(self, y, now: Pass):
+        return heaviside(y, *self.options)
+
+
+class Ternary(Step):
+    """``Tern(y)``, its threshold over the neurons of a step."""
+
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, y, now: Pass):
+        return ternary(y, self.factor, dim=0)
