@@ -22,14 +22,14 @@ from rich.table import Table
 
 from bench import kept
 from golden import cli, train
-from golden.config import NetworkConfig
-from golden.models import build
-from golden.recipes import Recipe
+from golden.model.config import PaperConfig
+from golden.model.network import Network
 from golden.tasks import make_task
+from golden.training.recipes import Recipe
 from quant.files import write_atomic
 
-BASE = Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=64, d_state=8,
-                            sampling="systematic"), epochs=3)
+BASE = Recipe(PaperConfig(n_classes=10, n_blocks=2, d_model=64, d_state=8,
+                          sampling="systematic"), epochs=3)
 # Row: (changes of the network, changes of the training). "mean first" starts from the row "mean".
 ROWS = {
     "base": ({}, {}),
@@ -91,7 +91,7 @@ def run(name: str, sequences: int, data_dir, mean: Path, device: torch.device) -
             mean.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(mean, (Path(folder) / "last.pt").read_bytes())
     last = log[-1]
-    return {"parameters": build(recipe.network).parameter_count(),
+    return {"parameters": Network(recipe.network).parameter_count(),
             "train": last["train_accuracy"], "validation": last["val_accuracy"]}
 
 

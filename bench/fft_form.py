@@ -1,16 +1,16 @@
-"""The network of ``golden.network`` with an FFT convolution, for ``bench.train_speed``.
+"""The network of ``golden.model`` with an FFT convolution, for ``bench.train_speed``.
 
 Everything but the convolution is the same code: the element-wise kernels and the mixer do not care
 for the order of the columns, so here they are (B, L), the time innermost as an FFT wants it.
 """
 
 import torch
-from torch import nn
 
-from golden import ops
-from golden.network import Network
-from golden.sampling import Draw
-from golden.ssm import kernel
+from golden.model.columns import Columns
+from golden.model.fused import program
+from golden.model.network import Network
+from golden.model.ops import Pass, States
+from golden.model.ssm import kernel
 
 
 def fft_conv(s: torch.Tensor, K: torch.Tensor) -> torch.Tensor:
@@ -26,11 +26,13 @@ class FFTNetwork(Network):
     def forward(self, v: torch.Tensor) -> torch.Tensor:
         """Logits (B, classes) of samples (B, L)."""
         B, L = v.shape
-        draw = Draw(self.cfg.sampling)
-        x = nn.functional.hardtanh(self.encoder(v.reshape(-1), v.dtype), 0, 1)
-        s = ops.sample(x, torch.zeros_like(self.input_beta), draw)
-        for block in self.blocks:
-            y = fft_conv(s.view(-1, B, L), kernel(*block.ssm.discrete(), L)).reshape(s.shape)
-            z = block.mixer.weight @ ops.sample(y, block.b, draw)
-            x, s = block.fuse(z, block.mixer.bias, x, None, draw)
-        return self.decoder(x.view(-1, B, L).mean(2).T)
+        now = Pass(Columns(v, None, (L, 1)), v.dtype, v.dtype, self.cfg.sampling)
+        values = {"x": self.encoder(v.reshape(-1), v.dtype)}
+        for step in (step for block in (self.first, *self.blocks) for step in program(block)):
+            if isinstance(getattr(step, "op", None), States):
+                s = values["s_in"]
+                y = fft_conv(s.view(-1, B, L), kernel(*step.op.discrete(), L))
+                values["y"] = y.reshape(s.shape)
+            else:
+                step.run(values, now)
+        return self.decoder(values["x"].view(-1, B, L).mean(2).T)

@@ -19,10 +19,11 @@ import numba
 import torch
 
 from bench import kept
-from golden import cli, heap, memory, models
-from golden.config import NetworkConfig
-from golden.recipes import recipe_for
+from golden import cli, heap, memory
+from golden.model.config import FAMILIES, NetworkConfig
+from golden.model.network import Network
 from golden.tasks import make_task
+from golden.training.recipes import recipe_for
 
 JSON = Path("docs/results/memory.json")
 LENGTHS = (1000, 2000, 4000, 8000, 16_000, 35_000, 70_000)
@@ -39,7 +40,7 @@ class Case:
     length: int
     dtype: str = "bfloat16"
     batch: int = 1
-    network: dict = field(default_factory=dict)     # of NetworkConfig
+    network: dict = field(default_factory=dict)     # of the family's configuration
     lengths: bool = False       # sequences of different lengths
     training: bool = True
     task: str = ""
@@ -48,7 +49,8 @@ class Case:
     def cfg(self) -> NetworkConfig:
         if self.task:
             return recipe_for(make_task(self.task)).network
-        return NetworkConfig(**{"n_classes": 10, "n_blocks": 2, "d_model": 64} | self.network)
+        options = {"family": "paper", "n_classes": 10, "n_blocks": 2, "d_model": 64} | self.network
+        return FAMILIES[options.pop("family")](**options)
 
     def estimate(self) -> int:
         """Bytes that ``golden.memory`` expects beyond what the process has before."""
@@ -78,10 +80,9 @@ CASES = {f"{length:,} steps, {dtype}": Case(length, dtype)
     "1 x 128, 32 modes, 16,000 steps, float32": Case(16_000, "float32", network={
         "n_blocks": 1, "d_model": 128, "d_state": 64}),
     "released, DPLR, 2 x 64, 32 modes, 4,096 steps, batch 16": Case(4096, batch=16, network={
-        "d_state": 64, "architecture": "released", "ssm": "dplr", "init": "hippo_legs",
-        "residual": "plain", "act": "gelu"}),
+        "family": "released", "d_state": 64, "gelu_before_sampler": False}),
     "Binary S4D, 2 x 128, 4,096 steps, batch 16": Case(4096, batch=16, network={
-        "d_model": 128, "neuron": "heaviside", "mixer": "glu", "residual": "plain"}),
+        "family": "stream", "d_model": 128}),
     "forward, 4 x 128, 16,384 steps, float32, batch 12": Case(
         16_384, "float32", 12, LARGE | {"sampling": "systematic"}, training=False),
     "forward, 4 x 128, 2,000 steps, float32, lengths differ, batch 100": Case(
@@ -102,7 +103,7 @@ def step(case: Case) -> dict:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     numba.set_num_threads(1)
-    net, dtype = models.build(case.cfg), getattr(torch, case.dtype)
+    net, dtype = Network(case.cfg), getattr(torch, case.dtype)
     opt = torch.optim.AdamW(net.parameters())
     v, labels = case.values(), torch.zeros(case.batch).long()
     lengths = torch.arange(len(v)) % 2 + case.length - 1 if case.lengths else None

@@ -3,15 +3,15 @@
 Its layout and its operations, one PyTorch call each: streams (B, L, H), a DPLR kernel made anew
 each step, convolution by FFT on (B, H, L), batch norm, samplers from ``torch.rand``, GELU in front
 of the sampler and in the mixer. Causal, so that it computes as much as the others; the kernel comes
-from ``golden.dplr.generate``, which is faster than the released code's.
+from ``golden.model.dplr.generate``, which is faster than the released code's.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from golden.config import NetworkConfig
-from golden.dplr import DPLR, generate
+from golden.model.config import NetworkConfig, ReleasedConfig
+from golden.model.dplr import DPLR, generate
 
 
 class Convolution(nn.Module):
@@ -19,7 +19,7 @@ class Convolution(nn.Module):
 
     def __init__(self, H: int, d_state: int):
         super().__init__()
-        self.ssm = DPLR(NetworkConfig(n_classes=1, d_model=H, d_state=d_state, shared_A=True),
+        self.ssm = DPLR(ReleasedConfig(n_classes=1, d_model=H, d_state=d_state, shared_A=True),
                         scaled=False)
 
     def forward(self, s: torch.Tensor) -> torch.Tensor:

@@ -36,7 +36,7 @@ class Edges:
 
 
 def extract(network) -> tuple[list[Block], Edges]:
-    """Arrays of a ``golden.network.Network``; affine encoder, ReLU and clampfuse only."""
+    """Arrays of a ``golden.model.network.Network``; affine encoder, ReLU and clampfuse only."""
     cfg = network.cfg
     if (cfg.vocab, cfg.act, cfg.residual, cfg.kernel) != (0, "relu", "clampfuse", "causal"):
         raise ValueError("the comparison needs a causal network on samples with act relu and "
@@ -50,7 +50,7 @@ def extract(network) -> tuple[list[Block], Edges]:
         A, g, d = (x.detach().numpy() for x in block.ssm.discrete())
         fuse = block.fuse
         scale = array(fuse.gamma) / np.sqrt(array(fuse.var) + fuse.eps)
-        blocks.append(Block(A, g, d, array(block.b), array(block.mixer.weight).T.copy(),
+        blocks.append(Block(A, g, d, array(block.out.b), array(block.mixer.weight).T.copy(),
                             array(block.mixer.bias), scale,
                             array(fuse.beta) - scale * array(fuse.mean)))
     encoder, decoder = network.encoder, network.decoder

@@ -4,7 +4,7 @@ Times, in turns in one run, forward and backward of one SSM layer and of a whole
 with the same threads and heap settings; then the peak memory of each in a process of its own.
 Writes ``build/bench_train.json``.
 
-* ``chunked``: this project, ``golden.ssm.chunked_conv`` in the layout (H, C, M, B);
+* ``chunked``: this project, ``golden.model.ssm.chunked_conv`` in the layout (H, C, M, B);
 * ``fft``: the same network, its convolution by rfft and irfft of length 2 L in (H, B, L);
 * ``released``: the released code's form (``bench.released_form``): DPLR kernel, (B, H, L) and back.
 """
@@ -30,9 +30,9 @@ from tqdm import tqdm
 
 from bench import fft_form, released_form
 from golden import cli
-from golden.config import NetworkConfig
-from golden.network import Network
-from golden.ssm import kernel
+from golden.model.config import PaperConfig
+from golden.model.network import Network, chunks
+from golden.model.ssm import kernel
 from quant.files import write_atomic
 
 FORMS = ("chunked", "fft", "released")
@@ -42,13 +42,13 @@ L = 784
 
 def layer(form: str, H: int, d_state: int, B: int):
     """One forward and backward of an SSM layer on given spikes, as a function without arguments."""
-    ssm = Network(NetworkConfig(n_classes=10, n_blocks=1, d_model=H, d_state=d_state)).blocks[0].ssm
-    C, M = Network.chunks(L)
+    ssm = Network(PaperConfig(n_classes=10, n_blocks=1, d_model=H, d_state=d_state)).blocks[0].ssm
+    C, M = chunks(L)
     shape = {"chunked": (H, C, M, B), "fft": (H, B, L), "released": (B, H, L)}[form]
     s = (torch.rand(shape) > 0.7).float().requires_grad_()
     weight = torch.randn(shape)
     if form == "chunked":
-        return lambda: ssm(s).backward(weight)
+        return lambda: ssm.convolve(s).backward(weight)
     if form == "fft":
         return lambda: fft_form.fft_conv(s, kernel(*ssm.discrete(), L)).backward(weight)
     conv = released_form.Convolution(H, d_state)
@@ -57,7 +57,7 @@ def layer(form: str, H: int, d_state: int, B: int):
 
 def step(form: str, n_blocks: int, H: int, d_state: int, B: int):
     """One training step of a whole network: forward, loss, backward, optimiser."""
-    cfg = NetworkConfig(n_classes=10, n_blocks=n_blocks, d_model=H, d_state=d_state)
+    cfg = PaperConfig(n_classes=10, n_blocks=n_blocks, d_model=H, d_state=d_state)
     made = {"chunked": Network, "fft": fft_form.FFTNetwork, "released": released_form.Network}
     net = made[form](cfg)
     optimiser = torch.optim.AdamW(net.parameters(), lr=1e-3)

@@ -23,7 +23,7 @@ from bench import kept
 from bench.quantisation import Bench, text
 from bench.shipped import shipped
 from golden import checkpoint, cli
-from golden.config import NetworkConfig
+from golden.model.config import NetworkConfig
 from quant.formats import QUANT_CONFIGS, QuantConfig, shipped_config
 
 DEFAULT = "16,16,16,8,12"

@@ -22,8 +22,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from golden import cli, models, pair, tasks
-from golden.config import NetworkConfig
+from golden import cli, tasks
+from golden.model import before, pair
+from golden.model.network import Network
 
 SHIPPED = Path(__file__).resolve().parent / "checkpoints"
 REQUIRED = ("network", "task", "permutation", "state")
@@ -100,8 +101,12 @@ def read(path: Path) -> dict:
 
 
 def fill(net: nn.Module, state: dict, path: Path) -> None:
-    """Copy tensors into the network; names and shapes must be its own, values finite."""
+    """Copy tensors into the network; names and shapes must be its own, values finite.
+
+    Names may be those of before there were families.
+    """
     own = net.state_dict()
+    state = before.state(state, list(own), net.cfg.family)
     missing, extra = sorted(set(own) - set(state)), sorted(set(state) - set(own))
     if missing or extra:
         raise CheckpointError(
@@ -144,7 +149,7 @@ def load(source: str | Path, net: str = "") -> Checkpoint:
         raise CheckpointError(f"{path}: permutation {content['permutation']}, but task "
                               f"{content['task']} has {getattr(task, 'permutation', None)}")
     try:
-        config = NetworkConfig.from_dict(content["network"])
+        config = before.config(content["network"])
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {error}") from None
     if (config.vocab, config.n_classes) != (task.vocab, task.n_classes):
@@ -154,7 +159,7 @@ def load(source: str | Path, net: str = "") -> Checkpoint:
     different = pair.mismatch(config, task)
     if different:
         raise CheckpointError(f"{path}: {different}")
-    net = models.build(config)
+    net = Network(config)
     fill(net, content["state"], path)
     info = dict(content.get("info", {}))
     info.update({k: content[k] for k in ("recipe", "epoch", "val_accuracy") if k in content})

@@ -20,28 +20,28 @@ from rich.table import Table
 
 from golden import checkpoint, chosen, cli, operations
 from golden.activity import Activity, measure
-from golden.config import NetworkConfig
+from golden.model.config import NetworkConfig
 from golden.operations import Count
 from golden.tasks import Split, Task, spec
 
 PAPER, FULL = "as the paper counts", "with state updates"
-LIF = {"ssm": "SSM and LIF", "spikes": "LIF alone"}     # by lif_drive
+LIF = {"ssm": "SSM and LIF", "spikes": "LIF alone"}     # by drive
 
 
 def rates_of(seen: Activity) -> list[tuple[float, float]]:
     """(r_in, r_out) of every block."""
     if seen.rate_in is None:
         raise cli.UserError("the network has no spikes in front of its state space models, so "
-                            "there is nothing to compare; choose one with neuron sampler")
+                            "there is nothing to compare; choose one of family paper")
     return [(float(a), float(b)) for a, b in zip(seen.rate_in.mean(1), seen.rate_out.mean(1))]
 
 
-def refuse_others(cfg: NetworkConfig, neuron: str) -> None:
+def refuse_others(cfg: NetworkConfig, *families: str) -> None:
     """Raise ``UserError`` for a network whose operations are not counted here."""
-    if cfg.neuron != neuron:
-        raise cli.UserError(f"the network has neuron {cfg.neuron}; operations are counted here "
-                            f"for neuron {neuron}")
-    if cfg.branch:
+    if cfg.family not in families:
+        raise cli.UserError(f"the network is of family {cfg.family}; operations are counted here "
+                            f"for {' and '.join(families)}")
+    if getattr(cfg, "branch", False):
         raise cli.UserError("operations are not counted for networks with a second branch")
 
 
@@ -57,7 +57,7 @@ def compare(cfg: NetworkConfig, seen: Activity, lif_cfg: NetworkConfig | None = 
     rates, steps = rates_of(seen), seen.steps / seen.sequences
     lif_of = {drive: (cfg, rates) for drive in LIF}
     if lif_cfg:
-        lif_of[lif_cfg.lif_drive] = lif_cfg, rates_of(lif_seen)
+        lif_of[lif_cfg.drive] = lif_cfg, rates_of(lif_seen)
     parts = {"P-SpikeSSM": operations.spiking(cfg, rates), "S4D": operations.dense(cfg)}
     paper = {"P-SpikeSSM": operations.paper_counting(cfg, rates),
              "S4D": operations.paper_counting(cfg, None)}
@@ -81,7 +81,7 @@ def compare(cfg: NetworkConfig, seen: Activity, lif_cfg: NetworkConfig | None = 
             "sequences": seen.sequences, "steps": seen.steps,
             "spike_rates_in": [round(r, 4) for r, _ in rates],
             "spike_rates_out": [round(r, 4) for _, r in rates],
-            "lif_rates": {LIF[drive]: "measured" if lif_cfg and lif_cfg.lif_drive == drive
+            "lif_rates": {LIF[drive]: "measured" if lif_cfg and lif_cfg.drive == drive
                           else "as P-SpikeSSM" for drive in LIF},
             "mac_pJ": operations.MAC_PJ, "add_pJ": operations.ADD_PJ, "rows": rows,
             "parts": {name: {k: {f: round(v, 1) for f, v in asdict(c).items()}
@@ -122,11 +122,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="golden.energy", description=__doc__.split("\n")[0])
     chosen.add_options(parser, n=200)
     parser.add_argument("--seed", type=int, default=0, help="of the samplers; default 0")
-    parser.add_argument("--lif", type=Path, help="a checkpoint with neuron lif, for its own rates")
+    parser.add_argument("--lif", type=Path, help="a checkpoint of family lif, for its own rates")
     parser.add_argument("--json", type=Path, help="write the result to this file too")
     args = parser.parse_args()
     found, split, _ = chosen.load(args, parser)
-    refuse_others(found.network.cfg, "sampler")
+    refuse_others(found.network.cfg, "paper", "released")
     split = split.take(np.arange(min(args.n, len(split))))
     lif = measured_lif(args.lif, found.task, split, args.seed) if args.lif else (None, None)
     seen = measure(found.network, split, found.task, seed=args.seed)

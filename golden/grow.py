@@ -6,7 +6,8 @@ reads the new ones yet: those weights of mixers and decoder are zero, and learn 
 
 import torch
 
-from golden.network import Network
+from golden.model import before
+from golden.model.network import Network
 
 READERS = ("mixer.weight", "decoder.weight")        # their columns are the neurons they read
 
@@ -24,13 +25,15 @@ def widen(net: Network, state: dict) -> None:
         If the networks differ in more than the number of neurons, or are of another kind; nothing
         is written then.
     """
-    if type(net) is not Network:
-        raise ValueError(f"a {type(net).__name__} is another kind of network")
+    if net.cfg.family != "paper":
+        raise ValueError(f"a network of family {net.cfg.family} cannot be widened, one of family "
+                         f"paper can")
     own = net.state_dict()
+    state = before.state(state, list(own), net.cfg.family)
     if set(own) != set(state):
         names = sorted(set(own) ^ set(state))
         raise ValueError(f"it has other tensors: {', '.join(names[:3])}")
-    H = len(state["input_gamma"])
+    H = len(state["blocks.0.out.b"])
     if H > net.cfg.d_model:
         raise ValueError(f"it has {H} neurons in a block, more than {net.cfg.d_model}")
     for name, tensor in state.items():

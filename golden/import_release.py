@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from golden import checkpoint, cli, dplr, released_check
+from golden import checkpoint, cli, released_check
+from golden.model import dplr
+from golden.model.network import Network
 from golden.released_build import network
-from golden.released_network import ReleasedNetwork
 from golden.released_state import Release, ReleaseError, read, sizes
 from golden.tasks import make_task
 
@@ -34,7 +35,7 @@ def residual_of(found: Release, asked: str | None, fixture: Path | None) -> str:
         fixture, sizes(found)))
 
 
-def conditions(net: ReleasedNetwork) -> list[str]:
+def conditions(net: Network) -> list[str]:
     """A line per layer with neurons that do not become independent modes."""
     lines = []
     for k, block in enumerate(net.blocks):

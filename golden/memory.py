@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from golden.cli import UserError
-from golden.config import NetworkConfig
+from golden.model.config import NetworkConfig
 
 FORWARD = 27_000_000        # elements of one layer that a pass without gradients takes at once
 KERNELS = 100_000_000       # bytes that the first step leaves in libraries' caches
@@ -35,19 +35,19 @@ def batch_for(wanted: int, lengths: np.ndarray, neurons: int, device: torch.devi
 
 def fused(cfg: NetworkConfig) -> bool:
     """Whether the blocks' element-wise parts are fused, see ``golden.ops``."""
-    return (cfg.neuron == "sampler" and cfg.architecture == "paper" and cfg.act == "relu"
-            and cfg.residual != "plain" and not cfg.gelu_before_sampler)
+    return (cfg.family == "paper" and cfg.act == "relu" and cfg.residual != "plain"
+            and not cfg.gelu_before_sampler)
 
 
 def needed(cfg: NetworkConfig, batch: int, length: int, dtype: torch.dtype, training: bool = True
            ) -> int:
     """Bytes that a training step or a forward pass takes beyond those of the process before it."""
     size, block, once = dtype.itemsize, 14, 15
-    if cfg.neuron in ("heaviside", "gelu"):
+    if cfg.family == "stream":
         block = 18
     elif not fused(cfg):
         size = max(size, 4)             # most of its tensors are not in ``dtype``
-    if cfg.ssm == "dplr":               # Fourier transforms of twice the length
+    if cfg.dplr:               # Fourier transforms of twice the length
         size, block, once = max(size, 4), 46, 47
     tensors = block * cfg.n_blocks + 4 if training else once
     return KERNELS + tensors * size * batch * length * cfg.d_model

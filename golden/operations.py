@@ -19,7 +19,7 @@ which in hardware may well cost more than the arithmetic.
 
 from dataclasses import astuple, dataclass, fields
 
-from golden.config import NetworkConfig
+from golden.model.config import NetworkConfig
 
 MAC_PJ, ADD_PJ = 4.6, 0.9       # 32-bit floating point in 45 nm (Horowitz, ISSCC 2014)
 
@@ -66,7 +66,7 @@ def norm(cfg: NetworkConfig) -> Count:
 def fuse(cfg: NetworkConfig) -> Count:
     """From the mixer's sum with its bias to the next block's input: activation, norm, residual."""
     H, act = cfg.d_model, activation(cfg.act, cfg.d_model)
-    if cfg.architecture == "released":
+    if cfg.family == "released":
         residual = Count(add=H) if cfg.residual == "plain" else Count()
         affine = Count(mac=H) if cfg.norm_position == "post" else Count()    # else in the norm
         return act + residual + affine + norm(cfg)
@@ -86,7 +86,7 @@ def ends(cfg: NetworkConfig) -> dict[str, Count]:
 
 def per_sequence(cfg: NetworkConfig) -> Count:
     """The decoder's matrix on the sum over time, and its bias; of a pair for one sequence."""
-    outputs = cfg.features if cfg.pair else cfg.n_classes       # the head runs once for two
+    outputs = cfg.features or cfg.n_classes       # the head runs once for two
     return Count(mac=cfg.d_model * outputs, add=outputs)
 
 
@@ -123,13 +123,13 @@ def dense(cfg: NetworkConfig) -> dict[str, Count]:
 
 
 def lif(cfg: NetworkConfig, rates: list[tuple[float, float]], driven: bool) -> dict[str, Count]:
-    """The network with LIF neurons (``golden.lif_network``), ``driven`` by an SSM or alone."""
+    """The network with LIF neurons (family lif), ``driven`` by an SSM or alone."""
     H, parts = cfg.d_model, ends(cfg)
     if driven:                                          # b is in the SSM's sum
         parts["states"] = sum((ssm_on_spikes(cfg, r_in) for r_in, _ in rates), Count())
     drive = Count() if driven else sum((Count(add=H * r_in + H) for r_in, _ in rates), Count())
     leaks = Count(mac=2 * H, compare=2 * H) * len(rates)                # alpha v + x, u >= 1
-    resets = sum(H * (r_in + r_out) for r_in, r_out in rates) * (cfg.lif_reset == "subtract")
+    resets = sum(H * (r_in + r_out) for r_in, r_out in rates) * (getattr(cfg, "reset", "subtract") == "subtract")
     parts["neurons"] = drive + leaks + Count(add=resets)
     parts["mixer"] = sum((Count(add=H * H * r_out + H) for _, r_out in rates), Count())
     parts["fuse"] = fuse(cfg) * len(rates)

@@ -2,69 +2,54 @@
 
 ``python -m golden.released`` builds them, counts their parameters and runs each once forward and
 backward at its full length; ``python -m golden.train --task psmnist --recipe psmnist_released``
-trains one. Settings are those of the released configuration files; where a task of this project
-has another vocabulary than the authors' (ListOps: 16 tokens, not 18), this project's counts.
+trains one. The recipes (golden/recipes/*_released.toml) are those of the released configuration
+files; where a task of this project has another vocabulary than the authors' (ListOps: 16 tokens,
+not 18), this project's counts.
 """
 
 import argparse
 import resource
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
 from golden import cli
-from golden.config import NetworkConfig
-from golden.released_network import ReleasedNetwork
+from golden.model.config import NetworkConfig
+from golden.model.network import Network
+from golden.training import recipes
 
 
 @dataclass(frozen=True)
-class Configuration:
-    """One released configuration."""
+class Published:
+    """What is known of one released configuration beside its recipe, <name>_released."""
 
-    network: NetworkConfig
     length: int                 # steps of its longest sequence
     parameters: int             # used ones, as derived from the released code
-    training: dict = field(default_factory=dict)    # what golden.recipes.Recipe takes
+    n_classes: int
+    vocab: int = 0
+    pair: bool = False
 
-
-def _made(length: int, parameters: int, training: dict, **network) -> Configuration:
-    """The options all six share, beside their own: a DPLR kernel seen from both sides, GELU."""
-    shared = dict(architecture="released", ssm="dplr", init="hippo_legs", kernel="two_sided",
-                  act="gelu", gelu_before_sampler=True, shared_A=True, residual="plain",
-                  branch=True)
-    return Configuration(NetworkConfig(**shared | network), length, parameters,
-                         training | {"ssm_lr": 1e-3, "label_smoothing": 0.0})
+    def network(self, name: str) -> NetworkConfig:
+        """Its configuration, with the authors' vocabulary."""
+        return recipes.made(recipes.read(f"{name}_released"), self.n_classes, self.vocab,
+                            self.pair).network
 
 
 CONFIGURATIONS = {
-    "psmnist": _made(
-        784, 436_000, dict(epochs=200, batch=64, lr=5e-4, weight_decay=0.01, warmup=1),
-        n_classes=10, n_blocks=2, d_model=400, d_state=64, residual="none", branch=False,
-        dropout=0.1),
-    "listops": _made(
-        2048, 175_000, dict(epochs=200, batch=32, lr=8e-4, weight_decay=0.01, warmup=12_000),
-        n_classes=10, vocab=16, n_blocks=4, d_model=128, d_state=16, norm_position="post"),
-    "text": _made(
-        4096, 189_000, dict(epochs=200, batch=32, lr=5e-3, weight_decay=0.05, warmup=5_000),
-        n_classes=2, vocab=135, n_blocks=4, d_model=128, d_state=16, dropout=0.05),
-    "retrieval": _made(
-        4000, 589_000, dict(epochs=20, batch=36, lr=3e-3, weight_decay=0.05, warmup=5_000),
-        n_classes=2, vocab=98, n_blocks=4, d_model=200, d_state=24, pair=True),
-    "image": _made(
-        1024, 3_980_000, dict(epochs=200, batch=50, lr=5e-3, weight_decay=0.01, warmup=18_000),
-        n_classes=10, n_blocks=6, d_model=512, d_state=64, norm="layer", norm_position="post",
-        dropout=0.1, tie_dropout=True),
-    "pathfinder": _made(
-        1024, 1_790_000, dict(epochs=500, batch=100, lr=2e-4, weight_decay=0.0, warmup=50_000),
-        n_classes=2, n_blocks=6, d_model=256, d_state=64, shared_A=False, dropout=0.1),
+    "psmnist": Published(784, 436_000, 10),
+    "listops": Published(2048, 175_000, 10, vocab=16),
+    "text": Published(4096, 189_000, 2, vocab=135),
+    "retrieval": Published(4000, 589_000, 2, vocab=98, pair=True),
+    "image": Published(1024, 3_980_000, 10),
+    "pathfinder": Published(1024, 1_790_000, 2),
 }
 
 
-def run(config: NetworkConfig, length: int, batch: int = 1) -> tuple[ReleasedNetwork, float]:
+def run(config: NetworkConfig, length: int, batch: int = 1) -> tuple[Network, float]:
     """The network after one forward and backward pass on random input, and the loss."""
-    net = ReleasedNetwork(config)
+    net = Network(config)
     rows = 2 * batch if config.pair else batch
     v = (torch.randint(config.vocab, (rows, length)) if config.vocab
          else torch.rand(rows, length))
@@ -94,7 +79,7 @@ def main() -> None:
         made = CONFIGURATIONS[name]
         began = time.process_time()
         length = args.length or made.length
-        net, loss = run(made.network, length, args.batch)
+        net, loss = run(made.network(name), length, args.batch)
         count = net.parameter_count()
         without = sum(p.grad is None or not p.grad.isfinite().all() for p in net.parameters())
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

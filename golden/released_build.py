@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from golden import pair
-from golden.config import NetworkConfig
-from golden.released_network import ReleasedNetwork
+from golden.model import pair
+from golden.model.config import ReleasedConfig
+from golden.model.network import Network
 from golden.released_state import Release, ReleaseError, Sizes, sizes
 from golden.tasks import Task, spec
 from golden.tasks.base import inputs_of
@@ -21,7 +21,7 @@ def _one(tensors: dict[str, np.ndarray], ending: str) -> np.ndarray | None:
 
 
 def encoder(found: Release, made: Sizes, task: Task) -> dict[str, np.ndarray] | None:
-    """Tensors of ``golden.network.Encoder``, None if the file has no encoder."""
+    """Tensors of ``golden.model.encoder.Encoder``, None if the file has no encoder."""
     if not found.encoder:
         return None
     weight, bias = _one(found.encoder, "weight"), _one(found.encoder, "bias")
@@ -64,7 +64,7 @@ def _norm(found: Release, prefix: str) -> dict[str, np.ndarray]:
 
 
 def _ssm(found: Release, prefix: str, made: Sizes) -> dict[str, np.ndarray]:
-    """Tensors of ``golden.dplr.DPLR``; rows shared by some neurons are repeated for each."""
+    """Tensors of ``golden.model.dplr.DPLR``; rows shared by some neurons are repeated for each."""
     get = {name: found.stack[prefix + name] for name in (
         "D", "kernel.inv_dt", "kernel.C", "kernel.B", "kernel.P", "kernel.A_real",
         "kernel.A_imag", "kernel.l_kernel")}
@@ -99,11 +99,11 @@ def state_of(found: Release, made: Sizes) -> dict[str, np.ndarray]:
         if made.branch:
             put(f"{here}ssm_branch.", _ssm(found, there + "reverse_layer.layer.", made))
     if made.prenorm:
-        put("last_norm.", _norm(found, ""))
+        put("last.norm.", _norm(found, ""))
     return state
 
 
-def network(found: Release, residual: str, task: Task) -> ReleasedNetwork:
+def network(found: Release, residual: str, task: Task) -> Network:
     """The network, in evaluation mode; encoder and decoder start afresh where the file has none.
 
     ``residual`` is "none" or "plain". Raises :class:`golden.released_state.ReleaseError` for
@@ -111,11 +111,10 @@ def network(found: Release, residual: str, task: Task) -> ReleasedNetwork:
     """
     made = sizes(found)
     around = {"encoder": encoder(found, made, task), "decoder": decoder(found, made, task)}
-    cfg = NetworkConfig(
+    cfg = ReleasedConfig(
         n_classes=task.n_classes, vocab=task.vocab, n_blocks=made.blocks, d_model=made.H,
-        d_state=2 * made.n, kernel="two_sided" if made.sides == 2 else "causal", act="gelu",
-        gelu_before_sampler=True, residual=residual, shared_A=made.rows == 1, init="hippo_legs",
-        architecture="released", ssm="dplr", branch=made.branch,
+        d_state=2 * made.n, kernel="two_sided" if made.sides == 2 else "causal",
+        residual=residual, shared_A=made.rows == 1, branch=made.branch,
         pair=("hidden.weight" in around["decoder"] if around["decoder"]
               else inputs_of(task) == 2),
         norm="batch" if made.batch_norm else "layer",
@@ -125,7 +124,7 @@ def network(found: Release, residual: str, task: Task) -> ReleasedNetwork:
         raise ReleaseError(f"{found.path}: {different}; give another --task")
     generator = torch.get_rng_state()
     torch.manual_seed(0)                    # start values of what the file has not
-    net = ReleasedNetwork(cfg)
+    net = Network(cfg)
     torch.set_rng_state(generator)
     state = state_of(found, made)
     for part, tensors in around.items():
@@ -137,7 +136,7 @@ def network(found: Release, residual: str, task: Task) -> ReleasedNetwork:
     return net.eval()
 
 
-def _check_folding(net: ReleasedNetwork, found: Release) -> None:
+def _check_folding(net: Network, found: Release) -> None:
     """Refuse C that cannot be recovered from its folded form."""
     for k, block in enumerate(net.blocks):
         for name in ("ssm", "ssm_branch"):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from golden import released_reference
-from golden.released_network import ReleasedNetwork
+from golden.model.network import Network
 from golden.released_state import ReleaseError, Sizes, read_npz
 
 LIMIT = 1e-4                    # of the largest difference of an output
@@ -115,13 +115,13 @@ def _form(block: torch.nn.Module, seen: dict[str, torch.Tensor]) -> float:
         ssm = getattr(block, name, None)
         if ssm is not None:
             s = seen[spikes].permute(2, 1, 0).contiguous()              # (H, L, B)
-            worst = max(worst, (ssm(s[:, :, None]).squeeze(2) - ssm.recurrent(s)).abs().max()
+            worst = max(worst, (ssm.convolve(s[:, :, None]).squeeze(2) - ssm.recurrent(s)).abs().max()
                         .item())
     return worst
 
 
 @torch.no_grad()
-def compare(net: ReleasedNetwork, stack: dict[str, np.ndarray], fixture: Fixture) -> Report:
+def compare(net: Network, stack: dict[str, np.ndarray], fixture: Fixture) -> Report:
     """Run the network in float64 on the fixture; ``stack`` are the released tensors."""
     net = copy.deepcopy(net).double()
     seen, y = net.trace(torch.from_numpy(fixture.x).double(),

@@ -11,12 +11,13 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from golden import checkpoint, cli, grow, models
+from golden import checkpoint, cli, grow
 from golden.batches import Stored, device_of, epoch_order, fast_dtype, longest, part_changed
-from golden.config import NetworkConfig
 from golden.graphed import GraphedStep
 from golden.memory import batch_for
-from golden.recipes import Recipe
+from golden.model import before
+from golden.model.network import Network
+from golden.training.recipes import Recipe
 from golden.tasks import Split, Task, spec
 
 START = {"steps": 0, "sums": [0.0, 0.0], "seconds": 0.0, "cpu_seconds": 0.0}   # see Run.part
@@ -65,7 +66,7 @@ class Run:
         self.dtype = fast_dtype(recipe.network.d_model, device)
         self.batch = min(recipe.batch, len(train_split))
         self.steps = len(train_split) // self.batch         # in an epoch
-        self.net = models.build(recipe.network).to(device)
+        self.net = Network(recipe.network).to(device)
         self.opt = optimiser(self.net, recipe)
         total = recipe.epochs * self.steps
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.opt, lambda i: min(
@@ -92,8 +93,7 @@ class Run:
         A narrower network is widened: its new neurons start like those of a new network.
         """
         content = checkpoint.read(path)
-        H = content["network"].get("d_model", NetworkConfig.d_model)
-        if H == self.recipe.network.d_model:
+        if before.config(content["network"]).d_model == self.recipe.network.d_model:
             checkpoint.fill(self.net, content["state"], path)
         else:
             self.calibrate()

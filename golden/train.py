@@ -23,9 +23,9 @@ from torch import nn
 
 from golden import checkpoint, cli, memory
 from golden.batches import accuracy, spike_rates
-from golden.recipes import Recipe, recipe_for
 from golden.run import Run
 from golden.tasks import Task, checked, make_task, slug
+from golden.training.recipes import Recipe, recipe_for
 
 SAVE_MINUTES = 8.0
 

@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from golden import checkpoint, cli
 from golden.batches import batch_of
 from golden.checkpoint import Checkpoint
-from golden.released_network import ReleasedNetwork
+from golden.model.network import Network
 from golden.tasks import Split
 from quant import diagonalise, lfsr
 from quant.artifact import Artifact
@@ -56,7 +56,7 @@ class Run:
     labels: torch.Tensor
 
 
-def _given_draws(net: ReleasedNetwork, art: Artifact, seed: int, shape) -> list[torch.Tensor]:
+def _given_draws(net: Network, art: Artifact, seed: int, shape) -> list[torch.Tensor]:
     """The artifact's draws as the released network takes them, (B, L, H) per sampler."""
     B, L, H = shape
     return [torch.from_numpy((sampler_words(art, j, kind, seed, L) + 0.5 * art.random.centred)
@@ -72,7 +72,7 @@ def run_float(net: torch.nn.Module, folded: Folded, art: Artifact, v: torch.Tens
     Of the paper's architecture the folded network in real numbers runs, which takes given draws
     and equals the golden one draw for draw; of the released one the golden network itself.
     """
-    if isinstance(net, ReleasedNetwork):
+    if net.cfg.family == "released":
         x = net.encoder(v.T.reshape(-1), torch.float64).reshape(-1, v.shape[1], len(v))
         x = x.permute(2, 1, 0)
         records, y = net.trace(x, _given_draws(net, art, seed, x.shape))
@@ -92,11 +92,13 @@ def probability(found: Checkpoint, j: int, s: torch.Tensor) -> torch.Tensor:
     """p (B, L, H) of the golden layer's output sampler for input spikes s (B, L, H), clamped."""
     net, (B, L, H) = found.network, s.shape
     block, s = net.blocks[j], s.permute(2, 1, 0).reshape(H, -1)
-    if isinstance(net, ReleasedNetwork):
-        p = block.out(block.response(block.ssm, s, (L, 1, B)))
+    if net.cfg.family == "released":
+        y = block.ssm.convolve(s.view(H, L, 1, B)).reshape(H, -1)
+        y = F.gelu(y) if net.cfg.gelu_before_sampler else y
+        p = torch.addcmul(block.out.b[:, None], block.out.a[:, None], y)
     else:
-        y = block.ssm(s.view(H, L, 1, B)).reshape(H, -1)
-        p = (F.gelu(y) if block.gelu else y) + block.b[:, None]
+        y = block.ssm.convolve(s.view(H, L, 1, B)).reshape(H, -1)
+        p = (F.gelu(y) if net.cfg.gelu_before_sampler else y) + block.out.b[:, None]
     return p.reshape(H, L, B).permute(2, 1, 0).clamp(0, 1)
 
 
@@ -148,9 +150,9 @@ def agreement(found: Checkpoint, config: QuantConfig, data_dir=None, n: int = 16
     task, net = found.task, copy.deepcopy(found.network)
     found = Checkpoint(net, task, {})
     train, test = (task.load(name, data_dir) for name in ("train", "test"))
-    if net.cfg.neuron != "sampler":
-        raise ExportError(f"the network has neuron = {net.cfg.neuron}; equal draws are for "
-                          f"probabilistic spikes, neuron = sampler")
+    if net.cfg.family not in ("paper", "released"):
+        raise ExportError(f"the network is of family {net.cfg.family}; equal draws are for "
+                          f"probabilistic spikes, family paper or released")
     system = system_of(net.cfg)
     system.check_config(net.cfg)
     reestimate(found, train, count["norms"])

@@ -24,10 +24,8 @@ import torch
 from golden import checkpoint, cli
 from golden.batches import batch_of
 from golden.checkpoint import Checkpoint
-from golden.dplr import DPLR
-from golden.models import build
-from golden.network import Network
-from golden.released_network import ReleasedNetwork
+from golden.model.dplr import DPLR
+from golden.model.network import Network
 from golden.tasks import Split, Task
 from quant.modes import Diagonal, DiagonaliseError, diagonal
 from quant.systems import system_of
@@ -38,8 +36,8 @@ def needed(net: torch.nn.Module) -> bool:
     return any(isinstance(getattr(block, "ssm", None), DPLR) for block in net.blocks)
 
 
-def network(net: Network | ReleasedNetwork, steps: int, count: int | None = None
-            ) -> tuple[Network | ReleasedNetwork, list[Diagonal]]:
+def network(net: Network, steps: int, count: int | None = None
+            ) -> tuple[Network, list[Diagonal]]:
     """A network with diagonal layers in place of DPLR ones, and what became of each layer.
 
     Its time steps are 1 and its A = log A_bar, one per neuron; a sampler's scale, which the dense
@@ -47,7 +45,7 @@ def network(net: Network | ReleasedNetwork, steps: int, count: int | None = None
     """
     cfg = net.cfg
     for name, wrong in (("kernel", "two_sided"), ("branch", True)):
-        if getattr(cfg, name) == wrong:
+        if getattr(cfg, name, None) == wrong:
             raise DiagonaliseError(f"the network has {name} = {wrong}; a recurrence in hardware "
                                    f"needs a causal kernel and no branch")
     with torch.no_grad():
@@ -65,7 +63,7 @@ def network(net: Network | ReleasedNetwork, steps: int, count: int | None = None
     n = max(layer.A_bar.shape[1] for layer in found)
     if any(layer.A_bar.shape[1] < n for layer in found):
         found = list(layers(n))
-    made = build(replace(cfg, ssm="diagonal", init="s4d_legs", shared_A=False, d_state=2 * n))
+    made = Network(replace(cfg, init="s4d_legs", shared_A=False, d_state=2 * n))
     made.to(next(net.parameters()).dtype)
     own, ssm = made.state_dict(), [f"blocks.{j}.ssm." for j in range(len(found))]
     with torch.no_grad():
@@ -83,7 +81,7 @@ def network(net: Network | ReleasedNetwork, steps: int, count: int | None = None
 
 
 @torch.no_grad()
-def _spikes(net: Network | ReleasedNetwork, x: torch.Tensor, seed: int) -> list[dict]:
+def _spikes(net: Network, x: torch.Tensor, seed: int) -> list[dict]:
     """Records of all blocks, float64; equal draws for equal seeds."""
     net, x = copy.deepcopy(net).double(), x.double() if x.is_floating_point() else x
     if x.ndim == 3:
@@ -97,7 +95,7 @@ def _spikes(net: Network | ReleasedNetwork, x: torch.Tensor, seed: int) -> list[
     return records
 
 
-def changed_spikes(one: Network | ReleasedNetwork, other: Network | ReleasedNetwork,
+def changed_spikes(one: Network, other: Network,
                    x: torch.Tensor, seed: int = 0) -> list[dict[str, int]]:
     """Per block the spikes that differ between two networks under equal uniform draws, float64.
 
@@ -110,13 +108,13 @@ def changed_spikes(one: Network | ReleasedNetwork, other: Network | ReleasedNetw
 
 
 @torch.no_grad()
-def encoded(net: Network | ReleasedNetwork, split: Split, task: Task, count: int) -> torch.Tensor:
+def encoded(net: Network, split: Split, task: Task, count: int) -> torch.Tensor:
     """First sequences of a split as :func:`changed_spikes` takes them.
 
-    Of the released architecture the stack's input (B, L, H), else samples or tokens (B, L).
+    Of family released the stack's input (B, L, H), else samples or tokens (B, L).
     """
     v, _, _ = batch_of(split, np.arange(min(count, len(split))), task)
-    if not isinstance(net, ReleasedNetwork):
+    if net.cfg.family != "released":
         return v
     dtype = net.encoder.weight.dtype
     return net.encoder(v.reshape(-1), dtype).T.reshape(*v.shape, -1)
@@ -161,7 +159,7 @@ def ready(found: Checkpoint, train: Split, sequences: int = 8) -> Checkpoint:
     return prepare(found, lambda: encoded(found.network, train, found.task, sequences))
 
 
-def _stack_input(path: Path, net: ReleasedNetwork) -> torch.Tensor:
+def _stack_input(path: Path, net: Network) -> torch.Tensor:
     """Array ``x`` (B, L, H) of an npz such as the released code's recorded outputs."""
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -169,8 +167,8 @@ def _stack_input(path: Path, net: ReleasedNetwork) -> torch.Tensor:
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise DiagonaliseError(f"{path} is no npz file with an array x: {error}") from None
     H = net.cfg.d_model
-    if not isinstance(net, ReleasedNetwork):
-        raise DiagonaliseError("--inputs needs architecture released; leave it out")
+    if net.cfg.family != "released":
+        raise DiagonaliseError("--inputs needs a network of family released; leave it out")
     if x.ndim != 3 or x.shape[2] != H:
         raise DiagonaliseError(f"{path}: x has shape {x.shape}, the network takes (B, L, {H})")
     return torch.from_numpy(x)

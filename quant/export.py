@@ -156,7 +156,7 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
     else:
         net = finetune.load(qat, found)     # in the file's form of sampling
         finetune.choose_sampling(found, sampling)
-        net.sampling = found.network.cfg.sampling
+        net.sampling = getattr(found.network.cfg, "sampling", None)
         reestimate(found, train, count["norms"])
     art = system.to_artifact(net, tasks.spec(task), task.length, seed, {})
     seen = (prepared.seen if qat is None

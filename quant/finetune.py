@@ -25,6 +25,7 @@ from tqdm import tqdm
 from golden import checkpoint, cli, memory, tasks
 from golden.batches import batch_of
 from golden.checkpoint import Checkpoint
+from golden.model import before
 from quant import diagonalise
 from quant.fit import ExportError
 from quant.systems import system_of
@@ -36,7 +37,7 @@ RESUME = ("optimiser", "rng")
 def state_digest(net: nn.Module) -> str:
     """sha256 of a golden network's tensors, without the batch-norm statistics."""
     h = hashlib.sha256()
-    for name, tensor in sorted(net.state_dict().items()):
+    for name, tensor in sorted(before.tensors(net).items()):
         if not name.endswith(("fuse.mean", "fuse.var", "norm.mean", "norm.var")):
             h.update(f"{name} {tuple(tensor.shape)}".encode() + tensor.numpy().tobytes())
     return h.hexdigest()
@@ -44,10 +45,10 @@ def state_digest(net: nn.Module) -> str:
 
 def choose_sampling(found: Checkpoint, form: str | None) -> None:
     """Let a golden network draw its spikes in another form, see ``golden.sampling``; None: as is."""
-    if form is not None and form != found.network.cfg.sampling:
-        if found.network.cfg.neuron != "sampler":
-            raise ExportError(f"sampling {form}: neuron {found.network.cfg.neuron} draws no "
-                              f"spikes; leave the option out")
+    if form is not None and form != getattr(found.network.cfg, "sampling", None):
+        if not hasattr(found.network.cfg, "sampling"):
+            raise ExportError(f"sampling {form}: a network of family {found.network.cfg.family} "
+                              f"draws no spikes; leave the option out")
         found.network.cfg = replace(found.network.cfg, sampling=form)
 
 
@@ -134,7 +135,7 @@ def finetune(found: Checkpoint, net: nn.Module, path: Path, data_dir=None, steps
 def save(path: Path, found: Checkpoint, net: nn.Module, steps: int, opt) -> None:
     """Write the file; with an optimiser it can be resumed, without it is small."""
     content = {"task": tasks.spec(found.task), "golden": state_digest(found.network),
-               "formats": net.formats.to_dict(), "sampling": found.network.cfg.sampling,
+               "formats": net.formats.to_dict(), "sampling": getattr(found.network.cfg, "sampling", None),
                "state": net.state_dict(), "steps": steps}
     if opt is not None:
         content |= {"optimiser": opt.state_dict(), "rng": torch.get_rng_state()}

@@ -21,10 +21,9 @@ import numpy as np
 import torch
 
 from golden.cli import UserError
-from golden.config import NetworkConfig
-from golden.network import Network
-from golden.pair import PairHead
-from golden.released_network import ReleasedNetwork
+from golden.model.config import NetworkConfig
+from golden.model.network import Network
+from golden.model.pair import PairHead
 from quant import sampling
 
 
@@ -52,7 +51,7 @@ class FoldedLayer:
 
 @dataclass(frozen=True)
 class FoldedHead:
-    """The head of two inputs, ``golden.pair``; nothing of the network folds into it."""
+    """The head of two inputs, ``golden.model.pair``; nothing of the network folds into it."""
 
     w1: np.ndarray          # (F, 4 F)
     b1: np.ndarray          # (F,)
@@ -76,21 +75,21 @@ class Folded:
     head: FoldedHead | None = None
 
 
-ALLOWED = {"neuron": ("sampler",), "kernel": ("causal",), "branch": (False,), "norm": ("batch",),
-           "sampling": sampling.FORMS}
+ALLOWED = {"family": ("paper", "released"), "kernel": ("causal",), "branch": (False,),
+           "norm": ("batch",), "sampling": sampling.FORMS}
 
 
 def check_config(cfg: NetworkConfig) -> None:
     """Raise :class:`FoldError` for an option that the integer network does not have."""
     for name, allowed in ALLOWED.items():
-        value = getattr(cfg, name)
+        value = getattr(cfg, name, allowed[0])
         if value not in allowed:
             also = ", or give one with --sampling" if name == "sampling" else ""
             raise FoldError(f"the network has {name} = {value}, the hardware needs "
                             f"{' or '.join(map(str, allowed))}; train one with that option{also}")
-    if cfg.pair and cfg.architecture != "paper":
-        raise FoldError("the network has pair = True and architecture = released, whose head sees "
-                        "every neuron; the hardware needs architecture paper and its features")
+    if cfg.pair and not cfg.features:
+        raise FoldError("the network has pair = True and family = released, whose head sees every "
+                        "neuron; the hardware needs family paper and its features")
 
 
 def _numpy(t: torch.Tensor) -> np.ndarray:
@@ -107,17 +106,18 @@ def _discrete(ssm) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return A_bar, g, a * _numpy(ssm.D)
 
 
-def fold(net: Network | ReleasedNetwork) -> Folded:
-    """Fold a network; its batch-norm statistics must be final (see ``golden.norms.reestimate``).
+def fold(net: Network) -> Folded:
+    """Fold a network; its batch-norm statistics must be final (see ``golden.model.norms.reestimate``).
 
     Exact up to float64 rounding. Its layers must be diagonal (see ``quant.diagonalise``). Raises
     :class:`FoldError` for options that hardware has not, and for tensors that are not finite.
     """
     check_config(net.cfg)
-    if net.cfg.ssm != "diagonal":
-        raise FoldError(f"the network has ssm = {net.cfg.ssm}, integers need diagonal; make it so "
-                        f"with python -m quant.diagonalise")
-    folded = (_fold_released if isinstance(net, ReleasedNetwork) else _fold)(net)
+    if net.cfg.dplr:
+        raise FoldError(f"the network has init = {net.cfg.init} and so matrices that are not "
+                        f"diagonal, which integers need; make them so with "
+                        f"python -m quant.diagonalise")
+    folded = (_fold_released if net.cfg.family == "released" else _fold)(net)
     _check_finite(folded)
     return folded
 
@@ -143,13 +143,12 @@ def _head(head: PairHead) -> FoldedHead:
 def _fold(net: Network) -> Folded:
     cfg = net.cfg
     plain = cfg.residual == "plain"
-    affine = _numpy(net.input_gamma), _numpy(net.input_beta)    # of the next input sampler
+    affine = () if not plain else (_numpy(net.first.scale.a), _numpy(net.first.fire.b))
     layers = []
     for block in net.blocks:
-        fuse = block.fuse
-        scale, rest = _affine(fuse)
+        scale, rest = _affine(block.fuse) if hasattr(block, "fuse") else 2 * (np.ones(cfg.d_model),)
         W, bias = _numpy(block.mixer.weight), _numpy(block.mixer.bias)
-        extra = {"a": np.ones(cfg.d_model)} if block.gelu else {}
+        extra = {"a": np.ones(cfg.d_model)} if cfg.gelu_before_sampler else {}
         size, negate, addend = 1.0, np.zeros(cfg.d_model, bool), rest
         if plain:
             extra |= dict(zip(("alpha", "beta"), affine))
@@ -158,13 +157,13 @@ def _fold(net: Network) -> Folded:
             extra["gain"] = scale
         else:
             size, negate = np.abs(scale), scale < 0
-        layers.append(FoldedLayer(*_discrete(block.ssm), _numpy(block.b), (W.T * size).T,
+        layers.append(FoldedLayer(*_discrete(block.ssm), _numpy(block.out.b), (W.T * size).T,
                                   bias * size, negate, addend, **extra))
     return _folded(net, cfg.residual, layers, _numpy(net.decoder.weight),
                    _numpy(net.decoder.bias))
 
 
-def _fold_released(net: ReleasedNetwork) -> Folded:
+def _fold_released(net: Network) -> Folded:
     cfg = net.cfg
     zero = np.zeros(cfg.d_model)
     layers = []
@@ -185,8 +184,8 @@ def _fold_released(net: ReleasedNetwork) -> Folded:
         layers.append(FoldedLayer(A_bar, g, d, b, _numpy(block.mixer.weight),
                                   _numpy(block.mixer.bias), zero > 0, addend, alpha, beta, **extra))
     dec_w, dec_b = _numpy(net.decoder.weight), _numpy(net.decoder.bias)
-    if net.last_norm is not None:
-        scale, rest = _affine(net.last_norm)
+    if cfg.norm_position == "pre":
+        scale, rest = _affine(net.last.norm)
         dec_w, dec_b = dec_w * scale, dec_b + dec_w @ rest
     return _folded(net, {"none": "replace"}.get(cfg.residual, cfg.residual), layers, dec_w, dec_b)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from golden.gated import GatedNetwork
+from golden.model.network import Network
 from quant.fold import FoldError
 
 
@@ -52,7 +52,7 @@ def check_config(cfg) -> None:
         raise FoldError(f"the network has neuron = {cfg.neuron} and mixer = {cfg.mixer}; of those "
                         f"with a real-valued stream only heaviside with glu (Binary S4D) and gelu "
                         f"with gsu become integers")
-    for name, allowed in (("kernel", "causal"), ("norm", "batch"), ("ssm", "diagonal")):
+    for name, allowed in (("kernel", "causal"), ("norm", "batch")):
         if getattr(cfg, name) != allowed:
             raise FoldError(f"the network has {name} = {getattr(cfg, name)}, integers need "
                             f"{allowed}; train one with that option")
@@ -64,8 +64,8 @@ def _affine(norm) -> tuple[np.ndarray, np.ndarray]:
 
 
 @torch.no_grad()
-def fold(net: GatedNetwork) -> GatedFolded:
-    """Fold a network; its norms' statistics must be final (``golden.norms.reestimate``).
+def fold(net: Network) -> GatedFolded:
+    """Fold a network; its norms' statistics must be final (``golden.model.norms.reestimate``).
 
     Exact up to float64 rounding. Raises ``FoldError`` for options that the integers have not, and
     for tensors that are not finite.
@@ -75,13 +75,13 @@ def fold(net: GatedNetwork) -> GatedFolded:
     net = copy.deepcopy(net).double()
     layers = []
     for block in net.blocks:
-        value, gate = block.mixer.value, block.mixer.gate
+        value, gate = block.value, block.gate
         layers.append(GatedFoldedLayer(
             *_affine(block.norm), *(t.numpy() for t in block.ssm.discrete()),
             *(t.numpy() for t in (value.weight, value.bias, gate.weight, gate.bias))))
     dec_w, dec_b = net.decoder.weight.numpy(), net.decoder.bias.numpy()
-    if net.prenorm:
-        alpha, beta = _affine(net.last_norm)
+    if cfg.norm_position == "pre":
+        alpha, beta = _affine(net.last.norm)
         dec_w, dec_b = dec_w * alpha, dec_b + dec_w @ beta
     encoder = net.encoder
     folded = GatedFolded(

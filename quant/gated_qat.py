@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from golden.binary_s4d import heaviside
-from golden.gsu import ternary
-from golden.network import Network
-from golden.ssm import chunked_conv
+from golden.model.network import chunks as chunks_of
+from golden.model.neurons import heaviside, ternary
+from golden.model.ssm import chunked_conv
 from quant.draws import LfsrDraws
 from quant.formats import THRESHOLD
 from quant.gated_fold import GatedFolded, GatedFoldedLayer
@@ -144,7 +143,7 @@ class GatedQuantNetwork(nn.Module):
         if form not in ("convolution", "recurrence"):
             raise ValueError(f"form must be convolution or recurrence, not {form!r}")
         B, L = v.shape
-        C, M = (L, 1) if form == "recurrence" else Network.chunks(L)
+        C, M = (L, 1) if form == "recurrence" else chunks_of(L)
         if lengths is None and C * M != L:
             lengths = torch.full((B,), L)
         v = F.pad(v, (0, C * M - L)).reshape(B, M, C).permute(2, 1, 0).reshape(-1)

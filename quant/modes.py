@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from golden import cli
-from golden.dplr import Dense, modes
+from golden.model.dplr import Dense, modes
 from quant.kernel_fit import fit
 
 CONDITION = 1e4         # of the eigenvectors; above, a fit is better than rounded eigenvalues

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from golden import ops
-from golden.network import Network
+from golden.model.network import chunks as chunks_of
+from golden.model.ssm import chunked_conv
 from golden.sampling import Draw
-from golden.ssm import chunked_conv
 from quant import lfsr
 from quant.draws import LfsrDraws
 from quant.fit import NetworkFormats
@@ -208,7 +208,7 @@ class QuantNetwork(nn.Module):
                 record: list | None = None, observe: Observer | None = None) -> torch.Tensor:
         """Logits (B, classes) of samples (real) or tokens v (B, L).
 
-        With a head rows are paired as in ``golden.network.Network.forward``.
+        With a head rows are paired as in ``golden.model.network.Network.forward``.
 
         Parameters
         ----------
@@ -229,7 +229,7 @@ class QuantNetwork(nn.Module):
         if draws is not None and form != "recurrence":
             raise ValueError("an artifact's draws are for the recurrence")
         B, L = v.shape
-        C, M = (L, 1) if form == "recurrence" else Network.chunks(L)
+        C, M = (L, 1) if form == "recurrence" else chunks_of(L)
         chunks = C, M, B
         if lengths is None and C * M != L:
             lengths = torch.full((B,), L)

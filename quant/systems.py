@@ -6,8 +6,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from golden import norms
-from golden.config import NetworkConfig
+from golden.model import norms
+from golden.model.config import NetworkConfig
 from quant import (artifact, convert, fit, fold, gated_artifact, gated_convert, gated_fit,
                    gated_fold, gated_formats, gated_network, gated_qat, gated_ranges,
                    gated_reference, network, qat, ranges, tables, vectors)
@@ -57,4 +57,4 @@ GATED = System(
 
 def system_of(cfg: NetworkConfig) -> System:
     """The kind of a golden network's configuration."""
-    return GATED if cfg.neuron in ("heaviside", "gelu") else SPIKING
+    return GATED if cfg.family == "stream" else SPIKING
