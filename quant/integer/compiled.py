@@ -1,4 +1,4 @@
-"""The whole network in integers, fast enough for whole test sets; equals ``quant.reference.run``.
+"""Recognised networks compiled, fast enough for whole test sets; equal ``quant.integer.reference``.
 
 Random words restart from the seed with every sequence, so they are the same for all sequences of a
 batch: they are made once per (artifact, seed). Where they would not fit in MEMORY (16,384 steps of
@@ -7,46 +7,22 @@ batch: they are made once per (artifact, seed). Where they would not fit in MEMO
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 
-from quant import gelu, kernels, lfsr, reference, sampling
-from quant.artifact import Artifact
-from quant.bounds import beta_shift, types_of
+from quant.integer import curves, kernels, lfsr, signature
+from quant.integer.bounds import types_of
+from quant.integer.memory import Draws, Fire
+from quant.integer.operation import wired
+from quant.integer.batch import Batch, check_lengths, check_values
+from quant.integer.program import Artifact
+from quant.integer.reference import Running
 
 BLOCK = 64      # sequences that one thread runs side by side
 MEMORY = 1 << 28    # bytes of random words, and of a group of sequences, that are there at once
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Results of B sequences on N layers; the last three only when they were recorded.
-
-    logits : (B, outputs) int64; labels : (B,) int64; saturations : (B, N + 1) int64 as in
-    :class:`quant.reference.Trace`; spikes : (B, N, 2) int64, fired input and output samplers;
-    s_in, s_out : (B, N, L, H) uint8 and signature : (B, N, L) uint32, zeros after the end.
-    """
-
-    lengths: np.ndarray
-    logits: np.ndarray
-    labels: np.ndarray
-    saturations: np.ndarray
-    spikes: np.ndarray
-    s_in: np.ndarray
-    s_out: np.ndarray
-    signature: np.ndarray
-
-    def trace(self, b: int) -> reference.Trace:
-        """What ``reference.run`` returns for sequence ``b``."""
-        if not self.s_in.size:
-            raise ValueError("this batch has no traces; run it with record=True")
-        L = self.lengths[b]
-        return reference.Trace(self.s_in[b, :, :L], self.s_out[b, :, :L], self.signature[b, :, :L],
-                               self.logits[b], int(self.labels[b]), self.saturations[b])
-
-
-class IntegerNetwork:
+class Compiled:
     """An artifact, ready to run many sequences.
 
     Parameters
@@ -61,10 +37,11 @@ class IntegerNetwork:
         self.art, self.seed = art, art.seed if seed is None else seed
         self.threads = threads or len(os.sched_getaffinity(0))
         self._types = S, X, M = types_of(art)
-        stochastic, streams = art.rounding == "stochastic", art.streams
-        f0 = art.layers[0].fmt
+        net = self.net = art.spiking
+        stochastic, streams = net.rounding == "stochastic", net.streams
+        f0 = net.layers[0].fmt
         coefficients, dbi, edge, signs, rounding = [], [], [], [], []
-        for layer in art.layers:
+        for layer in net.layers:
             f = layer.fmt
             shift, bits = f.a_bar.f_bits, art.random.round_bits if stochastic else 0
             align = shift + f.h.f_bits - f.g.f_bits
@@ -73,9 +50,9 @@ class IntegerNetwork:
             zero = np.zeros_like(layer.d)
             dbi.append(np.stack([layer.d, layer.b << f.p_out_bits - f.h.f_bits,
                                  layer.alpha if streams else zero,
-                                 layer.beta << beta_shift(f) if streams else zero,
+                                 layer.beta << f.alpha.f_bits + f.x.f_bits - f.beta.f_bits if streams else zero,
                                  layer.a if f.a else zero], -1))
-            floor = 0 if art.act == "relu" else np.iinfo(X).min
+            floor = 0 if net.act == "relu" else np.iinfo(X).min
             edge.append(np.stack([layer.bias, layer.addend, np.full(art.H, floor),
                                   layer.gain if f.gain else zero], -1))
             signs.append(np.stack([layer.shift, layer.negate], -1))
@@ -83,33 +60,33 @@ class IntegerNetwork:
             rounding.append([shift, bits, shift - bits, half >> bits, 0] if stochastic else
                             [shift, 0, 0, max(half - 1, 0), shift > 0])
         lo, hi = (f0.x.lo, f0.x.hi) if streams else (0, 1 << f0.p.f_bits)
-        scalars = (X(art.residual in ("plain", "clampfuse")), X(lo), X(hi), streams)
-        limits = np.array([[layer.fmt.h.lo, layer.fmt.h.hi] for layer in art.layers], S)
+        scalars = (X(net.residual in ("plain", "clampfuse")), X(lo), X(hi), streams)
+        limits = np.array([[layer.fmt.h.lo, layer.fmt.h.hi] for layer in net.layers], S)
         self._net = (np.array(coefficients, S), np.array(dbi, X),
-                     np.array([layer.w.T for layer in art.layers], M, order="C"),
+                     np.array([layer.w.T for layer in net.layers], M, order="C"),
                      np.array(edge, X), scalars, np.array(signs, np.int64),
                      np.array(rounding, np.int64), limits, self._curved(X))
         self._kept = 0, 0, ()       # first step, number of steps, their random words
         self._tables = lfsr.byte_tables(
-            [reference.crc32([reference.MASK ^ 1 << b]) for b in range(32)]).astype(np.uint32)
+            [signature.crc32([signature.MASK ^ 1 << b]) for b in range(32)]).astype(np.uint32)
 
     def _curved(self, X):
-        """GELU's tables, gains and where x joins, as ``quant.kernels`` takes them."""
-        art, layers = self.art, self.art.layers
-        tables = [gelu.table(layer.fmt.h.f_bits) for layer in layers] if layers[0].fmt.a else []
+        """GELU's tables, gains and where x joins, as ``quant.integer.kernels`` takes them."""
+        net, layers = self.net, self.net.layers
+        tables = [curves.table(layer.fmt.h.f_bits) for layer in layers] if layers[0].fmt.a else []
         out = np.zeros((len(layers), max(map(len, tables), default=0)), X)
         for row, table in zip(out, tables):     # zero behind each one's end, as T is
             row[:len(table)] = table
-        act = gelu.table(layers[0].fmt.p.f_bits) if art.act == "gelu" else np.zeros(0)
+        act = curves.table(layers[0].fmt.p.f_bits) if net.act == "gelu" else np.zeros(0)
         gain_bits = [layer.fmt.gain.f_bits if layer.fmt.gain else -1 for layer in layers]
-        keeps = art.residual == "plain", art.residual == "clampfuse"
+        keeps = net.residual == "plain", net.residual == "clampfuse"
         return out, act.astype(X), np.array(gain_bits, np.int64), np.array(keeps, X)
 
     def _span(self) -> int:
         """Steps whose random words fit in MEMORY, at least a few."""
         art, (_, X, _) = self.art, self._types
-        of_sampler = 2 * np.dtype(X).itemsize if art.sampling != "systematic" else 0
-        step = len(art.layers) * art.H * (2 * of_sampler + art.n * np.dtype(X).itemsize)
+        of_sampler = 2 * np.dtype(X).itemsize if self.net.sampling != "systematic" else 0
+        step = len(art.blocks) * art.H * (2 * of_sampler + art.n * np.dtype(X).itemsize)
         return max(kernels.CHUNK, MEMORY // step)
 
     def _draw(self, first: int, steps: int):
@@ -119,7 +96,10 @@ class IntegerNetwork:
         self._kept = 0, 0, ()
         art, rand, X = self.art, self.art.random, self._types[1]
         word = np.uint32 if X == np.int32 else np.int64
-        N, kinds = len(art.layers), (lfsr.SAMPLER_IN, lfsr.SAMPLER_OUT)
+        draws = Draws(rand, self.seed, art.H, art.n, steps)
+        samplers = [[(op, formats[0].f_bits) for op, formats in wired(ops, {"x": art.x_format})[0]
+                     if isinstance(op, Fire)] for ops in art.blocks]
+        systematic = self.net.sampling == "systematic"
 
         def threshold(r, f_bits):
             """Largest p that does not fire: p 2**-f_bits <= u."""
@@ -127,28 +107,28 @@ class IntegerNetwork:
             return u >> u_bits - f_bits if u_bits > f_bits else u << f_bits - u_bits
 
         # Axes: sampler of the layer, layer, step (one with systematic: the start), neuron.
-        f_bits = np.array([[sampling.sampler_bits(art, j, kind) for j in range(N)]
-                           for kind in kinds])
-        shape = 2, N, 1 if art.sampling == "systematic" else steps, art.H
+        f_bits = np.array([[bits for _, bits in pair] for pair in samplers]).T.copy()
+        shape = 2, len(samplers), 1 if systematic else steps, art.H
         limits, r = np.empty(shape, X), np.empty(shape, word)   # limits: not used with systematic
-        r_round = np.empty((N, steps, art.H, art.n), word)
-        for j in range(N):
-            for kind in kinds:
-                words = sampling.sampler_words(art, j, kind, self.seed, steps, first)
-                r[kind, j] = words
-                limits[kind, j] = threshold(words, int(f_bits[kind, j]))
-            r_round[j] = reference.rounding_words(art, j, self.seed, steps, first)
-        self._kept = first, steps, (limits, r, r_round, f_bits, art.sampling == "systematic")
+        r_round = np.zeros((len(samplers), steps, art.H, art.n), word)
+        for j, pair in enumerate(samplers):
+            for kind, (op, bits) in enumerate(pair):
+                r[kind, j] = op.words(bits, draws, first, steps)
+                limits[kind, j] = threshold(r[kind, j].astype(np.int64), bits)
+            if self.net.rounding == "stochastic":
+                r_round[j] = draws.rounding(j, first, steps)
+        self._kept = first, steps, (limits, r, r_round, f_bits, systematic)
         return self._kept[2]
 
     def _encode(self, values, live):
         """(table (H, V) of the encoder's outputs, indices (B, L) into it, saturations (B,))."""
         seen, index = np.unique(np.where(live, values, values[0, 0]), return_inverse=True)
-        sample = self.art.edge.sample
-        lo, hi = (0, self.art.vocab - 1) if self.art.vocab else (sample.lo, sample.hi)
-        if seen[0] < lo or seen[-1] > hi:
-            raise ValueError(f"values must be in {lo}..{hi}, seen {seen[0]}..{seen[-1]}")
-        outputs, over = zip(*(reference.encode(int(v), self.art) for v in seen))
+        check_values(self.art, seen)
+        outputs, over = [], []
+        for v in seen:
+            first = Running(self.art.first, {"v": self.art.input_format}, None)
+            outputs.append(first(v=np.array([v])))
+            over.append(sum(first.over.values()))
         index = index.reshape(values.shape)
         table = np.ascontiguousarray(np.array(outputs, self._types[1]).T)
         return table, index, (np.array(over)[index] * live).sum(1)
@@ -163,11 +143,8 @@ class IntegerNetwork:
         art = self.art
         values = np.asarray(values)
         B, L = values.shape
-        N, H = len(art.layers), art.H
-        lengths = np.full(B, L) if lengths is None else np.asarray(lengths, np.int64)
-        if lengths.shape != (B,) or lengths.min() < 1 or lengths.max() > min(L, art.length):
-            raise ValueError(f"{B} lengths of 1..{min(L, art.length)} steps are needed, got "
-                             f"{lengths.shape} of {lengths.min()}..{lengths.max()}")
+        N, H = len(art.blocks), art.H
+        lengths = check_lengths(art, B, L, lengths)
         order = np.argsort(-lengths, kind="stable")     # blocks of like length
         total, over, spikes = (np.zeros((B, *shape), np.int64)
                                for shape in ((H,), (N + 1,), (N, 2)))
@@ -179,12 +156,15 @@ class IntegerNetwork:
             total[part], over[part], spikes[part] = found
             for whole, array in zip(trace, traced if record else ()):
                 whole[part, :, :steps] = array
-        logits = total @ art.dec_w.T + lengths[:, None] * art.dec_b
-        return Batch(lengths, logits, logits.argmax(1), over, spikes, *trace)
+        logits = total @ art.decoder_w.raw.T + lengths[:, None] * art.decoder_b.raw
+        N = len(art.blocks)
+        stream = np.arange(N + 1) == N
+        return Batch(lengths, logits, logits.argmax(1), {"h": over * ~stream, "x": over * stream},
+                     spikes, *trace)
 
     def _group(self, steps: int, record: bool) -> int:
         """Sequences of up to ``steps`` steps that run together: few enough for MEMORY."""
-        N, H, n = len(self.art.layers), self.art.H, self.art.n
+        N, H, n = len(self.art.blocks), self.art.H, self.art.n
         size = 32 * steps       # bytes that finding a step's column of the encoder's table takes
         size += 2 * N * H * steps if record else 0
         if steps > self._span():
@@ -194,7 +174,7 @@ class IntegerNetwork:
     def _run(self, values, lengths, record: bool):
         """(totals, saturations, spikes) and traces of one group, longest sequence first."""
         B, steps = values.shape
-        N, H, (S, X, _) = len(self.art.layers), self.art.H, self._types
+        N, H, (S, X, _) = len(self.art.blocks), self.art.H, self._types
         block = min(BLOCK, -(-B // 16) * 16)
         padded = -(-B // block) * block
         live = np.arange(steps) < lengths[:, None]
@@ -233,6 +213,6 @@ class IntegerNetwork:
 
     def _traces(self, B: int, steps: int) -> tuple:
         """Room for the spikes and signatures of B sequences, as :class:`Batch` has them."""
-        shape = B, len(self.art.layers), steps * (B > 0)
+        shape = B, len(self.art.blocks), steps * (B > 0)
         return (np.zeros((*shape, self.art.H), np.uint8), np.zeros((*shape, self.art.H), np.uint8),
                 np.zeros(shape, np.uint32))

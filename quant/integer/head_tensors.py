@@ -1,6 +1,6 @@
 """The head of a network with two inputs: its integer tensors, their formats, what an export checks.
 
-``quant.head`` has the arithmetic.
+``quant.integer.head`` has the arithmetic.
 """
 
 from dataclasses import dataclass, fields
@@ -58,12 +58,21 @@ class Head:
     w2: np.ndarray
     b2: np.ndarray
 
+    @classmethod
+    def of(cls, formats: dict[str, str], arrays: dict[str, np.ndarray]) -> "Head":
+        """From an artifact's formats and arrays."""
+        return cls(HeadFormats.from_dict(formats), *(arrays[f"head.{name}"] for name in TENSORS))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """For an artifact, by name."""
+        return {f"head.{name}": getattr(self, name) for name in TENSORS}
+
     def check(self, art, need) -> None:
         """Call ``need(condition, text)`` for every rule of the head of artifact ``art``."""
-        fmt, F = self.fmt, len(art.dec_w)
-        need(fmt.mean.f_bits <= art.edge.dec_b.f_bits,
+        fmt, F = self.fmt, art.outputs
+        need(fmt.mean.f_bits <= art.decoder_b.fmt.f_bits,
              f"head, mean: {fmt.mean} has more fraction bits than the features, "
-             f"{art.edge.dec_b.f_bits}")
+             f"{art.decoder_b.fmt.f_bits}")
         for name, shape in (("w1", (F, 4 * F)), ("b1", (F,)), ("w2", (art.n_classes, F)),
                             ("b2", (art.n_classes,))):
             raw = getattr(self, name)
@@ -78,11 +87,11 @@ class Head:
                  f"the most that can be run; use narrower formats or shorter sequences")
 
     def bounds(self, art) -> dict[str, int]:
-        """Largest magnitude of every sum of ``quant.head``, from the actual coefficients.
+        """Largest magnitude of every sum of ``quant.integer.head``, from the actual coefficients.
 
         Python's integers, which never wrap round.
         """
-        fmt, F = self.fmt, len(art.dec_w)
+        fmt, F = self.fmt, art.outputs
         x, m = _magnitude(art.x_format), _magnitude(fmt.mean)
 
         def rows(w, factor) -> list[int]:
@@ -95,8 +104,8 @@ class Head:
         linear = rows(self.w1[:, :2 * F], m << fmt.mean.f_bits)
         differences = rows(self.w1[:, 2 * F:3 * F], 2 * m << fmt.mean.f_bits)
         squares = rows(self.w1[:, 3 * F:], m * m)
-        return {"features": steps * largest(rows(art.dec_w, x), art.dec_b),
-                "divisor of the mean": steps << art.edge.dec_b.f_bits - fmt.mean.f_bits,
+        return {"features": steps * largest(rows(art.decoder_w.raw, x), art.decoder_b.raw),
+                "divisor of the mean": steps << art.decoder_b.fmt.f_bits - fmt.mean.f_bits,
                 "hidden": largest(map(sum, zip(linear, differences, squares)), self.b1),
                 "logits": largest(rows(self.w2, _magnitude(fmt.hidden)), self.b2)}
 

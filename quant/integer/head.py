@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quant.artifact import Artifact, ArtifactError
 from quant.formats import QFormat
-from quant.head_tensors import VOTES, Head
-from quant.reference import round_half_even
+from quant.integer.head_tensors import VOTES, Head
+from quant.integer.operation import ArtifactError, round_half_even
+from quant.integer.program import Artifact
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def classify(art: Artifact, features_a, length_a, features_b, length_b) -> Answe
 
     Of several runs of a sequence (votes): the sums of the features and of the steps.
     """
-    head, f_bits = art.head, art.edge.dec_b.f_bits
+    head, f_bits = art.head, art.decoder_b.fmt.f_bits
     (a, over_a), (b, over_b) = (
         _saturated(mean(np.asarray(f, np.int64), np.asarray(length, np.int64), f_bits, head),
                    head.fmt.mean)

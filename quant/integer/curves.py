@@ -21,7 +21,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from quant.formats import RandomFormat
+from quant.formats import QFormat, RandomFormat
 
 KNOTS = 6           # knots are 2**-KNOTS apart
 EXTRA = 2           # fraction bits of a knot beyond those of y
@@ -93,7 +93,7 @@ def thresholds(r, a, b, f_bits: int, a_bits: int, random: RandomFormat):
     """(low, high, inverted): the spikes for the random word r, without a product behind y.
 
     ``a 2**-a_bits G(y) + b 2**-f_bits > u`` exactly where ``(y <= low or y >= high) != inverted``;
-    y and b have ``f_bits`` fraction bits, u is as in :func:`quant.sampling.fires`.
+    y and b have ``f_bits`` fraction bits, u is as in :func:`quant.integer.sampling.fires`.
     """
     u, u_bits = (2 * r + 1, random.k + 1) if random.centred else (r, random.k)
     f = max(f_bits + a_bits, u_bits)
@@ -101,3 +101,28 @@ def thresholds(r, a, b, f_bits: int, a_bits: int, random: RandomFormat):
     level, inverted = fire_level(np.asarray(u) << f - u_bits, np.asarray(a) << finer,
                                  np.asarray(b) << a_bits + finer)
     return *crossings(level, f_bits), inverted
+
+
+# --- tables of a gate ---------------------------------------------------------------------
+
+def entries(fmt: QFormat) -> np.ndarray:
+    """The real numbers of all raws of an index format, the lowest first."""
+    return np.arange(fmt.lo, fmt.hi + 1) * 2.0 ** -fmt.f_bits
+
+
+def sigmoid_table(index: QFormat, table: QFormat) -> np.ndarray:
+    """``sigmoid(m)`` for every m of ``index``, nearest integer of ``table``."""
+    return _rounded(1 / (1 + np.exp(-entries(index))), table)
+
+
+def gelu_table(index: QFormat, table: QFormat) -> np.ndarray:
+    """``max(y, 0) - GELU(y) = |y| Phi(-|y|)`` for every |y| of ``index``: 0 to 0.17."""
+    a = entries(index)
+    return _rounded(a * np.array([0.5 * math.erfc(v / math.sqrt(2)) for v in a]), table)
+
+
+def _rounded(values: np.ndarray, fmt: QFormat) -> np.ndarray:
+    return np.clip(np.rint(values * 2.0 ** fmt.f_bits), fmt.lo, fmt.hi).astype(np.int64)
+
+
+TABLES = {"sigmoid": sigmoid_table, "gelu": gelu_table}     # by kind of quant.integer.ops.Table

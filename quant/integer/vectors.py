@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from quant.artifact import Artifact, digest
+from quant.integer.artifact import Artifact, digest
 from quant.files import write_atomic
-from quant.network import IntegerNetwork
-from quant.reference import Trace
+from quant.integer.compiled import Compiled
+from quant.integer.reference import Trace
 
 SCHEMA = 1
 
@@ -30,7 +30,7 @@ class Vectors:
     """Sequences and what the network must answer.
 
     values : (B, L) raw samples or tokens, 0 after the end; lengths : (B,); traces : B of
-    :class:`quant.reference.Trace`; seed : master seed; artifact : digest of the network;
+    :class:`quant.integer.reference.Trace`; seed : master seed; artifact : digest of the network;
     command : what made them; indices : (B,) numbers of the sequences in their data set.
     """
 
@@ -45,8 +45,8 @@ class Vectors:
 
 def expected(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
              seed: int | None = None, threads: int | None = None) -> list[Trace]:
-    """Every spike, signature and logit of B sequences; arguments as ``IntegerNetwork.run``."""
-    batch = IntegerNetwork(art, seed, threads).run(values, lengths, record=True)
+    """Every spike, signature and logit of B sequences; arguments as ``Compiled.run``."""
+    batch = Compiled(art, seed, threads).run(values, lengths, record=True)
     return [batch.trace(b) for b in range(len(values))]
 
 

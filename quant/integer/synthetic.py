@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from quant.artifact import ABSENT, NO_DIRECTIONS, Artifact, Layer
 from quant.formats import (PIXEL, SCALE, SQ, STREAMS, EdgeFormats, LayerFormats, QFormat,
                            RandomFormat)
-from quant.head_tensors import Head, HeadFormats
-from quant.sampling import direction_columns
+from quant.integer.head_tensors import Head, HeadFormats
+from quant.integer.program import Artifact
+from quant.integer.sampling import direction_columns
+from quant.integer.spiking import ABSENT, NO_DIRECTIONS, Layer, Spiking
 
 
 def _extremes(rng, fmt: QFormat, shape, share: float) -> np.ndarray:
@@ -111,8 +112,7 @@ def random_artifact(seed: int = 0, n_layers: int = 2, H: int = 8, n: int = 4, n_
                     moderate(head_fmt.b1, features, -0.5, 0.5),
                     moderate(w, (n_classes, features), -1, 1),
                     moderate(head_fmt.b2, n_classes, -1, 1))
-    return Artifact("synthetic", n_classes, length, vocab, act, residual, rounding,
-                    seed=0xACE1 + seed, random=random, edge=edge, layers=tuple(layers),
-                    enc_w=enc_w, enc_b=enc_b,
-                    dec_w=dec_w, dec_b=dec_b, sampling=sampling, directions=directions,
-                    head=head).check()
+    net = Spiking(act, residual, rounding, sampling, edge, tuple(layers), enc_w, enc_b, dec_w, dec_b,
+                  directions)
+    return Artifact("synthetic", n_classes, length, vocab, edge.sample, 0xACE1 + seed, random,
+                    **net.parts(), head=head).check()

@@ -1,0 +1,137 @@
+"""The artifact: operations with their tensors and formats, and seeds. All that hardware ever reads.
+
+A folder with ``manifest.json`` and ``arrays.npz``. Schema 2: the manifest lists the operations, each
+with its wiring, options and the formats of its tensors, which are in the arrays under
+``<block>.<operation>.<tensor>``; one sha256 is over everything but ``info`` and ``task``.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from quant.files import write_all_atomic
+from quant.formats import QFormat, RandomFormat
+from quant.integer import memory, ops, schema1
+from quant.integer.head_tensors import Head
+from quant.integer.operation import ArtifactError, Operation, Tensor
+from quant.integer.program import Artifact
+
+__all__ = ["Artifact", "ArtifactError", "digest", "load", "save"]
+SCHEMA = 2
+KINDS = {cls.__name__: cls for module in (ops, memory) for cls in vars(module).values()
+         if isinstance(cls, type) and issubclass(cls, Operation) and cls is not Operation}
+
+
+def described(op: Operation) -> dict:
+    """An operation as plain json, its tensors by their formats."""
+    found = {"operation": type(op).__name__}
+    for f in fields(op):
+        value = getattr(op, f.name)
+        if value is not None:
+            found[f.name] = (str(value.fmt) if isinstance(value, Tensor)
+                             else str(value) if isinstance(value, QFormat) else value)
+    return found
+
+
+def restored(values: dict, array: Callable[[str], np.ndarray]) -> Operation:
+    """Inverse of :func:`described`; ``array(name)`` gives a tensor's integers."""
+    values = dict(values)
+    cls = KINDS[values.pop("operation")]
+    types = {f.name: str(f.type) for f in fields(cls)}
+    return cls(**{name: Tensor(array(name), QFormat.parse(value)) if "Tensor" in types[name]
+                  else QFormat.parse(value) if "QFormat" in types[name] else value
+                  for name, value in values.items()})
+
+
+def _arrays(art: Artifact) -> dict[str, np.ndarray]:
+    out = {"decoder.w": art.decoder_w.raw, "decoder.b": art.decoder_b.raw}
+    for place, op, _ in art.operations():
+        out |= {f"{place}.{name}": tensor.raw for name, tensor in op.tensors.items()}
+    if art.head:
+        out |= art.head.arrays()
+    return {name: np.asarray(raw, np.int64) for name, raw in out.items()}
+
+
+def _manifest(art: Artifact) -> dict:
+    head = {"head_formats": art.head.fmt.to_dict()} if art.head else {}
+    return {"schema": SCHEMA, "n_classes": art.n_classes, "length": art.length,
+            "vocab": art.vocab, "sample": art.sample and str(art.sample), "seed": art.seed,
+            "random": art.random.to_dict(),
+            "first": [described(op) for op in art.first],
+            "blocks": [[described(op) for op in ops] for ops in art.blocks],
+            "decoder": {"w": str(art.decoder_w.fmt), "b": str(art.decoder_b.fmt)}, **head}
+
+
+def _sha256(manifest: dict, arrays: dict[str, np.ndarray]) -> str:
+    h = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode())
+    for name, raw in sorted(arrays.items()):
+        h.update(f"{name} {raw.shape}".encode() + raw.tobytes())
+    return h.hexdigest()
+
+
+def digest(art: Artifact) -> str:
+    """Short content hash of everything that decides behaviour, for caches and reports."""
+    return _sha256(_manifest(art), _arrays(art))[:16]
+
+
+def save(art: Artifact, folder: Path) -> Path:
+    """Write a checked artifact; each file to a temporary name first. Returns the folder."""
+    art.check()
+    arrays, manifest, buffer = _arrays(art), _manifest(art), io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    manifest |= {"sha256": _sha256(manifest, arrays), "task": art.task, "info": art.info}
+    return write_all_atomic(folder, {"arrays.npz": buffer.getvalue(),
+                                     "manifest.json": (json.dumps(manifest, indent=1)
+                                                       + "\n").encode()})
+
+
+def load(folder: Path) -> Artifact:
+    """Read and check an artifact; ``ArtifactError`` in one line for anything wrong."""
+    folder = Path(folder)
+    m, packed = _read(folder)
+    try:
+        if m.get("schema") == 1:
+            return schema1.artifact(m, packed, folder).check()
+        if m.get("schema") != SCHEMA:
+            raise ArtifactError(f"{folder} has schema {m.get('schema')}, this version reads schema "
+                                f"1 and {SCHEMA}; update the project or export again")
+        with np.load(io.BytesIO(packed), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        content = {k: v for k, v in m.items() if k not in ("sha256", "task", "info")}
+        if _sha256(content, arrays) != m["sha256"]:
+            raise ArtifactError(f"{folder} does not match its manifest's sha256: truncated or "
+                                f"edited; export again")
+
+        def part(where, described):
+            return tuple(restored(values, lambda name, i=i: arrays[f"{where}.{i}.{name}"])
+                         for i, values in enumerate(described))
+
+        return Artifact(
+            m["task"], m["n_classes"], m["length"], m["vocab"],
+            m["sample"] and QFormat.parse(m["sample"]), m["seed"],
+            RandomFormat.from_dict(m["random"]), part("first", m["first"]),
+            tuple(part(j, ops) for j, ops in enumerate(m["blocks"])),
+            *(Tensor(arrays[f"decoder.{x}"], QFormat.parse(m["decoder"][x])) for x in "wb"),
+            Head.of(m["head_formats"], arrays) if "head_formats" in m else None, m["info"]).check()
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError) as error:
+        raise ArtifactError(f"{folder}/manifest.json: {error}; export again") from None
+
+
+def _read(folder: Path) -> tuple[dict, bytes]:
+    """The manifest, and the file of the arrays."""
+    try:
+        m = json.loads((folder / "manifest.json").read_text())
+        packed = (folder / "arrays.npz").read_bytes()
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{error.filename} does not exist; make the artifact with "
+                            f"python -m quant.export") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{folder}/manifest.json is not JSON ({error}); export again") from None
+    if not isinstance(m, dict):
+        raise ArtifactError(f"{folder}/manifest.json is not a JSON object; export again")
+    return m, packed

@@ -1,0 +1,211 @@
+"""The operations with a memory: state space models and samplers. With ``ops`` the specification.
+
+``begin`` gives what runs one sequence, called with the value of each step in turn.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from quant.formats import BIT, QFormat, RandomFormat
+from quant.integer import lfsr, sampling
+from quant.integer.operation import Operation, Tensor, largest, round_half_even, top
+
+ROUNDINGS = ("stochastic", "half_even")
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random words of one sequence, or of all: they restart with every one.
+
+    seed : master seed; H, n : neurons of a block and modes of each; steps : of the longest.
+    """
+
+    random: RandomFormat
+    seed: int
+    H: int
+    n: int
+    steps: int
+
+    def start(self, layer: int, kind: int) -> int:
+        """State of a layer's stream at the first step; kind as in ``quant.integer.lfsr``."""
+        return lfsr.stream_start(self.random, self.seed, lfsr.stream_index(layer, kind))
+
+    def rounding(self, layer: int, first: int = 0, steps: int | None = None) -> np.ndarray:
+        """(steps, H, n) words of a layer's stochastic rounding from step ``first`` on, int64."""
+        shape = self.steps if steps is None else steps, self.H, self.n
+        bits = lfsr.word_bits(self.random, lfsr.ROUNDING)
+        size = self.H * self.n
+        return lfsr.words(self.random, self.start(layer, lfsr.ROUNDING), bits, shape[0] * size,
+                          first * size).reshape(shape)
+
+
+def round_stochastic(raw, shift: int, r, r_bits: int):
+    """``raw / 2**shift`` rounded up with the probability of its fraction; shift > r_bits.
+
+    ``floor(raw / 2**shift + (r + 1/2) 2**-r_bits)`` for the random word r of ``r_bits`` bits.
+    """
+    return (raw + (r << shift - r_bits) + (1 << shift - r_bits - 1)) >> shift
+
+
+@dataclass(frozen=True)
+class States(Operation):
+    """``h <- saturate(round(A_bar h + g u))`` of n complex modes, ``y = sum Re h + d u``, exact.
+
+    u is a spike or a value of any format; h after the update. The rounding is stochastic, with a
+    word of which the low ``round_bits`` round the real part and the next the imaginary part, or
+    half to even.
+    """
+
+    a_re: Tensor = None
+    a_im: Tensor = None
+    g_re: Tensor = None
+    g_im: Tensor = None
+    d: Tensor = None
+    h: QFormat | None = None
+    rounding: str = "stochastic"
+    layer: int = 0
+
+    SHAPES = {name: ("H", "n") for name in ("a_re", "a_im", "g_re", "g_im")}
+    states = True
+
+    def align(self, u: QFormat) -> int:
+        """Left shift of ``g u`` to the fraction bits of ``A_bar h``."""
+        return self.a_re.fmt.f_bits + self.h.f_bits - self.g_re.fmt.f_bits - u.f_bits
+
+    def check(self, need, u):
+        a = self.a_re.fmt
+        need(self.rounding in ROUNDINGS,
+             f"rounding must be one of {', '.join(ROUNDINGS)}, not {self.rounding!r}")
+        need(self.a_im.fmt == a and self.g_im.fmt == self.g_re.fmt,
+             "real and imaginary parts must have one format")
+        need(self.align(u) >= 0, f"g {self.g_re.fmt} has more fraction bits than a_bar * h")
+        need(self.d.fmt.f_bits + u.f_bits >= self.h.f_bits,
+             f"d {self.d.fmt} * {u} has fewer fraction bits than h {self.h}")
+        radius = self.a_re.raw.astype(object) ** 2 + self.a_im.raw.astype(object) ** 2
+        bad = np.argwhere(radius >= 1 << 2 * a.f_bits)
+        need(not len(bad), f"a_bar: {len(bad)} of {radius.size} modes have |A_bar| >= 1, first at "
+                           f"neuron, mode {bad[0] if len(bad) else ''}")
+
+    def format(self, u):
+        return self.h.total(self.a_re.raw.shape[1]) + self.d.fmt * u
+
+    def update(self, u_fmt: QFormat, h_re, h_im, u, r, random: RandomFormat):
+        """One step of (H, n) states for the input u (H,); r (H, n). Returns h_re, h_im, saturated."""
+        a_re, a_im, u = self.a_re.raw, self.a_im.raw, u[..., None]
+        align, shift = self.align(u_fmt), self.a_re.fmt.f_bits
+        re = a_re * h_re - a_im * h_im + (self.g_re.raw * u << align)
+        im = a_re * h_im + a_im * h_re + (self.g_im.raw * u << align)
+        if self.rounding == "stochastic":
+            bits = random.round_bits
+            re = round_stochastic(re, shift, r & ((1 << bits) - 1), bits)
+            im = round_stochastic(im, shift, r >> bits, bits)
+        else:
+            re, im = round_half_even(re, shift), round_half_even(im, shift)
+        h_re, h_im = (np.clip(part, self.h.lo, self.h.hi) for part in (re, im))
+        return h_re, h_im, np.count_nonzero(h_re != re) + np.count_nonzero(h_im != im)
+
+    def output(self, u_fmt: QFormat, re_sum, u):
+        """y for the sum of the states' real parts."""
+        f = self.format(u_fmt).f_bits
+        return (re_sum << f - self.h.f_bits) + (
+            self.d.raw * u << f - self.d.fmt.f_bits - u_fmt.f_bits)
+
+    def begin(self, formats, draws: Draws) -> "Recurrence":
+        return Recurrence(self, formats[0], draws)
+
+    def bound(self, formats, u):
+        """Of the state's sums; y, which is smaller, is in :meth:`output_bound`."""
+        a = largest(abs(self.a_re.raw) + abs(self.a_im.raw))
+        g = max(largest(self.g_re.raw), largest(self.g_im.raw))
+        return a * top(self.h) + (g * u << self.align(formats[0])) + (2 << self.a_re.fmt.f_bits)
+
+    def output_bound(self, formats, u):
+        f = self.format(*formats).f_bits
+        return (self.a_re.raw.shape[1] * top(self.h) << f - self.h.f_bits) + (
+            largest(self.d.raw) * u << f - self.d.fmt.f_bits - formats[0].f_bits)
+
+
+class Recurrence:
+    """The states of one sequence, step after step; ``over`` counts saturated parts."""
+
+    def __init__(self, op: States, u_fmt: QFormat, draws: Draws):
+        self.op, self.u_fmt, self.random = op, u_fmt, draws.random
+        self.h_re, self.h_im = (np.zeros(op.a_re.raw.shape, np.int64) for _ in range(2))
+        self.words = (draws.rounding(op.layer) if op.rounding == "stochastic" else
+                      np.zeros((draws.steps, *self.h_re.shape), np.int64))
+        self.t, self.over, self.word = 0, 0, None
+
+    def __call__(self, u):
+        self.word = self.words[self.t]
+        self.t += 1
+        self.h_re, self.h_im, over = self.op.update(self.u_fmt, self.h_re, self.h_im, u, self.word,
+                                                    self.random)
+        self.over += over
+        return self.op.output(self.u_fmt, self.h_re.sum(-1), u)
+
+
+@dataclass(frozen=True)
+class Fire(Operation):
+    """SpikeSampler of probabilities, one of the forms of ``quant.integer.sampling``.
+
+    ``number`` is its own in the network, two for each block: 2 layer + 0 at its input, + 1 at its
+    output. ``directions`` (columns,) are a Sobol dimension's, k bits each.
+    """
+
+    form: str = "bernoulli"
+    number: int = 0
+    directions: Tensor | None = None
+
+    SHAPES = {"directions": ("columns",)}
+    states = True
+
+    def format(self, p):
+        return BIT
+
+    def words(self, f_bits: int, draws: Draws, first: int = 0, steps: int | None = None):
+        """(steps, H) draws from step ``first`` on, int64; ``systematic``: start phases (1, H)."""
+        layer, kind = divmod(self.number, 2)
+        steps, H, random = draws.steps if steps is None else steps, draws.H, draws.random
+        rows, skip = (steps, first * H) if self.form == "bernoulli" else (1, 0)
+        r = lfsr.words(random, draws.start(layer, kind), lfsr.word_bits(random, kind), rows * H,
+                       skip).reshape(rows, H)
+        if self.form == "sobol":
+            return sampling.sobol_points(self.directions.raw, steps, first)[:, None] ^ r
+        return sampling.start_phase(r, f_bits, random) if self.form == "systematic" else r
+
+    def along(self, p, f_bits: int, draws: Draws):
+        """Spikes of p (B, L, H), all steps of B sequences at once."""
+        words = self.words(f_bits, draws, 0, p.shape[1])
+        if self.form != "systematic":
+            return sampling.fires(p, f_bits, words, draws.random)
+        total = words + np.cumsum(np.clip(p, 0, 1 << f_bits), 1)
+        return np.diff(total >> f_bits, axis=1, prepend=0)
+
+    def begin(self, formats, draws: Draws) -> "Sampler":
+        return Sampler(self, formats[0].f_bits, draws)
+
+
+class Sampler:
+    """A sampler on its way through one sequence.
+
+    ``word`` holds what decided the last step's spikes: the draws, or with ``systematic`` the phases
+    that p was added to; ``p`` what it was given.
+    """
+
+    def __init__(self, op: Fire, f_bits: int, draws: Draws):
+        self.op, self.f_bits, self.random = op, f_bits, draws.random
+        self.words = op.words(f_bits, draws)
+        self.t, self.phase, self.word, self.p = 0, self.words[0], None, None
+
+    def __call__(self, p):
+        """The next step's spikes (H,)."""
+        self.p = p
+        if self.op.form == "systematic":
+            self.word = self.phase
+            s, self.phase = sampling.accumulate(p, self.f_bits, self.word)
+        else:
+            self.word = self.words[self.t]
+            s = sampling.fires(p, self.f_bits, self.word, self.random)
+        self.t += 1
+        return s

@@ -1,0 +1,174 @@
+"""A network in integers, fast enough for whole test sets; equals ``quant.integer.reference``.
+
+What hardware has too runs compiled (``quant.integer.compiled``). Any other network runs operation
+after operation, each over all steps of a group of sequences: only states go step by step, in numba;
+sums of columns are float64 matrix products where they stay below 2**53, exact; all else is the
+operations themselves on whole tensors.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numba as nb
+import numpy as np
+
+from quant.integer.batch import Batch, check_lengths, check_values
+from quant.integer.bounds import bounds
+from quant.integer.compiled import Compiled
+from quant.integer.memory import Draws, Fire, States
+from quant.integer.operation import ArtifactError, Operation, wired
+from quant.integer.ops import Limit, Mix
+from quant.integer.program import Artifact
+
+GROUP = 16          # sequences side by side, fewer where they are long
+MEMORY = 1 << 28    # bytes of the values of a group
+EXACT = 1 << 53     # float64 holds every integer below
+
+
+@nb.njit(cache=True, nogil=True)
+def scan(u, a_re, a_im, g_re, g_im, words, rounding, lo, hi, re_sum, over):
+    """``h <- saturate(round(A_bar h + g u))`` over a group; every argument int64.
+
+    u : (H, L, B); g already at the accumulator's scale; words : (L, H, n); rounding : shift, bits,
+    as in ``States.update`` (bits 0: half to even); re_sum : (H, L, B), gets sum Re h; over :
+    (L, B), gets the saturated parts.
+    """
+    H, L, B = u.shape
+    shift, bits = rounding
+    half = (1 << shift) >> 1
+    mask = (1 << bits) - 1
+    for i in range(H):
+        for k in range(a_re.shape[1]):
+            h_re, h_im = np.zeros(B, np.int64), np.zeros(B, np.int64)
+            c_re, c_im, d_re, d_im = a_re[i, k], a_im[i, k], g_re[i, k], g_im[i, k]
+            for t in range(L):
+                add_re = add_im = half - 1
+                if bits > 0:
+                    word = words[t, i, k]
+                    add_re = ((word & mask) << shift - bits) + (half >> bits)
+                    add_im = ((word >> bits) << shift - bits) + (half >> bits)
+                for b in range(B):
+                    re = c_re * h_re[b] - c_im * h_im[b] + d_re * u[i, t, b]
+                    im = c_re * h_im[b] + c_im * h_re[b] + d_im * u[i, t, b]
+                    if bits == 0:
+                        re, im = re + (re >> shift & 1), im + (im >> shift & 1)
+                    re, im = (re + add_re) >> shift, (im + add_im) >> shift
+                    h_re[b], h_im[b] = min(max(re, lo), hi), min(max(im, lo), hi)
+                    over[t, b] += (h_re[b] != re) + (h_im[b] != im)
+                    re_sum[i, t, b] += h_re[b]
+
+
+def along(op: States, u_fmt, u: np.ndarray, words: np.ndarray, bits: int):
+    """(y (B, L, H), saturated parts (B, L)) of inputs u (B, L, H), all steps at once."""
+    B, L, H = u.shape
+    re_sum, over, align = np.zeros((H, L, B), np.int64), np.zeros((L, B), np.int64), op.align(u_fmt)
+    scan(np.ascontiguousarray(u.transpose(2, 1, 0)), op.a_re.raw, op.a_im.raw,
+         op.g_re.raw << align, op.g_im.raw << align, words, (op.a_re.fmt.f_bits, bits), op.h.lo,
+         op.h.hi, re_sum, over)
+    return op.output(u_fmt, np.ascontiguousarray(re_sum.transpose(2, 1, 0)), u), over.T
+
+
+class Vectorised:
+    """An artifact, ready to run many sequences; arguments as of :class:`IntegerNetwork`."""
+
+    def __init__(self, art: Artifact, seed: int | None = None, threads: int | None = None):
+        self.art, self.seed = art, art.seed if seed is None else seed
+        self.threads = threads or len(os.sched_getaffinity(0))
+        found = bounds(art)
+        self.exact = max(found.stream, found.mixer) < EXACT
+        self.first = wired(art.first, {"v": art.input_format})[0]
+        self.blocks = [wired(ops, {"x": art.x_format})[0] for ops in art.blocks]
+        self._words = {}
+
+    def run(self, values: np.ndarray, lengths: np.ndarray | None = None,
+            record: bool = False) -> Batch:
+        """Run B sequences of raw samples or tokens ``values`` (B, L), of ``lengths`` (B,) steps."""
+        if record:
+            raise ValueError("only networks that hardware has are recorded; run this one with "
+                             "quant.integer.reference.execute")
+        art, values = self.art, np.asarray(values)
+        lengths = check_lengths(art, *values.shape, lengths)
+        steps = int(lengths.max())
+        live = np.arange(steps) < lengths[:, None]
+        values = np.where(live, values[:, :steps], values[0, 0])
+        check_values(art, values)
+        draws = Draws(art.random, self.seed, art.H, art.n, steps)
+        for op in (op for block in self.blocks for op, _ in block if isinstance(op, States)):
+            self._rounding(op, draws)
+        size = max(1, min(GROUP, MEMORY // (80 * steps * art.H)))
+        parts = [slice(k, k + size) for k in range(0, len(values), size)]
+        with ThreadPoolExecutor(self.threads) as pool:
+            found = list(pool.map(lambda part: self._group(values[part], live[part], draws), parts))
+        total, spikes = (np.concatenate([group[i] for group in found]) for i in (0, 1))
+        names = dict.fromkeys(name for group in found for name in group[2])
+        over = {name: np.concatenate([group[2][name] for group in found]) for name in names}
+        logits = total @ art.decoder_w.raw.T + lengths[:, None] * art.decoder_b.raw
+        return Batch(lengths, logits, logits.argmax(1), over, spikes)
+
+    def _rounding(self, op: States, draws: Draws) -> np.ndarray:
+        if op.rounding != "stochastic":
+            return np.zeros((0, 1, 1), np.int64)
+        if len(self._words.get(op.layer, ())) < draws.steps:
+            self._words[op.layer] = draws.rounding(op.layer)
+        return self._words[op.layer][:draws.steps]
+
+    def _group(self, values: np.ndarray, live: np.ndarray, draws: Draws):
+        """(sum of x (B, H), spikes (B, N, 1), saturations) of some sequences."""
+        B, N = len(values), len(self.blocks)
+        over, spikes = {}, np.zeros((B, N, 1), np.int64)
+        x = self._through(self.first, {"v": values[..., None]}, N, over, live, draws)["x"]
+        for j, block in enumerate(self.blocks):
+            made = self._through(block, {"x": x}, j, over, live, draws)
+            x = made["x"]
+            if "s_out" in made:
+                spikes[:, j, 0] = ((made["s_out"] != 0).sum(-1) * live).sum(1)
+        return (x * live[..., None]).sum(1), spikes, over
+
+    def _through(self, block, made: dict, j: int, over: dict, live: np.ndarray, draws: Draws):
+        """All values behind a block's operations; adds to ``over`` in column j."""
+        def count(name, saturated):
+            of = over.setdefault(name, np.zeros((len(live), len(self.blocks) + 1), np.int64))
+            of[:, j] += (saturated * live).sum(1)
+
+        for op, formats in block:
+            inputs = [made[name] for name in op.reads]
+            made[op.makes] = self._apply(op, formats, inputs, draws, count)
+        return made
+
+    def _apply(self, op: Operation, formats, inputs: list[np.ndarray], draws: Draws, count):
+        if isinstance(op, States):
+            bits = draws.random.round_bits if op.rounding == "stochastic" else 0
+            y, saturated = along(op, formats[0], inputs[0], self._rounding(op, draws), bits)
+            count("h", saturated)
+            return y
+        if isinstance(op, Fire):
+            return op.along(inputs[0], formats[0].f_bits, draws)
+        if isinstance(op, Mix) and self.exact:
+            total = inputs[0].astype(np.float64) @ op.w.raw.T.astype(np.float64)
+            return op.shifted(np.rint(total).astype(np.int64))
+        if op.states:
+            raise ArtifactError(f"{op} has a memory that only the reference runs")
+        made = op.apply(formats, *inputs)
+        if isinstance(op, Limit):
+            made, saturated = made
+            if op.counted:
+                count(op.makes, saturated.sum(-1))
+        return made
+
+
+def IntegerNetwork(art: Artifact, seed: int | None = None,
+                   threads: int | None = None) -> Compiled | Vectorised:
+    """An artifact, ready to run many sequences.
+
+    Parameters
+    ----------
+    seed : int or None
+        Master seed of the random words; None is the artifact's own.
+    threads : int or None
+        Groups that run at once; None is one for each processor of this process.
+    """
+    try:
+        art.spiking
+    except ArtifactError:           # nothing that hardware has
+        return Vectorised(art, seed, threads)
+    return Compiled(art, seed, threads)

@@ -1,0 +1,110 @@
+"""What every operation of a block is: tensors with their number formats, and names of values."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar
+
+import numpy as np
+
+from quant.formats import QFormat
+
+
+class ArtifactError(Exception):
+    """An artifact that cannot be used; the message says what is wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An array and its number format: raw integers, or real numbers where ``fmt`` is None."""
+
+    raw: np.ndarray
+    fmt: QFormat | None = None
+
+    @property
+    def real(self) -> np.ndarray:
+        return self.raw if self.fmt is None else self.raw * 2.0 ** -self.fmt.f_bits
+
+
+def round_half_even(raw, shift: int):
+    """``raw / 2**shift`` to the nearest integer, ties to the even one; shift >= 0.
+
+    Half to even is what ``torch.round`` does, hence Brevitas' default ``FloatToIntImplType.ROUND``.
+    """
+    down = raw >> shift
+    rest = raw - (down << shift)
+    half = 1 << shift >> 1
+    return down + ((rest > half) | ((rest == half) & (down & 1 == 1) & (shift > 0)))
+
+
+def top(fmt: QFormat) -> int:
+    """Largest magnitude of a raw integer of a format."""
+    return max(-fmt.lo, fmt.hi)
+
+
+def largest(raw) -> int:
+    """Largest magnitude in an integer array, as a Python integer."""
+    return max(abs(int(np.min(raw))), abs(int(np.max(raw)))) if np.size(raw) else 0
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation; ``wiring`` names what it reads and makes, such as ``z x -> z``."""
+
+    wiring: str
+
+    SHAPES: ClassVar[dict[str, tuple]] = {}     # of tensors that are not (H,), "H" and "n" in them
+    states: ClassVar[bool] = False              # whether it has a memory from step to step
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return tuple(self.wiring.split(" -> ")[0].split())
+
+    @property
+    def makes(self) -> str:
+        return self.wiring.split(" -> ")[1]
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Those it has, by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)
+                if isinstance(getattr(self, f.name), Tensor)}
+
+    def on_tensors(self, change: Callable[[str, Tensor], Tensor]) -> "Operation":
+        """The same with ``change(name, tensor)`` in place of every tensor."""
+        return replace(self, **{name: change(name, t) for name, t in self.tensors.items()})
+
+    def check(self, need: Callable, *inputs: QFormat) -> None:
+        """Call ``need(condition, text)`` for every rule beside shapes and ranges of tensors."""
+
+    def format(self, *inputs: QFormat) -> QFormat:
+        """Format of the result for inputs of these formats."""
+        raise NotImplementedError
+
+    def apply(self, formats: tuple[QFormat, ...], *raws):
+        """The result's raw integers; of :class:`Limit` also where it saturated."""
+        raise NotImplementedError
+
+    def bound(self, formats: tuple[QFormat, ...], *tops: int) -> int:
+        """No magnitude on the way to the result is larger, for inputs up to ``tops``."""
+        return tops[0]
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__} ({self.wiring})"
+
+
+def wired(ops: tuple[Operation, ...], formats: dict[str, QFormat]
+          ) -> tuple[list[tuple[Operation, tuple[QFormat, ...]]], dict[str, QFormat]]:
+    """Operations with the formats of what they read, and those of all values behind the last.
+
+    ``formats`` are those of the values in front of the first. Raises :class:`ArtifactError` for a
+    value that nothing has made.
+    """
+    formats, found = dict(formats), []
+    for op in ops:
+        missing = [name for name in op.reads if name not in formats]
+        if missing:
+            raise ArtifactError(f"{op} reads {missing[0]}, which nothing makes before it")
+        inputs = tuple(formats[name] for name in op.reads)
+        found.append((op, inputs))
+        formats[op.makes] = op.format(*inputs)
+    return found, formats

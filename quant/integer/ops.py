@@ -1,0 +1,280 @@
+"""The operations of a block in integers: each reads named values and makes one.
+
+This module is the specification, with ``quant.integer.memory``, which has those with a memory.
+A value is a raw integer of a number format, a vector over the H neurons its last axis, so all work
+on any leading axes too (steps, sequences). ``format`` says which format holds every result exactly;
+only :class:`Round` and :class:`Limit` lose fraction bits, only :class:`Limit` and :class:`Clamp`
+saturate. The same records with real numbers in their tensors (``fmt`` None) are a folded network.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from quant.formats import BIT, TERNARY, THRESHOLD, QFormat
+from quant.integer import curves
+from quant.integer.operation import Operation, Tensor, largest, round_half_even
+
+
+@dataclass(frozen=True)
+class Scale(Operation):
+    """``a x + b`` per neuron, exact; a missing a is one, a missing b nothing."""
+
+    a: Tensor | None = None
+    b: Tensor | None = None
+
+    def check(self, need, x):
+        need(self.a or self.b, "neither a nor b")
+        if self.b:
+            f = self.format(x).f_bits
+            need(self.b.fmt.f_bits <= f, f"b {self.b.fmt} has more fraction bits than its sum, {f}")
+
+    def format(self, x):
+        product = self.a.fmt * x if self.a else x
+        if not self.b:
+            return product
+        return product + QFormat(self.b.fmt.i_bits, min(self.b.fmt.f_bits, product.f_bits),
+                                 self.b.fmt.signed)
+
+    def apply(self, formats, x):
+        if self.a:
+            x = self.a.raw * x
+        if self.b:
+            x = x + (self.b.raw << self.format(*formats).f_bits - self.b.fmt.f_bits)
+        return x
+
+    def bound(self, formats, x):
+        f = self.format(*formats).f_bits
+        return (largest(self.a.raw) if self.a else 1) * x + (
+            largest(self.b.raw) << f - self.b.fmt.f_bits if self.b else 0)
+
+
+@dataclass(frozen=True)
+class Round(Operation):
+    """To ``bits`` fraction bits, half to even."""
+
+    bits: int = 0
+
+    def check(self, need, x):
+        need(0 <= self.bits <= x.f_bits, f"{self.bits} fraction bits of {x}")
+
+    def format(self, x):
+        return QFormat(x.i_bits + 1, self.bits, x.signed)
+
+    def apply(self, formats, x):
+        return round_half_even(x, formats[0].f_bits - self.bits)
+
+    def bound(self, formats, x):
+        return x + (1 << formats[0].f_bits - self.bits)
+
+
+@dataclass(frozen=True)
+class Limit(Operation):
+    """Rounded half to even and saturated to a format; ``counted``: saturations are reported."""
+
+    to: QFormat | None = None
+    counted: bool = True
+
+    def check(self, need, x):
+        need(self.to.f_bits <= x.f_bits, f"{self.to} has more fraction bits than its sum, {x}")
+
+    def format(self, x):
+        return self.to
+
+    def apply(self, formats, x):
+        rounded = round_half_even(x, formats[0].f_bits - self.to.f_bits)
+        out = np.clip(rounded, self.to.lo, self.to.hi)
+        return out, out != rounded
+
+    def bound(self, formats, x):
+        return x + (1 << formats[0].f_bits - self.to.f_bits)
+
+
+@dataclass(frozen=True)
+class Clamp(Operation):
+    """To [0, 1], both included."""
+
+    def format(self, x):
+        return QFormat(1, x.f_bits, False)
+
+    def apply(self, formats, x):
+        return np.clip(x, 0, 1 << formats[0].f_bits)
+
+
+@dataclass(frozen=True)
+class Add(Operation):
+    """The sum of two values, exact."""
+
+    def format(self, x, z):
+        return x + z
+
+    def apply(self, formats, x, z):
+        f = self.format(*formats).f_bits
+        return (x << f - formats[0].f_bits) + (z << f - formats[1].f_bits)
+
+    def bound(self, formats, x, z):
+        f = self.format(*formats).f_bits
+        return (x << f - formats[0].f_bits) + (z << f - formats[1].f_bits)
+
+
+@dataclass(frozen=True)
+class Product(Operation):
+    """The product of two values, exact."""
+
+    def format(self, n, gate):
+        return n * gate
+
+    def apply(self, formats, n, gate):
+        return n * gate
+
+    def bound(self, formats, n, gate):
+        return n * gate
+
+
+@dataclass(frozen=True)
+class Mix(Operation):
+    """``(W s << shift) + bias``: where s is 0, 1 or -1 a sum of columns of W; (H_out, H_in).
+
+    A row's real scale is ``2**(shift - f)`` with the f fraction bits of ``bias``.
+    """
+
+    w: Tensor = None
+    bias: Tensor = None
+    shift: Tensor | None = None
+
+    SHAPES = {"w": ("H", "H")}
+
+    def check(self, need, s):
+        need(self.shift or self.bias.fmt.f_bits == self.w.fmt.f_bits + s.f_bits,
+             f"bias {self.bias.fmt} must have the fraction bits of w {self.w.fmt} times {s}")
+
+    def format(self, s):
+        total = (self.w.fmt * s).total(self.w.raw.shape[1])
+        up = self.shift.fmt.hi if self.shift else 0
+        f = self.bias.fmt.f_bits
+        return QFormat(max(1, total.width + up - f), f, True) + self.bias.fmt
+
+    def apply(self, formats, s):
+        return self.shifted(s @ self.w.raw.T)
+
+    def shifted(self, total):
+        """The result for the rows' sums ``W s``."""
+        return (total << self.shift.raw if self.shift else total) + self.bias.raw
+
+    def bound(self, formats, s):
+        rows = [int(r) * s << int(k) for r, k in zip(
+            abs(self.w.raw).sum(1), self.shift.raw if self.shift else np.zeros(len(self.w.raw), int))]
+        return max(rows) + largest(self.bias.raw)
+
+
+@dataclass(frozen=True)
+class Curve(Operation):
+    """A function of each value: ``relu``, or ``gelu`` (``quant.integer.curves``)."""
+
+    kind: str = "relu"
+
+    KINDS = ("relu", "gelu")
+
+    def check(self, need, y):
+        need(self.kind in self.KINDS, f"kind must be {' or '.join(self.KINDS)}, not {self.kind!r}")
+
+    def format(self, y):
+        return y
+
+    def apply(self, formats, y):
+        return np.maximum(y, 0) if self.kind == "relu" else curves.gelu(y, formats[0].f_bits)
+
+
+@dataclass(frozen=True)
+class Table(Operation):
+    """A function by a table of its values at the raws of ``index``, the lowest first.
+
+    ``sigmoid``: the value at x, whose format is ``index``. ``gelu``: ``max(y, 0)`` less the entry
+    at \\|y\\|, rounded to ``index`` and at most its last one: the table ends where the rest is below
+    its half LSB.
+    """
+
+    kind: str = "sigmoid"
+    index: QFormat | None = None
+    table: Tensor = None
+
+    SHAPES = {"table": ("entries",)}
+
+    def check(self, need, y):
+        need(self.kind in curves.TABLES,
+             f"kind must be {' or '.join(curves.TABLES)}, not {self.kind!r}")
+        need(len(self.table.raw) == 1 << self.index.width,
+             f"{len(self.table.raw)} entries, an index {self.index} has {1 << self.index.width}")
+        if self.kind == "sigmoid":
+            need(y == self.index, f"index {self.index} must be the format {y} of what it looks up")
+        else:
+            need(y.f_bits >= max(self.index.f_bits, self.table.fmt.f_bits),
+                 f"{y} must have at least the fraction bits of index {self.index} and table "
+                 f"{self.table.fmt}")
+
+    def format(self, y):
+        return self.table.fmt if self.kind == "sigmoid" else y
+
+    def apply(self, formats, y):
+        if self.kind == "sigmoid":
+            return self.table.raw[y - self.index.lo]
+        f = formats[0].f_bits
+        at = np.minimum(round_half_even(abs(y), f - self.index.f_bits), self.index.hi)
+        return np.maximum(y, 0) - (self.table.raw[at] << f - self.table.fmt.f_bits)
+
+
+@dataclass(frozen=True)
+class Step(Operation):
+    """1 where y >= 0, without ``fires_at_zero`` where y > 0."""
+
+    fires_at_zero: bool = True
+
+    def format(self, y):
+        return BIT
+
+    def apply(self, formats, y):
+        return (y >= 1 - self.fires_at_zero).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Ternary(Operation):
+    """sign(z) where ``|z| > c max |z|``, else 0; the maximum over the neurons, c = threshold.
+
+    One product a step: ``c max |z|`` is compared with |z| shifted to its fraction bits.
+    """
+
+    threshold: Tensor = None
+
+    SHAPES = {"threshold": ()}
+
+    def check(self, need, z):
+        need(self.threshold.fmt == THRESHOLD, f"threshold must be {THRESHOLD}")
+
+    def format(self, z):
+        return TERNARY
+
+    def apply(self, formats, z):
+        size = abs(z)
+        limit = self.threshold.raw * size.max(-1, keepdims=True)
+        return np.sign(z) * ((size << THRESHOLD.f_bits) > limit)
+
+    def bound(self, formats, z):
+        return z << THRESHOLD.f_bits
+
+
+@dataclass(frozen=True)
+class Embed(Operation):
+    """The row of a token, (vocab, H)."""
+
+    table: Tensor = None
+
+    SHAPES = {"table": ("vocab", "H")}
+
+    def format(self, v):
+        return self.table.fmt
+
+    def apply(self, formats, v):
+        return self.table.raw[v[..., 0]]
+
+    def bound(self, formats, v):
+        return largest(self.table.raw)

@@ -1,0 +1,153 @@
+"""A network as operations in integers, and every rule that its parts must keep."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from quant.formats import QFormat, RandomFormat
+from quant.integer import sampling
+from quant.integer.head_tensors import Head
+from quant.integer.memory import Fire, States
+from quant.integer.operation import ArtifactError, Operation, Tensor, wired
+from quant.integer.spiking import Spiking, recognise
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A whole network in integers: operations in front of the blocks and of each block."""
+
+    task: str
+    n_classes: int
+    length: int                  # longest sequence, steps; wider sums are sized by it
+    vocab: int                   # 0: samples
+    sample: QFormat | None       # of the input; None: tokens
+    seed: int                    # default master seed of the random words
+    random: RandomFormat
+    first: tuple[Operation, ...]                # from v, a sample or token, to the first x
+    blocks: tuple[tuple[Operation, ...], ...]   # each from x to x
+    decoder_w: Tensor            # (outputs, H): a row for each class, or for each feature
+    decoder_b: Tensor            # (outputs,)
+    head: Head | None = None     # of two inputs' features, see quant.integer.head
+    info: dict = field(default_factory=dict)    # permutation, accuracies, versions, ranges
+
+    @cached_property
+    def _states(self) -> States:
+        return next(op for ops in self.blocks for op in ops if isinstance(op, States))
+
+    @property
+    def H(self) -> int:
+        return self._states.a_re.raw.shape[0]
+
+    @property
+    def n(self) -> int:
+        return self._states.a_re.raw.shape[1]
+
+    @property
+    def inputs(self) -> int:
+        """Sequences that make one example."""
+        return 1 if self.head is None else 2
+
+    @property
+    def outputs(self) -> int:
+        """Sums that the network gives out: the classes' logits, or the features of a head."""
+        return len(self.decoder_w.raw)
+
+    @property
+    def input_format(self) -> QFormat:
+        """Of v, a sample or a token's number."""
+        return self.sample or QFormat(max(1, (self.vocab - 1).bit_length()), 0, False)
+
+    @cached_property
+    def x_format(self) -> QFormat:
+        """Of what flows between blocks and the decoder sums."""
+        return wired(self.first, {"v": self.input_format})[1]["x"]
+
+    @cached_property
+    def spiking(self) -> Spiking:
+        """What hardware and the compiled network run; ``ArtifactError`` names what they lack."""
+        return recognise(self)
+
+    def operations(self):
+        """All of them as (place, operation, formats of its inputs); a place such as ``1.3``."""
+        formats = {"v": self.input_format}
+        for where, ops in (("first", self.first), *enumerate(self.blocks)):
+            for i, (op, inputs) in enumerate(wired(ops, formats)[0]):
+                yield f"{where}.{i}", op, inputs
+            formats = {"x": self.x_format}
+
+    def on_tensors(self, change: Callable[[str, str, Tensor], Tensor]) -> "Artifact":
+        """The same with ``change(place, name, tensor)`` in place of every tensor of a block."""
+        def part(where, ops):
+            return tuple(op.on_tensors(lambda name, t, i=i: change(f"{where}.{i}", name, t))
+                         for i, op in enumerate(ops))
+        return replace(self, first=part("first", self.first),
+                       blocks=tuple(part(j, ops) for j, ops in enumerate(self.blocks)))
+
+    def check(self) -> "Artifact":
+        """Return self, or raise ``ArtifactError`` naming layer, operation, tensor and rule."""
+        need(self.blocks and all(any(isinstance(op, States) for op in ops) for ops in self.blocks),
+             "the artifact has no layers, or one without a state space model")
+        need((self.vocab > 0) == (self.sample is None),
+             "the sample format must be there for samples and missing for tokens")
+        sizes = {"H": self.H, "n": self.n, "vocab": self.vocab}
+        need(0 < self.seed < 1 << self.random.width,
+             f"seed must be in 1..2**{self.random.width} - 1, not {self.seed}")
+        self._check_streams()
+        for place, op, inputs in self.operations():
+            where = f"layer {place.split('.')[0]}, {op}" if place[0] != "f" else f"encoder, {op}"
+            for name, tensor in op.tensors.items():
+                inside(f"{where}, {name}", tensor, tuple(
+                    sizes.get(s, s) for s in op.SHAPES.get(name, ("H",))))
+            op.check(lambda condition, text: need(condition, f"{where}: {text}"), *inputs)
+            if isinstance(op, Fire):
+                sampling.check(op, inputs[0].f_bits, self.random, self.length,
+                               lambda condition, text: need(condition, f"{where}: {text}"))
+            if isinstance(op, States):
+                need(op.rounding != "stochastic" or op.a_re.fmt.f_bits > self.random.round_bits,
+                     f"{where}: a_bar {op.a_re.fmt} needs more than {self.random.round_bits} "
+                     f"fraction bits for stochastic rounding")
+        for number, ops in enumerate(self.blocks):
+            made = wired(ops, {"x": self.x_format})[1]["x"]
+            need(made == self.x_format,
+                 f"layer {number}: x is {made}, it must have one format in all layers, "
+                 f"{self.x_format}")
+        outputs = self.outputs if self.head else self.n_classes
+        inside("decoder_w", self.decoder_w, (outputs, self.H))
+        inside("decoder_b", self.decoder_b, (outputs,))
+        need(self.decoder_b.fmt.f_bits == self.decoder_w.fmt.f_bits + self.x_format.f_bits,
+             f"decoder_b {self.decoder_b.fmt} must have the fraction bits of decoder_w * the "
+             f"decoder's sum")
+        if self.head:
+            self.head.check(self, need)
+        return self
+
+    def _check_streams(self) -> None:
+        """The random streams are long and many enough."""
+        random, streams = self.random, 3 * len(self.blocks)
+        draws = self.length * self.H * self.n * max(random.k, 2 * random.round_bits)
+        need(draws <= random.stream_jump,
+             f"a rounding stream needs {draws} bits, streams are {random.stream_jump} apart")
+        span = (streams + 1) * random.stream_jump
+        need(span < 1 << random.width, f"{streams} streams need {span} bits, the generator repeats "
+                                       f"after 2**{random.width} - 1")
+
+
+def need(condition, text: str) -> None:
+    """Raise ``ArtifactError(text)`` unless the condition holds."""
+    if not condition:
+        raise ArtifactError(text)
+
+
+def inside(name: str, tensor: Tensor, shape: tuple) -> None:
+    """Raise ``ArtifactError`` unless a tensor has this shape and fits its format.
+
+    Entries of ``shape`` that are words stand for any size.
+    """
+    raw = tensor.raw
+    need(raw.ndim == len(shape) and all(isinstance(want, str) or want == has
+                                        for want, has in zip(shape, raw.shape)),
+         f"{name}: shape {raw.shape}, expected {shape}")
+    try:
+        tensor.fmt.check(raw, name) if raw.size else None
+    except ValueError as error:
+        raise ArtifactError(str(error)) from None

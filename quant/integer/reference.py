@@ -1,0 +1,160 @@
+"""Bit-exact integer reference: runs a network's operations, one sequence and one step at a time.
+
+Everything else must equal it on every input. Written to be read: what an operation computes stands
+in ``quant.integer.ops`` and ``quant.integer.memory``. ``quant.integer.network`` runs the same whole
+test sets at a time and is tested against this.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from quant.formats import QFormat
+from quant.integer.artifact import Artifact
+from quant.integer.memory import Draws, Recurrence
+from quant.integer.operation import Operation, wired
+from quant.integer.ops import Limit
+from quant.integer.signature import crc32, neuron_word
+
+
+class Running:
+    """Some operations on their way through one sequence.
+
+    ``values`` are those of the last step, by name; ``memory`` the samplers and recurrences in their
+    order; ``over`` counts saturations by the value's name, those of states as ``h``.
+    """
+
+    def __init__(self, ops: tuple[Operation, ...], formats: dict[str, QFormat], draws: Draws):
+        wires, self.formats = wired(ops, formats)
+        self.steps = [(op, op.begin(inputs, draws) if op.states else partial(op.apply, inputs))
+                      for op, inputs in wires]
+        self.memory = [call for op, call in self.steps if op.states]
+        self.values, self.counts = {}, {}
+
+    def __call__(self, **values) -> np.ndarray:
+        """x behind the last operation, for the values in front of the first."""
+        for op, call in self.steps:
+            made = call(*(values[name] for name in op.reads))
+            if isinstance(op, Limit):
+                made, saturated = made
+                if op.counted:
+                    self.counts[op.makes] = (self.counts.get(op.makes, 0)
+                                             + np.count_nonzero(saturated))
+            values[op.makes] = made
+        self.values = values
+        return values["x"]
+
+    @property
+    def over(self) -> dict[str, int]:
+        states = sum(m.over for m in self.memory if isinstance(m, Recurrence))
+        has = any(isinstance(m, Recurrence) for m in self.memory)
+        return self.counts | ({"h": states} if has else {})
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a network did on one sequence of L steps, in N blocks; int64 raws.
+
+    values : by name (N, L, H), as they stand behind a block's last operation; h_re, h_im :
+    (N, L, H, n); logits : (outputs,); label : arg max, the lowest index on a tie; over : saturated
+    elements by the value's name (N + 1,), the last one the encoder's.
+    """
+
+    values: dict[str, np.ndarray]
+    h_re: np.ndarray
+    h_im: np.ndarray
+    logits: np.ndarray
+    label: int
+    over: dict[str, np.ndarray]
+
+
+def execute(art: Artifact, values: np.ndarray, seed: int | None = None,
+            keep: tuple[str, ...] | None = None,
+            after: Callable[[int, int, Running], None] | None = None) -> Record:
+    """Run one sequence of raw samples or tokens ``values`` (L,), streams restarted from ``seed``.
+
+    keep : names of values to record, None: all, states too; after : called with block, step and
+    the block's :class:`Running` behind every step of a block.
+    """
+    L, N = len(values), len(art.blocks)
+    if not 1 <= L <= art.length:
+        raise ValueError(f"a sequence has 1..{art.length} steps, not {L}")
+    draws = Draws(art.random, art.seed if seed is None else seed, art.H, art.n, L)
+    first = Running(art.first, {"v": art.input_format}, draws)
+    blocks = [Running(ops, {"x": art.x_format}, draws) for ops in art.blocks]
+    everything = keep is None
+    if everything:
+        keep = tuple({op.makes: None for ops in art.blocks for op in ops})
+    kept = {name: np.zeros((N, L, art.H), np.int64) for name in keep}
+    h_re, h_im = (np.zeros((N, L * everything, art.H, art.n), np.int64) for _ in range(2))
+    total = np.zeros(art.H, np.int64)
+    for t in range(L):
+        x = first(v=np.array([values[t]]))
+        for j, block in enumerate(blocks):
+            x = block(x=x)
+            for name in keep:
+                if name in block.values:
+                    kept[name][j, t] = block.values[name]
+            if everything:
+                for memory in block.memory:
+                    if isinstance(memory, Recurrence):
+                        h_re[j, t], h_im[j, t] = memory.h_re, memory.h_im
+            if after:
+                after(j, t, block)
+        total += x
+    logits = decode(total, L, art)
+    runs = [*blocks, first]
+    names = dict.fromkeys(name for run in runs for name in run.over)
+    over = {name: np.array([run.over.get(name, 0) for run in runs], np.int64) for name in names}
+    return Record(kept, h_re, h_im, logits, int(np.argmax(logits)), over)
+
+
+def decode(total, length: int, art: Artifact):
+    """Logits ``W sum_t x_t + length b``: no division, exact for any length; (outputs,).
+
+    Of a network with two inputs they are the features, which ``quant.integer.head`` goes on with.
+    """
+    return art.decoder_w.raw @ total + length * art.decoder_b.raw
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Everything that is compared with hardware, of one sequence of L steps and N layers."""
+
+    s_in: np.ndarray            # (N, L, H) spikes of the input samplers, uint8
+    s_out: np.ndarray           # (N, L, H) spikes of the output samplers, uint8
+    signature: np.ndarray       # (N, L) uint32
+    logits: np.ndarray          # (outputs,) int64
+    label: int                  # arg max, the lowest index on a tie; no class if there is a head
+    saturations: np.ndarray     # (N + 1,) int64: states per layer, then the residual stream
+
+
+def word_of(block: Running) -> np.ndarray:
+    """The neuron words (H,) of a block of samplers behind its step, ``quant.integer.signature``."""
+    sampler_in, states, sampler_out = block.memory
+    return neuron_word(states.h_re, states.h_im, states.word, sampler_in.p, sampler_in.word,
+                       block.values["y"], sampler_out.word)
+
+
+def run(art: Artifact, values: np.ndarray, seed: int | None = None) -> Trace:
+    """:func:`execute` for a network that spikes as hardware does, with its signature."""
+    signature = np.zeros((len(art.blocks), len(values)), np.uint32)
+
+    def sign(j, t, block):
+        signature[j, t] = crc32(word_of(block))
+
+    found = execute(art, values, seed, ("s_in", "s_out"), sign)
+    spikes = (found.values[name].astype(np.uint8) for name in ("s_in", "s_out"))
+    return Trace(*spikes, signature, found.logits, found.label, saturations(found.over))
+
+
+def saturations(over: dict[str, np.ndarray]) -> np.ndarray:
+    """(..., N + 1): states per layer, then the residual stream of all layers and the encoder.
+
+    ``over`` as in :class:`Record`, with any leading axes.
+    """
+    states = over["h"][..., :-1]
+    stream = over["x"].sum(-1, keepdims=True) if "x" in over else 0 * states[..., :1]
+    return np.concatenate([states, stream], -1)
