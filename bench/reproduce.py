@@ -35,7 +35,7 @@ from quant.evaluate import opened
 from quant.export import export, reestimate
 from quant.files import write_atomic
 from quant.formats import QUANT_CONFIGS, shipped_config
-from quant.sampling import FORMS
+from quant.integer.sampling import FORMS
 
 RESULTS = Path("docs/results")
 KEPT = Path("build/reproduce")

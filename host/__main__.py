@@ -19,9 +19,9 @@ from golden.cli import UserError, positive
 from golden.tasks import make_task
 from host import run, session
 from host.session import SIM
-from quant import artifact
+from quant.integer import artifact
 from quant.files import write_atomic
-from quant.sampling import FORMS
+from quant.integer.sampling import FORMS
 from sim import inputs
 from sim.options import numbers
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from quant import artifact
-from quant.artifact import Artifact, ArtifactError, Layer
+from quant.integer import artifact
+from quant.integer.artifact import Artifact, ArtifactError, Layer
 from quant.formats import QFormat
-from quant.head_tensors import TENSORS
+from quant.integer.head_tensors import TENSORS
 
 
 def convert(raw: np.ndarray, old: QFormat, new: QFormat) -> tuple[np.ndarray, int]:

@@ -11,8 +11,8 @@ import numpy as np
 from golden.cli import UserError
 from host.line import LineError
 from host.transport import Request, Transport
-from quant import lfsr
-from quant.artifact import Artifact
+from quant.integer import lfsr
+from quant.integer.artifact import Artifact
 from rtl import image
 from rtl import link_protocol as protocol
 from rtl.config import HardwareConfig

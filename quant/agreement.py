@@ -19,7 +19,6 @@ if __name__ == "__main__":
     heap.restart_with_settings("quant.agreement")
 
 import argparse
-import copy
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,18 +32,18 @@ from golden.batches import batch_of
 from golden.checkpoint import Checkpoint
 from golden.model.network import Network
 from golden.tasks import Split
-from quant import diagonalise, lfsr
-from quant.artifact import Artifact
-from quant.convert import formats_of, to_artifact, to_folded
-from quant.draws import LfsrDraws
+from quant import prepare
 from quant.evaluate import seed_number
-from quant.export import SEED, SEQUENCES, measure, reestimate
-from quant.fit import ExportError, fit
-from quant.fold import Folded, fold
+from quant.export import SEED
 from quant.formats import QuantConfig
-from quant.qat import QuantNetwork
-from quant.sampling import sampler_words
-from quant.systems import system_of
+from quant.integer.program import Artifact, Program
+from quant.lower import diagonalise
+from quant.lower.passes import fold
+from quant.lower.steps import check
+from quant.tune import convert
+from quant.tune.draws import LfsrDraws
+from quant.tune.fit import ExportError, fit
+from quant.tune.qat import QuantNetwork
 
 
 @dataclass(frozen=True)
@@ -56,16 +55,17 @@ class Run:
     labels: torch.Tensor
 
 
-def _given_draws(net: Network, art: Artifact, seed: int, shape) -> list[torch.Tensor]:
-    """The artifact's draws as the released network takes them, (B, L, H) per sampler."""
+def _given_draws(art: Artifact, seed: int, shape) -> list[torch.Tensor]:
+    """The artifact's draws as ``golden.model.network.Network.trace`` takes them, (B, L, H) each."""
     B, L, H = shape
-    return [torch.from_numpy((sampler_words(art, j, kind, seed, L) + 0.5 * art.random.centred)
-                             * 2.0 ** -art.random.k).expand(B, L, H)
-            for j in range(len(net.blocks)) for kind in (lfsr.SAMPLER_IN, lfsr.SAMPLER_OUT)]
+    draws, random = LfsrDraws(art, seed), art.random
+    return [torch.from_numpy((op.words(f_bits, draws.draws(L)) + 0.5 * random.centred)
+                             * 2.0 ** -random.k).expand(B, L, H)
+            for _, (op, f_bits) in sorted(draws.samplers.items())]
 
 
 @torch.no_grad()
-def run_float(net: torch.nn.Module, folded: Folded, art: Artifact, v: torch.Tensor,
+def run_float(net: torch.nn.Module, folded: Program, art: Artifact, v: torch.Tensor,
               lengths: torch.Tensor | None, seed: int) -> Run:
     """The golden network in float64 with an artifact's draws.
 
@@ -75,7 +75,7 @@ def run_float(net: torch.nn.Module, folded: Folded, art: Artifact, v: torch.Tens
     if net.cfg.family == "released":
         x = net.encoder(v.T.reshape(-1), torch.float64).reshape(-1, v.shape[1], len(v))
         x = x.permute(2, 1, 0)
-        records, y = net.trace(x, _given_draws(net, art, seed, x.shape))
+        records, y = net.trace(x, _given_draws(art, seed, x.shape))
         steps = torch.arange(v.shape[1])[:, None]
         live = torch.ones(len(v), v.shape[1], 1, dtype=y.dtype) if lengths is None else (
             steps < lengths).T[..., None].to(y.dtype)
@@ -83,7 +83,6 @@ def run_float(net: torch.nn.Module, folded: Folded, art: Artifact, v: torch.Tens
     else:
         records = []
         logits = QuantNetwork(folded)(v, lengths, "recurrence", LfsrDraws(art, seed), records)
-        records = records[:-1]
     return Run([r["s_in"] for r in records], [r["s_out"] for r in records], logits.argmax(1))
 
 
@@ -103,7 +102,7 @@ def probability(found: Checkpoint, j: int, s: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def compare(found: Checkpoint, folded: Folded, art: Artifact, split: Split) -> dict:
+def compare(found: Checkpoint, folded: Program, art: Artifact, split: Split) -> dict:
     """The measures of the module's text for all sequences of ``split``; plain numbers.
 
     ``found`` is a float64 network in evaluation mode, ``folded`` the same in real numbers with
@@ -114,7 +113,7 @@ def compare(found: Checkpoint, folded: Folded, art: Artifact, split: Split) -> d
     live = (torch.ones(v.shape, dtype=bool) if lengths is None
             else torch.arange(v.shape[1]) < lengths[:, None])
     record: list[dict] = []
-    integers = QuantNetwork(to_folded(art), formats_of(art))
+    integers = QuantNetwork(convert.to_program(art))
     logits = integers(v, lengths, "recurrence", LfsrDraws(art), record)
     ours, other = (run_float(found.network, folded, art, v, lengths, seed)
                    for seed in (art.seed, seed_number(art, 1)))
@@ -123,8 +122,8 @@ def compare(found: Checkpoint, folded: Folded, art: Artifact, split: Split) -> d
         return float((one != two)[live].double().mean())
 
     layers = []
-    for j, seen in enumerate(record[:-1]):
-        error = (probability(found, j, seen["s_in"]) - seen["p"].clamp(0, 1))[live]
+    for j, seen in enumerate(record):
+        error = (probability(found, j, seen["s_in"]) - seen["p_out" if "p_out" in seen else "y"].clamp(0, 1))[live]
         layers.append({"p_error": float(error.square().mean().sqrt()),
                        "s_in": differ(seen["s_in"], ours.s_in[j]),
                        "s_out": differ(seen["s_out"], ours.s_out[j]),
@@ -142,29 +141,25 @@ def compare(found: Checkpoint, folded: Folded, art: Artifact, split: Split) -> d
 
 
 def agreement(found: Checkpoint, config: QuantConfig, data_dir=None, n: int = 16,
-              count: dict[str, int] = SEQUENCES, modes: int | None = None) -> dict:
+              count: dict[str, int] = prepare.SEQUENCES, modes: int | None = None) -> dict:
     """Export in memory as ``quant.export`` does, without fine-tuning, and :func:`compare`.
 
     Norms and ranges come from the training split, the comparison from the first n test sequences.
     """
-    task, net = found.task, copy.deepcopy(found.network)
-    found = Checkpoint(net, task, {})
-    train, test = (task.load(name, data_dir) for name in ("train", "test"))
-    if net.cfg.family not in ("paper", "released"):
-        raise ExportError(f"the network is of family {net.cfg.family}; equal draws are for "
-                          f"probabilistic spikes, family paper or released")
-    system = system_of(net.cfg)
-    system.check_config(net.cfg)
-    reestimate(found, train, count["norms"])
-    made, info = found, {}
+    task, train, test = found.task, *(found.task.load(name, data_dir) for name in ("train", "test"))
+    if found.network.cfg.family not in ("paper", "released"):
+        raise ExportError(f"the network is of family {found.network.cfg.family}; equal draws are "
+                          f"for probabilistic spikes, family paper or released")
+    check(found.network)
+    found = prepare.reestimated(found, train, count["norms"])
+    net, diagonal, info = found.network, found.network, {}
     if diagonalise.needed(net):
         diagonal, reports = diagonalise.network(net, task.length, modes)
-        made = Checkpoint(diagonal, task, {})
         info = {"diagonal": [layer.report() for layer in reports]}
-    folded = fold(made.network)
-    formats = fit(folded, measure(system, folded, train, task, count["ranges"]), config,
-                  task.sample_format, task.length)
-    art = to_artifact(QuantNetwork(folded, formats), task.name, task.length, SEED, {})
+    folded = fold(diagonal)
+    seen = prepare.measure(folded, train, task, count["ranges"])
+    art = convert.to_artifact(QuantNetwork(fit(folded, seen, config, task.sample_format)),
+                              task.name, task.length, SEED, {})
     net.double().eval()
     return compare(found, folded, art, test.take(np.arange(min(n, len(test))))) | info
 
@@ -191,7 +186,6 @@ def show(results: dict[str, dict]) -> None:
 
 
 def main() -> None:
-    from quant.export import add_width_options, config_of
     from quant.files import write_atomic
     parser = argparse.ArgumentParser("quant.agreement", description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", action="append", required=True,
@@ -201,11 +195,11 @@ def main() -> None:
                         help="of fitted kernels, see quant.diagonalise")
     parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
     parser.add_argument("--json", type=Path, help="file for the results")
-    add_width_options(parser)
+    prepare.add_width_options(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     try:
-        config = config_of(args)
+        config = prepare.config_of(args)
     except ValueError as error:
         raise ExportError(str(error)) from None
     results = {}

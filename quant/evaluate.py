@@ -15,29 +15,16 @@ import numpy as np
 
 from golden.cli import UserError, console, positive
 from golden.tasks import inputs_of, make_task, slug, subset_accuracies, subsets_of
-from quant import artifact, gated_artifact, head
-from quant.artifact import Artifact, ArtifactError
 from quant.files import write_atomic
-from quant.gated_artifact import GatedArtifact
-from quant.gated_network import GatedIntegerNetwork
-from quant.network import BLOCK, IntegerNetwork
+from quant.integer import artifact, head
+from quant.integer.artifact import Artifact, ArtifactError
+from quant.integer.compiled import BLOCK
+from quant.integer.network import Compiled, IntegerNetwork
 
 ARTIFACTS = Path("build/artifacts")
 
 
-def opened(folder: Path) -> Artifact | GatedArtifact:
-    """The artifact of either kind in a folder; ``ArtifactError`` for anything wrong."""
-    gated = "network" in artifact.read(folder)[0]
-    return gated_artifact.load(folder) if gated else artifact.load(folder)
-
-
-def integers(art: Artifact | GatedArtifact, seed: int | None = None, threads: int | None = None):
-    """The integer network of an artifact of either kind."""
-    kind = GatedIntegerNetwork if isinstance(art, GatedArtifact) else IntegerNetwork
-    return kind(art, seed, threads)
-
-
-def seed_number(art: Artifact | GatedArtifact, j: int) -> int:
+def seed_number(art: Artifact, j: int) -> int:
     """Master seed number j: 0 is ``art.seed``, then ``art.seed + j * odd constant``, never 0.
 
     The constant is 2**32 / golden ratio, so that seeds lie far apart in the generator's states.
@@ -46,7 +33,7 @@ def seed_number(art: Artifact | GatedArtifact, j: int) -> int:
     return (art.seed - 1 + j * 0x9E3779B1) % states + 1
 
 
-def evaluate(art: Artifact | GatedArtifact, split, seeds: int = 1, threads: int | None = None,
+def evaluate(art: Artifact, split, seeds: int = 1, threads: int | None = None,
              progress=lambda count: None, votes: int = 1,
              subsets: dict[str, np.ndarray] | None = None) -> dict:
     """Run a whole split under each seed; with ``votes`` K > 1 under each K seeds, logits summed.
@@ -57,8 +44,8 @@ def evaluate(art: Artifact | GatedArtifact, split, seeds: int = 1, threads: int 
     Returns accuracy_mean and accuracy_std (over seeds, n - 1 in the denominator, 0 for one seed),
     accuracies, seeds, votes, n, spike_rates (fired share of the neurons, per layer, over live
     steps), spike_rates_in (of the input samplers, where there are any), saturations (per layer,
-    then residual stream or encoder; all seeds; Binary S4D and GSU per tensor of
-    ``quant.gated_reference.COUNTED``), with a head head_saturations (means, hidden values),
+    then residual stream or encoder; all seeds), saturations_of (the same by a value's name),
+    with a head head_saturations (means, hidden values),
     seconds. With ``subsets``, bool (n,) by name (``golden.tasks.subsets_of``), also ``subsets``:
     for each accuracy_mean, accuracy_std, accuracies, n.
     ``progress(count)`` is called after ``count`` more sequences.
@@ -66,12 +53,12 @@ def evaluate(art: Artifact | GatedArtifact, split, seeds: int = 1, threads: int 
     start, n, labels = time.perf_counter(), len(split), split.labels
     split = split.sequences()
     numbers = [seed_number(art, j) for j in range(seeds * votes)]
-    right, spikes, saturations, over = [], 0, 0, 0
+    right, spikes, saturations, over = [], 0, {}, 0
     order = np.argsort(-np.asarray(split.lengths), kind="stable")    # batches of like length
     for first in range(0, len(numbers), votes):
         logits = np.zeros((len(split), art.outputs), np.int64)
         for seed in numbers[first:first + votes]:
-            network = integers(art, seed, threads)
+            network = IntegerNetwork(art, seed, threads)
             size = BLOCK * network.threads
             for at in range(0, len(split), size):
                 part = order[at:at + size]
@@ -79,7 +66,8 @@ def evaluate(art: Artifact | GatedArtifact, split, seeds: int = 1, threads: int 
                 batch = network.run(split.values[part, :longest], split.lengths[part])
                 logits[part] += batch.logits
                 spikes = spikes + batch.spikes.sum(0)
-                saturations = saturations + batch.saturations.sum(0)
+                for name, count in batch.over.items():
+                    saturations[name] = saturations.get(name, 0) + count.sum(0)
                 progress(len(part))
         said = head.answers(art, logits, split.lengths, votes)
         right.append(said.labels == labels)
@@ -90,17 +78,18 @@ def evaluate(art: Artifact | GatedArtifact, split, seeds: int = 1, threads: int 
             "accuracy_std": float(np.std(accuracies, ddof=1)) if seeds > 1 else 0.0,
             "accuracies": accuracies, "seeds": numbers, "votes": votes, "n": n,
             "spike_rates": rates[:, -1].tolist(), "spike_rates_in": rates[:, :-1].ravel().tolist(),
-            "saturations": saturations.tolist(),
+            "saturations": sum(saturations.values()).tolist(),
+            "saturations_of": {name: count.tolist() for name, count in saturations.items()},
             **({"head_saturations": over.tolist()} if art.head else {}),
             "seconds": time.perf_counter() - start} | subset_accuracies(right, subsets)
 
 
-def _fits(task, art: Artifact | GatedArtifact) -> None:
+def _fits(task, art: Artifact) -> None:
     """Raise ``ArtifactError`` when the artifact is not for this kind of sequence."""
     for what, want, have in (("vocabulary", task.vocab, art.vocab),
                              ("number of classes", task.n_classes, art.n_classes),
                              ("number of inputs", inputs_of(task), art.inputs),
-                             ("sample format", task.sample_format, art.edge.sample)):
+                             ("sample format", task.sample_format, art.sample)):
         if want != have:
             raise ArtifactError(f"the artifact is for task {art.task}: its {what} is {have}, "
                                 f"task {task.name} has {want}; give another --artifact")
@@ -153,7 +142,7 @@ def main(argv: list[str] | None = None) -> int:
     from tqdm import tqdm
     try:
         task = make_task(args.task)
-        art = opened(args.artifact or ARTIFACTS / slug(args.task, args.net))
+        art = artifact.load(args.artifact or ARTIFACTS / slug(args.task, args.net))
         _fits(task, art)
         split = task.load(args.split, args.data_dir)
         n = min(args.n or len(split), len(split))

@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,60 +22,20 @@ import numpy as np
 import torch
 
 from golden import checkpoint, cli, tasks
-from golden.batches import accuracy, batch_of, batches, longest
+from golden.batches import accuracy, batches
 from golden.checkpoint import Checkpoint
 from golden.memory import batch_for, require
-from quant import artifact, diagonalise, finetune, head, tables, vectors
-from quant.artifact import ArtifactError
-from quant.fit import ExportError
-from quant.formats import QUANT_CONFIGS, QuantConfig, shipped_config
-from quant.sampling import FORMS
-from quant.systems import System, system_of
+from quant import prepare, tuned
+from quant.formats import QuantConfig
+from quant.integer import artifact, head, vectors
+from quant.integer.artifact import Artifact, ArtifactError
+from quant.integer.network import Compiled, IntegerNetwork
+from quant.tune import convert, ranges, tables
+from quant.tune.fit import ExportError
 
 ARTIFACTS = Path("build/artifacts")
 SEED = 0xACE1                   # default master seed of the random words
-SEQUENCES = {"norms": 1024, "ranges": 128}   # of the training split
-WIDTHS = {"coef_bits": "bits of A_bar", "g_bits": "bits of g", "state_bits": "bits of a state",
-          "state_i_bits": "its integer bits; default: fitted to the seen range",
-          "weight_bits": "bits of a mixer weight", "p_bits": "fraction bits of p",
-          "decoder_bits": "bits of a decoder weight", "input_bits": "bits of a real SSM input",
-          "factor_bits": "bits of a gate's factors", "table_bits": "bits of a gate's table index"}
 VERSIONS = ("torch", "brevitas", "numpy")
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A folded network with what was measured on the training split."""
-
-    folded: object      # as the kind of network has them, see quant.systems
-    seen: object
-
-
-def reestimate(found: Checkpoint, train: tasks.Split, count: int) -> None:
-    """Batch-norm statistics of the network from ``count`` training sequences, in place."""
-    torch.manual_seed(0)
-    chosen = np.sort(np.random.default_rng(0).permutation(len(train))[:count])
-    size = batch_for(64, train.lengths, found.network.cfg.d_model)
-    system_of(found.network.cfg).reestimate(
-        found.network, [batch_of(train, chosen[k:k + size], found.task)
-                        for k in range(0, len(chosen), size)])
-
-
-def prepare(found: Checkpoint, train: tasks.Split, count: dict[str, int] = SEQUENCES) -> Prepared:
-    """Re-estimate, fold, and measure the states' ranges; deterministic."""
-    system = system_of(found.network.cfg)
-    system.check_config(found.network.cfg)
-    reestimate(found, train, count["norms"])
-    folded = system.fold(found.network)
-    return Prepared(folded, measure(system, folded, train, found.task, count["ranges"]))
-
-
-def measure(system: System, folded, train: tasks.Split, task: tasks.Task, count: int):
-    """Ranges of the states over ``count`` sequences of the training split."""
-    torch.manual_seed(0)
-    chosen = np.random.default_rng(1).permutation(len(train))[:count]
-    by_length = chosen[np.argsort(longest(train.lengths[chosen]), kind="stable")]
-    return system.seen(folded, train, task, by_length)
 
 
 @torch.no_grad()
@@ -87,9 +47,11 @@ def qat_accuracy(net: torch.nn.Module, split: tasks.Split, task: tasks.Task) -> 
     return right / len(split)
 
 
-def evaluate(found: Checkpoint, net: torch.nn.Module, art,
-             test: tasks.Split) -> tuple[dict, list | None]:
-    """Accuracies (0 to 1) of the three networks, and the integer one's saturations per layer.
+def evaluate(found: Checkpoint, net: torch.nn.Module, art: Artifact,
+             test: tasks.Split) -> tuple[dict, dict | None]:
+    """Accuracies (0 to 1) of the three networks, and the integer one's saturations.
+
+    Those by a value's name, per layer and then the encoder's.
 
     With a head also its saturations, of means and hidden values.
     """
@@ -98,17 +60,16 @@ def evaluate(found: Checkpoint, net: torch.nn.Module, art,
     torch.manual_seed(0)
     out = {"n": len(test), "float": accuracy(found.network, test, found.task),
            "qat": qat_accuracy(net.float().eval(), test, found.task)}
-    system = system_of(found.network.cfg)
     single = test.sequences()
-    batch = system.integers(art).run(single.values, single.lengths)
+    batch = IntegerNetwork(art).run(single.values, single.lengths)
     said = head.answers(art, batch.logits, single.lengths)
     out["integer"] = float((said.labels == test.labels).mean())
     if art.head:
         out["head_saturations"] = dict(zip(("mean", "hidden"), said.saturations.sum(0).tolist()))
-    return out, system.saturations(batch)
+    return out, {name: over.sum(0).tolist() for name, over in batch.over.items()}
 
 
-def write(art, save, golden: vectors.Vectors | None, out: Path) -> None:
+def write(art: Artifact, golden: vectors.Vectors | None, out: Path) -> None:
     """Artifact and vectors, both or nothing: a new folder takes the old one's place by renaming."""
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +78,7 @@ def write(art, save, golden: vectors.Vectors | None, out: Path) -> None:
         raise ExportError(f"{out} exists and is no artifact; give another --out")
     fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
-        save(art, fresh)
+        artifact.save(art, fresh)
         if golden is not None:
             vectors.save(golden, fresh / "vectors.npz")
         fresh.chmod(0o755)
@@ -132,7 +93,7 @@ def write(art, save, golden: vectors.Vectors | None, out: Path) -> None:
 
 def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), data_dir=None,
            n: int = 1000, n_vectors: int = 4, seed: int = SEED, qat: Path | None = None,
-           source: str = "", count: dict[str, int] = SEQUENCES, say=lambda text: None,
+           source: str = "", count: dict[str, int] = prepare.SEQUENCES, say=lambda text: None,
            sampling: str | None = None):
     """The whole way; see the module's text. ``say`` is told what is being done.
 
@@ -141,30 +102,28 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
     checkpoint, for the manifest; sampling : form of the samplers, None: the one it was trained
     with. Raises ``golden.cli.UserError`` for everything that does not fit.
     """
-    start, task, system = time.perf_counter(), found.task, system_of(found.network.cfg)
-    finetune.choose_sampling(found, sampling)
-    train = task.load("train", data_dir)
-    cfg = found.network.cfg
+    start, task = time.perf_counter(), found.task
+    found = tuned.in_form(found, sampling)
+    train, cfg = task.load("train", data_dir), found.network.cfg
     require("a forward pass", cfg, batch_for(200, train.lengths, cfg.d_model), train.lengths,
             torch.float32, training=False)
-    found = diagonalise.ready(found, train)
+    found = prepare.ready(found, train)
     say(f"batch norms and ranges on {min(count['ranges'], len(train))} training sequences")
     if qat is None:
-        prepared = prepare(found, train, count)
-        net = system.model(prepared.folded, system.fit(prepared.folded, prepared.seen, config,
-                                                       task.sample_format, task.length))
+        prepared = prepare.prepare(found, train, count)
+        found, net = prepared.found, prepared.model(config)
     else:
-        net = finetune.load(qat, found)     # in the file's form of sampling
-        finetune.choose_sampling(found, sampling)
-        net.sampling = getattr(found.network.cfg, "sampling", None)
-        reestimate(found, train, count["norms"])
-    art = system.to_artifact(net, tasks.spec(task), task.length, seed, {})
-    seen = (prepared.seen if qat is None
-            else measure(system, system.to_folded(art), train, task, count["ranges"]))
-    system.check_seen(seen, art, config.margin)
-    rows, states = system.constants(art), system.report(art, seen)
-    scores, saturations = {"n": 0}, None
-    if system.vectors is None:      # there is no hardware that they could test
+        net = tuned.load(qat, found)        # in the file's form of sampling
+        net.sampling = sampling or net.sampling
+        found = prepare.reestimated(tuned.in_form(found, net.sampling or None), train,
+                                    count["norms"])
+    art = convert.to_artifact(net, tasks.spec(task), task.length, seed, {})
+    seen = prepared.seen if qat is None else prepare.measure(
+        convert.without_formats(convert.to_program(art)), train, task, count["ranges"])
+    ranges.check_seen(seen, art, config.margin)
+    rows, states = tables.constants(art), ranges.report(art, seen)
+    scores, saturations, golden = {"n": 0}, None, None
+    if not isinstance(IntegerNetwork(art), Compiled):   # there is no hardware that vectors test
         n_vectors = 0
     test = task.load("test", data_dir) if n or n_vectors else None
     if n:
@@ -173,44 +132,20 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
     info = {"permutation": getattr(task, "permutation", None), "accuracy": scores,
             "ranges": states, "tensors": rows, "saturations": saturations,
             "config": asdict(config), "calibration": count | {"split": "train"},
-            "checkpoint": {"name": source, "state_sha256": finetune.state_digest(found.network),
+            "checkpoint": {"name": source, "state_sha256": tuned.state_digest(found.network),
                            "fine_tuned": qat is not None},
             "versions": {name: version(name) for name in VERSIONS}}
     if "diagonal" in found.info:
         info["diagonal"] = found.info["diagonal"]
     art = replace(art, info=info)
-    golden = None
     if n_vectors:
         say(f"golden vectors of {min(n_vectors, len(test))} test sequences")
         part = test.take(np.arange(min(n_vectors, len(test)))).sequences()
-        golden = system.vectors(art, part.values, part.lengths,
-                                command=f"python -m quant.export --task {art.task}")
-    write(art, system.save, golden, out)
+        golden = vectors.make(art, part.values, part.lengths,
+                              command=f"python -m quant.export --task {art.task}")
+    write(art, golden, out)
     tables.show(art.task, rows, states, saturations, scores, time.perf_counter() - start)
     return art
-
-
-def add_width_options(parser: argparse.ArgumentParser) -> None:
-    """Options that choose a :class:`quant.formats.QuantConfig`; read them with ``config_of``."""
-    parser.add_argument("--config", choices=QUANT_CONFIGS, help="widths to start from; the export "
-                        "of a shipped network: those it is shipped in, else default")
-    for name, what in WIDTHS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=what)
-    parser.add_argument("--margin", type=float, help="times the seen range that formats must hold "
-                        "(default 1.5); fine-tuning moves ranges, so give it more there")
-    parser.add_argument("--rounding", choices=artifact.ROUNDINGS, help="of the state")
-    parser.add_argument("--sampling", choices=FORMS,
-                        help="how spikes are drawn; default: as the network was trained")
-
-
-def config_of(args, name: str = "") -> QuantConfig:
-    """The widths of parsed arguments; ``ValueError`` for one out of range.
-
-    Without ``--config`` they start from those of the network shipped as ``name``.
-    """
-    given = {key: getattr(args, key) for key in (*WIDTHS, "margin", "rounding")}
-    config = QUANT_CONFIGS[args.config or shipped_config(name)]
-    return replace(config, **{k: v for k, v in given.items() if v is not None})
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -230,7 +165,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--vectors", type=cli.natural, default=4,
                         help="golden vectors of the first N test sequences (default 4, 0: none)")
     parser.add_argument("--seed", type=int, default=SEED, help=f"of the samplers, default {SEED}")
-    add_width_options(parser)
+    prepare.add_width_options(parser)
     return parser
 
 
@@ -251,7 +186,7 @@ def main() -> None:
             tuned = shipped.with_suffix(".qat.pt")
             qat = tuned if tuned.exists() else None
         out = args.out or ARTIFACTS / tasks.slug(tasks.spec(task), args.net)
-        config = config_of(args, "" if args.checkpoint else shipped.stem)
+        config = prepare.config_of(args, "" if args.checkpoint else shipped.stem)
         export(found, out, config, args.data_dir, args.n, args.vectors, args.seed, qat,
                (args.checkpoint or shipped).name,
                say=lambda text: print(f"{text} ...", file=sys.stderr), sampling=args.sampling)

@@ -10,10 +10,8 @@ if __name__ == "__main__":
     heap.restart_with_settings("quant.finetune")
 
 import argparse
-import hashlib
 import math
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,66 +23,8 @@ from tqdm import tqdm
 from golden import checkpoint, cli, memory, tasks
 from golden.batches import batch_of
 from golden.checkpoint import Checkpoint
-from golden.model import before
-from quant import diagonalise
-from quant.fit import ExportError
-from quant.systems import system_of
-
-KEYS = ("task", "golden", "formats", "state", "steps")
-RESUME = ("optimiser", "rng")
-
-
-def state_digest(net: nn.Module) -> str:
-    """sha256 of a golden network's tensors, without the batch-norm statistics."""
-    h = hashlib.sha256()
-    for name, tensor in sorted(before.tensors(net).items()):
-        if not name.endswith(("fuse.mean", "fuse.var", "norm.mean", "norm.var")):
-            h.update(f"{name} {tuple(tensor.shape)}".encode() + tensor.numpy().tobytes())
-    return h.hexdigest()
-
-
-def choose_sampling(found: Checkpoint, form: str | None) -> None:
-    """Let a golden network draw its spikes in another form, see ``golden.sampling``; None: as is."""
-    if form is not None and form != getattr(found.network.cfg, "sampling", None):
-        if not hasattr(found.network.cfg, "sampling"):
-            raise ExportError(f"sampling {form}: a network of family {found.network.cfg.family} "
-                              f"draws no spikes; leave the option out")
-        found.network.cfg = replace(found.network.cfg, sampling=form)
-
-
-def read(path: Path, found: Checkpoint) -> dict:
-    """Content of a file of this module, checked to belong to the golden network ``found``."""
-    if not Path(path).is_file():
-        raise ExportError(f"{path} does not exist; make it with python -m quant.finetune")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        missing = [key for key in KEYS if key not in content]
-    except Exception as error:      # torch raises many kinds for a damaged file
-        raise ExportError(f"{path} is damaged or was not made by quant.finetune "
-                          f"({type(error).__name__})") from None
-    if missing:
-        raise ExportError(f"{path} was not made by quant.finetune: it lacks {', '.join(missing)}")
-    if content["golden"] != state_digest(found.network):
-        raise ExportError(f"{path} was fine-tuned from another checkpoint of {content['task']}; "
-                          f"fine-tune this one, or export without --qat")
-    return content
-
-
-def build(content: dict, found: Checkpoint) -> nn.Module:
-    """The model of a file's content, float64; ``found`` gets its sampling form."""
-    choose_sampling(found, content.get("sampling"))
-    system = system_of(found.network.cfg)
-    net = system.model(system.fold(found.network), system.formats(content["formats"]))
-    net.load_state_dict(content["state"])
-    return net.eval()
-
-
-def load(path: Path, found: Checkpoint) -> nn.Module:
-    """The fine-tuned model in a file, float64, in evaluation mode.
-
-    Raises :class:`quant.fit.ExportError` if it is missing, damaged or of another network.
-    """
-    return build(read(path, found), found)
+from quant import prepare, tuned
+from quant.tune.fit import ExportError
 
 
 def optimiser(net: nn.Module, lr: float) -> torch.optim.Adam:
@@ -128,22 +68,11 @@ def finetune(found: Checkpoint, net: nn.Module, path: Path, data_dir=None, steps
         smooth = loss.item() if smooth is None else 0.95 * smooth + 0.05 * loss.item()
         bar.set_postfix(loss=f"{smooth:.4f}")
         if (step + 1) % save_every == 0 or step + 1 == steps:
-            save(path, found, net, step + 1, opt if step + 1 < steps else None)
+            tuned.save(path, found, net, step + 1, opt if step + 1 < steps else None)
     return net.double().eval()
 
 
-def save(path: Path, found: Checkpoint, net: nn.Module, steps: int, opt) -> None:
-    """Write the file; with an optimiser it can be resumed, without it is small."""
-    content = {"task": tasks.spec(found.task), "golden": state_digest(found.network),
-               "formats": net.formats.to_dict(), "sampling": getattr(found.network.cfg, "sampling", None),
-               "state": net.state_dict(), "steps": steps}
-    if opt is not None:
-        content |= {"optimiser": opt.state_dict(), "rng": torch.get_rng_state()}
-    checkpoint.write(path, content)
-
-
 def main() -> None:
-    from quant.export import add_width_options, config_of, prepare
     parser = argparse.ArgumentParser("quant.finetune", description=__doc__.splitlines()[0])
     parser.add_argument("--task", required=True, help="psmnist, digits, listops, or module:Class")
     parser.add_argument("--checkpoint", type=Path, help="a trained network; default: the shipped")
@@ -157,28 +86,24 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="default 0")
     parser.add_argument("--threads", type=cli.positive, default=os.cpu_count())
     parser.add_argument("--resume", action="store_true", help="go on from --out if it exists")
-    add_width_options(parser)
+    prepare.add_width_options(parser)
     args = parser.parse_args()
     found = checkpoint.load(args.checkpoint or args.task)
-    choose_sampling(found, args.sampling)
+    found = tuned.in_form(found, args.sampling)
     out = args.out or Path("build/qat") / f"{tasks.slug(args.task)}.pt"
     train = found.task.load("train", args.data_dir)
-    found = diagonalise.ready(found, train)
+    found = prepare.ready(found, train)
     steps = args.epochs * -(-len(train) // args.batch) if args.epochs else args.steps or 200
     content = None
     if args.resume and out.exists():
-        content = read(out, found)
-        if not all(key in content for key in RESUME):
+        content = tuned.read(out, found)
+        if not all(key in content for key in tuned.RESUME):
             raise ExportError(f"{out} is finished after {content['steps']} steps; "
                               f"start again without --resume")
-        net = build(content, found)
+        net = tuned.build(content, found)
     else:
         torch.set_num_threads(1)
-        prepared = prepare(found, train)
-        system = system_of(found.network.cfg)
-        net = system.model(prepared.folded, system.fit(
-            prepared.folded, prepared.seen, config_of(args), found.task.sample_format,
-            found.task.length))
+        net = prepare.prepare(found, train).model(prepare.config_of(args))
     torch.set_num_threads(args.threads)
     finetune(found, net, out, args.data_dir, steps, args.batch, args.lr, args.seed, resume=content)
     print(f"{out} after {steps} steps; export with python -m quant.export --task {args.task} "

@@ -15,8 +15,8 @@ from amaranth.back import verilog
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from quant import artifact
-from quant.artifact import Artifact, ArtifactError
+from quant.integer import artifact
+from quant.integer.artifact import Artifact, ArtifactError
 from quant.files import write_all_atomic
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core

@@ -3,8 +3,8 @@
 
 from amaranth.lib import data
 
-from quant import lfsr
-from quant.artifact import Artifact
+from quant.integer import lfsr
+from quant.integer.artifact import Artifact
 from rtl.config import Geometry, HardwareConfig
 from rtl.lfsr import WordSource
 from rtl.memory import AddressMap, ConfigMemory, pack_rows
@@ -25,7 +25,7 @@ class CoefficientMemory(ConfigMemory):
     number : int
         Layer; the region is ``layer<number>.<text>``.
     tensors : tuple of str
-        Fields of :class:`quant.artifact.Layer`, lowest bits first, element by element.
+        Fields of :class:`quant.integer.artifact.Layer`, lowest bits first, element by element.
     depth, per_row : int
         Their product is the tensors' size; elements are in C order.
     """

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from quant.artifact import Artifact
+from quant.integer.artifact import Artifact
 
 
 class HardwareError(ValueError):
@@ -12,7 +12,7 @@ class HardwareError(ValueError):
 def check_options(art: Artifact) -> None:
     """Raise :class:`HardwareError` for an option that the components do not have.
 
-    ``quant.network`` has them all; the RTL would compute something else.
+    ``quant.integer.network`` has them all; the RTL would compute something else.
     """
     fmt = art.layers[0].fmt
     for there, what in ((art.act == "gelu", "act = gelu"),

@@ -5,8 +5,8 @@ from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant import reference
-from quant.artifact import Artifact
+from quant.integer import reference
+from quant.integer.artifact import Artifact
 from quant.formats import UQ
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.memory import AddressMap, ConfigMemory, pack_rows
@@ -27,7 +27,7 @@ class Decoder(wiring.Component):
 
     One bank is summed while the other is decoded. ``length b`` is made first, bit by bit of the
     length from the highest down, by doubling the logit; then one product per cycle.
-    Bit-exact model: :func:`quant.reference.decode`, then arg max, the lowest index on a tie.
+    Bit-exact model: :func:`quant.integer.reference.decode`, then arg max, the lowest index on a tie.
 
     Parameters
     ----------

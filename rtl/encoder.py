@@ -5,8 +5,8 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant import reference
-from quant.artifact import Artifact
+from quant.integer import reference
+from quant.integer.artifact import Artifact
 from rtl.arith import round_half_even, saturate
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.fuse import clamp_to_one
@@ -25,7 +25,7 @@ class Encoder(wiring.Component):
         parameter RAM ──►[w, b]┘                ┘
         token, word ──► embedding RAM ──►[row]───────────────────────────────►[o]
 
-    Bit-exact model: :func:`quant.reference.encode`.
+    Bit-exact model: :func:`quant.integer.reference.encode`.
 
     Parameters
     ----------

@@ -5,8 +5,8 @@ from amaranth import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant import reference
-from quant.artifact import Artifact
+from quant.integer import reference
+from quant.integer.artifact import Artifact
 from rtl.arith import saturate
 from rtl.config import Geometry, HardwareConfig
 from rtl.memory import AddressMap, ConfigMemory, pack_rows
@@ -43,7 +43,7 @@ class Fuse(wiring.Component):
         i.total ─►[ ]─►[ ]─►(<<)─►[z]─►(+ bias, act)─►[y]─►(+-, + addend)─►[s]─►(+ x)─►[t]─►clamp
         parameter RAM ─►[row]─┘
 
-    Bit-exact model: :func:`quant.reference.mix` after the sum, then :func:`quant.reference.fuse`.
+    Bit-exact model: :func:`quant.integer.reference.mix` after the sum, then :func:`quant.integer.reference.fuse`.
 
     Parameters
     ----------

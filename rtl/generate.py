@@ -11,8 +11,8 @@ from pathlib import Path
 
 from amaranth.back import verilog
 
-from quant import artifact
-from quant.artifact import Artifact, ArtifactError
+from quant.integer import artifact
+from quant.integer.artifact import Artifact, ArtifactError
 from quant.files import write_all_atomic
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core

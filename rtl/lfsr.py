@@ -8,7 +8,7 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant import lfsr
+from quant.integer import lfsr
 from quant.formats import RandomFormat
 from rtl.memory import ConfigRegister, Region
 from rtl.streams import ConfigBus
@@ -53,7 +53,7 @@ class WordSource(wiring.Component):
     region : Region
         Where the host finds the stream's start state, one row of ``fmt.width`` bits.
     start : int
-        Initial start state, :func:`quant.lfsr.stream_start`.
+        Initial start state, :func:`quant.integer.lfsr.stream_start`.
 
     Members
     -------

@@ -5,7 +5,7 @@ from amaranth import Cat, Const, Module, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant.artifact import Artifact
+from quant.integer.artifact import Artifact
 from rtl.config import Geometry, HardwareConfig
 from rtl.fuse import Fuse
 from rtl.memory import AddressMap, ConfigMemory, pack_rows

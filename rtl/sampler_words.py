@@ -5,8 +5,8 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant import lfsr, sampling
-from quant.artifact import Artifact
+from quant.integer import lfsr, sampling
+from quant.integer.artifact import Artifact
 from rtl.config import Geometry, HardwareConfig
 from rtl.lfsr import WordSource
 from rtl.memory import AddressMap, ConfigMemory, WideMemory

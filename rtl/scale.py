@@ -11,10 +11,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from quant import artifact
-from quant.artifact import Artifact, ArtifactError
+from quant.integer import artifact
+from quant.integer.artifact import Artifact, ArtifactError
 from quant.formats import SQ, LayerFormats, RandomFormat
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl.config import HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.decoder import LOW_BITS

@@ -5,7 +5,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant.artifact import Artifact
+from quant.integer.artifact import Artifact
 from rtl.coefficients import MODE, EngineMemories
 from rtl.config import Geometry, HardwareConfig
 from rtl.memory import AddressMap, WideMemory

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from amaranth.back import rtlil
 
-from quant import artifact
-from quant.artifact import Artifact, ArtifactError
+from quant.integer import artifact
+from quant.integer.artifact import Artifact, ArtifactError
 from quant.files import write_atomic
 from rtl import floorplan
 from rtl.config import Geometry, HardwareConfig, HardwareError

@@ -4,7 +4,7 @@ from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant.artifact import Artifact
+from quant.integer.artifact import Artifact
 from rtl.config import Geometry, HardwareConfig
 from rtl.streams import x_word
 

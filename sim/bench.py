@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from golden.tasks import Split, make_task
-from quant import vectors
-from quant.artifact import digest
+from quant.integer import vectors
+from quant.integer.artifact import digest
 from quant.files import write_all_atomic, write_atomic
 from rtl.config import Geometry, HardwareConfig
 from rtl.core import Core

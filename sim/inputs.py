@@ -11,9 +11,9 @@ import numpy as np
 from golden import tasks
 from golden.data import DataError
 from golden.tasks import TaskError, inputs_of, slug
-from quant import artifact
-from quant.artifact import Artifact, ArtifactError
-from quant.sampling import FORMS
+from quant.integer import artifact
+from quant.integer.artifact import Artifact, ArtifactError
+from quant.integer.sampling import FORMS
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from sim.options import positive, probability
 from sim.tools import SimError

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from quant.artifact import ArtifactError
+from quant.integer.artifact import ArtifactError
 from quant.formats import EdgeFormats, LayerFormats, RandomFormat
 from rtl.config import Geometry, HardwareError
 from sim.draws import ALLOWED, Case, Shape

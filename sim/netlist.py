@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from amaranth.back import rtlil
 
-from quant import vectors
-from quant.synthetic import random_artifact
+from quant.integer import vectors
+from quant.integer.synthetic import random_artifact
 from rtl.config import HardwareConfig
 from rtl.core import Core
 from rtl.synth import FAMILIES, READ, count

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from quant import vectors
-from quant.reference import Trace
+from quant.integer import vectors
+from quant.integer.reference import Trace
 from rtl import image
 from rtl.core import Core
 from rtl.cycles import predict

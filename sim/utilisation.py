@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from quant import artifact
-from quant.artifact import Artifact, ArtifactError
+from quant.integer import artifact
+from quant.integer.artifact import Artifact, ArtifactError
 from quant.files import write_atomic
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core

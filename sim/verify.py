@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from golden.tasks import Split, make_task
-from quant.artifact import digest
+from quant.integer.artifact import digest
 from quant.files import write_all_atomic
 from sim import campaign, inputs, tools
 from sim.options import positive

@@ -32,7 +32,7 @@ def described(op: Operation) -> dict:
     found = {"operation": type(op).__name__}
     for f in fields(op):
         value = getattr(op, f.name)
-        if value is not None:
+        if value is not None and not f.metadata.get("training"):
             found[f.name] = (str(value.fmt) if isinstance(value, Tensor)
                              else str(value) if isinstance(value, QFormat) else value)
     return found
@@ -112,12 +112,13 @@ def load(folder: Path) -> Artifact:
                          for i, values in enumerate(described))
 
         return Artifact(
-            m["task"], m["n_classes"], m["length"], m["vocab"],
-            m["sample"] and QFormat.parse(m["sample"]), m["seed"],
-            RandomFormat.from_dict(m["random"]), part("first", m["first"]),
-            tuple(part(j, ops) for j, ops in enumerate(m["blocks"])),
-            *(Tensor(arrays[f"decoder.{x}"], QFormat.parse(m["decoder"][x])) for x in "wb"),
-            Head.of(m["head_formats"], arrays) if "head_formats" in m else None, m["info"]).check()
+            **{name: m[name] for name in ("task", "n_classes", "length", "vocab", "seed", "info")},
+            sample=m["sample"] and QFormat.parse(m["sample"]),
+            random=RandomFormat.from_dict(m["random"]), first=part("first", m["first"]),
+            blocks=tuple(part(j, ops) for j, ops in enumerate(m["blocks"])),
+            **{f"decoder_{x}": Tensor(arrays[f"decoder.{x}"], QFormat.parse(m["decoder"][x]))
+               for x in "wb"},
+            head=Head.of(m["head_formats"], arrays) if "head_formats" in m else None).check()
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError) as error:
         raise ArtifactError(f"{folder}/manifest.json: {error}; export again") from None
 

@@ -52,7 +52,7 @@ class HeadFormats:
 class Head:
     """Integer tensors of a head; shapes and formats as in :class:`HeadFormats`."""
 
-    fmt: HeadFormats
+    fmt: HeadFormats | None     # None: real numbers
     w1: np.ndarray
     b1: np.ndarray
     w2: np.ndarray

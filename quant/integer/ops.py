@@ -7,7 +7,7 @@ only :class:`Round` and :class:`Limit` lose fraction bits, only :class:`Limit` a
 saturate. The same records with real numbers in their tensors (``fmt`` None) are a folded network.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -135,12 +135,14 @@ class Product(Operation):
 class Mix(Operation):
     """``(W s << shift) + bias``: where s is 0, 1 or -1 a sum of columns of W; (H_out, H_in).
 
-    A row's real scale is ``2**(shift - f)`` with the f fraction bits of ``bias``.
+    A row's real scale is ``2**(shift - f)`` with the f fraction bits of ``bias``; without a shift W
+    is ternary, by the threshold ``ternary`` times its largest weight (``golden.model.neurons``).
     """
 
     w: Tensor = None
     bias: Tensor = None
     shift: Tensor | None = None
+    ternary: float = field(default=0.0, metadata={"training": True})
 
     SHAPES = {"w": ("H", "H")}
 
@@ -225,9 +227,14 @@ class Table(Operation):
 
 @dataclass(frozen=True)
 class Step(Operation):
-    """1 where y >= 0, without ``fires_at_zero`` where y > 0."""
+    """1 where y >= 0, without ``fires_at_zero`` where y > 0.
+
+    ``surrogate`` and ``width`` are of its gradient (``golden.model.neurons``), for fine-tuning.
+    """
 
     fires_at_zero: bool = True
+    surrogate: str = field(default="triangle", metadata={"training": True})
+    width: float = field(default=1.0, metadata={"training": True})
 
     def format(self, y):
         return BIT
@@ -264,9 +271,10 @@ class Ternary(Operation):
 
 @dataclass(frozen=True)
 class Embed(Operation):
-    """The row of a token, (vocab, H)."""
+    """The row of a token, (vocab, H); ``unit``: probabilities, kept in [0, 1] by fine-tuning."""
 
     table: Tensor = None
+    unit: bool = field(default=False, metadata={"training": True})
 
     SHAPES = {"table": ("vocab", "H")}
 

@@ -12,23 +12,17 @@ from quant.integer.operation import ArtifactError, Operation, Tensor, wired
 from quant.integer.spiking import Spiking, recognise
 
 
-@dataclass(frozen=True)
-class Artifact:
-    """A whole network in integers: operations in front of the blocks and of each block."""
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """Operations in front of the blocks and of each block, and the decoder."""
 
-    task: str
-    n_classes: int
-    length: int                  # longest sequence, steps; wider sums are sized by it
     vocab: int                   # 0: samples
     sample: QFormat | None       # of the input; None: tokens
-    seed: int                    # default master seed of the random words
-    random: RandomFormat
     first: tuple[Operation, ...]                # from v, a sample or token, to the first x
     blocks: tuple[tuple[Operation, ...], ...]   # each from x to x
     decoder_w: Tensor            # (outputs, H): a row for each class, or for each feature
     decoder_b: Tensor            # (outputs,)
     head: Head | None = None     # of two inputs' features, see quant.integer.head
-    info: dict = field(default_factory=dict)    # permutation, accuracies, versions, ranges
 
     @cached_property
     def _states(self) -> States:
@@ -62,26 +56,42 @@ class Artifact:
         """Of what flows between blocks and the decoder sums."""
         return wired(self.first, {"v": self.input_format})[1]["x"]
 
-    @cached_property
-    def spiking(self) -> Spiking:
-        """What hardware and the compiled network run; ``ArtifactError`` names what they lack."""
-        return recognise(self)
+    def parts(self):
+        """(place, operations) of the encoder, place ``first``, and of every block, 0 and up."""
+        return ("first", self.first), *enumerate(self.blocks)
 
     def operations(self):
         """All of them as (place, operation, formats of its inputs); a place such as ``1.3``."""
         formats = {"v": self.input_format}
-        for where, ops in (("first", self.first), *enumerate(self.blocks)):
+        for where, ops in self.parts():
             for i, (op, inputs) in enumerate(wired(ops, formats)[0]):
                 yield f"{where}.{i}", op, inputs
             formats = {"x": self.x_format}
 
-    def on_tensors(self, change: Callable[[str, str, Tensor], Tensor]) -> "Artifact":
+    def on_tensors(self, change: Callable[[str, str, Tensor], Tensor]) -> "Program":
         """The same with ``change(place, name, tensor)`` in place of every tensor of a block."""
         def part(where, ops):
             return tuple(op.on_tensors(lambda name, t, i=i: change(f"{where}.{i}", name, t))
                          for i, op in enumerate(ops))
         return replace(self, first=part("first", self.first),
                        blocks=tuple(part(j, ops) for j, ops in enumerate(self.blocks)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact(Program):
+    """A whole network in integers."""
+
+    task: str
+    n_classes: int
+    length: int                  # longest sequence, steps; wider sums are sized by it
+    seed: int                    # default master seed of the random words
+    random: RandomFormat
+    info: dict = field(default_factory=dict)    # permutation, accuracies, versions, ranges
+
+    @cached_property
+    def spiking(self) -> Spiking:
+        """What hardware and the compiled network run; ``ArtifactError`` names what they lack."""
+        return recognise(self)
 
     def check(self) -> "Artifact":
         """Return self, or raise ``ArtifactError`` naming layer, operation, tensor and rule."""

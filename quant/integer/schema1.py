@@ -26,9 +26,11 @@ def artifact(m: dict, packed: bytes, folder: Path) -> Artifact:
     formats = m["formats"] if gated else {"edge": m["edge_formats"], "random": m["random"]}
     edge = EdgeFormats.from_dict(formats["edge"])
     head = Head.of(m["head_formats"], arrays) if "head_formats" in m else None
-    parts = (_stream if gated else _spiking)(m, arrays, edge)
-    return Artifact(m["task"], m["n_classes"], m["length"], m["vocab"], edge.sample, m["seed"],
-                    RandomFormat.from_dict(formats["random"]), **parts, head=head, info=m["info"])
+    parts = (stream if gated else _spiking)(m, arrays, edge)
+    return Artifact(**{name: m[name] for name in ("task", "n_classes", "length", "vocab", "seed",
+                                                  "info")},
+                    sample=edge.sample, random=RandomFormat.from_dict(formats["random"]), **parts,
+                    head=head)
 
 
 def _tensors(arrays: dict, j: int) -> dict[str, np.ndarray]:
@@ -44,7 +46,8 @@ def _spiking(m: dict, arrays: dict, edge: EdgeFormats) -> dict:
                    arrays.get("directions", NO_DIRECTIONS)).parts()
 
 
-def _stream(m: dict, arrays: dict, edge: EdgeFormats) -> dict:
+def stream(m: dict, arrays: dict, edge: EdgeFormats) -> dict:
+    """Operations and decoder of Binary S4D or the gated spiking unit."""
     layers = m["formats"]["layers"]
     x = QFormat.parse(layers[0]["x"])
     first = ((Embed("v -> x", Tensor(arrays["enc_w"], x)),) if m["vocab"] else

@@ -114,5 +114,6 @@ def random_artifact(seed: int = 0, n_layers: int = 2, H: int = 8, n: int = 4, n_
                     moderate(head_fmt.b2, n_classes, -1, 1))
     net = Spiking(act, residual, rounding, sampling, edge, tuple(layers), enc_w, enc_b, dec_w, dec_b,
                   directions)
-    return Artifact("synthetic", n_classes, length, vocab, edge.sample, 0xACE1 + seed, random,
-                    **net.parts(), head=head).check()
+    return Artifact(task="synthetic", n_classes=n_classes, length=length, vocab=vocab,
+                    sample=edge.sample, seed=0xACE1 + seed, random=random, **net.parts(),
+                    head=head).check()

@@ -10,8 +10,8 @@ import json
 import sys
 from pathlib import Path
 
-from quant import artifact
-from quant.artifact import Artifact, ArtifactError
+from quant.integer import artifact
+from quant.integer.artifact import Artifact, ArtifactError
 from quant.files import write_atomic
 from rtl import cycles
 from rtl.boards import estimate, flow

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from quant import lfsr
+from quant.integer import lfsr
 from quant.formats import RandomFormat
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl.config import Geometry, HardwareConfig
 from rtl.image import rows_of
 from rtl.memory import AddressMap

@@ -7,7 +7,7 @@ import pytest
 from amaranth.hdl import Fragment
 
 from quant.formats import SQ, LayerFormats, RandomFormat
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl.coefficients import EngineMemories
 from rtl.config import Geometry, HardwareConfig
 from rtl.image import rows_of

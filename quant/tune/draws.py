@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch.quasirandom import SobolEngine
 
-from quant import sampling
-from quant.artifact import Artifact
-from quant.reference import rounding_words
+from quant.integer import sampling
+from quant.integer.memory import Draws, Fire
+from quant.integer.program import Artifact
 
 
 def sobol_directions(samplers: int, length: int, k: int) -> np.ndarray:
@@ -27,15 +27,21 @@ class LfsrDraws:
 
     def __init__(self, art: Artifact, seed: int | None = None):
         self.art, self.seed = art, art.seed if seed is None else seed
+        self.samplers = {op.number: (op, inputs[0].f_bits) for _, op, inputs in art.operations()
+                         if isinstance(op, Fire)}
 
-    def spikes(self, p: torch.Tensor, layer: int, kind: int) -> torch.Tensor:
+    def draws(self, steps: int) -> Draws:
+        return Draws(self.art.random, self.seed, self.art.H, self.art.n, steps)
+
+    def spikes(self, which: Fire, p: torch.Tensor) -> torch.Tensor:
         """Spikes of p (H, L, B); exact in float64 for a p on its grid."""
-        art, k = self.art, self.art.random.k
-        words = torch.from_numpy(sampling.sampler_words(art, layer, kind, self.seed, p.shape[1]))
+        op, f_bits = self.samplers[which.number]
+        random = self.art.random
+        words = torch.from_numpy(op.words(f_bits, self.draws(p.shape[1])))
         words = words.T[:, :, None].double()                            # (H, L or 1, 1)
-        if art.sampling != "systematic":
-            return (p > (words + 0.5 * art.random.centred) * 2.0 ** -k).to(p.dtype)
-        phase = words * 2.0 ** -sampling.sampler_bits(art, layer, kind)
+        if op.form != "systematic":
+            return (p > (words + 0.5 * random.centred) * 2.0 ** -random.k).to(p.dtype)
+        phase = words * 2.0 ** -f_bits
         total = phase + torch.cumsum(p.clamp(0, 1).double(), 1)
         start = phase.expand(-1, -1, p.shape[2])
         return torch.cat([start, total], 1).floor().diff(dim=1).to(p.dtype)
@@ -43,5 +49,5 @@ class LfsrDraws:
     def rounding(self, layer: int, L: int) -> torch.Tensor:
         """(L, 2, H, n): what is added before the floor, of the real and the imaginary part."""
         bits = self.art.random.round_bits
-        r = torch.from_numpy(rounding_words(self.art, layer, self.seed, L))
+        r = torch.from_numpy(self.draws(L).rounding(layer))
         return (torch.stack([r & ((1 << bits) - 1), r >> bits], 1).double() + 0.5) * 2.0 ** -bits

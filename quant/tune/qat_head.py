@@ -1,4 +1,4 @@
-"""The head of two inputs in the quantisation-aware model; in float64 it equals ``quant.head``.
+"""The head of two inputs in the quantisation-aware model; in float64 it equals ``quant.integer.head``.
 
 A quotient of features and steps is rounded twice, to float64 and then to the mean's format. That is
 one rounding as long as mean and divisor together have fewer than 53 bits.
@@ -8,17 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from quant.fold import FoldedHead
-from quant.head_tensors import HeadFormats
-from quant.quantizers import fixed_quantizer, grid, linear, weight_of
+from quant.integer.head_tensors import TENSORS, Head
+from quant.tune.quantizers import fixed_quantizer, grid, linear, weight_of
 
 
 class QuantHead(nn.Module):
     """``W2 relu(W1 (a, b, a - b, a b) + b1) + b2``, on its grids where there are formats."""
 
-    def __init__(self, head: FoldedHead, fmt: HeadFormats | None):
+    def __init__(self, head: Head):
         super().__init__()
-        self.fmt = fmt
+        self.fmt = fmt = head.fmt
         self.w1, self.w2 = (linear(torch.from_numpy(getattr(head, name)),
                                    fmt and fixed_quantizer(getattr(fmt, name)))
                             for name in ("w1", "w2"))
@@ -40,3 +39,11 @@ class QuantHead(nn.Module):
     def forward(self, mean: torch.Tensor) -> torch.Tensor:
         """Logits (B, n_classes) of the means over time of the features (2 B, F)."""
         return self.hidden(mean) @ weight_of(self.w2).T + self.on_grid("b2")
+
+    def integers(self) -> Head:
+        """The head in integers."""
+        def raw(name):
+            if name in ("w1", "w2"):
+                return getattr(self, name).quant_weight().int()
+            return torch.round(self.on_grid(name) * 2.0 ** getattr(self.fmt, name).f_bits)
+        return Head(self.fmt, *(raw(name).to(torch.int64).numpy() for name in TENSORS))

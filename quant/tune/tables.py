@@ -3,19 +3,14 @@
 import numpy as np
 
 from golden import cli
-from quant.artifact import Artifact, Layer
-from quant.head_tensors import TENSORS as HEAD
-
-TENSORS = {"a_bar": ("a_re", "a_im"), "g": ("g_re", "g_im"), "d": ("d",), "b": ("b",), "w": ("w",),
-           "shift": ("shift",), "bias": ("bias",), "addend": ("addend",), "alpha": ("alpha",),
-           "beta": ("beta",), "a": ("a",), "gain": ("gain",)}
-EDGES = ("enc_w", "enc_b", "dec_w", "dec_b")
+from quant.integer.head_tensors import TENSORS as HEAD
+from quant.integer.operation import Tensor
+from quant.integer.program import Artifact
 
 
-def row(where: str, name: str, fmt, arrays) -> dict:
-    raw = np.concatenate([np.ravel(a) for a in arrays])
+def _row(where: str, name: str, tensor: Tensor) -> dict:
+    raw, fmt, one = np.ravel(tensor.raw), tensor.fmt, 2.0 ** -tensor.fmt.f_bits
     at_limit = int(np.count_nonzero((raw == fmt.lo) | (raw == fmt.hi))) if name != "shift" else 0
-    one = 2.0 ** -fmt.f_bits
     return {"layer": where, "tensor": name, "values": int(raw.size), "format": str(fmt),
             "range": [float(raw.min() * one), float(raw.max() * one)],
             "holds": [fmt.lo * one, fmt.hi * one], "at_limit": at_limit}
@@ -24,21 +19,15 @@ def row(where: str, name: str, fmt, arrays) -> dict:
 def constants(art: Artifact) -> list[dict]:
     """One row per constant tensor: number of values, format, range, and how many are at its ends."""
     rows = []
-    for j, layer in enumerate(art.layers):
-        for name, fields in TENSORS.items():
-            arrays = [getattr(layer, field) for field in fields]
-            if arrays[0].size:
-                rows.append(row(str(j), name, getattr(layer.fmt, Layer.FORMAT_OF[fields[0]]),
-                                 arrays))
-    for name in EDGES:
-        raw = getattr(art, name)
-        if raw.size:
-            fmt = getattr(art.edge, name)
-            if art.vocab and name == "enc_w":
-                fmt = art.x_format
-            rows.append(row("edge", name, fmt, [raw]))
+    for place, op, _ in art.operations():
+        where = place.split(".")[0].replace("first", "encoder")
+        rows += [_row(where, f"{type(op).__name__} {op.wiring}: {name}", tensor)
+                 for name, tensor in op.tensors.items()]
+    rows += [_row("decoder", name, tensor) for name, tensor in (("w", art.decoder_w),
+                                                                 ("b", art.decoder_b))]
     for name in HEAD if art.head else ():
-        rows.append(row("head", name, getattr(art.head.fmt, name), [getattr(art.head, name)]))
+        rows.append(_row("head", name, Tensor(getattr(art.head, name),
+                                              getattr(art.head.fmt, name))))
     return rows
 
 
@@ -46,9 +35,12 @@ def _pair(pair) -> str:
     return "" if pair is None else f"{pair[0]:.4g} .. {pair[1]:.4g}"
 
 
-def show(task: str, rows: list[dict], states: list[dict], saturations: list | None,
+def show(task: str, rows: list[dict], states: list[dict], saturations: dict | None,
          accuracy: dict, seconds: float) -> None:
-    """Print everything that an export knows about an artifact."""
+    """Print everything that an export knows about an artifact.
+
+    ``saturations``: by a value's name, numbers for every layer and then the encoder.
+    """
     from rich.table import Table
     console = cli.console()
     table = Table(title=f"{task}: tensors")
@@ -61,19 +53,26 @@ def show(task: str, rows: list[dict], states: list[dict], saturations: list | No
         table.add_row(row["layer"], row["tensor"], str(row["values"]), row["format"],
                       _pair(row["range"]), _pair(row["holds"]), str(row["at_limit"]))
     console.print(table)
-    table = Table(title=f"{task}: states")
+    table = Table(title=f"{task}: states, and what is limited")
     for name in ("layer", "tensor", "format", "proven", "seen in calibration", "format holds",
                  "saturations"):
         table.add_column(name, no_wrap=True)
-    for k, row in enumerate(states):
-        count = "" if saturations is None else (saturations + [accuracy.get(
-            "head_saturations")])[-1 if row["layer"] == "head" else row["layer"]]
-        count = str(count[row["tensor"]] if isinstance(count, dict) else count)
+    for row in states:
         table.add_row(str(row["layer"]), row["tensor"], row["format"], _pair(row["proven"]),
-                      _pair(row["seen"]), _pair(row["holds"]), count)
+                      _pair(row["seen"]), _pair(row["holds"]), _count(row, saturations, accuracy))
     console.print(table)
     if accuracy["n"]:
         console.print(f"accuracy on {accuracy['n']} test sequences: "
                       + ", ".join(f"{name} {100 * accuracy[name]:.2f} %"
                                   for name in ("float", "qat", "integer")))
     console.print(f"{seconds:.0f} s")
+
+
+def _count(row: dict, saturations: dict | None, accuracy: dict) -> str:
+    """Saturated elements of a row's tensor; of a compiled stream all are with the encoder's."""
+    if saturations is None:
+        return ""
+    if row["layer"] == "head":
+        return str(accuracy["head_saturations"][row["tensor"]])
+    counts = saturations.get(row["tensor"])
+    return "" if counts is None else str(counts[-1 if row["layer"] == "encoder" else row["layer"]])

@@ -1,0 +1,212 @@
+"""Folding: a trained network as the few operations that are quantised, exact, in float64.
+
+Passes over the operations that ``quant.lower.steps`` gives:
+
+* what stands behind a block's x belongs to the next block: its sampler, and the norm in front;
+* a clamp in front of a sampler, which clamps by itself, goes;
+* two affine maps in a row are one; one behind a state space model goes into g, d and b;
+* behind a mixer's ReLU or identity, which are positively homogeneous, the size of a norm's scale
+  goes into the rows of W and the bias, its sign stays, the rest is added;
+* the norm behind the last block goes into the decoder: a mean and an affine map commute;
+* a real-valued stream, and whatever is multiplied or looked up, is rounded to a format where it is
+  made (:class:`quant.integer.ops.Limit`).
+
+Blocks of samplers end in the one order that hardware has (``quant.integer.spiking``), with signs of
+one and offsets of zero where a network lacks them.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from golden.model.network import Network
+from quant.formats import TERNARY
+from quant.integer.head_tensors import Head
+from quant.integer.memory import Fire, States
+from quant.integer.operation import Operation, Tensor
+from quant.integer.ops import Add, Clamp, Curve, Embed, Limit, Mix, Round, Scale, Table, Ternary
+from quant.integer.program import Program
+from quant.lower.steps import FoldError, array, check, operations
+
+Ops = list[Operation]
+
+
+def _times(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    if one is None or other is None:
+        return one or other
+    return Tensor(one.raw * other.raw)
+
+
+def handed_on(ops: Ops) -> tuple[Ops, Ops]:
+    """(what makes the block's x, what follows it and belongs to the next block)."""
+    end = max((i for i, op in enumerate(ops) if op.makes == "x"), default=-1) + 1
+    return ops[:end], ops[end:]
+
+
+def no_clamp_at_samplers(ops: Ops) -> Ops:
+    """Without clamps of what only a sampler reads."""
+    return [op for op, following in zip(ops, [*ops[1:], None])
+            if not (isinstance(op, Clamp) and isinstance(following, Fire)
+                    and op.reads[0] == op.makes != "x")]
+
+
+def one_affine(ops: Ops) -> Ops:
+    """Each run of affine maps as one."""
+    found = []
+    for op in ops:
+        before = found[-1] if found else None
+        if isinstance(op, Scale) and isinstance(before, Scale) and op.reads == (before.makes,):
+            b = _times(op.a, before.b) if before.b else None
+            if op.b:
+                b = Tensor(b.raw + op.b.raw) if b else op.b
+            op = Scale(f"{before.reads[0]} -> {op.makes}", _times(op.a, before.a), b)
+            found.pop()
+        found.append(op)
+    return found
+
+
+def scaled_states(ops: Ops) -> Ops:
+    """The scale directly behind a state space model goes into g and d."""
+    found = list(ops)
+    for i, (op, scale) in enumerate(zip(ops, ops[1:])):
+        if isinstance(op, States) and isinstance(scale, Scale) and scale.a:
+            a, rows = scale.a.raw, scale.a.raw[:, None]
+            found[i] = replace(op, g_re=Tensor(rows * op.g_re.raw), g_im=Tensor(rows * op.g_im.raw),
+                               d=Tensor(a * op.d.raw))
+            found[i + 1] = replace(scale, a=None)
+    return found
+
+
+def scaled_rows(ops: Ops) -> Ops:
+    """The size of a scale behind a mixer and a homogeneous activation goes into W and its bias."""
+    found = list(ops)
+    for i, (mix, curve, *_) in enumerate(zip(ops, [*ops[1:], None])):
+        at = i + 2 if isinstance(curve, Curve) and curve.kind == "relu" else i + 1
+        scale = ops[at] if at < len(ops) else None
+        if isinstance(mix, Mix) and isinstance(scale, Scale) and scale.reads == (mix.makes,):
+            size = np.abs(scale.a.raw)
+            found[i] = replace(mix, w=Tensor((mix.w.raw.T * size).T),
+                               bias=Tensor(mix.bias.raw * size))
+            found[at] = replace(scale, a=Tensor(np.where(scale.a.raw < 0, -1.0, 1.0)))
+    return found
+
+
+def samplers_block(ops: Ops, number: int) -> Ops:
+    """A block with samplers in the order of hardware; raises :class:`FoldError` for another."""
+    H = len(next(op for op in ops if isinstance(op, Mix)).bias.raw)
+    fires = [i for i, op in enumerate(ops) if isinstance(op, Fire)]
+    mix = next(i for i, op in enumerate(ops) if isinstance(op, Mix))
+    front, inner, behind = ops[:fires[0]], ops[fires[0] + 1:fires[1]], ops[fires[1] + 1:]
+    states = next(op for op in inner if isinstance(op, States))
+    gelu = any(isinstance(op, Curve) for op in inner)
+    out = next((op for op in inner if isinstance(op, Scale)), None)
+    a, b = (out.a, out.b) if out else (None, None)
+    zero, one = Tensor(np.zeros(H)), Tensor(np.ones(H))
+    stream = bool(front)
+    end = [ops[mix], *(op for op in behind if isinstance(op, Curve) and op.kind != "identity")]
+    add = next((op for op in behind if isinstance(op, Add)), None)
+    scale = next((op for op in behind if isinstance(op, Scale)), None)
+    joins_first = add is not None and stream
+    folded = (scale and scale.reads == (ops[mix].makes,)
+              and all(op.kind == "relu" for op in end[1:]))         # as scaled_rows does
+    sign, gain = (scale.a, None) if folded else (one, scale and scale.a)
+    made = [
+        *(replace(op, wiring="x -> p_in", b=op.b or zero) for op in front),
+        replace(ops[fires[0]], wiring="p_in -> s_in" if stream else "x -> s_in"),
+        replace(states, wiring="s_in -> y", layer=number),
+        *([Curve("y -> v", "gelu"), Scale("v -> p_out", a or one, b or zero)] if gelu else
+          [Scale("y -> y", None, b or zero)]),
+        replace(ops[fires[1]], wiring="p_out -> s_out" if gelu else "y -> s_out"),
+        *(replace(op, wiring=wiring) for op, wiring in zip(end, ("s_out -> z", "z -> z"))),
+        Scale("z -> z", Tensor(sign.raw, TERNARY)),
+        *([Add("x z -> z")] if joins_first else []),
+        *([Scale("z -> z", gain), Round("z -> z")] if gain else []),
+        Scale("z -> z", None, scale.b if scale else zero),
+        *([Add("z x -> z")] if add and not stream else []),
+        Limit("z -> x") if stream else Clamp("z -> x")]
+    return made
+
+
+def stream_block(ops: Ops, number: int) -> Ops:
+    """A block that passes a real-valued stream, rounded where something is made of it."""
+    found = []
+    for op in ops:
+        if isinstance(op, States):
+            op = replace(op, layer=number)
+        if isinstance(op, (Curve, Table, Ternary)) and op.reads[0] == "y":      # a GELU, by a table
+            found += [Limit("y -> y_in"), Table(f"y_in -> {op.makes}", "gelu", None,
+                                                Tensor(np.zeros(0)))]
+            continue
+        if isinstance(op, Table) and op.kind == "sigmoid":
+            name = op.reads[0]
+            found += [Limit(f"{name} -> {name}", counted=False), op]
+            continue
+        if isinstance(op, Curve) and op.kind == "identity":                     # no residual
+            found.append(Limit(f"{op.reads[0]} -> x"))
+            continue
+        if isinstance(op, Add) and op.makes == "x":
+            found += [Add("z x -> z"), Limit("z -> x")]
+            continue
+        found.append(op)
+        looked_up = any(isinstance(o, Table) and o.reads == (op.makes,) for o in ops)
+        if isinstance(op, (Scale, Mix)) and not looked_up:
+            found.append(Limit(f"{op.makes} -> {op.makes}"))
+    return found
+
+
+@torch.no_grad()
+def fold(net: Network) -> Program:
+    """Fold a network; its batch-norm statistics must be final (``golden.model.norms.reestimate``).
+
+    Exact up to float64 rounding. Raises :class:`FoldError` for steps that integers have not, and
+    for tensors that are not finite.
+    """
+    cfg = net.cfg
+    if cfg.dplr:
+        raise FoldError(f"the network has init = {cfg.init} and so matrices that are not diagonal, "
+                        f"which integers need; make them so with python -m quant.diagonalise")
+    check(net)
+    encoder = net.encoder
+    _, carried = handed_on(operations(net.first, net))
+    blocks = []
+    for number, block in enumerate(net.blocks):
+        ops, following = handed_on(operations(block, net))
+        ops, carried = carried + ops, following
+        for change in (no_clamp_at_samplers, one_affine, scaled_states, scaled_rows):
+            ops = change(ops)
+        form = samplers_block if any(isinstance(op, Fire) for op in ops) else stream_block
+        blocks.append(tuple(form(ops, number)))
+    stream, weight = isinstance(blocks[0][-1], Limit), Tensor(array(encoder.weight))
+    if encoder.tokens:
+        first = (Embed("v -> x", weight, unit=not stream),)
+    else:
+        first = (Scale("v -> x", weight, Tensor(array(encoder.bias))),
+                 *((Limit("x -> x"),) if stream else (Round("x -> x"), Clamp("x -> x"))))
+    w, b = array(net.decoder.weight), array(net.decoder.bias)
+    for scale in operations(net.last, net):
+        w, b = w * scale.a.raw, b + w @ scale.b.raw
+    head = net.head and Head(None, *(array(t) for layer in (net.head.hidden, net.head.last)
+                                     for t in (layer.weight, layer.bias)))
+    return checked(Program(vocab=cfg.vocab, sample=None, first=first, blocks=tuple(blocks),
+                           decoder_w=Tensor(w), decoder_b=Tensor(b), head=head))
+
+
+def checked(program: Program) -> Program:
+    """The program itself; raises :class:`FoldError` for values that are not finite or decay not."""
+    named = {"decoder_w": program.decoder_w.raw, "decoder_b": program.decoder_b.raw}
+    for place, ops in program.parts():
+        for op in ops:
+            named |= {f"layer {place}, {op}, {name}": t.raw for name, t in op.tensors.items()}
+            if isinstance(op, States):
+                bad = np.count_nonzero(np.hypot(op.a_re.raw, op.a_im.raw) >= 1)
+                if bad:
+                    raise FoldError(f"layer {place}, A_bar: {bad} of {op.a_re.raw.size} modes have "
+                                    f"|A_bar| >= 1, the state would not decay")
+    if program.head:
+        named |= {f"head, {name}": raw for name, raw in vars(program.head).items() if name != "fmt"}
+    for name, raw in named.items():
+        bad = np.count_nonzero(~np.isfinite(raw))
+        if bad:
+            raise FoldError(f"{name}: {bad} of {raw.size} values are not finite")
+    return program

@@ -1,0 +1,145 @@
+"""A trained network step by step as operations with real numbers in their tensors, float64.
+
+Each kind of step of ``golden.model.ops`` has its own function here; ``quant.lower.passes`` then
+brings the operations into the form that is quantised. What has no operation in integers is refused
+by its name.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from golden.cli import UserError
+from golden.model import ops as golden
+from golden.model.dplr import DPLR
+from golden.model.lif import Integrate
+from golden.model.norms import Norm
+from golden.model.ssm import DiagonalSSM
+from quant.integer import ops
+from quant.integer.memory import Fire, States
+from quant.integer.operation import Operation, Tensor
+from quant.integer.sampling import FORMS
+
+STREAMS = ("heaviside", "glu"), ("gelu", "gsu")     # neurons with mixers
+EMPTY = Tensor(np.zeros(0))     # of a table, which has no real numbers
+
+
+class FoldError(UserError):
+    """The integers cannot have this network; the message names the step and what is allowed."""
+
+
+def array(t: torch.Tensor) -> np.ndarray:
+    return t.detach().to(torch.float64).numpy().copy()
+
+
+def _affine(step: golden.Affine, wiring: str, _net) -> list[Operation]:
+    return [ops.Scale(wiring, Tensor(array(step.a)),
+                      None if step.b is None else Tensor(array(step.b)))]
+
+
+def _norm(step: Norm, wiring: str, _net) -> list[Operation]:
+    scale = array(step.gamma) / np.sqrt(array(step.var) + step.eps)
+    return [ops.Scale(wiring, Tensor(scale), Tensor(array(step.beta) - scale * array(step.mean)))]
+
+
+def _states(step: DiagonalSSM, wiring: str, _net) -> list[Operation]:
+    """``DiagonalSSM.discrete`` in float64 from the stored parameters."""
+    A = -np.exp(array(step.log_A_re)) + 1j * array(step.A_im)
+    A_bar = np.exp(np.exp(array(step.log_dt))[:, None] * A)
+    C = array(step.C)
+    a = np.ones(len(C)) if step.a is None else array(step.a)
+    g = 2 * a[:, None] * (C[..., 0] + 1j * C[..., 1]) * (A_bar - 1) / A
+    parts = (A_bar.real, A_bar.imag, g.real, g.imag, a * array(step.D))
+    return [States(wiring, *map(Tensor, parts))]
+
+
+def _fire(step: golden.Fire, wiring: str, net) -> list[Operation]:
+    value = wiring.split(" -> ")[0]
+    offset = [] if step.b is None else [
+        ops.Scale(f"{value} -> {value}", None, Tensor(array(step.b)))]
+    return [*offset, Fire(wiring, net.cfg.sampling, step.number)]
+
+
+def _curve(step: golden.Curve, wiring: str, _net) -> list[Operation]:
+    if step.kind == "sigmoid":
+        return [ops.Table(wiring, "sigmoid", None, EMPTY)]
+    value, made = wiring.split(" -> ")
+    if step.kind == "identity" and value == made:
+        return []
+    return [ops.Curve(wiring, step.kind)]
+
+
+def _mix(step: golden.Mix, wiring: str, _net) -> list[Operation]:
+    ternary = isinstance(step, golden.TernaryMix)
+    shift = None if ternary else Tensor(np.zeros(step.out_features))    # a row's scale, when fitted
+    return [ops.Mix(wiring, Tensor(array(step.weight)), Tensor(array(step.bias)), shift,
+                    step.factor if ternary else 0.0)]
+
+
+def _ternary(step: golden.Ternary, wiring: str, _net) -> list[Operation]:
+    return [ops.Ternary(wiring, Tensor(np.array(step.factor)))]
+
+
+def _step(step: golden.Heaviside, wiring: str, _net) -> list[Operation]:
+    surrogate, width, fires_at_zero = step.options
+    return [ops.Step(wiring, fires_at_zero, surrogate, width)]
+
+
+STEPS: dict[type, Callable] = {
+    golden.Affine: _affine, Norm: _norm, DiagonalSSM: _states, golden.Fire: _fire,
+    golden.Curve: _curve, golden.Mix: _mix, golden.TernaryMix: _mix, golden.Ternary: _ternary,
+    golden.Heaviside: _step,
+    golden.Mask: lambda step, wiring, net: [],      # a sequence ends with its last step
+    golden.Dropout: lambda step, wiring, net: [],
+    golden.Add: lambda step, wiring, net: [ops.Add(wiring)],
+    golden.Product: lambda step, wiring, net: [ops.Product(wiring)],
+    golden.Clamp: lambda step, wiring, net: [ops.Clamp(wiring)],
+    golden.ClampInput: lambda step, wiring, net: [ops.Clamp(wiring)]}
+WHY_NOT = {golden.Concat: "a second branch", Integrate: "leaky integrate-and-fire neurons"}
+
+
+def check(net) -> None:
+    """Raise :class:`FoldError` for a step or an option that integers have not.
+
+    State space models may still be dense, see ``quant.lower.diagonalise``.
+    """
+    cfg, forms = net.cfg, getattr(net.cfg, "sampling", FORMS[0])
+
+    def refuse(name, value, allowed, also=""):
+        raise FoldError(f"the network has {name} = {value}, integers need {allowed}; train one with "
+                        f"that option{also}")
+
+    if forms not in FORMS:
+        refuse("sampling", forms, " or ".join(FORMS), ", or give one with --sampling")
+    if cfg.kernel != "causal":
+        refuse("kernel", cfg.kernel, "causal")
+    if cfg.pair and not cfg.features:
+        raise FoldError("the network has pair = True and family = released, whose head sees every "
+                        "neuron; integers need family paper and its features")
+    if cfg.family == "stream" and (cfg.neuron, cfg.mixer) not in STREAMS:
+        raise FoldError(f"the network has neuron = {cfg.neuron} and mixer = {cfg.mixer}; of those "
+                        f"with a real-valued stream only heaviside with glu (Binary S4D) and gelu "
+                        f"with gsu become integers")
+    for k, step in net.steps():
+        kind, where = type(step.op), "the network" if k is None else f"block {k} of the network"
+        if kind is Norm and step.op.kind != "batch":
+            refuse("norm", step.op.kind, "batch, an affine map")
+        if kind not in STEPS and kind is not DPLR:
+            why = WHY_NOT.get(kind, f"steps of kind {kind.__name__}")
+            raise FoldError(f"{where} has {why} ({kind.__name__}), which integers have not yet; "
+                            f"they have {', '.join(sorted(k.__name__ for k in STEPS))}")
+
+
+def operations(block, net) -> list[Operation]:
+    """The operations of a golden block that :func:`check` lets pass."""
+    found, renamed = [], {}
+    for step in block.steps:
+        kind = type(step.op)
+        reads = " ".join(renamed.get(name, name) for name in step.reads)
+        if kind in (golden.Mask, golden.Dropout):       # another name for the same value
+            renamed[step.makes[0]] = reads
+            continue
+        renamed.pop(step.makes[0], None)
+        found += STEPS[kind](step.op, f"{reads} -> {step.makes[0]}", net)
+    return found

@@ -1,0 +1,114 @@
+"""The quantisation-aware model to an artifact, an artifact to real numbers, and one in the formats
+of another."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import fields, replace
+
+import torch
+
+from quant.formats import TERNARY, QFormat, RandomFormat
+from quant.integer.memory import Fire, States
+from quant.integer.operation import ArtifactError, Operation, Tensor
+from quant.integer.ops import Table
+from quant.integer.program import Artifact, Program
+from quant.tune.draws import sobol_directions
+from quant.tune.fit import ExportError, random_format
+from quant.tune.qat import QuantNetwork
+
+
+def _directed(program: Program, length: int, k: int) -> tuple:
+    """The blocks, their samplers with the direction numbers that Sobol's form needs."""
+    samplers = [op for ops in program.blocks for op in ops if isinstance(op, Fire)]
+    if not samplers or samplers[0].form != "sobol":
+        return program.blocks
+    rows, fmt = sobol_directions(len(samplers), length, k), QFormat(0, k, False)
+    return tuple(tuple(replace(op, directions=Tensor(rows[op.number], fmt))
+                       if isinstance(op, Fire) else op for op in ops) for ops in program.blocks)
+
+
+@torch.no_grad()
+def to_artifact(net: QuantNetwork, task: str, length: int, seed: int, info: dict,
+                random: RandomFormat | None = None) -> Artifact:
+    """The model's integers, checked.
+
+    ``length``: longest sequence; ``seed``: default master seed; ``random``: None: the generator
+    that is long enough. Raises :class:`quant.tune.fit.ExportError` for what does not fit.
+    """
+    try:
+        program = copy.deepcopy(net).double().eval().integers()
+        random = random or random_format(length, len(program.blocks), program.H, program.n)
+        parts = {f.name: getattr(program, f.name) for f in fields(Program)}
+        parts["blocks"] = _directed(program, length, random.k)
+        outputs = len(program.head.b2) if program.head else program.outputs
+        return Artifact(**parts, task=task, n_classes=outputs, length=length, seed=seed,
+                        random=random, info=info).check()
+    except ArtifactError as error:
+        raise ExportError(str(error)) from None
+
+
+def to_program(art: Program) -> Program:
+    """The real numbers that an artifact's integers stand for, with their formats."""
+    def change(op: Operation) -> Operation:
+        if isinstance(op, Table):
+            return op
+        if not getattr(op, "shift", None):
+            return op.on_tensors(lambda name, t: Tensor(t.real, t.fmt))
+        scale = 2.0 ** (op.shift.raw - op.bias.fmt.f_bits)
+        return replace(op, w=Tensor(op.w.raw * scale[:, None], op.w.fmt),
+                       bias=Tensor(op.bias.real, op.bias.fmt))
+
+    head = art.head and replace(art.head, **{
+        name: getattr(art.head, name) * 2.0 ** -getattr(art.head.fmt, name).f_bits
+        for name in ("w1", "b1", "w2", "b2")})
+    parts = {f.name: getattr(art, f.name) for f in fields(Program)}
+    return Program(**parts | {
+        "first": tuple(map(change, art.first)),
+        "blocks": tuple(tuple(map(change, ops)) for ops in art.blocks),
+        "decoder_w": Tensor(art.decoder_w.real, art.decoder_w.fmt),
+        "decoder_b": Tensor(art.decoder_b.real, art.decoder_b.fmt), "head": head})
+
+
+def without_formats(program: Program) -> Program:
+    """The same real numbers on no grid."""
+    free = program.on_tensors(lambda place, name, t: Tensor(     # a sign is no number to train
+        t.raw, t.fmt if (name, t.fmt) == ("a", TERNARY) else None))
+    return replace(free, decoder_w=Tensor(program.decoder_w.raw),
+                   decoder_b=Tensor(program.decoder_b.raw),
+                   head=program.head and replace(program.head, fmt=None))
+
+
+def in_formats_of(program: Program, like: Program,
+                  moved: Callable[[str, Tensor, QFormat], Tensor]) -> Program:
+    """A program in the formats of another one, of the same operations.
+
+    ``moved(name, tensor, format)`` gives a tensor in its new format. Raises
+    :class:`ArtifactError` naming the first operation that is another.
+    """
+    def one(place, op: Operation, other: Operation) -> Operation:
+        if type(op) is not type(other) or op.wiring != other.wiring:
+            raise ArtifactError(f"layer {place} has {op}, of the other network {other}")
+        options = {f.name: getattr(other, f.name) for f in fields(op)
+                   if isinstance(getattr(other, f.name), (QFormat, int))
+                   and not isinstance(getattr(other, f.name), bool)
+                   and not f.metadata.get("training") and f.name not in ("number", "layer")}
+        if isinstance(op, States):
+            options["rounding"] = other.rounding
+        tensors = other.tensors
+        return replace(op, **options).on_tensors(lambda name, t: moved(
+            f"layer {place}, {op}, {name}", t, tensors[name].fmt))
+
+    def part(place, ops, others):
+        if len(ops) != len(others):
+            raise ArtifactError(f"layer {place} has {len(ops)} operations, of the other network "
+                                f"{len(others)}")
+        return tuple(one(place, op, other) for op, other in zip(ops, others))
+
+    if len(program.blocks) != len(like.blocks):
+        raise ArtifactError(f"{len(program.blocks)} layers, the other network has "
+                            f"{len(like.blocks)}")
+    return replace(
+        program, sample=like.sample, first=part("first", program.first, like.first),
+        blocks=tuple(part(j, *pair) for j, pair in enumerate(zip(program.blocks, like.blocks))),
+        decoder_w=moved("decoder_w", program.decoder_w, like.decoder_w.fmt),
+        decoder_b=moved("decoder_b", program.decoder_b, like.decoder_b.fmt))

@@ -1,0 +1,288 @@
+"""The operations of a block in the quantisation-aware model: one module for each kind.
+
+Values are (H, N) tensors. With formats every value lies on the grid of the artifact's integers, and
+gradients pass straight through; without them the same code computes in real numbers.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from golden import ops as fused
+from golden.model.neurons import heaviside, ternary
+from golden.model.ssm import chunked_conv
+from golden.sampling import Draw
+from quant.formats import TERNARY, THRESHOLD, QFormat
+from quant.integer import curves, ops
+from quant.integer.memory import Fire, States
+from quant.integer.operation import ArtifactError, Operation, Tensor
+from quant.tune.quantizers import (fixed_quantizer, gelu, grid, linear, mixer_quantizer, round_to,
+                                   straight_through, unit_disc, weight_of)
+
+
+def raw(value: torch.Tensor, fmt: QFormat) -> np.ndarray:
+    """Integers of values, rounded to the grid of ``fmt`` and saturated."""
+    return torch.round(grid(value, fmt) * 2.0 ** fmt.f_bits).to(torch.int64).numpy()
+
+
+class QuantOperation(nn.Module):
+    """An operation whose tensors, real numbers and their formats, are trained."""
+
+    trained: tuple[str, ...] = ()       # tensors that are parameters under their own names
+
+    def __init__(self, op: Operation, formats: tuple[QFormat, ...] | None):
+        super().__init__()
+        self.op, self.formats = op, formats     # formats of what it reads; None: real numbers
+        for name in self.trained:
+            if name in op.tensors:
+                value = torch.from_numpy(np.array(op.tensors[name].raw, np.float64))
+                self.register_parameter(name, nn.Parameter(value))
+
+    def on_grid(self, name: str) -> torch.Tensor:
+        """A parameter as used."""
+        value = getattr(self, name)
+        return value if self.formats is None else grid(value, self.op.tensors[name].fmt)
+
+    def forward(self, *values_and_now) -> torch.Tensor:
+        raise NotImplementedError
+
+    def integers(self) -> Operation:
+        """The operation with integers in its tensors."""
+        return self.op.on_tensors(lambda name, t: Tensor(
+            raw(getattr(self, name), t.fmt) if name in self.trained else t.raw, t.fmt))
+
+
+class QuantScale(QuantOperation):
+    trained = ("a", "b")
+
+    def __init__(self, op, formats):
+        super().__init__(op, formats)
+        if op.a and op.a.fmt == TERNARY:       # the sign of a folded norm
+            a = self.a.data
+            del self.a
+            self.register_buffer("a", a)
+
+    def forward(self, x, now):
+        if self.op.a:
+            x = self.on_grid("a")[:, None] * x
+        return x + self.on_grid("b")[:, None] if self.op.b else x
+
+
+class QuantEmbed(QuantOperation):
+    trained = ("table",)
+
+    def rows(self) -> torch.Tensor:
+        return F.hardtanh(self.table, 0, 1) if self.op.unit else self.table
+
+    def forward(self, v, now):
+        rows = self.rows()
+        return (rows if self.formats is None else grid(rows, self.op.table.fmt))[v[0]].T
+
+    def integers(self):
+        fmt = self.op.table.fmt
+        return replace(self.op, table=Tensor(raw(self.rows(), fmt), fmt))
+
+
+class QuantMix(QuantOperation):
+    """Brevitas' weights, a power of two per row; without a shift ternary ones."""
+
+    trained = ("bias",)
+
+    def __init__(self, op, formats):
+        super().__init__(op, formats)
+        self.rows = op.shift is not None
+        quantizer = None
+        if formats is not None and self.rows:
+            quantizer = mixer_quantizer(op.w.fmt.width, op.bias.fmt.f_bits)
+        self.linear = linear(torch.from_numpy(np.array(op.w.raw, np.float64)), quantizer)
+
+    def matrix(self) -> torch.Tensor:
+        return weight_of(self.linear) if self.rows else ternary(
+            self.linear.weight, self.op.ternary)
+
+    def forward(self, s, now):
+        return self.matrix() @ s + self.on_grid("bias")[:, None]
+
+    def integers(self):
+        op, bias = self.op, self.op.bias.fmt
+        b = Tensor(raw(self.bias, bias), bias)
+        if not self.rows:
+            return replace(op, w=Tensor(raw(self.matrix(), op.w.fmt), op.w.fmt), bias=b)
+        weight = self.linear.quant_weight()
+        shift = torch.log2(weight.scale).reshape(-1) + bias.f_bits
+        over = int((shift > op.shift.fmt.hi).sum())
+        if over:
+            largest = float(self.linear.weight.abs().max())
+            raise ArtifactError(f"{op}: {over} of {len(shift)} rows need a left shift of up to "
+                                f"{int(shift.max())}, {op.shift.fmt} allows {op.shift.fmt.hi}; the "
+                                f"largest folded weight is {largest:g}")
+        return replace(op, w=Tensor(weight.int().to(torch.int64).numpy(), op.w.fmt), bias=b,
+                       shift=Tensor(raw(shift, op.shift.fmt), op.shift.fmt))
+
+
+class QuantStates(QuantOperation):
+    """A_bar as decay and angle, so that training keeps it inside the unit circle."""
+
+    trained = ("g_re", "g_im", "d")
+
+    def __init__(self, op: States, formats):
+        super().__init__(op, formats)
+        A = torch.from_numpy(op.a_re.raw + 1j * op.a_im.raw)
+        self.log_decay = nn.Parameter(torch.log(-torch.log(A.abs())))
+        self.angle = nn.Parameter(A.angle())
+
+    def discrete(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """A_bar, g (H, n) complex and d (H,)."""
+        A = torch.exp(torch.complex(-torch.exp(self.log_decay), self.angle))
+        if self.formats is not None:
+            A = unit_disc(A, self.op.a_re.fmt)
+        return A, torch.complex(self.on_grid("g_re"), self.on_grid("g_im")), self.on_grid("d")
+
+    def forward(self, s, now):
+        s = s if now.valid is None else s * now.valid
+        if now.form == "convolution":
+            return chunked_conv(s.view(-1, *now.chunks), *self.discrete()).reshape(s.shape)
+        return self.recur(s.view(len(s), -1, now.chunks[2]), now).reshape(s.shape)
+
+    def recur(self, s: torch.Tensor, now) -> torch.Tensor:
+        """y (H, L, B) of inputs s (H, L, B), state by state; rounds and saturates with formats."""
+        A, g, d = self.discrete()
+        a_re, a_im, g_re, g_im = (t[..., None] for t in (A.real, A.imag, g.real, g.imag))
+        L, fmt = s.shape[1], self.op.h
+        if self.formats is not None:
+            one, stochastic = 2.0 ** fmt.f_bits, self.op.rounding == "stochastic"
+            if stochastic:
+                dither = now.draws.rounding(self.op.layer, L).to(s.dtype)[..., None]
+
+        def stored(acc, t, part):
+            if self.formats is None:
+                return acc
+            value = acc * one
+            value = torch.floor(value + dither[t, part]) if stochastic else torch.round(value)
+            return straight_through(value.clamp(fmt.lo, fmt.hi) / one, acc)
+
+        h_re = h_im = s.new_zeros(*A.shape, s.shape[2])
+        y = []
+        for t in range(L):
+            u = s[:, t][:, None]                                       # (H, 1, B)
+            re = torch.addcmul(torch.addcmul(g_re * u, a_re, h_re), a_im, h_im, value=-1)
+            im = torch.addcmul(torch.addcmul(g_im * u, a_re, h_im), a_im, h_re)
+            h_re, h_im = stored(re, t, 0), stored(im, t, 1)
+            now.see_states(h_re, h_im)
+            y.append(h_re.sum(1) + d[:, None] * s[:, t])
+        return torch.stack(y, 1)
+
+    def integers(self):
+        A, op = self.discrete()[0], self.op
+        made = {name: raw(getattr(self, name), op.tensors[name].fmt) for name in self.trained}
+        made |= {"a_re": raw(A.real, op.a_re.fmt), "a_im": raw(A.imag, op.a_im.fmt)}
+        return op.on_tensors(lambda name, t: Tensor(made[name], t.fmt))
+
+
+class QuantFire(QuantOperation):
+    def forward(self, p, now):
+        if now.draws is None:
+            return fused.sample(p, p.new_zeros(len(p)),
+                                Draw(now.sampling, self.op.number, now.chunks))
+        s = now.draws.spikes(self.op, p.detach().view(len(p), -1, now.chunks[2])).view(p.shape)
+        return straight_through(s, p.clamp(0, 1))
+
+
+class QuantRound(QuantOperation):
+    def forward(self, x, now):
+        return x if self.formats is None else round_to(x, self.op.bits)
+
+
+class QuantLimit(QuantOperation):
+    """Rounded and saturated with formats; shows its input to whoever measures ranges."""
+
+    def forward(self, x, now):
+        now.see(self.op.makes, x)
+        if self.formats is None:
+            return x
+        to = self.op.to
+        if self.formats[0].f_bits == to.f_bits:         # nothing to round: a clamp's gradient
+            return x.clamp(to.lo * 2.0 ** -to.f_bits, to.hi * 2.0 ** -to.f_bits)
+        return grid(x, to)
+
+
+class QuantClamp(QuantOperation):
+    def forward(self, z, now):
+        return F.hardtanh(z, 0, 1)
+
+
+class QuantAdd(QuantOperation):
+    def forward(self, x, z, now):
+        return x + z
+
+
+class QuantProduct(QuantOperation):
+    def forward(self, n, gate, now):
+        return n * gate
+
+
+class QuantCurve(QuantOperation):
+    def forward(self, y, now):
+        if self.op.kind == "relu":
+            return F.relu(y)
+        return F.gelu(y) if self.formats is None else gelu(y, self.formats[0].f_bits)
+
+
+class QuantTable(QuantOperation):
+    """Values by the artifact's table, with the gradient of the function itself."""
+
+    def __init__(self, op: ops.Table, formats):
+        super().__init__(op, formats)
+        if formats is not None:
+            raws = curves.TABLES[op.kind](op.index, op.table.fmt)
+            self.op = replace(op, table=Tensor(raws, op.table.fmt))
+            self.register_buffer("table", torch.from_numpy(raws * 2.0 ** -op.table.fmt.f_bits))
+
+    def look_up(self, index: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        at = (index.detach() * 2.0 ** self.op.index.f_bits).to(torch.int64) - self.op.index.lo
+        return straight_through(self.table[at].to(real.dtype), real)
+
+    def forward(self, y, now):
+        if self.op.kind == "sigmoid":
+            value = torch.sigmoid(y)
+            return value if self.formats is None else self.look_up(y, value)
+        value = F.gelu(y)
+        if self.formats is None:
+            return value
+        rest = self.look_up(grid(y.abs(), self.op.index), F.relu(y) - value)
+        return straight_through(F.relu(y) - rest, value)
+
+
+class QuantStep(QuantOperation):
+    def forward(self, y, now):
+        return heaviside(y, self.op.surrogate, self.op.width, self.op.fires_at_zero)
+
+
+class QuantTernary(QuantOperation):
+    def factor(self) -> float:
+        """The threshold as used."""
+        value = float(self.op.threshold.raw)
+        if self.formats is None:
+            return value
+        return min(round(value * 2 ** THRESHOLD.f_bits), THRESHOLD.hi) * 2.0 ** -THRESHOLD.f_bits
+
+    def forward(self, z, now):
+        return ternary(z, self.factor(), dim=0)
+
+    def integers(self):
+        number = round(self.factor() * 2 ** THRESHOLD.f_bits)
+        return replace(self.op, threshold=Tensor(np.array(number), THRESHOLD))
+
+
+MODULES = {ops.Scale: QuantScale, ops.Embed: QuantEmbed, ops.Mix: QuantMix, States: QuantStates,
+           Fire: QuantFire, ops.Round: QuantRound, ops.Limit: QuantLimit, ops.Clamp: QuantClamp,
+           ops.Add: QuantAdd, ops.Product: QuantProduct, ops.Curve: QuantCurve,
+           ops.Table: QuantTable, ops.Step: QuantStep, ops.Ternary: QuantTernary}
+
+
+def fixed(weight: np.ndarray, fmt: QFormat | None) -> nn.Linear:
+    """Brevitas' layer with a format of its own, for decoder and head; without one a plain one."""
+    return linear(torch.from_numpy(np.array(weight, np.float64)), fmt and fixed_quantizer(fmt))

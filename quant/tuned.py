@@ -1,0 +1,126 @@
+"""Fine-tuned weights as files, made by ``quant.finetune``: the model on the integers' grids."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from golden import checkpoint, tasks
+from golden.checkpoint import Checkpoint
+from golden.model import before
+from quant.formats import QFormat
+from quant.integer.artifact import described, restored
+from quant.integer.head_tensors import HeadFormats
+from quant.integer.operation import ArtifactError, Tensor
+from quant.integer.program import Program
+from quant.lower.passes import fold
+from quant.tune import convert, tuned_before
+from quant.tune.fit import ExportError
+from quant.tune.qat import QuantNetwork
+
+KEYS = ("task", "golden", "formats", "state", "steps")
+RESUME = ("optimiser", "rng")
+
+
+def state_digest(net: nn.Module) -> str:
+    """sha256 of a golden network's tensors, without the batch-norm statistics.
+
+    Under the names that they had before there were families, so that earlier files still fit.
+    """
+    h = hashlib.sha256()
+    for name, tensor in sorted(before.tensors(net).items()):
+        if not name.endswith(("fuse.mean", "fuse.var", "norm.mean", "norm.var")):
+            h.update(f"{name} {tuple(tensor.shape)}".encode() + tensor.numpy().tobytes())
+    return h.hexdigest()
+
+
+def in_form(found: Checkpoint, form: str | None) -> Checkpoint:
+    """The checkpoint with spikes drawn in another form, see ``golden.sampling``; None: as it is."""
+    cfg = found.network.cfg
+    if form is None or form == getattr(cfg, "sampling", None):
+        return found
+    if not hasattr(cfg, "sampling"):
+        raise ExportError(f"sampling {form}: a network of family {cfg.family} draws no spikes; "
+                          f"leave the option out")
+    net = type(found.network)(replace(cfg, sampling=form))
+    net.to(next(found.network.parameters()).dtype).load_state_dict(found.network.state_dict())
+    return replace(found, network=net.train(found.network.training))
+
+
+def read(path: Path, found: Checkpoint) -> dict:
+    """Content of a file of this module, checked to belong to the golden network ``found``."""
+    if not Path(path).is_file():
+        raise ExportError(f"{path} does not exist; make it with python -m quant.finetune")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        missing = [key for key in KEYS if key not in content]
+    except Exception as error:      # torch raises many kinds for a damaged file
+        raise ExportError(f"{path} is damaged or was not made by quant.finetune "
+                          f"({type(error).__name__})") from None
+    if missing:
+        raise ExportError(f"{path} was not made by quant.finetune: it lacks {', '.join(missing)}")
+    if content["golden"] != state_digest(found.network):
+        raise ExportError(f"{path} was fine-tuned from another checkpoint of {content['task']}; "
+                          f"fine-tune this one, or export without --qat")
+    return content
+
+
+def _formatted(program: Program, formats: dict | str) -> Program:
+    """A folded network with the formats of a file."""
+    if isinstance(formats, dict):
+        return tuned_before.formatted(program, formats)
+    m, none = json.loads(formats), np.zeros(0)
+
+    def part(ops):
+        return tuple(restored(op, lambda name: none) for op in ops)
+
+    like = Program(vocab=program.vocab, sample=m["sample"] and QFormat.parse(m["sample"]),
+                   first=part(m["first"]), blocks=tuple(map(part, m["blocks"])),
+                   **{f"decoder_{x}": Tensor(none, QFormat.parse(m["decoder"][x])) for x in "wb"})
+    made = convert.in_formats_of(program, like, lambda name, t, fmt: Tensor(t.raw, fmt))
+    return replace(made, head=program.head and replace(
+        program.head, fmt=HeadFormats.from_dict(m["head"])))
+
+
+def formats_of(program: Program) -> str:
+    """All formats of a program as text."""
+    return json.dumps({
+        "sample": program.sample and str(program.sample),
+        "first": [described(op) for op in program.first],
+        "blocks": [[described(op) for op in ops] for ops in program.blocks],
+        "decoder": {"w": str(program.decoder_w.fmt), "b": str(program.decoder_b.fmt)},
+        "head": program.head and program.head.fmt.to_dict()})
+
+
+def build(content: dict, found: Checkpoint) -> QuantNetwork:
+    """The model of a file's content, float64, in evaluation mode and in the file's form."""
+    try:
+        program = _formatted(fold(in_form(found, content.get("sampling")).network),
+                             content["formats"])
+    except ArtifactError as error:
+        raise ExportError(f"the fine-tuned file is of other operations: {error}") from None
+    net = QuantNetwork(program)
+    net.load_state_dict(tuned_before.state(content["state"], net))
+    return net.eval()
+
+
+def load(path: Path, found: Checkpoint) -> QuantNetwork:
+    """The fine-tuned model in a file, float64, in evaluation mode.
+
+    Raises :class:`quant.tune.fit.ExportError` if it is missing, damaged or of another network.
+    """
+    return build(read(path, found), found)
+
+
+def save(path: Path, found: Checkpoint, net: QuantNetwork, steps: int, opt=None) -> None:
+    """Write the file; with an optimiser it can be resumed, without it is small."""
+    content = {"task": tasks.spec(found.task), "golden": state_digest(found.network),
+               "formats": formats_of(net.program), "sampling": net.sampling or None,
+               "state": net.state_dict(), "steps": steps}
+    if opt is not None:
+        content |= {"optimiser": opt.state_dict(), "rng": torch.get_rng_state()}
+    checkpoint.write(path, content)
