@@ -24,7 +24,8 @@ from quant.integer.ops import Add, Clamp, Curve, Mix, Scale
 from quant.integer.program import Program
 from quant.tune.draws import LfsrDraws
 from quant.tune.qat_head import QuantHead
-from quant.tune.quant_ops import MODULES, QuantFire, QuantOperation, fixed, raw, weight_of
+from quant.tune.quant_ops import (MODULES, QuantEncoder, QuantFire, QuantOperation,
+                                  QuantScale, fixed, raw, weight_of)
 from quant.tune.quantizers import grid
 
 Observer = Callable[[object, str, torch.Tensor], None]
@@ -40,6 +41,7 @@ class Now:
     draws: LfsrDraws | None
     sampling: str
     observe: Observer | None
+    recording: bool
     place: object = "first"
 
     @property
@@ -94,25 +96,40 @@ class QuantNetwork(nn.Module):
         self.sampling = next((op.form for ops in program.blocks for op in ops
                               if isinstance(op, Fire)), "")
 
-        def modules(ops, formats):
-            if not self.formatted:
-                return nn.ModuleList(MODULES[type(op)](op, None) for op in ops)
-            return nn.ModuleList(MODULES[type(op)](op, inputs)
-                                 for op, inputs in wired(ops, formats)[0])
+        def modules(ops, formats, kinds=MODULES):
+            wires = wired(ops, formats)[0] if self.formatted else [(op, None) for op in ops]
+            return nn.ModuleList(kinds[type(op)](op, inputs) for op, inputs in wires)
 
-        self.first = modules(program.first, {"v": program.input_format})
         self.blocks = nn.ModuleList(
             modules(ops, {"x": program.x_format} if self.formatted else {})
             for ops in program.blocks)
+        self.first = modules(program.first, {"v": program.input_format},
+                             MODULES | {Scale: QuantEncoder})
         self.decoder = fixed(program.decoder_w.raw, program.decoder_w.fmt)
         self.dec_b = nn.Parameter(torch.from_numpy(program.decoder_b.raw.astype(float)))
         self.head = program.head and QuantHead(program.head)
         self._fused = [Fused.of(list(block)) for block in self.blocks]
 
     def through(self, modules, values: dict[str, torch.Tensor], now: Now) -> None:
-        """Run operations one after the other on values by name."""
-        for module in modules:
-            values[module.op.makes] = module(*(values[name] for name in module.op.reads), now)
+        """Run operations one after the other on values by name.
+
+        A sampler takes the offset in front of it itself: one pass less over the tensors.
+        """
+        waiting = None
+        for module, following in zip(modules, [*modules[1:], None]):
+            inputs = [values[name] for name in module.op.reads]
+            if waiting is not None:
+                p, b = waiting
+                values[module.op.makes], waiting = module(p, now, b), None
+                continue
+            if (now.draws is None and isinstance(following, QuantFire)
+                    and isinstance(module, QuantScale) and module.op.b):
+                p, b = module.scaled(inputs[0]), module.on_grid("b")
+                values[module.op.makes], waiting = p, (p, b)
+                if now.recording:
+                    values[module.op.makes] = p + b[:, None]
+                continue
+            values[module.op.makes] = module(*inputs, now)
 
     def forward(self, v: torch.Tensor, lengths: torch.Tensor | None = None,
                 form: str = "convolution", draws: LfsrDraws | None = None,
@@ -143,7 +160,7 @@ class QuantNetwork(nn.Module):
         columns = Columns(v, lengths, (L, 1) if form == "recurrence" else chunks_of(L))
         values = {"v": columns.of(v)[None]}
         valid = columns.valid(self.dec_b.dtype)
-        now = Now(form, columns, valid, draws, self.sampling, observe)
+        now = Now(form, columns, valid, draws, self.sampling, observe, record is not None)
         self.through(self.first, values, now)
         spikes, x = None, values["x"]
         for j, (block, fuse) in enumerate(zip(self.blocks, self._fused)):

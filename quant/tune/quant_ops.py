@@ -65,10 +65,30 @@ class QuantScale(QuantOperation):
             del self.a
             self.register_buffer("a", a)
 
+    def scaled(self, x):
+        return self.on_grid("a")[:, None] * x if self.op.a else x
+
     def forward(self, x, now):
-        if self.op.a:
-            x = self.on_grid("a")[:, None] * x
+        x = self.scaled(x)
         return x + self.on_grid("b")[:, None] if self.op.b else x
+
+
+class QuantEncoder(QuantOperation):
+    """The affine encoder: a :class:`Scale` whose a is a Brevitas layer's weight."""
+
+    trained = ("b",)
+
+    def __init__(self, op: ops.Scale, formats):
+        super().__init__(op, formats)
+        self.linear = fixed(op.a.raw[:, None], op.a.fmt)
+
+    def forward(self, v, now):
+        return weight_of(self.linear) * v + self.on_grid("b")[:, None]
+
+    def integers(self):
+        weight = self.linear.quant_weight().int().to(torch.int64).numpy()[:, 0]
+        b = self.op.b.fmt
+        return replace(self.op, a=Tensor(weight, self.op.a.fmt), b=Tensor(raw(self.b, b), b))
 
 
 class QuantEmbed(QuantOperation):
@@ -183,9 +203,10 @@ class QuantStates(QuantOperation):
 
 
 class QuantFire(QuantOperation):
-    def forward(self, p, now):
+    def forward(self, p, now, offset: torch.Tensor | None = None):
+        """Spikes of ``p [+ offset]``, offset (H,); with an artifact's draws there is none."""
         if now.draws is None:
-            return fused.sample(p, p.new_zeros(len(p)),
+            return fused.sample(p, p.new_zeros(len(p)) if offset is None else offset,
                                 Draw(now.sampling, self.op.number, now.chunks))
         s = now.draws.spikes(self.op, p.detach().view(len(p), -1, now.chunks[2])).view(p.shape)
         return straight_through(s, p.clamp(0, 1))

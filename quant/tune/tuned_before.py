@@ -81,14 +81,13 @@ def state(values: dict, net) -> dict:
         for i, module in enumerate(block):
             for name, old in _old_names(module.op).items():
                 today[f"blocks.{j}.{old}"] = f"blocks.{j}.{i}.{name}"
-    scale = "table" if isinstance(net.first[0].op, Embed) else "a"
-    today |= {"embedding": "first.0.table", "encoder.weight": f"first.0.{scale}",
+    today |= {"embedding": "first.0.table", "encoder.weight": "first.0.linear.weight",
               "enc_b": "first.0.b"}
     found = {}
     for name, tensor in values.items():
         new = today.get(name, name)
         if new in own:
-            found[new] = tensor.reshape(own[new].shape)
+            found[new] = tensor
     return found
 
 
