@@ -73,9 +73,8 @@ class DPLR(States):
     ``golden.model.ssm``; None where the block scales by itself (``scaled`` false).
     """
 
-    def __init__(self, cfg: NetworkConfig, scaled: bool = True, deviation: float | None = None):
+    def __init__(self, cfg: NetworkConfig, scaled: bool = True):
         super().__init__()
-        self.deviation = deviation
         H, n = cfg.d_model, cfg.n_modes
         rows = 1 if cfg.shared_A else H
         L, P, B = hippo_legs(n)
@@ -177,10 +176,6 @@ class DPLR(States):
             self.fold(length << math.ceil(math.log2(steps / length)) if length else steps)
         return _Kernel.apply(int(self.length), self.eigenvalues(), self.dt(), _complex(self.B),
                              _complex(self.P), *map(_complex, self.sides()))[..., :steps]
-
-    def rescale(self, size: torch.Tensor) -> None:
-        """Make the output of a scaled layer ``size`` (H,) times as large."""
-        self.a *= size
 
     def convolve(self, s: torch.Tensor) -> torch.Tensor:
         """Convolution form on (H, C, M, B), step t = m C + c at [:, c, m]."""

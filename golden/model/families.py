@@ -75,12 +75,23 @@ class Block(nn.Module):
                 self.steps.append(Wired(op, tuple(reads.split()), (makes,)))
 
 
-def ssm(cfg: NetworkConfig, scaled: bool = False, direct: bool = False,
-        deviation: float | None = None) -> States:
+def ssm(cfg: NetworkConfig, scaled: bool = False, direct: bool = False) -> States:
     """The state space models of a block."""
     if cfg.dplr:
-        return DPLR(cfg, scaled, deviation)
-    return DiagonalSSM(cfg, scaled, direct, deviation)
+        made = DPLR(cfg, scaled)
+        if direct:                      # drawn again, as D of all others is
+            nn.init.normal_(made.D)
+        return made
+    return DiagonalSSM(cfg, scaled, direct)
+
+
+def seen(net, step: Step, v, lengths) -> tuple[tuple, torch.Tensor]:
+    """(inputs, output) of a step in a forward pass of v (B, L)."""
+    found = []
+    hook = step.register_forward_hook(lambda _step, inputs, output: found.append((inputs, output)))
+    net(v, lengths)
+    hook.remove()
+    return found[0]
 
 
 def dropout(cfg: NetworkConfig, tied: bool = False) -> Dropout | None:
@@ -91,6 +102,7 @@ class Paper:
     """Blocks from s and x to the next s and x."""
 
     recorded = frozenset({"s_in", "s_out"})
+    MEAN, DEVIATION = 0.3, 0.3      # of p of the output samplers, before training
     START = {"clampfuse": (0.3, 0.0), "none": (0.35, 0.35), "plain": (0.35, 0.35)}  # gamma, beta
 
     @staticmethod
@@ -102,42 +114,51 @@ class Paper:
                          Fire(0, torch.zeros(H) if plain else None))}
 
     @classmethod
-    def mixing(cls, cfg, k: int) -> dict:
+    def mixing(cls, cfg) -> dict:
         """From output spikes to the next block's x, and its p where that is another."""
         H, stream = cfg.d_model, cfg.residual == "plain"
-        last = k + 1 == cfg.n_blocks
         return {
             "mixer": ("s_out -> z", Mix(H, H, wide=True)),
             "act": ("z -> z", Curve(cfg.act)),
             "dropout": ("z -> z", dropout(cfg)),
             "sum": ("x z -> x", Add() if stream else None),
             "fuse": ("x -> p" if stream else "z -> z",
-                     None if stream and last else Norm(H, "batch", True, *cls.START[cfg.residual])),
+                     Norm(H, "batch", True, *cls.START[cfg.residual])),
             "add": ("z x -> z", Add() if cfg.residual == "clampfuse" else None),
-            "limit": ("p -> p" if stream else "z -> x", None if stream and last else Clamp())}
+            "limit": ("p -> p" if stream else "z -> x", Clamp())}
 
     @classmethod
     def block(cls, cfg, k: int):
         H, stream = cfg.d_model, cfg.residual == "plain"
-        last = k + 1 == cfg.n_blocks
         return {
             "mask": ("s -> s_in", Mask()),
-            "ssm": ("s_in -> y", ssm(cfg, scaled=True, deviation=0.3)),
+            "ssm": ("s_in -> y", ssm(cfg, scaled=True)),
             "gelu": ("y -> y", Curve("gelu") if cfg.gelu_before_sampler else None),
             "out": ("y -> s_out", Fire(2 * k + 1, torch.full((H,), 0.3), output=True)),
-            **cls.mixing(cfg, k),
-            "fire": ("p -> s" if stream else "x -> s",
-                     None if stream and last else Fire(2 * k + 2))}
+            **cls.mixing(cfg),
+            "fire": ("p -> s" if stream else "x -> s", Fire(2 * k + 2))}
 
     @staticmethod
     def last(cfg):
         return {}
 
 
+    @classmethod
+    def calibrate(cls, net, v, lengths) -> None:
+        """Encoder, then scale and offset of every output sampler, one block after the other."""
+        net.encoder.calibrate(v, lengths)
+        for block in net.blocks:
+            block.ssm.a.fill_(1.0)
+            block.out.b.zero_()
+            _, y = seen(net, block.ssm, v, lengths)
+            block.ssm.a.copy_(cls.DEVIATION / y.std(1).clamp(min=1e-3))
+            block.out.b.copy_(cls.MEAN - block.ssm.a * y.mean(1))
+
+
 class Released:
     """Blocks from x to x."""
 
-    recorded = frozenset({"s_in", "s_out", "s_in2", "s_out2"})
+    recorded = frozenset({"s_in", "s_out"})
 
     @staticmethod
     def first(cfg):
@@ -184,6 +205,15 @@ class Released:
             else {}
 
 
+    @staticmethod
+    def calibrate(net, v, lengths) -> None:
+        """Encoder, and C of DPLR models folded for sequences of this length."""
+        net.encoder.calibrate(v, lengths)
+        for _, step in net.steps():
+            if isinstance(step.op, DPLR):
+                step.op.fold(v.shape[1])
+
+
 class Stream:
     """Blocks from x to x."""
 
@@ -216,16 +246,33 @@ class Stream:
         pre, plain = cfg.norm_position == "pre", cfg.residual == "plain"
         norm = {"norm": ("x -> u" if pre else "x -> x", Norm(cfg.d_model, cfg.norm))}
         steps = {"mask": ("u -> u" if pre else "x -> u", Mask()),
-                 "ssm": ("u -> y", ssm(cfg, direct=True, deviation=1.0)), **cls.mixing(cfg),
+                 "ssm": ("u -> y", ssm(cfg, direct=True)), **cls.mixing(cfg),
                  "dropout": ("z -> z", dropout(cfg)),
                  "add": ("x z -> x", Add()) if plain else ("z -> x", Curve("identity"))}
         return norm | steps if pre else steps | norm
 
 
+    @staticmethod
+    def calibrate(net, v, lengths) -> None:
+        """C and D of every neuron so that its SSM's output has a deviation of 1, block by block.
+
+        Norms take the batch's own statistics.
+        """
+        was_training = net.training
+        net.train()
+        for block in net.blocks:
+            _, y = seen(net, block.ssm, v, lengths)
+            size = y.std(1).clamp(min=1e-3)
+            block.ssm.D /= size
+            for C in (block.ssm.C, block.ssm.C_future) if block.ssm.two_sided else (block.ssm.C,):
+                C /= size[:, None, None]
+        net.train(was_training)
+
+
 class LIF(Paper):
     """Blocks from x (and with a plain residual p) to the next."""
 
-    recorded = frozenset({"s_in", "s_out"})
+    RATE = 0.3          # share of steps in which an output neuron spikes, before training
 
     @staticmethod
     def first(cfg):
@@ -236,12 +283,31 @@ class LIF(Paper):
     @classmethod
     def block(cls, cfg, k: int):
         H, driven = cfg.d_model, cfg.drive == "ssm"
+        neurons_in, neurons_out = Integrate(cfg), Integrate(cfg, output=True)
+        models = ssm(cfg) if driven else None
+        drive = Affine(H, offset=False, start=torch.randn(H))
         return {
-            "neurons_in": ("p -> s" if cfg.residual == "plain" else "x -> s", Integrate(cfg)),
-            "mask": ("s -> s_in", Mask()),
-            "ssm": ("s_in -> y", ssm(cfg) if driven else None),
-            "drive": ("y -> y" if driven else "s_in -> y", Affine(H, False, deviation=0.3)),
-            "neurons_out": ("y -> s_out", Integrate(cfg, output=True)), **cls.mixing(cfg, k)}
+            "neurons_in": ("p -> s" if cfg.residual == "plain" else "x -> s", neurons_in),
+            "mask": ("s -> s_in", Mask()), "ssm": ("s_in -> y", models),
+            "drive": ("y -> y" if driven else "s_in -> y", drive),
+            "neurons_out": ("y -> s_out", neurons_out), **cls.mixing(cfg)}
+
+    @classmethod
+    def calibrate(cls, net, v, lengths) -> None:
+        """Encoder, then the output neurons' drive: so many spikes a step, block by block.
+
+        The drive gets a deviation of ``RATE`` (a keeps its sign), then b follows the error of the
+        measured rate.
+        """
+        net.encoder.calibrate(v, lengths)
+        for block in net.blocks:
+            neurons = block.neurons_out
+            neurons.b.zero_()
+            (drive, now), _ = seen(net, neurons, v, lengths)
+            size = cls.RATE / drive.std(1).clamp(min=1e-3)
+            block.drive.a *= size
+            for _ in range(8):
+                neurons.b += cls.RATE - neurons(drive * size[:, None], now).mean(1)
 
 
 FAMILIES = {"paper": Paper, "released": Released, "stream": Stream, "lif": LIF}

@@ -148,8 +148,6 @@ class Integrate(Step):
     parameters' type.
     """
 
-    RATE = 0.3          # share of steps in which an ``output`` neuron spikes, before training
-
     def __init__(self, cfg, output: bool = False):
         super().__init__()
         low, high = math.log(cfg.dt_min), math.log(cfg.dt_max)
@@ -166,9 +164,3 @@ class Integrate(Step):
         if now.notes is not None and self.b is not None:
             now.notes["membrane"] = u / self.options[0]
         return s.to(now.dtype)
-
-    @torch.no_grad()
-    def calibrate(self, x, now: Pass) -> None:
-        """Let b follow the error of the measured rate."""
-        for _ in range(8 * (self.b is not None)):
-            self.b += self.RATE - self(x, now).mean(1)

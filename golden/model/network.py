@@ -28,6 +28,8 @@ class Network(nn.Module):
         super().__init__()
         self.cfg, family, H = cfg, families.of(cfg), cfg.d_model
         self.encoder = Encoder(cfg)
+        if cfg.family == "released":
+            self.encoder.start_as_released()
         self.first = families.Block(family.first(cfg))
         self.blocks = nn.ModuleList(families.Block(family.block(cfg, k))
                                     for k in range(cfg.n_blocks))
@@ -36,8 +38,8 @@ class Network(nn.Module):
                         else nn.Linear(H, cfg.features or cfg.n_classes))
         self.head = PairHead(cfg.features, cfg.n_classes) if cfg.features else None
         self.recorded = family.recorded
-        if cfg.family == "released":
-            self.encoder.start_as_released()
+        # the norm and the sampler that nothing reads behind the last block of a stream
+        self.last_norm_is_idle = (cfg.family in ("paper", "lif") and cfg.residual == "plain")
 
     def steps(self):
         """All steps in the order of the forward pass, as (block or None, step)."""
@@ -55,7 +57,8 @@ class Network(nn.Module):
         The least padding for C near 56, measured fastest; a DPLR kernel is applied by a Fourier
         transform, in one piece.
         """
-        return (L, 1) if self.cfg.dplr else chunks(L)
+        whole = self.cfg.dplr and self.cfg.family == "released"
+        return (L, 1) if whole else chunks(L)
 
     def run(self, x: torch.Tensor, now: Pass, records: list | None = None) -> torch.Tensor:
         """All steps from the encoder's x (H, N) to what the decoder averages.
@@ -129,7 +132,7 @@ class Network(nn.Module):
 
         now = Pass(columns, x.dtype, x.dtype, self.cfg.sampling, [of(t) for t in u])
         records, recorded = [], self.recorded
-        self.recorded = {*recorded, "x"}
+        self.recorded = {*recorded, "s_in2", "s_out2", "x"}
         try:
             y = self.run(of(x), now, records)
         finally:
@@ -139,23 +142,13 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, v: torch.Tensor, lengths: torch.Tensor | None = None) -> None:
-        """The data-dependent start of training: encoder, then one step after the other.
-
-        From one batch, whose own statistics the norms take.
-        """
-        was_training = self.training
-        self.train()
-        self.encoder.calibrate(v, lengths)
-        x, now = self.start(v, lengths, None)
-        values = {"x": x}
-        for _, step in self.steps():
-            step.op.calibrate(*(values[name] for name in step.reads), now)
-            step.run(values, now)
-        self.train(was_training)
+        """The data-dependent start of training, from one batch: the family's own."""
+        families.of(self.cfg).calibrate(self, v, lengths)
 
     def parameter_count(self) -> int:
-        """Trained real numbers; a complex one counts two."""
-        return sum(p.numel() for p in self.parameters())
+        """Trained real numbers that the forward pass uses; a complex one counts two."""
+        unused = 2 * self.cfg.d_model * self.last_norm_is_idle
+        return sum(p.numel() for p in self.parameters()) - unused
 
 
 def chunks(L: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ height 1 at ``v = 0`` that has all but vanished at ``v = +-width``; with x = v /
 * ``sigmoid``: 4 q (1 - q) with q = sigmoid(4 x), 0.07 at the width;
 * ``arctan``: 1 / (1 + (pi x)^2), 0.09 at the width, and heavy tails.
 
-Before training the SSM's output is scaled to a deviation of 1 (``DiagonalSSM.calibrate``), which
+Before training the SSM's output is scaled to a deviation of 1 (``Network.calibrate``), which
 is what makes a width of 1 a sound default.
 
 The gated spiking unit (same paper) has ternary activations in one factor and ternary weights in

@@ -68,40 +68,21 @@ class Pass:
 class Step(nn.Module):
     """One step; ``forward(*values, now)`` makes its value, ``now`` is the :class:`Pass`."""
 
-    def calibrate(self, *values_and_now) -> None:
-        """Data-dependent start values from the first batch's inputs; by default none."""
-
 
 class States(Step):
-    """State space models of H neurons: subclasses have ``convolve`` on (H, C, M, B).
-
-    ``deviation`` is what the output has before training, None: as it comes.
-    """
-
-    deviation: float | None = None
+    """State space models of H neurons: subclasses have ``convolve`` on (H, C, M, B)."""
 
     def forward(self, s, now: Pass):
         return self.convolve(s.view(-1, *now.chunks)).reshape(s.shape)
 
-    @torch.no_grad()
-    def calibrate(self, s, now: Pass) -> None:
-        if self.deviation is not None:
-            self.rescale(self.deviation / self(s, now).std(1).clamp(min=1e-3))
-
 
 class Affine(Step):
-    """``a x [+ b]`` per neuron; ``deviation`` of ``a x`` before training, as in :class:`States`."""
+    """``a x [+ b]`` per neuron; ``start`` (H,) of a, None: ones."""
 
-    def __init__(self, H: int, offset: bool = True, deviation: float | None = None):
+    def __init__(self, H: int, offset: bool = True, start: torch.Tensor | None = None):
         super().__init__()
-        self.a = nn.Parameter(torch.ones(H))
+        self.a = nn.Parameter(torch.ones(H) if start is None else start)
         self.b = nn.Parameter(torch.zeros(H)) if offset else None
-        self.deviation = deviation
-
-    @torch.no_grad()
-    def calibrate(self, x, now: Pass) -> None:
-        if self.deviation is not None:
-            self.a *= self.deviation / (self.a[:, None] * x).std(1).clamp(min=1e-3)
 
     def forward(self, x, now: Pass):
         if self.b is None:
@@ -115,8 +96,6 @@ class Fire(Step):
     ``shares`` names the uniform draws, 2 block + 0 or 1, that it has in common with others;
     ``output`` says that it is a block's output sampler, whose p is recorded.
     """
-
-    MEAN = 0.3      # of p, and its deviation, before training
 
     def __init__(self, number: int, start: torch.Tensor | None = None, shares: int | None = None,
                  output: bool = False):
@@ -140,11 +119,6 @@ class Fire(Step):
         if u is not None:
             return ops.spikes(y if self.b is None else y + b[:, None], now.draw(self.number), u)
         return ops.sample(y, b, now.draw(self.number))
-
-    @torch.no_grad()
-    def calibrate(self, y, now: Pass) -> None:
-        if self.output and self.b is not None:
-            self.b.copy_(self.MEAN - y.mean(1))
 
 
 class Mask(Step):

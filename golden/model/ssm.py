@@ -80,13 +80,11 @@ class DiagonalSSM(States):
     """H neurons, each with n complex modes; parameters and both ways to run them.
 
     ``scaled`` false leaves the output scale ``a`` out, for a block that has its own;
-    ``direct`` starts D at random, as S4D does, not at zero; ``deviation`` as in ``States``.
+    ``direct`` starts D at random, as S4D does, not at zero.
     """
 
-    def __init__(self, cfg: NetworkConfig, scaled: bool = True, direct: bool = False,
-                 deviation: float | None = None):
+    def __init__(self, cfg: NetworkConfig, scaled: bool = True, direct: bool = False):
         super().__init__()
-        self.deviation = deviation
         H, n = cfg.d_model, cfg.n_modes
         rows = 1 if cfg.shared_A else H
         A = initial_A(cfg.init, n).to(torch.complex64)
@@ -95,11 +93,13 @@ class DiagonalSSM(States):
         log_min, log_max = math.log(cfg.dt_min), math.log(cfg.dt_max)
         self.log_dt = nn.Parameter(log_min + torch.rand(H) * (log_max - log_min))
         self.C = nn.Parameter(torch.randn(H, n, 2) / math.sqrt(2))
-        self.D = nn.Parameter(torch.randn(H) if direct else torch.zeros(H))
+        self.D = nn.Parameter(torch.zeros(H))
         self.a = nn.Parameter(torch.ones(H)) if scaled else None
         self.two_sided = cfg.kernel == "two_sided"
         if self.two_sided:
             self.C_future = nn.Parameter(torch.randn(H, n, 2) / math.sqrt(2))
+        if direct:
+            nn.init.normal_(self.D)
 
     def discrete(self, future: bool = False) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(A_bar, g, d): (H, n) complex, (H, n) complex, (H,)."""
@@ -109,16 +109,6 @@ class DiagonalSSM(States):
         a = torch.ones_like(self.D) if self.a is None else self.a
         g = 2 * a[:, None] * C * (A_bar - 1) / A
         return A_bar, g, torch.zeros_like(self.D) if future else a * self.D
-
-    def rescale(self, size: torch.Tensor) -> None:
-        """Make the output ``size`` (H,) times as large."""
-        if self.a is not None:
-            self.a *= size
-            return
-        self.D *= size
-        self.C *= size[:, None, None]
-        if self.two_sided:
-            self.C_future *= size[:, None, None]
 
     def convolve(self, s: torch.Tensor) -> torch.Tensor:
         """Convolution form on (H, C, M, B)."""

@@ -10,7 +10,7 @@ import torch
 from quant.formats import TERNARY, QFormat, RandomFormat
 from quant.integer.memory import Fire, States
 from quant.integer.operation import ArtifactError, Operation, Tensor
-from quant.integer.ops import Table
+from quant.integer.ops import Embed, Table
 from quant.integer.program import Artifact, Program
 from quant.tune.draws import sobol_directions
 from quant.tune.fit import ExportError, random_format
@@ -52,6 +52,8 @@ def to_program(art: Program) -> Program:
     def change(op: Operation) -> Operation:
         if isinstance(op, Table):
             return op
+        if isinstance(op, Embed) and not op.table.fmt.signed:
+            op = replace(op, unit=True)
         if not getattr(op, "shift", None):
             return op.on_tensors(lambda name, t: Tensor(t.real, t.fmt))
         scale = 2.0 ** (op.shift.raw - op.bias.fmt.f_bits)

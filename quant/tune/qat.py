@@ -24,7 +24,7 @@ from quant.integer.ops import Add, Clamp, Curve, Mix, Scale
 from quant.integer.program import Program
 from quant.tune.draws import LfsrDraws
 from quant.tune.qat_head import QuantHead
-from quant.tune.quant_ops import (MODULES, QuantEncoder, QuantFire, QuantOperation,
+from quant.tune.quant_ops import (MODULES, QuantEncoder, QuantFire, QuantLimit, QuantOperation,
                                   QuantScale, fixed, raw, weight_of)
 from quant.tune.quantizers import grid
 
@@ -105,6 +105,9 @@ class QuantNetwork(nn.Module):
             for ops in program.blocks)
         self.first = modules(program.first, {"v": program.input_format},
                              MODULES | {Scale: QuantEncoder})
+        for module in self.modules():
+            if isinstance(module, QuantLimit):
+                module.clamps = bool(self.sampling)
         self.decoder = fixed(program.decoder_w.raw, program.decoder_w.fmt)
         self.dec_b = nn.Parameter(torch.from_numpy(program.decoder_b.raw.astype(float)))
         self.head = program.head and QuantHead(program.head)

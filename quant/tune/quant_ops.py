@@ -218,14 +218,21 @@ class QuantRound(QuantOperation):
 
 
 class QuantLimit(QuantOperation):
-    """Rounded and saturated with formats; shows its input to whoever measures ranges."""
+    """Rounded and saturated with formats; shows its input to whoever measures ranges.
+
+    Where it saturates gradients pass, but not in a block of samplers, as at a probability's clamp.
+    """
+
+    clamps = False
 
     def forward(self, x, now):
+        if not self.op.counted:         # an index: its table rounds it
+            return x
         now.see(self.op.makes, x)
         if self.formats is None:
             return x
         to = self.op.to
-        if self.formats[0].f_bits == to.f_bits:         # nothing to round: a clamp's gradient
+        if self.clamps and self.formats[0].f_bits == to.f_bits:
             return x.clamp(to.lo * 2.0 ** -to.f_bits, to.hi * 2.0 ** -to.f_bits)
         return grid(x, to)
 
@@ -269,7 +276,9 @@ class QuantTable(QuantOperation):
     def forward(self, y, now):
         if self.op.kind == "sigmoid":
             value = torch.sigmoid(y)
-            return value if self.formats is None else self.look_up(y, value)
+            if self.formats is None:
+                return value
+            return self.look_up(grid(y, self.op.index), value)
         value = F.gelu(y)
         if self.formats is None:
             return value

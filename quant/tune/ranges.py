@@ -6,8 +6,9 @@ import torch
 from golden.batches import batch_of
 from golden.memory import batch_for
 from golden.tasks import Split, Task
-from quant.formats import QFormat
+from quant.formats import BIT, QFormat
 from quant.integer.memory import States
+from quant.integer.operation import top
 from quant.integer.ops import Limit
 from quant.integer.program import Artifact, Program
 from quant.tune.fit import ExportError, Extremes
@@ -17,22 +18,27 @@ from quant.tune.qat import QuantNetwork
 def proven(op: States, u: QFormat, length: int) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest value that each state can reach in ``length`` steps, (2, H, n) each.
 
-    Inputs lie in the format u, so the real part is at most the sum over t of the larger of
-    ``Re(g A_bar**t)`` times the one and the other end; likewise the imaginary part. Rounding adds at
-    most ``sqrt(2) e / (1 - |A_bar|)``, e = 1/2 LSB to the nearest and 1 LSB stochastic. Saturation
-    is left out: it only ever brings a state nearer to zero.
+    Of spikes, 0 or 1, the real part is at most the sum over t of the positive parts of
+    ``Re(g A_bar**t)``, at least that of the negative ones; likewise the imaginary part. Of other
+    inputs it is at most the geometric sum of ``|g A_bar**t|`` times the end of their format u.
+    Rounding adds at most ``sqrt(2) e / (1 - |A_bar|)``, e = 1/2 LSB to the nearest and 1 LSB
+    stochastic. Saturation is left out: it only ever brings a state nearer to zero.
     """
     A = op.a_re.real + 1j * op.a_im.real
     term = op.g_re.real + 1j * op.g_im.real
-    lo, hi = u.lo * 2.0 ** -u.f_bits, u.hi * 2.0 ** -u.f_bits
+    size, e = abs(A), (1.0 if op.rounding == "stochastic" else 0.5) * 2.0 ** -op.h.f_bits
+    slack = np.sqrt(2) * e / (1 - size)
+    if u != BIT:
+        end = top(u) * 2.0 ** -u.f_bits
+        most = np.broadcast_to(abs(term) * end * (1 - size ** length) / (1 - size) + slack,
+                               (2, *A.shape))
+        return -most, most
     low, high = (np.zeros((2, *A.shape)) for _ in range(2))
     for _ in range(length):
         parts = np.stack([term.real, term.imag])
-        high += np.maximum(parts * hi, parts * lo)
-        low += np.minimum(parts * hi, parts * lo)
+        high += np.maximum(parts, 0)
+        low += np.minimum(parts, 0)
         term = term * A
-    e = (1.0 if op.rounding == "stochastic" else 0.5) * 2.0 ** -op.h.f_bits
-    slack = np.sqrt(2) * e / (1 - np.abs(A))
     return low - slack, high + slack
 
 

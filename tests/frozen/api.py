@@ -18,22 +18,31 @@ import torch
 from amaranth.back import rtlil as backend
 
 from golden import checkpoint as checkpoints
-from golden import models, norms, operations, released_build, released_check, released_state
+from golden import operations, released_build, released_check, released_state
 from golden.cli import UserError
+from golden.model import norms
+from golden.model.network import Network
 from golden.tasks import make_task
-from quant import (artifact, convert, diagonalise, finetune, gated_artifact, gated_convert,
-                   gated_network, gated_qat, gated_ranges, gated_reference, head, network, qat,
-                   ranges, reference, vectors)
 from quant import export as exporting
-from quant.artifact import Artifact, ArtifactError
-from quant.draws import LfsrDraws
-from quant.fit import Extremes
+from quant import prepare, tuned
 from quant.formats import QUANT_CONFIGS, QuantConfig, shipped_config
-from quant.gated_artifact import GatedArtifact
-from quant.systems import system_of
-from rtl import cycles, image
-from rtl.config import Geometry, HardwareConfig, HardwareError
-from rtl.core import Core
+from quant.integer import artifact, head, reference, vectors
+from quant.integer.artifact import Artifact, ArtifactError
+from quant.integer.memory import Fire, States
+from quant.integer.network import IntegerNetwork
+from quant.integer.ops import Table, Ternary
+from quant.lower import diagonalise
+from quant.lower.passes import fold
+from quant.tune import convert, ranges
+from quant.tune.draws import LfsrDraws
+from quant.tune.fit import Extremes, fit
+from quant.tune.qat import QuantNetwork
+try:
+    from rtl import cycles, image
+    from rtl.config import Geometry, HardwareConfig, HardwareError
+    from rtl.core import Core
+except ImportError as e:
+    class HardwareError(Exception): pass
 
 HERE = Path(__file__).resolve().parent
 SHIPPED = checkpoints.SHIPPED
@@ -48,20 +57,17 @@ def artifact_names() -> list[str]:
         return list(dict.fromkeys(name.split("/")[0] for name in file.namelist()))
 
 
-def load_artifact(name: str) -> Artifact | GatedArtifact:
+def load_artifact(name: str) -> Artifact:
     """A frozen artifact, through the loader for files."""
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(HERE / "artifacts.zip") as file:
         for part in ("manifest.json", "arrays.npz"):
             file.extract(f"{name}/{part}", folder)
-        path = Path(folder) / name
-        kind = gated_artifact if "network" in json.loads((path / "manifest.json").read_text()) \
-            else artifact
-        return kind.load(path)
+        return artifact.load(Path(folder) / name)
 
 
 def is_spiking(art) -> bool:
     """Whether it is a P-SpikeSSM network, whose Trace has spikes and a signature."""
-    return isinstance(art, Artifact)
+    return any(isinstance(op, Fire) for op in art.blocks[0])
 
 
 def has_head(art) -> bool:
@@ -72,39 +78,132 @@ def limits(art) -> tuple[int, int, int]:
     """Lowest and highest raw sample or token, and the longest sequence."""
     if art.vocab:
         return 0, art.vocab - 1, art.length
-    return art.edge.sample.lo, art.edge.sample.hi, art.length
+    return art.sample.lo, art.sample.hi, art.length
+
+
+GATED = {"u": ("alpha", "beta"), "n": ("w", "shift", "bias"), "gate": ("gate_w", "gate_shift", "gate_bias")}
+
+
+def _gated_layer(ops) -> dict:
+    """Operations of Binary S4D or GSU by what they were: norm, states, value, gate, table."""
+    found = {}
+    for op in ops:
+        kind = type(op).__name__
+        if kind == "Scale":
+            found["norm"] = op
+        elif kind == "Mix":
+            found[op.makes] = op
+        elif kind in ("States", "Table", "Ternary", "Step"):
+            found[kind] = op
+        elif kind == "Limit":
+            found.setdefault("limits", {}).setdefault((op.makes, op.counted), op)
+        elif kind == "Add":
+            found["add"] = op
+    return found
 
 
 def tensors(art) -> dict[str, np.ndarray]:
     """All integers by name: ``enc_w``, ``layer0.a_re``, ``head.w1``, ``directions``, ..."""
-    kind = artifact if is_spiking(art) else gated_artifact
-    return {name: raw for name, raw in kind._arrays(art).items() if raw.size}
+    found = {"dec_w": art.decoder_w.raw, "dec_b": art.decoder_b.raw}
+    first = art.first[0].tensors
+    found |= {"enc_w": first["table"].raw} if art.vocab else {
+        "enc_w": first["a"].raw, "enc_b": first["b"].raw}
+    if art.head:
+        found |= art.head.arrays()
+    if is_spiking(art):
+        net = art.spiking
+        found["directions"] = net.directions
+        for j, layer in enumerate(net.layers):
+            found |= {f"layer{j}.{name}": raw for name, raw in vars(layer).items() if name != "fmt"}
+    else:
+        for j, ops in enumerate(art.blocks):
+            of = _gated_layer(ops)
+            layer = {"alpha": of["norm"].a, "beta": of["norm"].b, "w": of["n"].w,
+                     "shift": of["n"].shift, "bias": of["n"].bias, "gate_w": of["gate"].w,
+                     "gate_shift": of["gate"].shift, "gate_bias": of["gate"].bias,
+                     "table": of["Table"].table} | of["States"].tensors
+            found |= {f"layer{j}.{name}": t.raw for name, t in layer.items() if t is not None}
+    return {name: np.asarray(raw, np.int64) for name, raw in found.items() if raw.size}
 
 
 def scalars(art) -> dict:
     """Everything of the manifest that decides behaviour and is no format."""
-    names = ("n_classes", "length", "vocab", "residual", "rounding", "seed")
-    more = ("act", "sampling") if is_spiking(art) else ("mixer", "norm_position", "fires_at_zero",
-                                                        "threshold")
-    return {name: getattr(art, name) for name in names + more}
+    found = {name: getattr(art, name) for name in ("n_classes", "length", "vocab", "seed")}
+    if is_spiking(art):
+        net = art.spiking
+        return found | {name: getattr(net, name) for name in ("residual", "rounding", "act",
+                                                              "sampling")}
+    of = _gated_layer(art.blocks[0])
+    gsu = "Ternary" in of
+    return found | {
+        "residual": "plain" if "add" in of else "none", "rounding": of["States"].rounding,
+        "mixer": "gsu" if gsu else "glu",
+        "norm_position": "pre" if of["norm"].makes == "u" else "post",
+        "fires_at_zero": int(of["Step"].fires_at_zero) if not gsu else 1,
+        "threshold": int(of["Ternary"].threshold.raw) if gsu else 38}
 
 
 def formats(art) -> dict:
     """Number formats as text, and the generator's numbers."""
-    found = convert.formats_of(art) if is_spiking(art) else art.formats
-    return found.to_dict()
+    head_formats = {"head": art.head.fmt.to_dict()} if art.head else {}
+    rounding = next(op.rounding for op in art.blocks[0] if isinstance(op, States))
+    common = {"random": art.random.to_dict(), "rounding": rounding}
+    edge = {"sample": art.sample and str(art.sample),
+            "dec_w": str(art.decoder_w.fmt), "dec_b": str(art.decoder_b.fmt)}
+    if not art.vocab:
+        edge |= {"enc_w": str(art.first[0].a.fmt), "enc_b": str(art.first[0].b.fmt)}
+    if is_spiking(art):
+        return {"layers": [layer.fmt.to_dict() for layer in art.spiking.layers],
+                "edge": edge} | common | head_formats
+    layers = []
+    for ops in art.blocks:
+        of = _gated_layer(ops)
+        states, limits_ = of["States"], of["limits"]
+        layer = {"alpha": of["norm"].a.fmt, "beta": of["norm"].b.fmt, "a_bar": states.a_re.fmt,
+                 "g": states.g_re.fmt, "h": states.h, "drive": states.d.fmt, "w": of["n"].w.fmt,
+                 "shift": of["n"].shift.fmt, "bias": of["n"].bias.fmt, "gate_w": of["gate"].w.fmt,
+                 "gate_bias": of["gate"].bias.fmt, "n": limits_["n", True].to,
+                 "gate": (limits_["gate", True].to if ("gate", True) in limits_
+                          else of["Table"].table.fmt),
+                 "index": of["Table"].index, "table": of["Table"].table.fmt,
+                 "x": limits_["x", True].to,
+                 "u": limits_["u", True].to if ("u", True) in limits_ else limits_["x", True].to}
+        if ("y_in", True) in limits_:
+            layer["y"] = limits_["y_in", True].to
+        layers.append({name: str(fmt) for name, fmt in layer.items()})
+    return {"layers": layers, "edge": edge} | common
 
 
 def trace(art, values: np.ndarray) -> dict:
     """What the reference says of one sequence."""
-    return vars((reference if is_spiking(art) else gated_reference).run(art, values))
+    if is_spiking(art):
+        return vars(reference.run(art, values))
+    found = reference.execute(art, values)
+    v = found.values
+    over = [found.over.get({"y": "y_in"}.get(name, name), np.zeros(len(art.blocks) + 1, np.int64))
+            for name in ("u", "h", "y", "n", "gate", "x")]
+    u = v["u"] if "u" in v else np.stack([encoded(art, values), *v["x"][:-1]])
+    return {"u": u, "h_re": found.h_re, "h_im": found.h_im, "y": v["y"], "s": v["s_out"],
+            "n": v["n"], "gate": v["gate"], "x": v["x"], "logits": found.logits,
+            "label": found.label, "saturations": np.stack(over, 1)}
+
+
+def encoded(art, values: np.ndarray) -> np.ndarray:
+    """The first block's input (L, H)."""
+    run = reference.Running(art.first, {"v": art.input_format}, None)
+    return np.stack([run(v=np.array([v])) for v in values])
 
 
 def fast(art, values: np.ndarray, lengths: np.ndarray) -> dict[str, np.ndarray]:
     """Logits, labels, saturations and spikes of the fast integer network, on one thread."""
-    kind = network.IntegerNetwork if is_spiking(art) else gated_network.GatedIntegerNetwork
-    batch = kind(art, threads=1).run(values, lengths)
-    return {name: getattr(batch, name) for name in ("logits", "labels", "saturations", "spikes")}
+    batch = IntegerNetwork(art, threads=1).run(values, lengths)
+    saturations = batch.saturations
+    if not is_spiking(art):
+        none = np.zeros_like(next(iter(batch.over.values())))
+        saturations = np.stack([batch.over.get({"y": "y_in"}.get(name, name), none)
+                                for name in ("u", "h", "y", "n", "gate", "x")], 2)
+    return {"logits": batch.logits, "labels": batch.labels, "saturations": saturations,
+            "spikes": batch.spikes}
 
 
 def golden_vectors(art, values: np.ndarray, lengths: np.ndarray) -> list[dict]:
@@ -119,10 +218,10 @@ def answers(art, logits: np.ndarray, lengths: np.ndarray) -> dict[str, np.ndarra
 
 def proven(art) -> list:
     """Lowest and highest of the states' proven ranges by layer; of gated ones the magnitude."""
-    if is_spiking(art):
-        return [[float(low.min()), float(high.max())] for low, high in (
-            ranges.proven(layer, art.length, art.rounding) for layer in art.layers)]
-    return [gated_ranges.proven(layer, art.length, art.rounding) for layer in art.layers]
+    found = [ranges.proven(op, inputs[0], art.length) for _, op, inputs in art.operations()
+             if isinstance(op, States)]
+    return [[float(low.min()), float(high.max())] if is_spiking(art) else float(high.max())
+            for low, high in found]
 
 
 # --- hardware ------------------------------------------------------------------------------------
@@ -150,14 +249,12 @@ def rtlil(art, count: int) -> str:
 
 def model(art) -> torch.nn.Module:
     """The quantisation-aware model of an artifact's integers, float64."""
-    if is_spiking(art):
-        return qat.QuantNetwork(convert.to_folded(art), convert.formats_of(art)).double()
-    return gated_qat.GatedQuantNetwork(gated_convert.to_folded(art), art.formats).double()
+    return QuantNetwork(convert.to_program(art)).double()
 
 
 def values_of(art, raw: torch.Tensor) -> torch.Tensor:
     """Raw samples as the model takes them, float64; tokens as they are."""
-    return raw if art.vocab else raw.double() * 2.0 ** -art.edge.sample.f_bits
+    return raw if art.vocab else raw.double() * 2.0 ** -art.sample.f_bits
 
 
 def recurrence(net, art, values: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -168,7 +265,7 @@ def recurrence(net, art, values: torch.Tensor, lengths: torch.Tensor) -> torch.T
 
 def logit_bits(art) -> int:
     """Fraction bits of the reference's logits, or of the head's."""
-    return (art.head.fmt.b2 if has_head(art) else art.edge.dec_b).f_bits
+    return (art.head.fmt.b2 if has_head(art) else art.decoder_b.fmt).f_bits
 
 
 # --- golden networks -----------------------------------------------------------------------------
@@ -199,7 +296,10 @@ def shipped_names() -> list[str]:
 
 def fresh(net) -> torch.nn.Module:
     """A new network of the same configuration."""
-    return models.build(net.cfg)
+    made = Network(net.cfg)
+    if hasattr(made, "first") and net.cfg.family in ("paper", "lif") and not made.last_norm_is_idle:
+        made.register_parameter("input_gamma", torch.nn.Parameter(torch.ones(net.cfg.d_model)))
+    return made
 
 
 def blocks(net) -> int:
@@ -223,11 +323,12 @@ def energy(net, rates: list[tuple[float, float]]) -> dict[str, list[float]]:
     """Operations of a step (mac, add, compare, random, function) by network and counting."""
     cfg = net.cfg
     found = {"per sequence": operations.per_sequence(cfg)}
-    if cfg.neuron == "sampler" and not cfg.branch:
+    samplers, branch = cfg.family in ("paper", "released"), getattr(cfg, "branch", False)
+    if samplers and not branch:
         found |= {"spiking": operations.total(operations.spiking(cfg, rates)),
                   "dense": operations.total(operations.dense(cfg)),
                   "paper, dense": operations.paper_counting(cfg, None)}
-    if cfg.neuron in ("sampler", "lif") and not cfg.branch:
+    if (samplers or cfg.family == "lif") and not branch:
         found |= {"lif behind an SSM": operations.total(operations.lif(cfg, rates, True)),
                   "lif alone": operations.total(operations.lif(cfg, rates, False)),
                   "paper": operations.paper_counting(cfg, rates)}
@@ -240,43 +341,44 @@ def exported(found, values: torch.Tensor, lengths: torch.Tensor, extremes=None):
     values, lengths : the batch that the norms' statistics come from.
     """
     task, config = found.task, QuantConfig()
-    train, system = task.load("train"), system_of(found.network.cfg)
+    train = task.load("train")
     with contextlib.redirect_stdout(io.StringIO()):
-        found = diagonalise.ready(found, train)
+        found = prepare.ready(found, train)
     torch.manual_seed(0)
     norms.reestimate(found.network, [(values, lengths)])
-    folded = system.fold(found.network)
+    folded = fold(found.network)
     torch.manual_seed(0)
-    seen = system.seen(folded, train, task, np.arange(16))
-    net = system.model(folded, system.fit(folded, seen, config, task.sample_format, task.length))
-    art = system.to_artifact(net, "frozen", task.length, exporting.SEED, {})
-    system.check_seen(seen, art, config.margin)
+    seen = ranges.seen(folded, train, task, np.arange(16))
+    net = QuantNetwork(fit(folded, seen, config, task.sample_format))
+    art = convert.to_artifact(net, "frozen", task.length, exporting.SEED, {})
+    ranges.check_seen(seen, art, config.margin)
     return art
 
 
 def converted(found, name: str):
     """The artifact of a shipped network without any data: the file's statistics, given ranges."""
-    system, cfg = system_of(found.network.cfg), found.network.cfg
-    folded = system.fold(found.network.double())
-    shape = cfg.n_blocks, 2, cfg.d_model, cfg.n_modes
-    seen = Extremes(np.full(shape, -2.5), np.full(shape, 2.5), np.full(cfg.d_model, -3.0),
-                    np.full(cfg.d_model, 3.0))
-    net = system.model(folded, system.fit(folded, seen, QUANT_CONFIGS[shipped_config(name)],
-                                          found.task.sample_format, found.task.length))
-    return system.to_artifact(net, "frozen", found.task.length, exporting.SEED, {})
+    cfg = found.network.cfg
+    folded = fold(found.network.double())
+    shape, x = (2, cfg.d_model, cfg.n_modes), np.full(cfg.d_model, 3.0)
+    seen = Extremes({(j, "h"): (np.full(shape, -2.5), np.full(shape, 2.5))
+                     for j in range(cfg.n_blocks)}
+                    | {(place, "x"): (-x, x) for place in ("first", *range(cfg.n_blocks))}, {})
+    net = QuantNetwork(fit(folded, seen, QUANT_CONFIGS[shipped_config(name)],
+                           found.task.sample_format))
+    return convert.to_artifact(net, "frozen", found.task.length, exporting.SEED, {})
 
 
 def whole_export(found, name: str):
     """What ``python -m quant.export`` makes of a shipped network, with its fine-tuned weights."""
-    tuned = SHIPPED / f"{name}.qat.pt"
+    tuned_file = SHIPPED / f"{name}.qat.pt"
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         return exporting.export(found, Path(folder) / "out", QUANT_CONFIGS[shipped_config(name)],
-                                n=0, n_vectors=0, qat=tuned if tuned.exists() else None)
+                                n=0, n_vectors=0, qat=tuned_file if tuned_file.exists() else None)
 
 
 def state_digest(net) -> str:
     """As fine-tuned weights name the network that they belong to."""
-    return finetune.state_digest(net)
+    return tuned.state_digest(net)
 
 
 # --- the released code's outputs -----------------------------------------------------------------
