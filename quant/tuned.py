@@ -11,14 +11,13 @@ from torch import nn
 
 from golden import checkpoint, tasks
 from golden.checkpoint import Checkpoint
-from golden.model import before
 from quant.formats import QFormat
 from quant.integer.artifact import described, restored
 from quant.integer.head_tensors import HeadFormats
 from quant.integer.operation import ArtifactError, Tensor
 from quant.integer.program import Program
 from quant.lower.passes import fold
-from quant.tune import convert, tuned_before
+from quant.tune import convert
 from quant.tune.fit import ExportError
 from quant.tune.qat import QuantNetwork
 
@@ -27,13 +26,10 @@ RESUME = ("optimiser", "rng")
 
 
 def state_digest(net: nn.Module) -> str:
-    """sha256 of a golden network's tensors, without the batch-norm statistics.
-
-    Under the names that they had before there were families, so that earlier files still fit.
-    """
+    """sha256 of a golden network's tensors, without the batch-norm statistics."""
     h = hashlib.sha256()
-    for name, tensor in sorted(before.tensors(net).items()):
-        if not name.endswith(("fuse.mean", "fuse.var", "norm.mean", "norm.var")):
+    for name, tensor in sorted(net.state_dict().items()):
+        if not name.endswith((".mean", ".var")):
             h.update(f"{name} {tuple(tensor.shape)}".encode() + tensor.numpy().tobytes())
     return h.hexdigest()
 
@@ -63,16 +59,17 @@ def read(path: Path, found: Checkpoint) -> dict:
                           f"({type(error).__name__})") from None
     if missing:
         raise ExportError(f"{path} was not made by quant.finetune: it lacks {', '.join(missing)}")
+    if not isinstance(content["formats"], str):
+        raise ExportError(f"{path} was made by an earlier version; make it again with "
+                          f"python -m quant.finetune")
     if content["golden"] != state_digest(found.network):
         raise ExportError(f"{path} was fine-tuned from another checkpoint of {content['task']}; "
                           f"fine-tune this one, or export without --qat")
     return content
 
 
-def _formatted(program: Program, formats: dict | str) -> Program:
+def _formatted(program: Program, formats: str) -> Program:
     """A folded network with the formats of a file."""
-    if isinstance(formats, dict):
-        return tuned_before.formatted(program, formats)
     m, none = json.loads(formats), np.zeros(0)
 
     def part(ops):
@@ -104,7 +101,7 @@ def build(content: dict, found: Checkpoint) -> QuantNetwork:
     except ArtifactError as error:
         raise ExportError(f"the fine-tuned file is of other operations: {error}") from None
     net = QuantNetwork(program)
-    net.load_state_dict(tuned_before.state(content["state"], net))
+    net.load_state_dict(content["state"])
     return net.eval()
 
 

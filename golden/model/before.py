@@ -87,15 +87,3 @@ def state(values: dict[str, torch.Tensor], own: list[str], family: str) -> dict:
     unused |= {f"blocks.{last}.fuse.{name}" for name in ("gamma", "beta", "mean", "var")}
     return {today.get(name, name): tensor for name, tensor in values.items()
             if name in today or name not in unused}
-
-
-def tensors(net) -> dict[str, torch.Tensor]:
-    """A network's tensors as files of before have them, unused ones at their start values."""
-    own, cfg = net.state_dict(), net.cfg
-    found = {old: own[name] for name, old in names(cfg.family, own).items()}
-    if cfg.family in ("paper", "lif"):
-        H = cfg.d_model
-        found = {"input_gamma": torch.ones(H), "input_beta": torch.zeros(H)} | found
-        for name in ("gamma", "beta"):          # a stream's last norm
-            found.setdefault(f"blocks.{cfg.n_blocks - 1}.fuse.{name}", torch.full((H,), 0.35))
-    return found
