@@ -23,9 +23,9 @@ def test_exact_over_all_batches(residual, ragged, monkeypatch):
     assert len(fused) == len(net.norms()) == 3 - (residual == "plain")
     for block in fused:
         products, sums = [], []
-        hooks = [block.mixer.register_forward_hook(lambda mixer, args, z: products.append((z, args)))]
+        hooks = [block.mixer.register_forward_hook(lambda _, args, z: products.append((z, args)))]
         if residual == "plain":
-            hooks.append(block.sum.register_forward_pre_hook(lambda add, args: sums.append(args[0])))
+            hooks.append(block.sum.register_forward_pre_hook(lambda _, args: sums.append(args[0])))
         for values, lengths in batches:
             net(values, lengths)
         for hook in hooks:
