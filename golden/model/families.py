@@ -137,7 +137,7 @@ class Paper:
 class Released:
     """Blocks from x to x."""
 
-    recorded = frozenset({"s_in", "s_out", "s_in2", "s_out2"})
+    recorded = frozenset({"s_in", "s_out"})
 
     @staticmethod
     def first(cfg):
