@@ -5,6 +5,7 @@ configurations differ without a difference between their networks.
 """
 
 from dataclasses import asdict, dataclass, fields
+from math import isfinite
 from typing import ClassVar
 
 CHOICES = {
@@ -58,6 +59,10 @@ class NetworkConfig:
             if field.type is int and (type(value) is not int or value < self.least(name)):
                 raise ValueError(f"{name} must be a whole number of at least {self.least(name)}, "
                                  f"not {value!r}")
+            if field.type is float and (type(value) not in (int, float) or not isfinite(value)):
+                raise ValueError(f"{name} must be a finite number, not {value!r}")
+            if field.type is bool and type(value) is not bool:
+                raise ValueError(f"{name} must be True or False, not {value!r}")
             if name in self.IDLE and not self.reads(name) and value != field.default:
                 other, values = self.IDLE[name]
                 raise ValueError(f"{name} = {value} has no effect with {other} = "
