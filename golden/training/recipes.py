@@ -51,7 +51,7 @@ class Recipe:
             most = 1 if name in self.SHARES else math.inf
             if type(value) not in ((int,) if whole else (int, float)) or not (
                     least <= value <= most and math.isfinite(value)):
-                raise ValueError(f"{name} must be a {'whole ' * whole}number "
+                raise ValueError(f"{name} must be a {'whole' if whole else 'finite'} number "
                                  + ("in [0, 1]" if most == 1 else f"of at least {least}")
                                  + f", not {value!r}")
 

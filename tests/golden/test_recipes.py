@@ -106,10 +106,11 @@ def test_a_file_of_ones_own(tmp_path):
     ("d_model = 7", 'dt_min = "x"', "own.toml: dt_min must be a finite number, not 'x'"),
     ("d_model = 7", "dt_max = inf", "own.toml: dt_max must be a finite number, not inf"),
     ("d_model = 7", "shared_A = 1", "own.toml: shared_A must be True or False, not 1"),
-    ("lr = 0.5", "lr = nan", "own.toml: lr must be a number of at least 0, not nan"),
-    ("lr = 0.5", 'lr = "fast"', "own.toml: lr must be a number of at least 0, not 'fast'"),
+    ("lr = 0.5", "lr = nan", "own.toml: lr must be a finite number of at least 0, not nan"),
+    ("lr = 0.5", "lr = inf", "own.toml: lr must be a finite number of at least 0, not inf"),
+    ("lr = 0.5", 'lr = "fast"', "own.toml: lr must be a finite number of at least 0, not 'fast'"),
     ("lr = 0.5", "batch = true", "own.toml: batch must be a whole number of at least 1, not True"),
-    ("lr = 0.5", "augment = 1.5", "own.toml: augment must be a number in [0, 1], not 1.5")])
+    ("lr = 0.5", "augment = 1.5", "own.toml: augment must be a finite number in [0, 1], not 1.5")])
 def test_a_file_that_is_no_recipe_is_refused_by_name(old, new, message, tmp_path):
     assert OWN.count(old) == 1
     path = tmp_path / "own.toml"
@@ -143,7 +144,7 @@ def test_features_are_for_tasks_of_two_sequences(tmp_path):
 def test_numbers_of_a_training_are_checked(field):
     recipe = Recipe(PaperConfig(n_classes=2), epochs=1)
     for wrong in (-1, float("nan"), "1", True, None):
-        with pytest.raises(ValueError, match=f"{field} must be a (whole )?number "):
+        with pytest.raises(ValueError, match=f"{field} must be a (whole|finite) number "):
             replace(recipe, **{field: wrong})
 
 

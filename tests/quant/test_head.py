@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from golden import models
 from golden.checkpoint import Checkpoint
-from golden.config import NetworkConfig
+from golden.model.config import PaperConfig, ReleasedConfig
+from golden.model.network import Network
 from quant import artifact, evaluate, export, head, ranges, reference, vectors
 from quant.artifact import ArtifactError
 from quant.convert import formats_of, to_artifact, to_folded
@@ -197,8 +197,7 @@ def test_formats_that_do_not_fit(change, message):
 def found():
     torch.manual_seed(0)
     task = TinyPair()
-    net = models.build(NetworkConfig(n_classes=3, n_blocks=2, d_model=8, d_state=4, pair=True,
-                                     features=5))
+    net = Network(PaperConfig(n_classes=3, n_blocks=2, d_model=8, d_state=4, features=5))
     values, lengths = task.load("train").sequences().values / 256, None
     net.calibrate(torch.from_numpy(values).float(), lengths)
     return Checkpoint(net.eval(), task, {})
@@ -262,9 +261,8 @@ def test_ranges_of_all_batches():
 
 
 def test_released_pairs_are_refused():
-    net = models.build(NetworkConfig(n_classes=3, d_model=4, d_state=4, pair=True,
-                                     architecture="released", residual="plain"))
-    with pytest.raises(FoldError, match="pair = True and architecture = released"):
+    net = Network(ReleasedConfig(n_classes=3, d_model=4, d_state=4, pair=True, init="s4d_lin"))
+    with pytest.raises(FoldError, match="pair = True and family = released"):
         fold(net)
 
 
