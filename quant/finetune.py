@@ -135,7 +135,8 @@ def finetune(found: Checkpoint, net: nn.Module, path: Path, data_dir=None, steps
 def save(path: Path, found: Checkpoint, net: nn.Module, steps: int, opt) -> None:
     """Write the file; with an optimiser it can be resumed, without it is small."""
     content = {"task": tasks.spec(found.task), "golden": state_digest(found.network),
-               "formats": net.formats.to_dict(), "sampling": getattr(found.network.cfg, "sampling", None),
+               "formats": net.formats.to_dict(),
+              "sampling": getattr(found.network.cfg, "sampling", None),
                "state": net.state_dict(), "steps": steps}
     if opt is not None:
         content |= {"optimiser": opt.state_dict(), "rng": torch.get_rng_state()}

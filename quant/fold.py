@@ -107,7 +107,7 @@ def _discrete(ssm) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def fold(net: Network) -> Folded:
-    """Fold a network; its batch-norm statistics must be final (see ``golden.model.norms.reestimate``).
+    """Fold a network; its norms' statistics must be final (see ``golden.model.norms.reestimate``).
 
     Exact up to float64 rounding. Its layers must be diagonal (see ``quant.diagonalise``). Raises
     :class:`FoldError` for options that hardware has not, and for tensors that are not finite.

@@ -1,4 +1,4 @@
-"""The artifact of a network that passes a real-valued stream: Binary S4D or GSU (golden.gated).
+"""The artifact of a network that passes a real-valued stream: Binary S4D or GSU.
 
 The same two files as ``quant.artifact``, with ``network: gated`` in the manifest. There is no
 hardware for it yet; ``quant.gated_reference`` says what its integers mean.

@@ -1,4 +1,4 @@
-"""Number formats of networks that pass a real-valued stream: Binary S4D and GSU (golden.gated).
+"""Number formats of networks that pass a real-valued stream: Binary S4D and GSU.
 
 All widths come from a :class:`quant.formats.QuantConfig`, through ``quant.gated_fit``.
 """

@@ -38,7 +38,7 @@ class NetworkConfig:
     d_state: int = 16               # real state variables per neuron, 2n
     kernel: str = "causal"          # "two_sided" looks at the future too (released code)
     shared_A: bool = False          # one A for a whole block instead of one per neuron
-    init: str = "s4d_lin"           # start values of A; "hippo_legs": a DPLR model, golden.model.dplr
+    init: str = "s4d_lin"           # start values of A; "hippo_legs": of golden.model.dplr
     dt_min: float = 1e-3            # start range of dt, in steps of the sequence
     dt_max: float = 1e-1
     dropout: float = 0.0            # share of mixer outputs that training drops

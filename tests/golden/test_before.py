@@ -1,4 +1,4 @@
-"""Files of before there were families: every kind of network loads, its tensors where they belong."""
+"""Files of before there were families: every kind loads, its tensors where they belong."""
 
 from dataclasses import replace
 
@@ -72,7 +72,8 @@ KINDS = {
          "norm": "layer", "tie_dropout": True},
         ReleasedConfig(**SHAPE, init="s4d_lin", act="relu", gelu_before_sampler=False,
                        residual="none", branch=True, norm_position="post", norm="layer"),
-        [*of("ssm", DIAGONAL), *of("ssm_branch", DIAGONAL), *of("inp_branch", "ab"), *RELEASED], []),
+        [*of("ssm", DIAGONAL), *of("ssm_branch", DIAGONAL), *of("inp_branch", "ab"), *RELEASED],
+        []),
     "released, pair": ({"architecture": "released", "residual": "plain", "pair": True},
                        ReleasedConfig(**SHAPE, init="s4d_lin", act="relu",
                                       gelu_before_sampler=False, pair=True),
@@ -213,12 +214,12 @@ def test_tensors_of_before_that_do_not_fit(change, message, tmp_path):
     ({"neuron": "gelu"}, "residual must be one of none, plain in family stream"),
     ({"neuron": "heaviside", "residual": "plain"}, "mixer must be glu with neuron heaviside"),
     ({"neuron": "gelu", "residual": "plain", **HIPPO}, "init must be one of s4d_lin, s4d_inv"),
-    ({"neuron": "gelu", "residual": "plain", "pair": True}, "pair True: a network of family stream"),
+    ({"neuron": "gelu", "residual": "plain", "pair": True}, "pair True: a network of family "),
     ({"neuron": "lif", "sampling": "sobol"}, "sampling sobol: a network of family lif has no"),
     ({"neuron": "lif", "norm": "layer"}, "norm layer: a network of family lif has no such option"),
     ({"branch": True}, "branch True: a network of family paper has no such option"),
     ({"mixer": "glu"}, "mixer glu: a network of family paper has no such option"),
-    ({"norm_position": "post"}, "norm_position post: a network of family paper has no such option")],
+    ({"norm_position": "post"}, "norm_position post: a network of family paper has no such")],
     ids=str)
 def test_configurations_that_were_never_possible(options, message):
     with pytest.raises(ValueError, match=message):
@@ -231,7 +232,8 @@ def test_classes_are_not_made_up():
 
 
 def test_a_network_of_before_is_widened():
-    small, wide = network("paper"), [Network(replace(PaperConfig(**SHAPE), d_model=6)) for _ in "12"]
+    small, cfg = network("paper"), replace(PaperConfig(**SHAPE), d_model=6)
+    wide = [Network(cfg), Network(cfg)]
     wide[1].load_state_dict(wide[0].state_dict())
     widen(wide[0], small.state_dict())
     widen(wide[1], before.tensors(small))

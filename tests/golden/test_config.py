@@ -69,7 +69,7 @@ def changed_by(cls: type, name: str, options: dict) -> bool:
     found = []
     for more in ({}, {name: other(cls, name)}):
         torch.manual_seed(3)
-        net = Network(cls(**{"n_classes": 2, "d_model": 5, "n_blocks": 2} | options | more)).double()
+        net = Network(cls(**{"n_classes": 2, "d_model": 5} | options | more)).double()
         v = (torch.randint(0, net.cfg.vocab, (4, 80)) if net.cfg.vocab
              else torch.rand(4, 80).double())
         net.calibrate(v)

@@ -1,4 +1,4 @@
-"""Recipes fit every task, and the benchmarks' the limits that they were made for; files of a user."""
+"""Recipes fit every task, the benchmarks' the limits that they were made for; a user's files."""
 
 import tomllib
 from dataclasses import replace
@@ -13,8 +13,8 @@ from golden.training import recipes
 from golden.training.recipes import Recipe, recipe_for, table
 
 ROOT = Path(__file__).resolve().parents[2]
-BENCHMARKS = ("smnist", "listops", "text", "retrieval", "image", "pathfinder", "pathx", "sc4", "sc10",
-              "sc35", "sc10small", "fsdd")
+BENCHMARKS = ("smnist", "listops", "text", "retrieval", "image", "pathfinder", "pathx", "sc4",
+              "sc10", "sc35", "sc10small", "fsdd")
 OWN = """
 epochs = 3
 lr = 0.5
@@ -59,11 +59,11 @@ def test_own_tasks_get_a_general_recipe_and_the_names_before_a_colon_count():
 
 def test_what_a_network_cannot_take_is_one_line():
     for name in ("digits_lif", "digits_gsu"):
-        with pytest.raises(cli.UserError, match=f"recipe {name} does not fit task mine: the network "
-                                                f"takes one sequence for an example, .* has two"):
+        with pytest.raises(cli.UserError, match=f"recipe {name} does not fit task mine: the "
+                                                f"network takes one sequence for .* has two"):
             recipe_for(Two(), name)
-    with pytest.raises(cli.UserError, match="recipe 'best' is unknown; known: binary, digits, .* or "
-                                            "give a file whose name ends in .toml"):
+    with pytest.raises(cli.UserError, match="recipe 'best' is unknown; known: binary, digits, .* "
+                                            "or give a file whose name ends in .toml"):
         recipe_for(Mine(), "best")
 
 
@@ -91,13 +91,13 @@ def test_a_file_of_ones_own(tmp_path):
 @pytest.mark.parametrize("old, new, message", [
     ("epochs = 3", "epochs = ", "own.toml is no TOML file: Invalid value"),
     ("epochs = 3", "", "own.toml: it lacks epochs"),
-    ("lr = 0.5", "learning_rate = 0.5", "own.toml: unknown key learning_rate; known: augment, batch"),
+    ("lr = 0.5", "learning_rate = 0.5", "own.toml: unknown key learning_rate; known: augment,"),
     ("[network]", "[net]", "own.toml: it needs a table [network]"),
     ("[network]", "network = 3\n[x]", "own.toml: it needs a table [network]"),
     ('family = "lif"', "", "own.toml: family in [network] must be one of paper, released, stream, "
                            "lif, not None"),
     ('family = "lif"', "family = []", "must be one of paper, released, stream, lif, not []"),
-    ("d_model", "neurons", "own.toml: unknown key neurons in [network] of family lif; known: act, "),
+    ("d_model", "neurons", "own.toml: unknown key neurons in [network] of family lif; known: act,"),
     ("d_model = 7", "n_classes = 7", "own.toml: n_classes in [network] comes from the task"),
     ("d_model = 7", "vocab = 7", "own.toml: vocab in [network] comes from the task; leave it out"),
     ("d_model = 7", "pair = true", "own.toml: pair in [network] comes from the task; leave it out"),
@@ -121,6 +121,14 @@ def test_a_file_that_is_no_recipe_is_refused_by_name(old, new, message, tmp_path
     assert "\n" not in str(error.value)
 
 
+def test_the_example_of_the_docs(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text((ROOT / "docs" / "training.md").read_text().split("```toml")[1].split("```")[0])
+    recipe = recipe_for(Mine(), str(path))
+    assert (recipe.epochs, recipe.batch, recipe.lr) == (20, 64, 0.006)
+    assert (recipe.network.d_model, recipe.network.sampling) == (96, "systematic")
+
+
 def test_files_that_cannot_be_read(tmp_path):
     path = tmp_path / "own.toml"
     with pytest.raises(cli.UserError, match="cannot read recipe .*own.toml: No such file"):
@@ -134,8 +142,8 @@ def test_features_are_for_tasks_of_two_sequences(tmp_path):
     path = tmp_path / "own.toml"
     path.write_text('epochs = 1\n[network]\nfamily = "paper"\nfeatures = 4\n')
     assert recipe_for(Two(), str(path)).network.features == 4
-    with pytest.raises(cli.UserError, match="own.toml does not fit task mine: the network takes two "
-                                            "sequences"):
+    with pytest.raises(cli.UserError, match="own.toml does not fit task mine: the network takes "
+                                            "two sequences"):
         recipe_for(Mine(), str(path))
 
 

@@ -153,7 +153,7 @@ def test_no_such_device(monkeypatch, capsys):
 
 @pytest.mark.parametrize("module, args, message", [
     (train, ["--task", "mnist"], "task 'mnist' is unknown; known:"),
-    (train, ["--task", "digits", "--recipe", "best"], "recipe 'best' is unknown; known: binary, digits, "),
+    (train, ["--task", "digits", "--recipe", "best"], "'best' is unknown; known: binary, digits,"),
     (train, ["--task", "digits", "--save-minutes", "-1"], "'-1' is not a number of minutes"),
     (train, ["--task", "digits", "--seed", "-1"], "'-1' is not a whole number of at least 0"),
     (train, ["--task", "digits", "--batch", "x"], "'x' is not a whole number of at least 1"),
