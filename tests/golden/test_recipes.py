@@ -52,7 +52,9 @@ def test_every_recipe_fits_every_task(name):
 def test_own_tasks_get_a_general_recipe_and_the_names_before_a_colon_count():
     class Lowercase(Mine):
         name = "text:lowercase"
-    assert recipe_for(Mine()) == recipe_for(Mine(), "general")
+    general = recipe_for(Mine())
+    assert general == recipe_for(Mine(), "general") and general.epochs == 10
+    assert (general.network.n_blocks, general.network.d_model) == (2, 64)
     assert recipe_for(Lowercase()) == recipe_for(Lowercase(), "text") != recipe_for(Mine())
     assert set(BENCHMARKS) | {"general", "small", "digits", "psmnist"} <= set(recipes.names())
 
