@@ -10,7 +10,7 @@ The file is TOML::
     [[training]]
     name = "pathfinder-9"
     task = "pathfinder:9"
-    recipe = "pathfinder"       # golden.recipes
+    recipe = "pathfinder"       # golden/recipes, or a TOML file
     seed = 0                    # optional, as are epochs and batch
     after = "pathfinder-6"      # optional: starts from the best weights of that one
 """

@@ -129,7 +129,8 @@ def lif(cfg: NetworkConfig, rates: list[tuple[float, float]], driven: bool) -> d
         parts["states"] = sum((ssm_on_spikes(cfg, r_in) for r_in, _ in rates), Count())
     drive = Count() if driven else sum((Count(add=H * r_in + H) for r_in, _ in rates), Count())
     leaks = Count(mac=2 * H, compare=2 * H) * len(rates)                # alpha v + x, u >= 1
-    resets = sum(H * (r_in + r_out) for r_in, r_out in rates) * (getattr(cfg, "reset", "subtract") == "subtract")
+    subtracts = getattr(cfg, "reset", "subtract") == "subtract"
+    resets = sum(H * (r_in + r_out) for r_in, r_out in rates) * subtracts
     parts["neurons"] = drive + leaks + Count(add=resets)
     parts["mixer"] = sum((Count(add=H * H * r_out + H) for _, r_out in rates), Count())
     parts["fuse"] = fuse(cfg) * len(rates)

@@ -115,8 +115,8 @@ def _form(block: torch.nn.Module, seen: dict[str, torch.Tensor]) -> float:
         ssm = getattr(block, name, None)
         if ssm is not None:
             s = seen[spikes].permute(2, 1, 0).contiguous()              # (H, L, B)
-            worst = max(worst, (ssm.convolve(s[:, :, None]).squeeze(2) - ssm.recurrent(s)).abs().max()
-                        .item())
+            difference = ssm.convolve(s[:, :, None]).squeeze(2) - ssm.recurrent(s)
+            worst = max(worst, difference.abs().max().item())
     return worst
 
 

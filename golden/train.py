@@ -163,7 +163,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="golden.train", description=__doc__.split("\n")[0])
     parser.add_argument("--task", required=True, help="name of a task (python -m golden.tasks "
                         "lists them), or your own as package.module:Class")
-    parser.add_argument("--recipe", help="default: the task's; small fits every task")
+    parser.add_argument("--recipe", help="a name, default the task's (small fits every task), or a "
+                        "TOML file")
     parser.add_argument("--out", type=Path, help="default: build/train/<task>")
     parser.add_argument("--data-dir", help="folder with data files; default $SPIKESSM_DATA, "
                         "else they are downloaded")

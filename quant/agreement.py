@@ -69,8 +69,8 @@ def run_float(net: torch.nn.Module, folded: Program, art: Artifact, v: torch.Ten
               lengths: torch.Tensor | None, seed: int) -> Run:
     """The golden network in float64 with an artifact's draws.
 
-    Of the paper's architecture the folded network in real numbers runs, which takes given draws
-    and equals the golden one draw for draw; of the released one the golden network itself.
+    Of family paper the folded network in real numbers runs, which takes given draws
+    and equals the golden one draw for draw; of family released the golden network itself.
     """
     if net.cfg.family == "released":
         x = net.encoder(v.T.reshape(-1), torch.float64).reshape(-1, v.shape[1], len(v))

@@ -16,6 +16,12 @@ ALLOWED = {
     "sim": {"sim", "rtl", "quant", "golden.tasks", "golden.data", "golden.cli"},
     "host": {"host", "sim", "rtl", "quant", "golden.tasks", "golden.data", "golden.cli"},
 }
+# Inside golden: what these packages may take of it, beside themselves.
+INSIDE = {
+    "golden.model": {"golden.carry", "golden.chunk_matrices", "golden.ops", "golden.sampling",
+                     "golden.tasks.base"},
+    "golden.training": {"golden.model", "golden.tasks", "golden.cli"},
+}
 # What the hardware side may take from quant: nothing that knows PyTorch.
 INTEGER_SIDE = {"quant.files", "quant.formats", "quant.integer.lfsr", "quant.integer.artifact", "quant.integer.reference",
                 "quant.integer.head", "quant.integer.head_tensors", "quant.integer.network", "quant.integer.sampling",
@@ -43,6 +49,13 @@ def violations(package: str, source: str) -> list[str]:
             and not (package == "rtl" and name in {ok for ok in INTEGER_SIDE})]
 
 
+def violations_inside(package: str, source: str) -> list[str]:
+    """Imports of golden that a package inside it may not make."""
+    return [name for name in imports(source) if name.split(".")[0] in ALLOWED
+            and not any(name == ok or name.startswith(ok + ".")
+                        for ok in INSIDE[package] | {package})]
+
+
 FILES = [f for package in ALLOWED for f in sorted((ROOT / package).rglob("*.py"))]
 
 
@@ -54,7 +67,20 @@ def test_imports_point_upstream(path):
                       f"{sorted(ALLOWED[package])}"
 
 
+@pytest.mark.parametrize("package", INSIDE)
+def test_packages_inside_golden_know_what_is_below_them(package):
+    files = sorted((ROOT / package.replace(".", "/")).glob("*.py"))
+    assert len(files) > 1
+    wrong = {path.name: found for path in files
+             if (found := violations_inside(package, path.read_text()))}
+    assert not wrong, f"{package} may import {sorted(INSIDE[package])} of golden: {wrong}"
+
+
 def test_a_wrong_import_is_seen():
+    assert violations_inside("golden.model", "from golden.training import recipes")
+    assert violations_inside("golden.model", "from golden import checkpoint")
+    assert violations_inside("golden.training", "from quant.formats import UQ")
+    assert not violations_inside("golden.model", "from golden.model.ops import Pass")
     assert violations("golden", "from quant.integer.artifact import load") == ["quant.integer.artifact.load"]
     assert violations("rtl", "import sim.runner") == ["sim.runner"]
     assert violations("rtl", "from quant import qat") == ["quant.tune.qat"]
@@ -89,3 +115,14 @@ def test_every_folder_of_tests_is_run():
         "testpaths"]
     folders = {f.parent.relative_to(ROOT).as_posix() for f in (ROOT / "tests").rglob("test_*.py")}
     assert folders == {path.removesuffix("/test_*.py") for path in paths}
+
+
+def test_every_package_and_its_data_is_installed():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    packages = {f.parent.relative_to(ROOT).as_posix().replace("/", ".") for f in FILES}
+    assert packages == set(setuptools["packages"])
+    data = {f.relative_to(ROOT / "golden") for folder in ("checkpoints", "recipes")
+            for f in (ROOT / "golden" / folder).iterdir()}
+    listed = {f.relative_to(ROOT / "golden") for pattern in setuptools["package-data"]["golden"]
+              for f in (ROOT / "golden").glob(pattern)}
+    assert data == listed

@@ -21,6 +21,13 @@ DEFAULTS = {
     "fires_at_zero": True, "ternary_threshold": 0.15, "lif_threshold": 1.0,
     "lif_reset": "subtract", "lif_reset_gradient": True, "lif_drive": "ssm"}
 OF_NEURON = {"sampler": "paper", "heaviside": "stream", "gelu": "stream", "lif": "lif"}
+CHOICES = {"architecture": ("paper", "released"), "ssm": ("diagonal", "dplr"),
+           "neuron": tuple(OF_NEURON)}
+REFUSED = {     # by family: options that had to keep their default; others may be there, unread
+    "paper": ("branch", "tie_dropout", "norm", "norm_position", "mixer"),
+    "released": ("neuron", "mixer"), "stream": ("branch", "pair", "tie_dropout"),
+    "lif": ("branch", "pair", "tie_dropout", "norm", "norm_position", "mixer", "sampling",
+            "gelu_before_sampler")}
 TENSORS = {     # by family: today's name of a tensor, and the one of before; \1: the block
     "paper": [(r"first\.scale\.a", "input_gamma"), (r"first\.fire\.b", "input_beta"),
               (r"blocks\.(\d+)\.out\.b", r"blocks.\1.b")],
@@ -40,13 +47,16 @@ def config(values: dict) -> NetworkConfig:
     if unknown:
         raise ValueError(f"unknown option {', '.join(unknown)} in the network configuration")
     old = DEFAULTS | values
+    for name, allowed in CHOICES.items():
+        if old[name] not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {old[name]!r}")
     if (old["ssm"] == "dplr") != (old["init"] == "hippo_legs"):
         raise ValueError(f"ssm {old['ssm']} with init {old['init']}: a dplr model starts from "
                          f"hippo_legs and only it does")
-    family = ("released" if old["architecture"] == "released"
-              else OF_NEURON.get(old["neuron"], old["neuron"]))
-    if family not in FAMILIES:
-        raise ValueError(f"neuron must be one of {', '.join(OF_NEURON)}, not {family!r}")
+    family = "released" if old["architecture"] == "released" else OF_NEURON[old["neuron"]]
+    for name in REFUSED[family]:
+        if old[name] != DEFAULTS[name]:
+            raise ValueError(f"{name} {old[name]}: a network of family {family} has no such option")
     old["features"] *= bool(old["pair"])
     cls = FAMILIES[family]
     found = {f.name: old.get(f"lif_{f.name}" if family == "lif" else f.name, old.get(f.name))
@@ -76,14 +86,10 @@ def names(family: str, keys) -> dict[str, str]:
 def state(values: dict[str, torch.Tensor], own: list[str], family: str) -> dict:
     """Tensors under today's names, from either form; ``own`` are a network's names.
 
-    Of the form of before also those that a network had without using them are left out: the first
-    norm, and the norm behind the last block of a stream.
+    Of the form of before the first norm is left out where a network had it without using it.
     """
-    today = {old: key for key, old in names(family, own).items()}
     if not set(values) - set(own):
         return values
-    unused = {"input_gamma", "input_beta"} if family in ("paper", "lif") else set()
-    last = max((int(m[1]) for m in (re.match(r"blocks\.(\d+)\.", k) for k in own) if m), default=0)
-    unused |= {f"blocks.{last}.fuse.{name}" for name in ("gamma", "beta", "mean", "var")}
+    today = {old: key for key, old in names(family, own).items()}
     return {today.get(name, name): tensor for name, tensor in values.items()
-            if name in today or name not in unused}
+            if name in today or name not in ("input_gamma", "input_beta")}

@@ -5,6 +5,7 @@ configurations differ without a difference between their networks.
 """
 
 from dataclasses import asdict, dataclass, fields
+from math import isfinite
 from typing import ClassVar
 
 CHOICES = {
@@ -37,7 +38,7 @@ class NetworkConfig:
     d_state: int = 16               # real state variables per neuron, 2n
     kernel: str = "causal"          # "two_sided" looks at the future too (released code)
     shared_A: bool = False          # one A for a whole block instead of one per neuron
-    init: str = "s4d_lin"           # start values of A; "hippo_legs": a DPLR model, golden.model.dplr
+    init: str = "s4d_lin"           # start values of A; "hippo_legs": of golden.model.dplr
     dt_min: float = 1e-3            # start range of dt, in steps of the sequence
     dt_max: float = 1e-1
     dropout: float = 0.0            # share of mixer outputs that training drops
@@ -58,6 +59,10 @@ class NetworkConfig:
             if field.type is int and (type(value) is not int or value < self.least(name)):
                 raise ValueError(f"{name} must be a whole number of at least {self.least(name)}, "
                                  f"not {value!r}")
+            if field.type is float and (type(value) not in (int, float) or not isfinite(value)):
+                raise ValueError(f"{name} must be a finite number, not {value!r}")
+            if field.type is bool and type(value) is not bool:
+                raise ValueError(f"{name} must be True or False, not {value!r}")
             if name in self.IDLE and not self.reads(name) and value != field.default:
                 other, values = self.IDLE[name]
                 raise ValueError(f"{name} = {value} has no effect with {other} = "

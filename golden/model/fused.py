@@ -57,8 +57,9 @@ def program(block: Block) -> list[Wired | ClampFuse]:
     run = {type(step.op): step.op for step in steps[start:]}
     kinds = [type(step.op) for step in steps[start:]]
     wanted = [Mix, Curve, Dropout, Norm, Add, Clamp, Fire]
-    if (kinds != [kind for kind in wanted if kind in run] or not {Mix, Curve, Norm, Clamp} <= set(run)
-            or run[Curve].kind != "relu" or not run[Norm].wide or run[Norm].kind != "batch"):
+    if (kinds != [kind for kind in wanted if kind in run]
+            or not {Mix, Curve, Norm, Clamp} <= set(run) or run[Curve].kind != "relu"
+            or not run[Norm].wide or run[Norm].kind != "batch"):
         return steps
     return [*steps[:start], ClampFuse(tuple(steps[start:]), run[Mix], run.get(Dropout), run[Norm],
                                       run.get(Add), run.get(Fire))]

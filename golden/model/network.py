@@ -122,6 +122,8 @@ class Network(nn.Module):
     def trace(self, x: torch.Tensor, u: list[torch.Tensor]) -> tuple[list[dict], torch.Tensor]:
         """Every block's record and output ``out``, and the last step's output, all (B, L, H).
 
+        A branch's spikes, ``s_in2`` and ``s_out2``, are in the records too.
+
         x (B, L, H) is what the encoder would give, u the uniform draws, two of that shape per
         block in the order of the samplers.
         """

@@ -173,7 +173,7 @@ class Mix(Step, nn.Linear):
 
 
 class TernaryMix(Mix):
-    """:class:`Mix` with ``Tern(W)``, its threshold over the whole matrix (``golden.model.neurons``)."""
+    """:class:`Mix` with ``Tern(W)`` of ``golden.model.neurons``, the threshold over the matrix."""
 
     def __init__(self, inputs: int, outputs: int, factor: float):
         super().__init__(inputs, outputs)

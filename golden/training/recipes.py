@@ -1,18 +1,21 @@
 """How networks are trained: schedule and network, by name; a task's own recipe has its name.
 
-A recipe is a TOML file of ``golden/recipes``: keys of :class:`Recipe`, and in ``[network]`` the
-family and options of ``golden.model.config``. Classes, vocabulary and the number of inputs come
-from the task (:func:`recipe_for`).
+A recipe is a TOML file, of ``golden/recipes`` or a user's own: keys of :class:`Recipe`, and in
+``[network]`` the family and options of ``golden.model.config``. Classes, vocabulary and the number
+of inputs come from the task (:func:`recipe_for`).
 """
 
+import math
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from golden.cli import UserError
 from golden.model import before
-from golden.model.config import NetworkConfig, from_dict
+from golden.model.config import FAMILIES, NetworkConfig, from_dict
+from golden.model.pair import mismatch
 from golden.tasks import Task
+from golden.tasks.base import inputs_of
 
 FOLDER = Path(__file__).resolve().parents[1] / "recipes"
 GENERAL = "general"         # a user's own task
@@ -38,6 +41,20 @@ class Recipe:
     distil: float = 0.0           # share of the loss that follows a teacher's classes
     seed: int = 0
 
+    AT_LEAST_1 = ("epochs", "batch", "warmup", "draws")
+    SHARES = ("label_smoothing", "augment", "distil")
+
+    def __post_init__(self):
+        for field in fields(self)[1:]:
+            name, value = field.name, getattr(self, field.name)
+            whole, least = field.type is int, int(field.name in self.AT_LEAST_1)
+            most = 1 if name in self.SHARES else math.inf
+            if type(value) not in ((int,) if whole else (int, float)) or not (
+                    least <= value <= most and math.isfinite(value)):
+                raise ValueError(f"{name} must be a {'whole' if whole else 'finite'} number "
+                                 + ("in [0, 1]" if most == 1 else f"of at least {least}")
+                                 + f", not {value!r}")
+
     def to_dict(self) -> dict:
         return asdict(self) | {"network": self.network.to_dict()}
 
@@ -59,37 +76,76 @@ def names() -> list[str]:
 
 
 def read(name: str) -> dict:
-    """The content of a recipe's file; raises ``UserError`` if there is none of this name."""
-    if name not in names():
-        raise UserError(f"recipe {name!r} is unknown; known: {', '.join(names())}")
-    content = tomllib.loads((FOLDER / f"{name}.toml").read_text())
-    for key in OF_TASK:
-        if key in content["network"]:
-            raise UserError(f"recipe {name}: {key} comes from the task; leave it out")
+    """The content of a recipe: of the package's by its name, or of a file (``.toml``) by its path.
+
+    Raises ``UserError`` if there is no such recipe or its keys and values are not a recipe's; the
+    message names file and key, and what is allowed.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        if name not in names():
+            raise UserError(f"recipe {name!r} is unknown; known: {', '.join(names())}, or give a "
+                            f"file whose name ends in .toml")
+        path = FOLDER / f"{name}.toml"
+    try:
+        content = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"cannot read recipe {path}: {error.strerror}") from None
+    except ValueError as error:             # of tomllib, or no UTF-8
+        raise UserError(f"recipe {path} is no TOML file: {error}") from None
+    check(content, path)
     return content
 
 
+def check(content: dict, path: Path) -> None:
+    """Raise ``UserError`` for content that is not a recipe's."""
+    network = content.get("network")
+    if not isinstance(network, dict):
+        raise UserError(f"recipe {path}: it needs a table [network] with family and options")
+    family = network.get("family")
+    if family not in list(FAMILIES):
+        raise UserError(f"recipe {path}: family in [network] must be one of {', '.join(FAMILIES)}, "
+                        f"not {family!r}")
+    for key in OF_TASK:
+        if key in network:
+            raise UserError(f"recipe {path}: {key} in [network] comes from the task; leave it out")
+    options = {"family", *(f.name for f in fields(FAMILIES[family]))} - set(OF_TASK)
+    for where, table, allowed in (("", content, {f.name for f in fields(Recipe)}),
+                                  (f" in [network] of family {family}", network, options)):
+        for key in table:
+            if key not in allowed:
+                raise UserError(f"recipe {path}: unknown key {key}{where}; "
+                                f"known: {', '.join(sorted(allowed))}")
+    if "epochs" not in content:
+        raise UserError(f"recipe {path}: it lacks epochs")
+    try:
+        made(content, 1, 0, False)
+    except ValueError as error:
+        raise UserError(f"recipe {path}: {error}") from None
+
+
 def made(content: dict, n_classes: int, vocab: int, pair: bool) -> Recipe:
-    """The recipe of a file's content for a task; raises ``ValueError`` for what does not fit."""
+    """The recipe of a file's content for a task; raises ``ValueError`` for a wrong value."""
     network = content["network"] | {"n_classes": n_classes, "vocab": vocab}
     if pair and network["family"] == "paper":
         network.setdefault("features", FEATURES)
-    elif pair:
+    elif pair and network["family"] == "released":
         network["pair"] = True
     return Recipe(**content | {"network": from_dict(network)})
 
 
 def recipe_for(task: Task, name: str | None = None) -> Recipe:
-    """The recipe ``name``, or the one of the task, or a general one.
+    """The recipe ``name`` (or a file, see :func:`read`), or the one of the task, or a general one.
 
     Raises ``UserError`` if there is no such recipe, or if its network cannot do the task.
     """
     own = task.name.split(":")[0]
     chosen = name or (own if own in names() else GENERAL)
-    try:
-        return made(read(chosen), task.n_classes, task.vocab, getattr(task, "inputs", 1) == 2)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"recipe {chosen} does not fit task {task.name}: {error}") from None
+    recipe = made(read(chosen), task.n_classes, task.vocab, inputs_of(task) == 2)
+    different = mismatch(recipe.network, task)
+    if different:
+        raise UserError(f"recipe {chosen} does not fit task {task.name}: {different}")
+    return recipe
 
 
 def table() -> str:

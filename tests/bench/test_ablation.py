@@ -6,7 +6,7 @@ import pytest
 
 from bench import ablation
 from golden import cli
-from golden.models import build
+from golden.model.network import Network
 
 MODULE = ablation
 
@@ -14,7 +14,7 @@ MODULE = ablation
 @pytest.mark.parametrize("name", ablation.ROWS)
 def test_a_row_builds_and_differs_from_the_base(name):
     recipe = ablation.recipe_of(name)
-    assert build(recipe.network).parameter_count() < 170_000
+    assert Network(recipe.network).parameter_count() < 170_000
     if name not in ("base", "mean first"):
         assert len(recipe.differences(ablation.BASE.to_dict())) in (1, 2)
 

@@ -8,8 +8,8 @@ import torch
 
 from bench import quantisation
 from golden import checkpoint
-from golden.config import NetworkConfig
-from golden.network import Network
+from golden.model.config import PaperConfig
+from golden.model.network import Network
 from golden.tasks import make_task
 from quant.formats import QuantConfig
 
@@ -18,7 +18,7 @@ from quant.formats import QuantConfig
 def bench(tmp_path):
     task = make_task("tests.quant.toy:Toy")
     torch.manual_seed(0)
-    net = Network(NetworkConfig(n_classes=2, n_blocks=1, d_model=8, d_state=4))
+    net = Network(PaperConfig(n_classes=2, n_blocks=1, d_model=8, d_state=4))
     net.calibrate(torch.rand(8, 20))
     checkpoint.save(tmp_path / "toy.pt", net, task, {})
     return quantisation.Bench(checkpoint.load(tmp_path / "toy.pt"), None, 8, seeds=2)

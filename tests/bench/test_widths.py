@@ -6,7 +6,7 @@ import json
 import pytest
 
 from bench import quantisation, widths
-from golden.config import NetworkConfig
+from golden.model.config import PaperConfig
 from quant.formats import QUANT_CONFIGS
 
 MODULE = widths
@@ -25,7 +25,7 @@ def test_widths_that_are_none(text):
 
 
 def test_memory():
-    net = NetworkConfig(n_classes=2, n_blocks=2, d_model=10, d_state=4)
+    net = PaperConfig(n_classes=2, n_blocks=2, d_model=10, d_state=4)
     modes, weights = 2 * 10 * 2 * 2 * (14 + 12 + 10), 2 * 10 * 10 * 7
     assert widths.memory_kbit("14,12,10,7,8", net) == (modes + weights) / 1000
 

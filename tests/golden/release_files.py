@@ -3,7 +3,7 @@
 import numpy as np
 
 from golden import released_reference
-from golden.dplr import hippo_legs
+from golden.model.dplr import hippo_legs
 
 
 def norm(rng, H: int, batch: bool) -> dict[str, np.ndarray]:

@@ -8,8 +8,8 @@ import torch
 
 from golden import activity, checkpoint
 from golden.cli import UserError
-from golden.config import NetworkConfig
-from golden.network import Network
+from golden.model.config import PaperConfig
+from golden.model.network import Network
 from golden.tasks import Split, make_task
 
 
@@ -52,12 +52,12 @@ def test_one_batch_is_counted_as_the_record_says():
 
 def test_padding_counts_nowhere():
     torch.manual_seed(0)
-    net = Network(NetworkConfig(n_classes=2, n_blocks=1, d_model=4, d_state=2, vocab=5,
-                                sampling="mean")).eval()
+    net = Network(PaperConfig(n_classes=2, n_blocks=1, d_model=4, d_state=2, vocab=5,
+                              sampling="mean")).eval()
     for p in net.parameters():
         p.data.zero_()
     net.encoder.weight.data.fill_(1.0)
-    net.blocks[0].b.data.fill_(1.0)                 # everything spikes at every step
+    net.blocks[0].out.b.data.fill_(1.0)                 # everything spikes at every step
     split = tokens_split([2, 9, 5])
     seen = activity.measure(net, split, Tokens(), batch=2)
     assert seen.steps == 16

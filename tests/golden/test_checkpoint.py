@@ -9,8 +9,8 @@ import torch
 
 from golden import checkpoint, tasks
 from golden.checkpoint import CheckpointError
-from golden.config import NetworkConfig
-from golden.network import Network
+from golden.model.config import PaperConfig
+from golden.model.network import Network
 
 SHIPPED = sorted(path for path in checkpoint.SHIPPED.glob("*.pt")
                  if not path.name.endswith(".qat.pt"))
@@ -19,7 +19,7 @@ SHIPPED = sorted(path for path in checkpoint.SHIPPED.glob("*.pt")
 @pytest.fixture
 def net() -> Network:
     torch.manual_seed(0)
-    return Network(NetworkConfig(n_classes=10, n_blocks=1, d_model=4, d_state=2))
+    return Network(PaperConfig(n_classes=10, n_blocks=1, d_model=4, d_state=2))
 
 
 @pytest.fixture

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from golden.config import NetworkConfig
-from golden.dplr import DPLR, Dense, hippo_legs, modes
+from golden.model.config import PaperConfig
+from golden.model.dplr import DPLR, Dense, hippo_legs, modes
 
 H, B = 3, 2
 
 
 def dplr(d_state: int = 8, perturb: float = 0.0, **options) -> DPLR:
     torch.manual_seed(11)
-    made = DPLR(NetworkConfig(n_classes=2, d_model=H, d_state=d_state, ssm="dplr",
-                              init="hippo_legs", **options)).double()
+    made = DPLR(PaperConfig(n_classes=2, d_model=H, d_state=d_state, init="hippo_legs",
+                            **options)).double()
     with torch.no_grad():
         made.a.uniform_(0.2, 2.0)
         for p in made.parameters():
@@ -35,7 +35,7 @@ def chunked(made: DPLR, s: torch.Tensor, C: int) -> torch.Tensor:
     L = s.shape[1]
     M = -(-L // C)
     padded = torch.nn.functional.pad(s, (0, 0, 0, C * M - L))
-    y = made(padded.reshape(H, M, C, B).transpose(1, 2).contiguous())
+    y = made.convolve(padded.reshape(H, M, C, B).transpose(1, 2).contiguous())
     return y.transpose(1, 2).reshape(H, C * M, B)[:, :L]
 
 
@@ -105,7 +105,7 @@ def test_float32_network_has_a_float64_kernel():
     made = dplr(16, 0.05, kernel="two_sided").float()
     s = spikes(200).float()
     with torch.no_grad():
-        y = made(s[:, :, None]).squeeze(2)
+        y = made.convolve(s[:, :, None]).squeeze(2)
         expected = made.double().recurrent(s.double())
     assert y.dtype == torch.float32
     torch.testing.assert_close(y.double(), expected, rtol=0, atol=2e-5)
@@ -127,8 +127,8 @@ def test_start_is_hippo_legs(n):
 
 def test_dt_starts_in_its_range():
     torch.manual_seed(0)
-    made = DPLR(NetworkConfig(n_classes=2, d_model=500, d_state=2, ssm="dplr", init="hippo_legs",
-                              dt_min=0.02, dt_max=0.3))
+    made = DPLR(PaperConfig(n_classes=2, d_model=500, d_state=2, init="hippo_legs", dt_min=0.02,
+                            dt_max=0.3))
     dt = made.dt().detach()
     assert 0.0199 < dt.min() < 0.022 and 0.27 < dt.max() < 0.301
 

@@ -3,14 +3,15 @@
 import json
 import re
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from golden import checkpoint, cli, energy, models
-from golden.config import NetworkConfig
+from golden import checkpoint, cli, energy
+from golden.model.config import (LIFConfig, NetworkConfig, PaperConfig, ReleasedConfig,
+                                 StreamConfig)
+from golden.model.network import Network
 from golden.tasks import make_task
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,11 +28,14 @@ def run(monkeypatch, *args) -> int:
     return 0
 
 
-def saved(path: Path, **options) -> Path:
+SHAPE = {"n_classes": 10, "n_blocks": 2, "d_model": 8}
+PAPER = PaperConfig(**SHAPE, d_state=4)
+
+
+def saved(path: Path, cfg: NetworkConfig) -> Path:
     """A fresh network for digits as a checkpoint."""
     torch.manual_seed(0)
-    cfg = NetworkConfig(n_classes=10, n_blocks=2, d_model=8, d_state=4, **options)
-    checkpoint.save(path, models.build(cfg), make_task("digits"), {})
+    checkpoint.save(path, Network(cfg), make_task("digits"), {})
     return path
 
 
@@ -56,8 +60,8 @@ def test_file_and_table_agree(tmp_path, monkeypatch, capsys):
 
 
 def test_lif_rates_of_its_own(tmp_path, monkeypatch):
-    lif = saved(tmp_path / "lif.pt", neuron="lif", lif_drive="spikes")
-    mine = saved(tmp_path / "mine.pt")
+    lif = saved(tmp_path / "lif.pt", LIFConfig(**SHAPE, drive="spikes"))
+    mine = saved(tmp_path / "mine.pt", PAPER)
     results = []
     for more in ((), ("--lif", lif)):
         args = ("--checkpoint", mine, "-n", 4, "--json", tmp_path / "e.json", *more)
@@ -68,14 +72,15 @@ def test_lif_rates_of_its_own(tmp_path, monkeypatch):
     assert changed == ["LIF alone"] * 2
 
 
-@pytest.mark.parametrize("options, args, says", [
-    ({"neuron": "lif"}, [], "neuron lif; operations are counted here for neuron sampler"),
-    ({"neuron": "gelu", "residual": "plain"}, [], "neuron gelu"),
-    ({}, ["--lif", "golden/checkpoints/digits.pt"], "neuron sampler; .* for neuron lif"),
-    ({}, ["--lif", "golden/checkpoints/psmnist.pt"], "task psmnist, not digits")])
-def test_other_networks_are_refused(options, args, says, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("cfg, args, says", [
+    (LIFConfig(**SHAPE), [], "family lif; operations are counted here for paper and released"),
+    (StreamConfig(**SHAPE, neuron="gelu", mixer="linear"), [], "family stream"),
+    (ReleasedConfig(**SHAPE, branch=True), [], "not counted for networks with a second branch"),
+    (PAPER, ["--lif", "golden/checkpoints/digits.pt"], "family paper; .* for lif"),
+    (PAPER, ["--lif", "golden/checkpoints/psmnist.pt"], "task psmnist, not digits")])
+def test_other_networks_are_refused(cfg, args, says, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
-    path = saved(tmp_path / "x.pt", **options)
+    path = saved(tmp_path / "x.pt", cfg)
     assert run(monkeypatch, "--checkpoint", path, "-n", 2, *args) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1

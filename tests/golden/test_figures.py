@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from golden import checkpoint, cli, figures, models
+from golden import checkpoint, cli, figures
 from golden.activity import measure, trace
-from golden.config import NetworkConfig
+from golden.model.config import LIFConfig, NetworkConfig, ReleasedConfig, StreamConfig
+from golden.model.network import Network
 from golden.tasks import make_task
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,21 +77,24 @@ def test_a_checkpoint_of_another_name_does_not_overwrite_the_shipped_ones_figure
     assert (tmp_path / "digits-mine.active.png").is_file()
 
 
-def fresh(path: Path, **options) -> Path:
+SHAPE = {"n_classes": 10, "n_blocks": 2, "d_model": 6, "d_state": 4}
+
+
+def fresh(path: Path, cfg: NetworkConfig) -> Path:
     """An untrained network for digits as a checkpoint."""
     torch.manual_seed(0)
-    cfg = NetworkConfig(n_classes=10, n_blocks=2, d_model=6, d_state=4, **options)
-    checkpoint.save(path, models.build(cfg), make_task("digits"), {})
+    checkpoint.save(path, Network(cfg), make_task("digits"), {})
     return path
 
 
-@pytest.mark.parametrize("options, label, has_in", [
-    ({"neuron": "lif"}, "membrane / threshold", True),
-    ({"neuron": "heaviside", "mixer": "glu", "residual": "plain"}, "SSM output y", False),
-    ({"neuron": "gelu", "mixer": "gsu", "residual": "plain"}, "SSM output y", False),
-    ({"architecture": "released", "residual": "plain"}, "spike probability p", True)])
-def test_every_kind_of_spiking_network_has_figures(options, label, has_in, tmp_path, monkeypatch):
-    path = fresh(tmp_path / "net.pt", **options)
+@pytest.mark.parametrize("cfg, label, has_in", [
+    (LIFConfig(**SHAPE), "membrane / threshold", True),
+    (StreamConfig(**SHAPE), "SSM output y", False),
+    (StreamConfig(**SHAPE, neuron="gelu", mixer="gsu"), "SSM output y", False),
+    (ReleasedConfig(**SHAPE, init="s4d_lin"), "spike probability p", True)],
+    ids=["lif", "binary", "gsu", "released"])
+def test_every_kind_of_spiking_network_has_figures(cfg, label, has_in, tmp_path, monkeypatch):
+    path = fresh(tmp_path / "net.pt", cfg)
     assert run(monkeypatch, "--checkpoint", path, "-n", 2, "--out", tmp_path) == 0
     assert len(list(tmp_path.glob("digits-net.*.png"))) == 3
     found = checkpoint.load(path)
@@ -103,7 +107,7 @@ def test_every_kind_of_spiking_network_has_figures(options, label, has_in, tmp_p
 
 
 def test_a_network_without_spikes_has_none(tmp_path, monkeypatch, capsys):
-    path = fresh(tmp_path / "net.pt", neuron="gelu", residual="plain")
+    path = fresh(tmp_path / "net.pt", StreamConfig(**SHAPE, neuron="gelu", mixer="linear"))
     assert run(monkeypatch, "--checkpoint", path, "-n", 2, "--out", tmp_path) == 2
     error = capsys.readouterr().err
     assert "no spikes" in error and error.count("\n") == 1 and not list(tmp_path.glob("*.png"))

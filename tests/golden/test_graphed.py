@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from golden.recipes import RECIPES
 from golden.run import Run
 from golden.tasks import make_task
+from golden.training.recipes import recipe_for
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
 
 def test_graph_equals_eager():
     """In the mean field, where nothing is drawn: the same losses and the same weights after."""
-    task, recipe = make_task("digits"), RECIPES["digits"]
+    task = make_task("digits")
+    recipe = recipe_for(task)
     recipe = replace(recipe, batch=16, warmup=1, network=replace(recipe.network, sampling="mean"))
     split = task.load("train").take(np.arange(160))
     runs = [Run(task, recipe, split, None, torch.device("cuda")) for _ in range(2)]

@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from golden import checkpoint, models, train
-from golden.config import NetworkConfig
+from golden import checkpoint, train
 from golden.grow import widen
-from golden.network import Network
-from golden.recipes import Recipe
+from golden.model.config import LIFConfig, PaperConfig, ReleasedConfig, StreamConfig
+from golden.model.network import Network
 from golden.tasks import make_task
+from golden.training.recipes import Recipe
 
-SMALL = NetworkConfig(n_classes=3, n_blocks=3, d_model=5, d_state=4, dt_min=1e-2, dt_max=0.5,
-                      sampling="mean")
+SMALL = PaperConfig(n_classes=3, n_blocks=3, d_model=5, d_state=4, dt_min=1e-2, dt_max=0.5,
+                    sampling="mean")
 
 
 def values(cfg):
@@ -66,16 +66,18 @@ def test_what_cannot_be_widened(other, message):
     assert all(torch.equal(t, before[name]) for name, t in large.state_dict().items())
 
 
-def test_another_kind_of_network():
-    other = models.build(replace(SMALL, sampling="bernoulli", architecture="released",
-                                 residual="none"))
-    with pytest.raises(ValueError, match="is another kind of network"):
+@pytest.mark.parametrize("cls", [ReleasedConfig, StreamConfig, LIFConfig])
+def test_another_family(cls):
+    other = Network(cls(n_classes=3, d_model=5, d_state=4))
+    with pytest.raises(ValueError, match=f"family {cls.family} cannot be widened, one of"):
         widen(other, other.state_dict())
+    with pytest.raises(ValueError, match="it has other tensors"):
+        widen(network(SMALL, 1), other.state_dict())
 
 
 def test_a_training_starts_from_a_narrower_network(tmp_path):
     task = make_task("digits")
-    recipe = Recipe(NetworkConfig(n_classes=10, n_blocks=1, d_model=6, d_state=4), epochs=1)
+    recipe = Recipe(PaperConfig(n_classes=10, n_blocks=1, d_model=6, d_state=4), epochs=1)
     first = train.train(task, recipe, tmp_path / "first", limit=64)
     wide = replace(recipe, network=replace(recipe.network, d_model=8), lr=0.0, ssm_lr=0.0)
     last = tmp_path / "first" / "last.pt"

@@ -1,18 +1,19 @@
 """LIF kernels equal the plain loop in float64, forward and backward; corners by hand."""
 
-from dataclasses import replace
+from dataclasses import fields
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
 
-from golden import lif, models
-from golden.binary_s4d import SURROGATES
-from golden.columns import Columns
-from golden.config import NetworkConfig
-from golden.network import Network
-from golden.recipes import RECIPES
+from golden.model import lif
+from golden.model.columns import Columns
+from golden.model.config import LIFConfig, PaperConfig, from_dict
+from golden.model.network import Network
+from golden.model.neurons import SURROGATES
+from golden.tasks import make_task
+from golden.training.recipes import recipe_for
 
 CHUNKS = (5, 3, 2)          # C, M, B: 15 steps of two sequences
 
@@ -66,9 +67,9 @@ def test_order_of_chunks_changes_nothing():
     assert s.sum() > 0 and torch.equal(s, t)
 
 
-def config(**options) -> NetworkConfig:
-    return replace(NetworkConfig(n_classes=3, n_blocks=2, d_model=6, d_state=4, neuron="lif",
-                                 dt_min=0.05, dt_max=0.5), **options)
+def config(**options) -> LIFConfig:
+    size = {} if options.get("drive") == "spikes" else {"d_state": 4}
+    return LIFConfig(n_classes=3, n_blocks=2, d_model=6, dt_min=0.05, dt_max=0.5, **size, **options)
 
 
 @pytest.mark.parametrize("residual, drive, kernel", [
@@ -76,7 +77,7 @@ def config(**options) -> NetworkConfig:
     ("clampfuse", "ssm", "causal"), ("clampfuse", "ssm", "two_sided")])
 def test_network_runs_and_every_parameter_gets_a_gradient(residual, drive, kernel):
     torch.manual_seed(0)
-    net = models.build(config(residual=residual, lif_drive=drive, kernel=kernel))
+    net = Network(config(residual=residual, drive=drive, kernel=kernel))
     v = torch.rand(16, 64)
     net.calibrate(v)
     record = []
@@ -93,7 +94,7 @@ def test_network_runs_and_every_parameter_gets_a_gradient(residual, drive, kerne
 @pytest.mark.parametrize("kernel", ["causal", "two_sided"])
 def test_padding_changes_nothing(kernel):
     torch.manual_seed(0)
-    net = models.build(config(kernel=kernel)).eval()
+    net = Network(config(kernel=kernel)).eval()
     v = torch.rand(3, 40)
     net.calibrate(v)
     lengths = torch.tensor([40, 25, 7])
@@ -103,23 +104,28 @@ def test_padding_changes_nothing(kernel):
 
 
 @pytest.mark.parametrize("wrong, says", [
-    ({"lif_reset": "none"}, "lif_reset must be one of subtract, zero"),
-    ({"lif_threshold": 0.0}, "lif_threshold must be above 0, not 0.0"),
-    ({"sampling": "sobol"}, "sampling sobol is about samplers"),
-    ({"kernel": "two_sided", "lif_drive": "spikes"}, "lif_drive ssm"),
-    ({"norm": "layer"}, "neuron lif has only batch, pre"),
-    ({"mixer": "glu"}, "mixer must be one of linear with neuron lif")])
+    ({"reset": "none"}, "reset must be one of subtract, zero"),
+    ({"threshold": 0.0}, "threshold must be above 0, not 0.0"),
+    ({"surrogate_width": -1.0}, "surrogate_width must be above 0, not -1.0"),
+    ({"sampling": "sobol"}, "unknown option sampling of a network of family lif"),
+    ({"gelu_before_sampler": True}, "unknown option gelu_before_sampler"),
+    ({"kernel": "two_sided", "drive": "spikes"}, "kernel = two_sided has no effect with drive = "
+                                                 "spikes: it is read with drive ssm"),
+    ({"init": "hippo_legs"}, "init must be one of s4d_lin, s4d_inv, s4d_legs in family lif"),
+    ({"norm": "layer"}, "unknown option norm"), ({"mixer": "glu"}, "unknown option mixer")])
 def test_options_that_do_not_fit_are_refused(wrong, says):
     with pytest.raises(ValueError, match=says):
-        config(**wrong)
+        from_dict({"family": "lif", "n_classes": 3} | wrong)
 
 
 def test_ssm_drive_differs_from_p_spikessm_in_the_neurons_alone():
     """Parameters beyond those of the sampler network: a decay for each of the two neurons."""
-    lif_ssm = RECIPES["digits_lif"].network
-    sampler = Network(replace(lif_ssm, neuron="sampler"))
+    lif_ssm = recipe_for(make_task("digits"), "digits_lif").network
+    shared = {f.name: getattr(lif_ssm, f.name) for f in fields(PaperConfig)
+              if hasattr(lif_ssm, f.name)}
+    sampler = Network(PaperConfig(**shared))
     H = lif_ssm.d_model
-    extra = models.build(lif_ssm).parameter_count() - sampler.parameter_count()
+    extra = Network(lif_ssm).parameter_count() - sampler.parameter_count()
     assert extra == 2 * 2 * H
 
 

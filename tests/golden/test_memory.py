@@ -10,14 +10,15 @@ import torch
 from bench import memory as bench
 from golden import evaluate, memory, sampling, train
 from golden.cli import UserError
-from golden.config import NetworkConfig
-from golden.recipes import recipe_for
+from golden.model.config import PaperConfig
+from golden.model.network import Network
 from golden.sampling import Draw
 from golden.tasks import make_task
+from golden.training.recipes import recipe_for
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = json.loads((ROOT / bench.JSON).read_text())["steps"]
-CFG = NetworkConfig(n_classes=10, n_blocks=4, d_model=128)
+CFG = PaperConfig(n_classes=10, n_blocks=4, d_model=128)
 
 
 def test_every_case_is_measured_and_the_page_has_the_tables():
@@ -114,9 +115,8 @@ def test_commands_refuse_before_they_write(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="a training step of"):
         train.train(task, recipe, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    from golden import models
     with pytest.raises(UserError, match="a forward pass of"):
-        evaluate.evaluate(models.build(recipe.network), task, task.load("test", None))
+        evaluate.evaluate(Network(recipe.network), task, task.load("test", None))
 
 
 @pytest.mark.parametrize("form", ["systematic", "sobol"])

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from golden import ops
-from golden.config import NetworkConfig
-from golden.models import build
-from golden.network import Encoder, Network
+from golden.model.config import LIFConfig, PaperConfig, ReleasedConfig
+from golden.model.encoder import Encoder
+from golden.model.network import Network, chunks
 
 CASES = [{}, {"kernel": "two_sided"}, {"residual": "none", "act": "gelu"}, {"residual": "plain"},
          {"gelu_before_sampler": True, "shared_A": True, "act": "identity"}, {"vocab": 7}]
@@ -15,12 +15,12 @@ LENGTHS = [90, 1, 57, 33]
 
 def network(**options) -> Network:
     torch.manual_seed(5)
-    net = Network(NetworkConfig(n_classes=3, n_blocks=2, d_model=6, d_state=4, dt_max=0.5,
-                                **options)).double()
+    net = Network(PaperConfig(n_classes=3, n_blocks=2, d_model=6, d_state=4, dt_max=0.5,
+                              **options)).double()
     with torch.no_grad():
-        for block in net.blocks:
-            block.fuse.mean.uniform_(0, 0.5)
-            block.fuse.var.uniform_(0.1, 1)
+        for norm in net.norms():
+            norm.mean.uniform_(0, 0.5)
+            norm.var.uniform_(0.1, 1)
     return net.eval()
 
 
@@ -79,7 +79,7 @@ def test_causal_network_is_the_step_by_step_recurrence(fixed_draws):
             for k, (block, (A_bar, g, d)) in enumerate(zip(net.blocks, discrete)):
                 s = (p > 0.4).double()
                 states[k] = A_bar * states[k] + g * s[:, None]
-                fired = (states[k].real.sum(1) + d * s + block.b > 0.4).double()
+                fired = (states[k].real.sum(1) + d * s + block.out.b > 0.4).double()
                 z = (block.mixer.weight @ fired + block.mixer.bias).clamp(min=0)
                 fuse = block.fuse
                 p = (p + fuse.gamma * (z - fuse.mean) / (fuse.var + fuse.eps).sqrt()
@@ -94,28 +94,23 @@ def test_every_parameter_gets_a_gradient():
         net = network(**options).train()
         v = sequences(net)
         net(v, torch.tensor(LENGTHS)).square().sum().backward()
-        unused = {"input_gamma", "input_beta"}
-        if options.get("residual") == "plain":      # no norm behind the last block
-            unused = {"blocks.1.fuse.gamma", "blocks.1.fuse.beta"}
-        without = {name for name, p in net.named_parameters() if p.grad is None}
-        assert without == unused, options
-        assert net.parameter_count() == sum(p.numel() for n, p in net.named_parameters()
-                                            if n not in unused)
+        assert not [name for name, p in net.named_parameters() if p.grad is None], options
+        assert net.parameter_count() == sum(p.numel() for p in net.parameters())
 
 
 def test_calibration_sets_mean_and_deviation():
     torch.manual_seed(0)
-    net = Network(NetworkConfig(n_classes=3, d_model=16))
+    net = Network(PaperConfig(n_classes=3, d_model=16))
     v = torch.rand(32, 200)
-    net.calibrate(v, mean=0.4, std=0.2)
+    net.calibrate(v)
     for block in net.blocks:
         seen = []
         hook = block.ssm.register_forward_hook(lambda *args: seen.append(args[2]))
         net(v)
         hook.remove()
-        p = seen[0].flatten(1) + block.b[:, None]
-        assert (p.mean(1) - 0.4).abs().max() < 0.08
-        assert (p.std(1) - 0.2).abs().max() < 0.08
+        p = seen[0].flatten(1) + block.out.b[:, None]
+        assert (p.mean(1) - 0.3).abs().max() < 0.08
+        assert (p.std(1) - 0.3).abs().max() < 0.08
 
 
 def signed(B: int = 20, L: int = 90) -> torch.Tensor:
@@ -127,7 +122,7 @@ def signed(B: int = 20, L: int = 90) -> torch.Tensor:
 def test_the_start_of_signed_samples():
     """Half of the neurons fall with the sample, all see it; unsigned samples change nothing."""
     torch.manual_seed(0)
-    encoder = Encoder(NetworkConfig(n_classes=3, d_model=64))
+    encoder = Encoder(PaperConfig(n_classes=3, d_model=64))
     start = [p.detach().clone() for p in encoder.parameters()]
     encoder.calibrate(signed().abs())
     assert all(torch.equal(p, q) for p, q in zip(encoder.parameters(), start))
@@ -148,7 +143,7 @@ def test_the_start_of_signed_samples_leaves_padding_out():
     found = []
     for samples in (v, v * (torch.arange(30) < lengths[:, None])):
         torch.manual_seed(0)
-        found.append(Encoder(NetworkConfig(n_classes=3, d_model=8)))
+        found.append(Encoder(PaperConfig(n_classes=3, d_model=8)))
         found[-1].calibrate(samples, lengths)
     assert torch.equal(found[0].weight, found[1].weight) and found[0].weight.min() < 0
 
@@ -157,16 +152,21 @@ def test_the_start_of_samples_that_are_nearly_all_the_same():
     """Silence: thresholds still lie a part of the range apart."""
     v = torch.zeros(4, 50)
     v[0, :2] = torch.tensor([-0.5, 0.5])
-    encoder = Encoder(NetworkConfig(n_classes=3, d_model=8))
+    encoder = Encoder(PaperConfig(n_classes=3, d_model=8))
     encoder.calibrate(v)
     assert encoder.weight.abs().max() <= 32 and torch.isfinite(encoder.bias).all()
 
 
-@pytest.mark.parametrize("options", [{}, {"residual": "plain"}, {"neuron": "lif"},
-                                     {"architecture": "released", "residual": "plain"}], ids=str)
-def test_every_network_starts_from_signed_samples(options):
+SHAPE = {"n_classes": 3, "d_model": 8, "d_state": 4}
+
+
+@pytest.mark.parametrize("cfg", [
+    PaperConfig(**SHAPE), PaperConfig(**SHAPE, residual="plain"), LIFConfig(**SHAPE),
+    ReleasedConfig(**SHAPE, init="s4d_lin", act="relu", gelu_before_sampler=False)],
+    ids=["clampfuse", "plain", "lif", "released"])
+def test_every_network_starts_from_signed_samples(cfg):
     torch.manual_seed(0)
-    net = build(NetworkConfig(n_classes=3, d_model=8, d_state=4, **options))
+    net = Network(cfg)
     net.calibrate(signed())
     record = []
     net(signed(), record=record)
@@ -176,14 +176,17 @@ def test_every_network_starts_from_signed_samples(options):
 
 @pytest.mark.parametrize("L", [1, 47, 48, 49, 56, 57, 64, 97, 784, 1999])
 def test_chunks_cover_the_sequence_with_little_padding(L):
-    C, M = Network.chunks(L)
+    C, M = chunks(L)
     assert L <= C * M < L + M and 1 <= C <= 72
+    assert Network(PaperConfig(n_classes=2, d_model=2)).chunks(L) == (C, M)
+    dplr = Network(PaperConfig(n_classes=2, d_model=2, init="hippo_legs"))
+    assert dplr.chunks(L) == (L, 1)         # in one piece: a Fourier transform
 
 
 def test_fused_network_fires_at_the_rates_of_the_plain_one():
     """Float32 on a CPU (numba) and float64 (plain PyTorch) are the same network."""
     torch.manual_seed(1)
-    cfg = NetworkConfig(n_classes=3, n_blocks=2, d_model=8, d_state=4)
+    cfg = PaperConfig(n_classes=3, n_blocks=2, d_model=8, d_state=4)
     net = Network(cfg)
     v = torch.rand(200, 56)
     net.calibrate(v)
@@ -200,7 +203,7 @@ def test_fused_network_fires_at_the_rates_of_the_plain_one():
 
 def test_gradient_of_tokens_in_bfloat16():
     """A token's row gets the gradients of thousands of steps: their sum must not be lost."""
-    encoder = Encoder(NetworkConfig(n_classes=2, d_model=4, vocab=5))
+    encoder = Encoder(PaperConfig(n_classes=2, d_model=4, vocab=5))
     v = torch.randint(1, 5, (20_000,), generator=torch.Generator().manual_seed(1))
     out = encoder(v, torch.bfloat16)
     assert out.shape == (4, 20_000) and out.is_contiguous() and out.dtype == torch.bfloat16

@@ -5,9 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from golden import fused_cpu, ops
-from golden.config import NetworkConfig
-from golden.fuse import Fuse
 from golden.sampling import Draw
+from tests.golden.test_fused import mixing, run
 
 H, N = 6, 4000
 
@@ -74,8 +73,9 @@ def drop_mask(rate: float) -> torch.Tensor:
 
 
 def fuse_case(residual, training, dtype, masked=False, dropout=0.0):
-    """(p_next, s, gradients, running statistics) of a Fuse on fixed values."""
-    fuse = Fuse(NetworkConfig(n_classes=2, d_model=H, residual=residual, dropout=dropout))
+    """(p_next, s, gradients, running statistics) of a block's end on fixed values."""
+    block = mixing(H, residual, dropout=dropout)
+    fuse = block.fuse
     gen = torch.Generator().manual_seed(3)
     z = torch.randn(H, N, generator=gen).to(dtype)
     bias = torch.randn(H, generator=gen).to(dtype)
@@ -87,12 +87,14 @@ def fuse_case(residual, training, dtype, masked=False, dropout=0.0):
         fuse.beta.copy_(torch.linspace(0.5, -0.4, H))
         fuse.mean.copy_(torch.linspace(0, 1, H))
         fuse.var.copy_(torch.linspace(0.2, 2, H))
-    fuse.to(dtype).train(training)
-    inputs = [t.requires_grad_() for t in (z, bias, x)]
+        block.mixer.bias.copy_(bias)
+    block.to(dtype).train(training)
+    z.requires_grad_()
+    x.requires_grad_()
     assert ops.fusable(z) is (dtype == torch.float32)
-    p, s = fuse(*inputs, valid)
+    p, s = run(block, z, x, valid)
     ((p * gradients[0]).sum() + (s * gradients[1]).sum()).backward()
-    grads = [t.grad for t in (z, bias, fuse.gamma, fuse.beta)]
+    grads = [t.grad for t in (z, block.mixer.bias, fuse.gamma, fuse.beta)]
     grads.append(x.grad if residual == "clampfuse" else torch.zeros(1))
     return p, s, grads, (fuse.mean, fuse.var)
 
@@ -137,12 +139,12 @@ def test_threads_change_nothing():
 
 def test_dropouts_of_calls_and_neurons_are_independent():
     torch.manual_seed(5)
-    fuse = Fuse(NetworkConfig(n_classes=2, d_model=H, residual="none", dropout=0.5))
+    block = mixing(H, "none", dropout=0.5)
     with torch.no_grad():
-        fuse.gamma.fill_(0.1)
-        fuse.beta.fill_(0.5)
+        block.fuse.gamma.fill_(0.1)
+        block.fuse.beta.fill_(0.5)
     one = torch.ones(H, N)
-    kept = torch.cat([fuse(one, torch.zeros(H), one)[0] > 0.5 for _ in range(2)]).float()
+    kept = torch.cat([run(block, one, one)[0] > 0.5 for _ in range(2)]).float()
     assert (kept.mean(1) - 0.5).abs().max() < 5 * 0.5 / N ** 0.5
     assert (torch.corrcoef(kept) - torch.eye(2 * H)).abs().max() < 5 / N ** 0.5
 

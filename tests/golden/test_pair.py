@@ -6,23 +6,24 @@ import numpy as np
 import pytest
 import torch
 
-from golden import checkpoint, models, train
+from golden import checkpoint, train
 from golden.batches import accuracy, batch_of, batches, spike_rates
 from golden.checkpoint import CheckpointError
 from golden.cli import UserError
-from golden.config import NetworkConfig
 from golden.evaluate import evaluate
-from golden.recipes import Recipe, recipe_for
+from golden.model.config import LIFConfig, PaperConfig, StreamConfig, from_dict
+from golden.model.network import Network
 from golden.tasks import Split, TaskError, checked, make_task
+from golden.training.recipes import Recipe, recipe_for
 from tests.sim.task import Tiny, TinyPair
 
-CFG = NetworkConfig(n_classes=3, n_blocks=1, d_model=8, d_state=4, pair=True, features=5)
+CFG = PaperConfig(n_classes=3, n_blocks=1, d_model=8, d_state=4, features=5)
 
 
 @pytest.fixture(scope="module")
 def net():
     torch.manual_seed(0)
-    return models.build(replace(CFG, sampling="mean")).eval()
+    return Network(replace(CFG, sampling="mean")).eval()
 
 
 def test_a_pair_is_row_k_and_row_k_plus_half(net):
@@ -43,7 +44,7 @@ def test_the_head_s_formula(net):
 
 
 def test_parameters_are_counted(net):
-    one = models.build(replace(CFG, pair=False))
+    one = Network(replace(CFG, features=0))
     assert net.parameter_count() == (one.parameter_count() + (5 - 3) * (8 + 1)
                                      + 5 * (4 * 5 + 1) + 3 * (5 + 1))
 
@@ -91,8 +92,8 @@ def test_a_network_of_other_inputs_is_refused(tmp_path):
     pair, one = TinyPair(), Tiny()
     for cfg, task, message in (
             (CFG, one, r"takes two sequences \(pair\) for an example, task tiny has one"),
-            (replace(CFG, pair=False), pair, "takes one sequence for an example, task tinypair")):
-        checkpoint.save(tmp_path / "n.pt", models.build(cfg), task, {})
+            (replace(CFG, features=0), pair, "takes one sequence for an example, task tinypair")):
+        checkpoint.save(tmp_path / "n.pt", Network(cfg), task, {})
         with pytest.raises(CheckpointError, match=message):
             checkpoint.load(tmp_path / "n.pt")
     assert recipe_for(pair).network.pair and not recipe_for(one).network.pair
@@ -100,14 +101,18 @@ def test_a_network_of_other_inputs_is_refused(tmp_path):
 
 def test_a_recipe_gets_the_task_s_inputs():
     assert recipe_for(TinyPair(), "digits").network.pair
-    with pytest.raises(UserError, match="recipe digits_lif .* pair needs neuron sampler, not lif"):
-        recipe_for(TinyPair(), "digits_lif")
+    assert recipe_for(TinyPair(), "digits").network.features == 32
+    assert recipe_for(TinyPair(), "digits_released").network.pair
+    for name in ("digits_lif", "digits_gsu"):
+        with pytest.raises(UserError, match=f"recipe {name} does not fit task tinypair: the "
+                                            f"network takes one sequence .* task tinypair has two"):
+            recipe_for(TinyPair(), name)
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"features": 0}, "features must be at least 1, not 0"),
-    ({"neuron": "lif"}, "pair needs neuron sampler, not lif"),
-    ({"neuron": "gelu", "residual": "plain"}, "pair needs neuron sampler, not gelu")])
-def test_configurations_that_do_not_fit(options, message):
-    with pytest.raises(ValueError, match=message):
-        replace(CFG, **options)
+def test_configurations_that_do_not_fit():
+    with pytest.raises(ValueError, match="features must be a whole number of at least 0, not -1"):
+        replace(CFG, features=-1)
+    for cls in (LIFConfig, StreamConfig):
+        assert not cls(n_classes=3).pair
+        with pytest.raises(ValueError, match=f"unknown option features .* family {cls.family}"):
+            from_dict({"family": cls.family, "n_classes": 3, "features": 5})

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from golden import ops, sampling
-from golden.config import CHOICES, NetworkConfig
-from golden.network import Network
+from golden.model.config import CHOICES, PaperConfig
+from golden.model.network import Network
 from golden.sampling import Draw
 
 FORMS = [f for f in CHOICES["sampling"] if f != "mean"]
@@ -78,7 +78,7 @@ def test_gradient_is_that_of_the_expectation(form):
 def test_mean_is_the_expectation_through_the_whole_network():
     torch.manual_seed(3)
     cfg = dict(n_classes=3, n_blocks=2, d_model=8, d_state=4)
-    net = Network(NetworkConfig(**cfg, sampling="mean")).eval()
+    net = Network(PaperConfig(**cfg, sampling="mean")).eval()
     v = torch.rand(4, 60)
     assert torch.equal(net(v), net(v))
     torch.testing.assert_close(net(v), net.double()(v.double()).float(), rtol=1e-4, atol=1e-4)
@@ -88,12 +88,12 @@ def test_systematic_makes_the_least_noise():
     """The logits of one input scatter over the draws: with systematic less than half as much."""
     torch.manual_seed(4)
     cfg = dict(n_classes=3, n_blocks=1, d_model=32, d_state=4)
-    mean = Network(NetworkConfig(**cfg, sampling="mean")).eval()
+    mean = Network(PaperConfig(**cfg, sampling="mean")).eval()
     v = torch.rand(1, 100).repeat(64, 1)
     mean.calibrate(v)
     scatter = {}
     for form in FORMS:
-        net = Network(NetworkConfig(**cfg, sampling=form)).eval()
+        net = Network(PaperConfig(**cfg, sampling=form)).eval()
         net.load_state_dict(mean.state_dict())
         scatter[form] = net(v).std(0).mean().item()
     assert 0 < scatter["systematic"] < scatter["bernoulli"] / 2, scatter

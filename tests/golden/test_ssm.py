@@ -5,17 +5,17 @@ import pytest
 import torch
 
 from golden import carry
-from golden import ssm as ssm_module
-from golden.config import NetworkConfig
-from golden.network import Network
-from golden.ssm import DiagonalSSM, initial_A, kernel
+from golden.model import ssm as ssm_module
+from golden.model.config import PaperConfig
+from golden.model.network import chunks
+from golden.model.ssm import DiagonalSSM, initial_A, kernel
 
 H, B = 5, 3
 
 
 def ssm(**options) -> DiagonalSSM:
     torch.manual_seed(7)
-    made = DiagonalSSM(NetworkConfig(n_classes=2, d_model=H, d_state=8, dt_max=0.5, **options))
+    made = DiagonalSSM(PaperConfig(n_classes=2, d_model=H, d_state=8, dt_max=0.5, **options))
     with torch.no_grad():
         made.D.normal_()
         made.a.uniform_(0.2, 2.0)
@@ -34,7 +34,7 @@ def chunked(made: DiagonalSSM, s: torch.Tensor, C: int) -> torch.Tensor:
     L = s.shape[1]
     M = -(-L // C)
     padded = torch.nn.functional.pad(s, (0, 0, 0, C * M - L))
-    y = made(padded.reshape(H, M, C, B).transpose(1, 2).contiguous())
+    y = made.convolve(padded.reshape(H, M, C, B).transpose(1, 2).contiguous())
     return y.transpose(1, 2).reshape(H, C * M, B)[:, :L]
 
 
@@ -45,7 +45,7 @@ def chunked(made: DiagonalSSM, s: torch.Tensor, C: int) -> torch.Tensor:
 def test_convolution_is_recurrence(L, side, init, shared_A):
     made, s = ssm(kernel=side, init=init, shared_A=shared_A), spikes(L)
     expected = made.recurrent(s)
-    C, M = Network.chunks(L)
+    C, M = chunks(L)
     assert C * M >= L
     for size in {C, L, max(1, L // 3), L + 2}:
         got = chunked(made, s, size)
@@ -73,7 +73,7 @@ def test_two_sided_sees_the_future_and_causal_does_not():
 
 def test_impulse_response_by_hand():
     """One mode A = -0.5, dt = 0.2: y = 2 a Re(C (A_bar - 1) / A) A_bar^t, and a D at once."""
-    made = DiagonalSSM(NetworkConfig(n_classes=2, d_model=1, d_state=2)).double()
+    made = DiagonalSSM(PaperConfig(n_classes=2, d_model=1, d_state=2)).double()
     with torch.no_grad():
         made.log_A_re.fill_(np.log(0.5))
         made.A_im.zero_()

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from golden.config import NetworkConfig
 from golden.evaluate import evaluate, show
+from golden.model.config import PaperConfig
 from golden.tasks import (SPLITS, TASKS, Split, TaskError, checked, inputs_of, make_task, slug,
                           spec, subsets_of)
 from golden.tasks.base import bit_reversal, permuted
@@ -177,7 +177,7 @@ class Halves:
 
 
 class SaysFirst(torch.nn.Module):
-    blocks, cfg = (), NetworkConfig(n_classes=2)
+    blocks, cfg = (), PaperConfig(n_classes=2)
 
     def __init__(self):
         super().__init__()

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from golden import checkpoint, cli, evaluate, ops, run, train
-from golden.config import NetworkConfig
-from golden.recipes import Recipe
+from golden.model.config import PaperConfig
 from golden.tasks import Split, make_task
+from golden.training.recipes import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = Recipe(NetworkConfig(n_classes=10, n_blocks=1, d_model=8, d_state=4, dropout=0.1), epochs=3,
+TINY = Recipe(PaperConfig(n_classes=10, n_blocks=1, d_model=8, d_state=4, dropout=0.1), epochs=3,
               warmup=2)
 
 
@@ -153,7 +153,7 @@ def test_no_such_device(monkeypatch, capsys):
 
 @pytest.mark.parametrize("module, args, message", [
     (train, ["--task", "mnist"], "task 'mnist' is unknown; known:"),
-    (train, ["--task", "digits", "--recipe", "best"], "recipe 'best' is unknown; known: smnist"),
+    (train, ["--task", "digits", "--recipe", "best"], "'best' is unknown; known: binary, digits,"),
     (train, ["--task", "digits", "--save-minutes", "-1"], "'-1' is not a number of minutes"),
     (train, ["--task", "digits", "--seed", "-1"], "'-1' is not a whole number of at least 0"),
     (train, ["--task", "digits", "--batch", "x"], "'x' is not a whole number of at least 1"),

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from golden.config import NetworkConfig
-from golden.gated import GatedNetwork
+from golden.model.config import StreamConfig
+from golden.model.network import Network
 from quant import gated_ranges
 from quant.formats import QuantConfig
 from quant.gated_convert import to_artifact
@@ -17,12 +17,12 @@ KINDS = {"binary": {"neuron": "heaviside", "mixer": "glu"},
          "gsu": {"neuron": "gelu", "mixer": "gsu"}}
 
 
-def network(kind: str = "binary", seed: int = 0, **options) -> GatedNetwork:
+def network(kind: str = "binary", seed: int = 0, **options) -> Network:
     """An untrained network with norms as if trained, in evaluation mode."""
     torch.manual_seed(seed)
     options = {"n_classes": 2, "n_blocks": 2, "d_model": 6, "d_state": 4, "dt_min": 0.02,
-               "dt_max": 0.5, "residual": "plain"} | KINDS[kind] | options
-    net = GatedNetwork(NetworkConfig(**options))
+               "dt_max": 0.5} | KINDS[kind] | options
+    net = Network(StreamConfig(**options))
     with torch.no_grad():
         for norm in net.norms():
             norm.mean.uniform_(-0.5, 0.5)
@@ -34,11 +34,11 @@ def network(kind: str = "binary", seed: int = 0, **options) -> GatedNetwork:
     return net.eval()
 
 
-def task_of(net: GatedNetwork):
+def task_of(net: Network):
     return ToyTokens() if net.cfg.vocab else Toy()
 
 
-def quantised(net: GatedNetwork, config: QuantConfig = QuantConfig()):
+def quantised(net: Network, config: QuantConfig = QuantConfig()):
     """(model, extremes) with formats fitted to the toy task."""
     task, folded = task_of(net), fold(net)
     extremes = gated_ranges.seen(folded, task.load("train"), task, np.arange(16))

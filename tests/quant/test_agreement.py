@@ -10,7 +10,8 @@ import torch
 
 from golden import checkpoint, tasks
 from golden.checkpoint import Checkpoint
-from golden.models import build
+from golden.model.config import StreamConfig
+from golden.model.network import Network
 from quant import agreement
 from quant.tune.fit import ExportError
 from quant.formats import QUANT_CONFIGS, QuantConfig
@@ -32,7 +33,7 @@ def measured(net, task, config=QuantConfig(), n=6):
 
 
 def imported(spread: float):
-    """A causal network of the released architecture for digits, perturbed or as initialised."""
+    """A causal network of family released for digits, perturbed or as initialised."""
     net = network(spread, H=16)
     with torch.no_grad():
         net.encoder.bias.uniform_(-0.5, 0.5)
@@ -66,7 +67,7 @@ def test_own_network(own):
 
 @pytest.mark.parametrize("options", [
     {}, {"residual": "plain"}, {"residual": "none", "act": "gelu", "gelu_before_sampler": True},
-    {"sampling": "systematic"}, {"ssm": "dplr", "init": "hippo_legs"}, RELEASED,
+    {"sampling": "systematic"}, {"init": "hippo_legs"}, RELEASED,
     RELEASED | {"residual": "none", "norm_position": "post"}],
     ids=["clampfuse", "plain", "gelu", "systematic", "dplr", "released", "post"])
 def test_many_bits_agree_better_than_few(options, tmp_path):
@@ -95,10 +96,9 @@ def test_a_wrong_layer_is_seen(monkeypatch):
 
 
 def test_refuses_other_neurons():
-    cfg = replace(network(0.3).cfg, architecture="paper", ssm="diagonal", init="s4d_lin",
-                  neuron="heaviside", mixer="glu", gelu_before_sampler=False)
-    with pytest.raises(ExportError, match="neuron = heaviside"):
-        measured(build(cfg), "digits")
+    cfg = StreamConfig(n_classes=10, d_model=6, d_state=8)
+    with pytest.raises(ExportError, match="the network is of family stream; .* family paper or "):
+        measured(Network(cfg), "digits")
 
 
 def test_command(tmp_path, monkeypatch, capsys):

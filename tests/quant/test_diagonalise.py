@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from golden import checkpoint, tasks
-from golden.config import NetworkConfig
-from golden.dplr import Dense
-from golden.models import build
+from golden.model.config import from_dict
+from golden.model.dplr import Dense
+from golden.model.network import Network
 from quant import diagonalise
 from quant.lower.modes import (CONDITION, DiagonaliseError, dense_kernel, diagonal, merge, modes_kernel,
                          reach)
@@ -16,10 +16,9 @@ from quant.lower.modes import (CONDITION, DiagonaliseError, dense_kernel, diagon
 def network(spread: float, seed: int = 0, d_state: int = 8, H: int = 6, shared=True, **changes):
     """A causal network whose A, B and P differ from HiPPO-LegS by a relative ``spread``."""
     torch.manual_seed(seed)
-    options = dict(n_classes=10, d_model=H, d_state=d_state, residual="plain", act="gelu",
-                   gelu_before_sampler=True, init="hippo_legs", ssm="dplr",
-                   architecture="released", shared_A=shared) | changes
-    net = build(NetworkConfig(**options)).eval()
+    options = dict(family="released", n_classes=10, d_model=H, d_state=d_state, init="hippo_legs",
+                   shared_A=shared) | changes
+    net = Network(from_dict(options)).eval()
     with torch.no_grad():
         for block in net.blocks:
             for p in (block.ssm.log_A_re, block.ssm.A_im, block.ssm.P, block.ssm.B):
@@ -118,7 +117,7 @@ def test_what_is_no_recurrence_is_refused(changes):
 def test_the_network_spikes_alike():
     net = network(0.3, H=8)
     made, layers = diagonalise.network(net, 40)
-    assert made.cfg.ssm == "diagonal" and made.cfg.n_modes == layers[0].A_bar.shape[1]
+    assert not made.cfg.dplr and made.cfg.n_modes == layers[0].A_bar.shape[1]
     x = torch.rand(2, 40, 8, generator=torch.Generator().manual_seed(1))
     changes = diagonalise.changed_spikes(net, made, x)
     assert sum(c["s_in"] + c["s_out"] for c in changes) <= 2        # the fitted ones
@@ -129,15 +128,14 @@ def test_the_network_spikes_alike():
 
 
 @pytest.mark.parametrize("vocab", [0, 5])
-def test_the_paper_s_architecture_too(vocab):
+def test_the_paper_s_family_too(vocab):
     """Its state space model has the sampler's scale a, which the dense form includes."""
-    net = network(0.3, H=8, architecture="paper", residual="clampfuse", act="relu", vocab=vocab,
-                  gelu_before_sampler=False)
+    net = network(0.3, H=8, family="paper", vocab=vocab)
     with torch.no_grad():
         for block in net.blocks:
             block.ssm.a.uniform_(0.5, 2)
     made, layers = diagonalise.network(net, 40)
-    assert made.cfg.architecture == "paper" and (made.blocks[1].ssm.a == 1).all()
+    assert made.cfg.family == "paper" and (made.blocks[1].ssm.a == 1).all()
     v = torch.randint(5, (2, 40)) if vocab else torch.rand(2, 40)
     changes = diagonalise.changed_spikes(net, made, v)
     assert sum(c["s_in"] + c["s_out"] for c in changes) <= 2
@@ -170,7 +168,7 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert "layer 1: 5 modes; eigenvector condition" in out and "4 of 4 neurons fitted" in out
     assert "of 512 each" in out and "quant.finetune" in out
     made = checkpoint.load(tmp_path / "diagonal.pt")
-    assert made.network.cfg.ssm == "diagonal" and made.info["diagonal"][0]["modes"] == 5
+    assert not made.network.cfg.dplr and made.info["diagonal"][0]["modes"] == 5
     with pytest.raises(DiagonaliseError, match="diagonal already"):
         run(monkeypatch, "--checkpoint", tmp_path / "diagonal.pt")
     np.savez(tmp_path / "wrong.npz", x=np.zeros((2, 64, 5)))

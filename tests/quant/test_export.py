@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from golden import checkpoint, cli
-from golden.config import NetworkConfig
-from golden.models import build
+from golden.model.config import from_dict
+from golden.model.network import Network
 from golden.tasks import make_task
 from quant import export
 from quant.integer import artifact, reference, vectors
@@ -20,7 +20,7 @@ from quant.formats import COMPACT, QUANT_CONFIGS, SQ, cover_signed, fit_signed
 
 COUNT = {"norms": 32, "ranges": 16}
 TOY, TOKENS, SIGNED = (f"tests.quant.toy:{name}" for name in ("Toy", "ToyTokens", "ToySigned"))
-SMALL = {"n_blocks": 2, "d_model": 8, "d_state": 4}
+SMALL = {"family": "paper", "n_blocks": 2, "d_model": 8, "d_state": 4}
 
 
 @pytest.fixture(autouse=True)
@@ -31,15 +31,14 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-RELEASED = {"architecture": "released", "ssm": "dplr", "init": "hippo_legs", "act": "gelu",
-            "gelu_before_sampler": True, "residual": "plain", "shared_A": True}
+RELEASED = {"family": "released", "shared_A": True}
 
 
 def made(path, task: str = TOY, seed: int = 0, info: dict | None = None, **options):
     """A checkpoint file of an untrained, calibrated network."""
     task = make_task(task)
     torch.manual_seed(seed)
-    net = build(NetworkConfig(n_classes=task.n_classes, vocab=task.vocab, **SMALL | options))
+    net = Network(from_dict({"n_classes": task.n_classes, "vocab": task.vocab} | SMALL | options))
     low = -1 if task.sample_format and task.sample_format.signed else 0
     net.calibrate(torch.randint(task.vocab, (8, 20)) if task.vocab else
                   low + (1 - low) * torch.rand(8, 20))
@@ -124,8 +123,8 @@ def test_command_line(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("options, fitted", [
     ({}, True), ({"residual": "none", "norm_position": "post"}, True),
-    ({"ssm": "diagonal", "init": "s4d_lin"}, None)], ids=["pre", "post", "diagonal"])
-def test_released_architecture(options, fitted, tmp_path, monkeypatch, capsys):
+    ({"init": "s4d_lin"}, None)], ids=["pre", "post", "diagonal"])
+def test_released_family(options, fitted, tmp_path, monkeypatch, capsys):
     """An imported network exports from its file alone, and says how it became diagonal."""
     path = made(tmp_path / "net.pt", **RELEASED | {"d_state": 8} | options,
                 info={"start_values": ["encoder", "decoder"]})

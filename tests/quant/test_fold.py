@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from golden.config import NetworkConfig
-from golden.models import build
-from golden.network import Network
-from golden.released_network import ReleasedNetwork
+from golden.model.config import NetworkConfig, PaperConfig, ReleasedConfig
+from golden.model.network import Network
 from quant.lower.passes import FoldError, fold
 from quant.tune.qat import QuantNetwork
 
-BASE = NetworkConfig(n_classes=3, n_blocks=3, d_model=10, d_state=6)
+SHAPE = {"n_classes": 3, "n_blocks": 3, "d_model": 10, "d_state": 6}
+BASE = PaperConfig(**SHAPE)
+RELEASED = ReleasedConfig(**SHAPE, init="s4d_lin")
 
 
 @pytest.fixture(autouse=True)
@@ -25,18 +25,18 @@ def draws_by_position(monkeypatch):
 def trained_like(cfg: NetworkConfig, seed: int = 0) -> Network:
     """A network in evaluation mode with every folded quantity away from its start value."""
     torch.manual_seed(seed)
-    net = build(cfg).double()
-    if cfg.architecture == "released":
+    net = Network(cfg).double()
+    if cfg.family == "released":
         return released_like(net)
     v = (torch.randint(cfg.vocab, (4, 40)) if cfg.vocab
          else torch.rand(4, 40, dtype=torch.float64))
     net.calibrate(v)
     with torch.no_grad():
-        for p in (net.input_gamma, net.input_beta):
+        for p in net.first.parameters():        # the norm of a plain residual
             p.add_(0.2 * torch.randn_like(p))
         for block in net.blocks:
             block.ssm.D.normal_()
-            fuse = block.fuse
+        for fuse in net.norms():
             fuse.gamma.copy_(torch.randn_like(fuse.gamma))       # both signs
             fuse.gamma[0] = 0.0
             fuse.beta.add_(0.2 * torch.randn_like(fuse.beta))
@@ -45,8 +45,8 @@ def trained_like(cfg: NetworkConfig, seed: int = 0) -> Network:
     return net.eval()
 
 
-def released_like(net: ReleasedNetwork) -> ReleasedNetwork:
-    """The same for the released architecture."""
+def released_like(net: Network) -> Network:
+    """The same for family released."""
     with torch.no_grad():
         for norm in net.norms():
             norm.gamma.copy_(0.4 * torch.randn_like(norm.gamma))
@@ -73,11 +73,10 @@ for residual in ("none", "clampfuse", "plain"):
 for residual in ("none", "plain"):
     for position in ("pre", "post"):
         CASES[f"released-{residual}-{position}"] = dataclasses.replace(
-            BASE, architecture="released", act="gelu", gelu_before_sampler=True,
-            residual=residual, norm_position=position)
-CASES["released-relu"] = dataclasses.replace(BASE, architecture="released", residual="plain")
-CASES["released-tokens"] = dataclasses.replace(BASE, architecture="released", residual="none",
-                                               vocab=5, act="gelu", norm_position="post")
+            RELEASED, residual=residual, norm_position=position)
+CASES["released-relu"] = dataclasses.replace(RELEASED, act="relu", gelu_before_sampler=False)
+CASES["released-tokens"] = dataclasses.replace(RELEASED, residual="none", vocab=5,
+                                               gelu_before_sampler=False, norm_position="post")
 CASES["systematic"] = dataclasses.replace(BASE, sampling="systematic", residual="none")
 
 
@@ -109,7 +108,7 @@ def test_probabilities_to_1e_9(cfg):
     net = trained_like(cfg)
     expected, got, folded = [], [], QuantNetwork(fold(net))
     for block in net.blocks:
-        block.ssm.register_forward_hook(lambda module, args, y: expected.append(y.flatten(1)))
+        block.ssm.register_forward_hook(lambda module, args, y: expected.append(y))
     v = torch.rand(2, 60, dtype=torch.float64)
     with torch.no_grad():
         torch.manual_seed(3)
@@ -117,23 +116,22 @@ def test_probabilities_to_1e_9(cfg):
         torch.manual_seed(3)
         folded(v, record=got)
     for block, y, g in zip(net.blocks, expected, got[:-1], strict=True):
-        p = (y + block.b[:, None]).reshape(len(y), 60, 2).permute(2, 1, 0)
+        p = (y + block.out.b[:, None]).reshape(len(y), 60, 2).permute(2, 1, 0)
         torch.testing.assert_close(g["p"], p, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("option, value", [("kernel", "two_sided"), ("sampling", "mean"),
                                            ("norm", "layer"), ("branch", True), ("pair", True)])
 def test_refuses_what_hardware_has_not(option, value):
-    cfg = dataclasses.replace(BASE, architecture="released", residual="plain", **{option: value})
+    cfg = dataclasses.replace(RELEASED, **{option: value})
     with pytest.raises(FoldError, match=f"{option} = {value}.*the hardware needs"):
-        fold(build(cfg))
+        fold(Network(cfg))
 
 
 def test_refuses_dplr_and_names_the_way():
-    cfg = dataclasses.replace(BASE, architecture="released", residual="plain", ssm="dplr",
-                              init="hippo_legs")
-    with pytest.raises(FoldError, match="ssm = dplr.*quant.diagonalise"):
-        fold(build(cfg))
+    cfg = dataclasses.replace(RELEASED, init="hippo_legs")
+    with pytest.raises(FoldError, match="init = hippo_legs.*quant.diagonalise"):
+        fold(Network(cfg))
 
 
 def test_refuses_tensors_that_are_not_finite():

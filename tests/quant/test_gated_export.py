@@ -143,7 +143,7 @@ def test_formats_that_cannot_be_fitted(config, text):
 def test_tensors_that_are_not_finite_are_named():
     net = gated.network("gsu")
     with torch.no_grad():
-        net.blocks[1].mixer.gate.bias[2] = torch.inf
+        net.blocks[1].gate.bias[2] = torch.inf
     with pytest.raises(FoldError, match="layer 1, gate_bias: 1 of 6 values are not finite"):
         fold(net)
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from golden import models
 from golden.checkpoint import Checkpoint
-from golden.config import NetworkConfig
+from golden.model.config import PaperConfig, ReleasedConfig
+from golden.model.network import Network
 from quant import evaluate, export
 from quant.integer import artifact, head, reference, vectors
 from quant.tune import ranges
@@ -199,8 +199,7 @@ def test_formats_that_do_not_fit(change, message):
 def found():
     torch.manual_seed(0)
     task = TinyPair()
-    net = models.build(NetworkConfig(n_classes=3, n_blocks=2, d_model=8, d_state=4, pair=True,
-                                     features=5))
+    net = Network(PaperConfig(n_classes=3, n_blocks=2, d_model=8, d_state=4, features=5))
     values, lengths = task.load("train").sequences().values / 256, None
     net.calibrate(torch.from_numpy(values).float(), lengths)
     return Checkpoint(net.eval(), task, {})
@@ -264,9 +263,8 @@ def test_ranges_of_all_batches():
 
 
 def test_released_pairs_are_refused():
-    net = models.build(NetworkConfig(n_classes=3, d_model=4, d_state=4, pair=True,
-                                     architecture="released", residual="plain"))
-    with pytest.raises(FoldError, match="pair = True and architecture = released"):
+    net = Network(ReleasedConfig(n_classes=3, d_model=4, d_state=4, pair=True, init="s4d_lin"))
+    with pytest.raises(FoldError, match="pair = True and family = released"):
         fold(net)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from golden.ssm import chunked_conv
+from golden.model.ssm import chunked_conv
 from quant.integer import reference
 from quant.tune.convert import formats_of, to_artifact, to_folded
 from quant.formats import MU_LAW, PCM, SQ, UQ, LayerFormats, RandomFormat

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from golden.binary_s4d import SURROGATES, GatedLinearUnit, heaviside
-from golden.config import NetworkConfig
-from golden.gsu import GatedSpikingUnit, ternary
+from golden.model.columns import Columns
+from golden.model.config import StreamConfig
+from golden.model.families import Block, Stream
+from golden.model.neurons import SURROGATES, heaviside, ternary
+from golden.model.ops import Pass
 
 
 def test_heaviside_at_and_around_zero():
@@ -57,17 +59,26 @@ def test_ternary_of_a_matrix_has_one_threshold_and_passes_the_gradient():
     assert w.grad.tolist() == [[1, 2], [3, 4]]
 
 
-def mixer(kind, **options):
+def mixer(kind, **options) -> Block:
+    """The steps from the SSM's output y to z."""
     torch.manual_seed(2)
-    cfg = NetworkConfig(n_classes=2, d_model=5, residual="plain", mixer=kind,
-                        neuron="heaviside" if kind == "glu" else "gelu", **options)
-    return (GatedLinearUnit if kind == "glu" else GatedSpikingUnit)(cfg).double()
+    return Block(Stream.mixing(StreamConfig(
+        n_classes=2, d_model=5, mixer=kind, neuron="heaviside" if kind == "glu" else "gelu",
+        **options))).double()
+
+
+def run(unit: Block, values: dict) -> dict:
+    """All values once the steps behind the neuron have run."""
+    columns = Columns(torch.zeros(1, 30), None, (30, 1))
+    for step in unit.steps[1:]:
+        step.run(values, Pass(columns, torch.float64, torch.float64, None))
+    return values
 
 
 def test_glu_step_by_step():
     unit = mixer("glu")
     y = (torch.rand(5, 30) > 0.6).double()
-    out = unit(y)
+    out = run(unit, {"s_out": y})["z"]
     for t in range(30):
         fired = [i for i in range(5) if y[i, t]]
         n = unit.value.weight[:, fired].sum(1) + unit.value.bias
@@ -80,7 +91,8 @@ def test_gsu_step_by_step(factor):
     """Both products by additions alone: one operand of each is -1, 0 or 1."""
     unit = mixer("gsu", ternary_threshold=factor)
     y = torch.randn(5, 30, dtype=torch.float64)
-    out, events = unit(y), unit.events(y)
+    values = run(unit, {"a": y})
+    out, events = values["z"], values["s_out"]
     w2 = unit.gate.weight
     for t in range(30):
         n, m = unit.value.bias.clone(), unit.gate.bias.clone()

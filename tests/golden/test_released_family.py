@@ -1,4 +1,4 @@
-"""Networks of the released architecture: lengths, layouts, dropout, options that do not fit.
+"""Networks of family released: lengths, layouts, dropout, options that do not fit.
 
 That they compute what the released code computes is the subject of test_import_release.
 """
@@ -6,25 +6,23 @@ That they compute what the released code computes is the subject of test_import_
 import pytest
 import torch
 
-from golden import models
-from golden.config import NetworkConfig
-from golden.released_network import ReleasedBlock, ReleasedNetwork
-from golden.sampling import Draw
-from golden.norms import reestimate
+from golden.model.columns import Columns
+from golden.model.config import PaperConfig, ReleasedConfig, from_dict
+from golden.model.network import Network
+from golden.model.norms import reestimate
+from golden.model.ops import Pass
 
-BASE = dict(n_classes=3, n_blocks=2, d_model=5, d_state=4, dt_min=0.05, dt_max=0.5,
-            architecture="released", ssm="dplr", init="hippo_legs", act="gelu",
-            gelu_before_sampler=True, residual="plain")
+BASE = dict(n_classes=3, n_blocks=2, d_model=5, d_state=4, dt_min=0.05, dt_max=0.5)
 CASES = [{}, {"kernel": "two_sided", "norm_position": "post", "norm": "layer"},
          {"branch": True, "vocab": 7, "kernel": "two_sided"}, {"residual": "none", "act": "relu"},
-         {"ssm": "diagonal", "init": "s4d_inv", "gelu_before_sampler": False, "shared_A": True},
-         {"ssm": "diagonal", "init": "s4d_lin", "branch": True, "norm_position": "post"}]
+         {"init": "s4d_inv", "gelu_before_sampler": False, "shared_A": True},
+         {"init": "s4d_lin", "branch": True, "norm_position": "post"}]
 LENGTHS = [90, 1, 57, 33]
 
 
-def network(**options) -> ReleasedNetwork:
+def network(**options) -> Network:
     torch.manual_seed(5)
-    net = models.build(NetworkConfig(**BASE | options)).double()
+    net = Network(ReleasedConfig(**BASE | options)).double()
     with torch.no_grad():
         for norm in net.norms():
             norm.mean.uniform_(0, 0.5)
@@ -36,7 +34,7 @@ def network(**options) -> ReleasedNetwork:
     return net.eval()
 
 
-def sequences(net: ReleasedNetwork) -> torch.Tensor:
+def sequences(net: Network) -> torch.Tensor:
     """(4, 90) samples or tokens, zero behind each sequence's length."""
     gen = torch.Generator().manual_seed(6)
     shape = len(LENGTHS), max(LENGTHS)
@@ -114,33 +112,46 @@ def test_causal_does_not_see_the_future(fixed_draws):
         assert torch.allclose(first, second, rtol=0, atol=1e-12) is same
 
 
+def passing(B: int, chunks: tuple[int, int], dtype: torch.dtype) -> Pass:
+    """A pass of B sequences that fill their chunks."""
+    C, M = chunks
+    return Pass(Columns(torch.zeros(B, C * M), None, chunks), dtype, dtype, "bernoulli")
+
+
 @pytest.mark.parametrize("tie", [False, True])
 def test_dropout_keeps_the_mean_and_can_be_tied_over_time(tie):
-    block = ReleasedBlock(NetworkConfig(**BASE | {"dropout": 0.4, "tie_dropout": tie}))
+    block = Network(ReleasedConfig(**BASE, dropout=0.4, tie_dropout=tie)).blocks[0]
     x = torch.ones(200, 6 * 2 * 30)
-    torch.manual_seed(0)
-    y = block.dropout(x, (6, 2, 30)).view(200, 12, 30)
-    assert set(y.unique().tolist()) == {0.0, torch.tensor(1 / 0.6).item()}
-    assert abs(y.mean() - 1) < 0.03
-    assert bool((y == y[:, :1]).all()) is tie
-    assert torch.equal(block.eval().dropout(x, (6, 2, 30)), x)
+    now = passing(30, (6, 2), torch.float32)
+    names = {name for name, _ in block.named_children() if name.startswith("dropout")}
+    assert names == {"dropout_ssm", "dropout_gelu", "dropout"}
+    for name in names:
+        torch.manual_seed(0)
+        step = getattr(block, name).train()
+        y = step(x, now).view(200, 12, 30)
+        assert set(y.unique().tolist()) == {0.0, torch.tensor(1 / 0.6).item()}
+        assert abs(y.mean() - 1) < 0.03
+        assert bool((y == y[:, :1]).all()) is tie
+        assert torch.equal(step.eval()(x, now), x)
 
 
 def test_a_branch_shares_its_draws():
     """U1 for three samplers, U2 for the branch's input, however often they are asked for."""
     net = network(branch=True, n_blocks=1)
+    net.recorded = {*net.recorded, "s_in2", "s_out2"}
     block, drawn = net.blocks[0], []
     original = torch.rand_like
     torch.rand_like = lambda p: drawn.append(original(p)) or drawn[-1]
     try:
-        x, record = torch.rand(5, 40, generator=torch.Generator().manual_seed(0)).double(), {}
-        block(x, (Draw(chunks=(40, 1, 1)), Draw(number=1, chunks=(40, 1, 1))), record=record)
+        x = torch.rand(5, 40, generator=torch.Generator().manual_seed(0)).double()
+        now, records = passing(1, (40, 1), torch.float64), []
+        net.run(x, now, records)
     finally:
         torch.rand_like = original
-    u1, u2 = drawn
-    assert torch.equal(record["s_in"], (block.norm(block.inp(x)) > u1).double())
-    assert torch.equal(record["s_in2"], (block.inp_branch(x) > u2).double())
-    v = block.response(block.ssm_branch, record["s_in2"], (40, 1, 1))
+    (u1, u2), record = drawn, records[0]
+    assert torch.equal(record["s_in"], (block.norm(block.inp(x, now), now) > u1).double())
+    assert torch.equal(record["s_in2"], (block.inp_branch(x, now) > u2).double())
+    v = block.gelu_branch(block.ssm_branch(record["s_in2"], now), now)
     assert torch.equal(record["s_out2"], (v > u1).double())
     assert torch.equal(record["s_out"][(record["p"] > 0) & (record["p"] < 1)],
                        (record["p"] > u1).double()[(record["p"] > 0) & (record["p"] < 1)])
@@ -164,39 +175,36 @@ def test_norm_statistics_are_estimated_again(options, fixed_draws):
         for values, lengths in batches:
             net(values, lengths)
         hook.remove()
-        x = torch.cat([x if valid is None else x[:, valid > 0] for x, valid in seen], dim=1)
+        x = torch.cat([x if now.valid is None else x[:, now.valid > 0] for x, now in seen], dim=1)
         assert x.shape[1] == sum(LENGTHS) + 60
         torch.testing.assert_close(norm.mean, x.mean(1), rtol=0, atol=1e-12)
         torch.testing.assert_close(norm.var, x.var(1, correction=0), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("options, message", [
-    ({"residual": "clampfuse"}, "residual must be none or plain with architecture released"),
-    ({"neuron": "heaviside", "mixer": "glu"}, "ssm dplr needs neuron sampler"),
-    ({"neuron": "heaviside", "mixer": "glu", "ssm": "diagonal", "init": "s4d_lin"},
-     "neuron must be sampler with architecture released"),
-    ({"init": "s4d_lin"}, "dplr starts from init hippo_legs and only it does"),
-    ({"ssm": "diagonal"}, "not diagonal from hippo_legs"),
+    ({"residual": "clampfuse"}, "residual must be one of none, plain in family released"),
+    ({"neuron": "heaviside", "mixer": "glu"}, "unknown option mixer, neuron .* family released"),
+    ({"init": "dense"}, "init must be one of s4d_lin, s4d_inv, s4d_legs, hippo_legs in family"),
     ({"branch": True, "sampling": "sobol"}, "a branch shares uniform draws"),
-    ({"architecture": "paper", "branch": True}, "branch needs architecture released"),
-    ({"architecture": "paper", "tie_dropout": True}, "tie_dropout needs architecture released"),
-    ({"architecture": "paper", "norm": "layer"}, "neuron sampler has only batch, pre"),
-    ({"architecture": "paper", "norm_position": "post"}, "neuron sampler has only batch, pre"),
-    ({"architecture": "other"}, "architecture must be one of paper, released"),
-    ({"ssm": "dense"}, "ssm must be one of diagonal, dplr")])
+    ({"tie_dropout": True}, "tie_dropout = True has no effect with dropout = 0"),
+    ({"features": 4}, "unknown option features .* family released"),
+    ({"family": "paper", "branch": True}, "unknown option branch of a network of family paper"),
+    ({"family": "paper", "tie_dropout": True}, "unknown option tie_dropout"),
+    ({"family": "paper", "norm": "layer"}, "unknown option norm "),
+    ({"family": "paper", "norm_position": "post"}, "unknown option norm_position"),
+    ({"family": "other"}, "family must be one of paper, released, stream, lif, not 'other'")])
 def test_options_that_do_not_fit(options, message):
     with pytest.raises(ValueError, match=message):
-        NetworkConfig(**{**BASE, **({"gelu_before_sampler": False} if "neuron" in options else {}),
-                         **options})
+        from_dict({"family": "released"} | BASE | options)
 
 
 def test_the_papers_network_takes_a_dplr_model(fixed_draws):
     """One step after the other, with the dense recurrence."""
     torch.manual_seed(0)
-    net = models.build(NetworkConfig(n_classes=3, n_blocks=1, d_model=4, d_state=4, ssm="dplr",
-                                     init="hippo_legs", dt_min=0.1, dt_max=0.5)).double().eval()
+    net = Network(PaperConfig(n_classes=3, n_blocks=1, d_model=4, d_state=4, init="hippo_legs",
+                              dt_min=0.1, dt_max=0.5)).double().eval()
     v, record = torch.rand(2, 61).double(), []
     net(v, record=record)
     s = record[0]["s_in"].permute(2, 1, 0).contiguous()
-    p = (net.blocks[0].ssm.recurrent(s) + net.blocks[0].b[:, None, None]).clamp(0, 1)
+    p = (net.blocks[0].ssm.recurrent(s) + net.blocks[0].out.b[:, None, None]).clamp(0, 1)
     torch.testing.assert_close(record[0]["p"].double(), p.permute(2, 1, 0), rtol=0, atol=1e-6)
