@@ -7,7 +7,7 @@ it is found, so a run that was stopped goes on. ``--show`` only prints.
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("bench.ablation")
 
 import argparse
@@ -21,12 +21,13 @@ import torch
 from rich.table import Table
 
 from bench import kept
-from golden import cli, train
+from golden import train
+from golden.base import cli
 from golden.model.config import PaperConfig
 from golden.model.network import Network
 from golden.tasks import make_task
 from golden.training.recipes import Recipe
-from quant.files import write_atomic
+from golden.base.files import write_atomic
 
 BASE = Recipe(PaperConfig(n_classes=10, n_blocks=2, d_model=64, d_state=8,
                           sampling="systematic"), epochs=3)

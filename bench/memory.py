@@ -19,7 +19,8 @@ import numba
 import torch
 
 from bench import kept
-from golden import cli, heap, memory
+from golden import heap, memory
+from golden.base import cli
 from golden.model.config import FAMILIES, NetworkConfig
 from golden.model.network import Network
 from golden.tasks import make_task

@@ -7,7 +7,7 @@ the JSON file are kept, so a run that was stopped goes on. Writes
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("bench.quantisation")
 
 import argparse
@@ -21,14 +21,15 @@ import torch
 from rich.table import Table
 from tqdm import tqdm
 
-from golden import checkpoint, cli, tasks
+from golden import checkpoint, tasks
+from golden.base import cli
 from golden.batches import batches
 from golden.checkpoint import Checkpoint
 from golden.tasks import Split
 from quant.tune.convert import to_artifact
 from quant.evaluate import evaluate
 from quant.export import SEED, prepare
-from quant.files import write_atomic
+from golden.base.files import write_atomic
 from quant.tune.fit import ExportError, fit
 from quant.formats import QUANT_CONFIGS, QuantConfig
 from quant.tune.qat import QuantNetwork

@@ -9,7 +9,7 @@ stopped goes on. Learning curves come from the logs of their trainings, the tabl
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("bench.reproduce")
 
 import argparse
@@ -28,12 +28,13 @@ from tqdm import tqdm
 from bench import ablation, curves, quantisation, sampling_forms, widths
 from bench.quantisation import text
 from bench.shipped import shipped
-from golden import checkpoint, cli, evaluate
+from golden import checkpoint, evaluate
+from golden.base import cli
 from quant import finetune
 from quant.evaluate import evaluate as evaluate_integers
 from quant.evaluate import opened
 from quant.export import export, reestimate
-from quant.files import write_atomic
+from golden.base.files import write_atomic
 from quant.formats import QUANT_CONFIGS, shipped_config
 from quant.integer.sampling import FORMS
 

@@ -8,7 +8,7 @@ machine that has a GPU and another that has time. ``--show`` only prints.
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("bench.sampling_forms")
 
 import argparse
@@ -24,7 +24,8 @@ from rich.table import Table
 from bench import kept
 from bench.ablation import BASE
 from bench.quantisation import text
-from golden import checkpoint, cli, tasks, train
+from golden import checkpoint, tasks, train
+from golden.base import cli
 from golden.tasks import make_task
 from quant.tune.convert import to_artifact
 from quant.evaluate import evaluate

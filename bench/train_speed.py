@@ -10,7 +10,7 @@ Writes ``build/bench_train.json``.
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("bench.train_speed")
 
 import argparse
@@ -29,11 +29,11 @@ from rich.table import Table
 from tqdm import tqdm
 
 from bench import fft_form, released_form
-from golden import cli
+from golden.base import cli
 from golden.model.config import PaperConfig
 from golden.model.network import Network, chunks
 from golden.model.ssm import kernel
-from quant.files import write_atomic
+from golden.base.files import write_atomic
 
 FORMS = ("chunked", "fft", "released")
 SHAPES = {"small": (2, 128, 16, 64), "paper": (2, 400, 64, 64)}     # blocks, H, d_state, batch

@@ -7,7 +7,7 @@ a run that was stopped goes on. ``--show`` only prints.
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("bench.widths")
 
 import argparse
@@ -22,7 +22,8 @@ from rich.table import Table
 from bench import kept
 from bench.quantisation import Bench, text
 from bench.shipped import shipped
-from golden import checkpoint, cli
+from golden import checkpoint
+from golden.base import cli
 from golden.model.config import NetworkConfig
 from quant.formats import QUANT_CONFIGS, QuantConfig, shipped_config
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from golden.batches import batch_of, batches
-from golden.cli import UserError
+from golden.base.cli import UserError
 from golden.tasks import Split, Task
 
 

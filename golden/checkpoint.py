@@ -22,7 +22,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from golden import cli, tasks
+from golden import tasks
+from golden.base import cli
 from golden.model import before, pair
 from golden.model.network import Network
 

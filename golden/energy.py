@@ -7,7 +7,7 @@ spike rates, or at their own with ``--lif``.
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("golden.energy")
 
 import argparse
@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from golden import checkpoint, chosen, cli, operations
+from golden import checkpoint, chosen, operations
+from golden.base import cli
 from golden.activity import Activity, measure
 from golden.model.config import NetworkConfig
 from golden.operations import Count

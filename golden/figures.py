@@ -7,7 +7,7 @@ part of the data.
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("golden.figures")
 
 import argparse
@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from golden import chosen, cli
+from golden import chosen
+from golden.base import cli
 from golden.activity import CURVES, Activity, Trace, measure, trace
 
 WIDTH, DPI = 7.0, 100               # inches, dots per inch

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from golden import checkpoint, cli, released_check
+from golden import checkpoint, released_check
+from golden.base import cli
 from golden.model import dplr
 from golden.model.network import Network
 from golden.released_build import network

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from golden import cli
+from golden.base import cli
 from golden.model.config import NetworkConfig
 from golden.model.network import Network
 from golden.training import recipes

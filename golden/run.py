@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from golden import checkpoint, cli, grow
+from golden import checkpoint, grow
+from golden.base import cli
 from golden.batches import Stored, device_of, epoch_order, fast_dtype, longest, part_changed
 from golden.graphed import GraphedStep
 from golden.memory import batch_for

@@ -7,7 +7,7 @@ per epoch.
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("golden.train")
 
 import argparse
@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from golden import checkpoint, cli, memory
+from golden import checkpoint, memory
+from golden.base import cli
 from golden.batches import accuracy, spike_rates
 from golden.run import Run
 from golden.tasks import Task, checked, make_task, slug

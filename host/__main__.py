@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from golden import cli
-from golden.cli import UserError, positive
+from golden.base import cli
+from golden.base.cli import UserError, positive
 from golden.tasks import make_task
 from host import run, session
 from host.session import SIM
 from quant.integer import artifact
-from quant.files import write_atomic
+from golden.base.files import write_atomic
 from quant.integer.sampling import FORMS
 from sim import inputs
 from sim.options import numbers

@@ -15,7 +15,7 @@ words as uniform draws. Per layer it prints
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("quant.agreement")
 
 import argparse
@@ -27,7 +27,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from golden import checkpoint, cli
+from golden import checkpoint
+from golden.base import cli
 from golden.batches import batch_of
 from golden.checkpoint import Checkpoint
 from golden.model.network import Network
@@ -186,7 +187,7 @@ def show(results: dict[str, dict]) -> None:
 
 
 def main() -> None:
-    from quant.files import write_atomic
+    from golden.base.files import write_atomic
     parser = argparse.ArgumentParser("quant.agreement", description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", action="append", required=True,
                         help="a file, or a task whose network is shipped; may be repeated")

@@ -9,7 +9,7 @@ draws.
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("quant.diagonalise")
 
 import argparse
@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from golden import checkpoint, cli
+from golden import checkpoint
+from golden.base import cli
 from golden.model.network import Network
 from quant.lower.diagonalise import encoded, needed, prepare
 from quant.lower.modes import DiagonaliseError

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.cli import UserError, console, positive
+from golden.base.cli import UserError, console, positive
 from golden.tasks import inputs_of, make_task, slug, subset_accuracies, subsets_of
-from quant.files import write_atomic
+from golden.base.files import write_atomic
 from quant.integer import artifact, head
 from quant.integer.artifact import Artifact, ArtifactError
 from quant.integer.compiled import BLOCK

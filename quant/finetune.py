@@ -6,7 +6,7 @@ every rounding and every sampler, from the folded checkpoint. The result is a fi
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("quant.finetune")
 
 import argparse
@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from golden import checkpoint, cli, memory, tasks
+from golden import checkpoint, memory, tasks
+from golden.base import cli
 from golden.batches import batch_of
 from golden.checkpoint import Checkpoint
 from quant import prepare, tuned

@@ -17,7 +17,7 @@ from amaranth.lib.wiring import In, Out
 
 from quant.integer import artifact
 from quant.integer.artifact import Artifact, ArtifactError
-from quant.files import write_all_atomic
+from golden.base.files import write_all_atomic
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.generate import memory_map

@@ -13,7 +13,7 @@ from amaranth.back import verilog
 
 from quant.integer import artifact
 from quant.integer.artifact import Artifact, ArtifactError
-from quant.files import write_all_atomic
+from golden.base.files import write_all_atomic
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.memory import Region

@@ -15,7 +15,7 @@ from amaranth.back import rtlil
 
 from quant.integer import artifact
 from quant.integer.artifact import Artifact, ArtifactError
-from quant.files import write_atomic
+from golden.base.files import write_atomic
 from rtl import floorplan
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core

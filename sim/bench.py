@@ -20,7 +20,7 @@ import numpy as np
 from golden.tasks import Split, make_task
 from quant.integer import vectors
 from quant.integer.artifact import digest
-from quant.files import write_all_atomic, write_atomic
+from golden.base.files import write_all_atomic, write_atomic
 from rtl.config import Geometry, HardwareConfig
 from rtl.core import Core
 from rtl.cycles import predict

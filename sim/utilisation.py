@@ -14,7 +14,7 @@ import numpy as np
 
 from quant.integer import artifact
 from quant.integer.artifact import Artifact, ArtifactError
-from quant.files import write_atomic
+from golden.base.files import write_atomic
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.cycles import predict

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from golden.tasks import Split, make_task
 from quant.integer.artifact import digest
-from quant.files import write_all_atomic
+from golden.base.files import write_all_atomic
 from sim import campaign, inputs, tools
 from sim.options import positive
 

@@ -13,17 +13,17 @@ ALLOWED = {
     "golden": {"golden", "quant.formats"},
     "quant": {"quant", "golden"},
     "rtl": {"rtl", "quant"},
-    "sim": {"sim", "rtl", "quant", "golden.tasks", "golden.data", "golden.cli"},
-    "host": {"host", "sim", "rtl", "quant", "golden.tasks", "golden.data", "golden.cli"},
+    "sim": {"sim", "rtl", "quant", "golden.tasks", "golden.data", "golden.base.cli"},
+    "host": {"host", "sim", "rtl", "quant", "golden.tasks", "golden.data", "golden.base.cli"},
 }
 # Inside golden: what these packages may take of it, beside themselves.
 INSIDE = {
     "golden.model": {"golden.carry", "golden.chunk_matrices", "golden.ops", "golden.sampling",
                      "golden.tasks.base"},
-    "golden.training": {"golden.model", "golden.tasks", "golden.cli"},
+    "golden.training": {"golden.model", "golden.tasks", "golden.base.cli"},
 }
 # What the hardware side may take from quant: nothing that knows PyTorch.
-INTEGER_SIDE = {"quant.files", "quant.formats", "quant.integer.lfsr", "quant.integer.artifact", "quant.integer.reference",
+INTEGER_SIDE = {"golden.base.files", "quant.formats", "quant.integer.lfsr", "quant.integer.artifact", "quant.integer.reference",
                 "quant.integer.head", "quant.integer.head_tensors", "quant.integer.network", "quant.integer.sampling",
                 "quant.integer.synthetic", "quant.integer.vectors"}
 

@@ -10,7 +10,7 @@ import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from golden.cli import UserError
+from golden.base.cli import UserError
 from golden.model import before
 from golden.model.config import FAMILIES, NetworkConfig, from_dict
 from golden.model.pair import mismatch

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from quant.files import write_all_atomic
+from golden.base.files import write_all_atomic
 from quant.formats import QFormat, RandomFormat
 from quant.integer import memory, ops, schema1
 from quant.integer.head_tensors import Head

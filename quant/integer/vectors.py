@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from quant.integer.artifact import Artifact, digest
-from quant.files import write_atomic
+from golden.base.files import write_atomic
 from quant.integer.compiled import Compiled
 from quant.integer.reference import Trace
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from golden.cli import UserError
+from golden.base.cli import UserError
 from golden.model import ops as golden
 from golden.model.dplr import DPLR
 from golden.model.lif import Integrate

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from golden.cli import UserError
+from golden.base.cli import UserError
 from quant.formats import (BIT, GELU_I, SIGMOID_I, SQ, TERNARY, THRESHOLD, UQ, QFormat, QuantConfig,
                            RandomFormat, cover_signed, fit_signed)
 from quant.integer import ops

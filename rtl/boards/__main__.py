@@ -12,7 +12,7 @@ from pathlib import Path
 
 from quant.integer import artifact
 from quant.integer.artifact import Artifact, ArtifactError
-from quant.files import write_atomic
+from golden.base.files import write_atomic
 from rtl import cycles
 from rtl.boards import estimate, flow
 from rtl.boards.board import Board

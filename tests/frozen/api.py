@@ -20,7 +20,7 @@ from amaranth.back import rtlil as backend
 
 from golden import checkpoint as checkpoints
 from golden import operations, released_build, released_check, released_state
-from golden.cli import UserError
+from golden.base.cli import UserError
 from golden.model import before, norms
 from golden.model.network import Network
 from golden.tasks import make_task

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from golden import activity, checkpoint
-from golden.cli import UserError
+from golden.base.cli import UserError
 from golden.model.config import PaperConfig
 from golden.model.network import Network
 from golden.tasks import Split, make_task

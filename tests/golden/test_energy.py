@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from golden import checkpoint, cli, energy
+from golden import checkpoint, energy
+from golden.base import cli
 from golden.model.config import (LIFConfig, NetworkConfig, PaperConfig, ReleasedConfig,
                                  StreamConfig)
 from golden.model.network import Network

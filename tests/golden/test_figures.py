@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from golden import checkpoint, cli, figures
+from golden import checkpoint, figures
+from golden.base import cli
 from golden.activity import measure, trace
 from golden.model.config import LIFConfig, NetworkConfig, ReleasedConfig, StreamConfig
 from golden.model.network import Network

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from golden import cli
+from golden.base import cli
 from golden.model.config import PaperConfig
 from golden.model.network import Network
 from golden.training import recipes

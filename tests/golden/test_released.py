@@ -5,7 +5,8 @@ import sys
 import pytest
 import torch
 
-from golden import cli, released
+from golden import released
+from golden.base import cli
 from golden.model.network import Network
 from golden.released import CONFIGURATIONS
 from golden.run import optimiser

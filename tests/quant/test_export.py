@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from golden import checkpoint, cli
+from golden import checkpoint
+from golden.base import cli
 from golden.model.config import from_dict
 from golden.model.network import Network
 from golden.tasks import make_task
