@@ -22,6 +22,7 @@ from host.session import SIM
 from quant import artifact
 from quant.files import write_atomic
 from quant.sampling import FORMS
+from rtl.link_protocol import LONG_SEED
 from sim import inputs
 from sim.options import numbers
 
@@ -111,8 +112,9 @@ def identify(args: argparse.Namespace) -> int:
     art = load(args)[1] if args.task else None
     with session.opened(args, art) as (board, _):
         who, registers = board.identity, board.registers()
-    model = registers.pop("model")
-    whole = f"model {model.hex()}, seed {registers.pop('seed')}" if any(model) else "no whole model"
+    model, seed = registers.pop("model"), registers.pop("seed")
+    said = "a seed of more than 32 bits" if seed == LONG_SEED else f"seed {seed}"
+    whole = f"model {model.hex()}, {said}" if any(model) else "no whole model"
     print(f"{args.port}: {who.task}: {who}\nlink version {who.version}, built with "
           f"{who.model.hex()}; now {whole}\n"
           + ", ".join(f"{name} {value}" for name, value in registers.items()))
