@@ -21,7 +21,8 @@ import torch
 from rich.table import Table
 
 from bench import kept
-from golden import cli, train
+from golden import train
+from golden.base import cli
 from golden.config import NetworkConfig
 from golden.models import build
 from golden.recipes import Recipe

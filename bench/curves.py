@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from golden import cli
+from golden.base import cli
 from golden.figures import HUES, new_figure, png
 
 NEURONS = {"2 blocks of 16": 32, "2 blocks of 32": 64, "base": 128, "2 blocks of 128": 256,

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from golden import cli
+from golden.base import cli
 from quant.files import write_atomic
 
 

@@ -7,7 +7,7 @@ Threads generate blocks side by side, so on N idle cores a data set takes 1 / N 
 import argparse
 import time
 
-from golden import cli
+from golden.base import cli
 from golden.tasks.pathfinder_rules import pictures, rules32, rules128
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from amaranth.back import rtlil
 
-from golden.cli import UserError
+from golden.base.cli import UserError
 
 DEVICES = ("25k", "45k", "85k")     # one fabric; 12F is the 25k die
 PLACE = ["--package", "CABGA381", "--speed", "6", "--lpf-allow-unconstrained", "--freq", "250",

@@ -21,7 +21,8 @@ import torch
 from rich.table import Table
 from tqdm import tqdm
 
-from golden import checkpoint, cli, tasks
+from golden import checkpoint, tasks
+from golden.base import cli
 from golden.batches import batches
 from golden.checkpoint import Checkpoint
 from golden.tasks import Split

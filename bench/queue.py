@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from bench.trainings import Queue, Training, read, table
-from golden import cli
+from golden.base import cli
 
 POLL = 1.0              # seconds between two looks at the processes
 PR_SET_PDEATHSIG = 1    # prctl's number, <linux/prctl.h>

@@ -28,7 +28,8 @@ from tqdm import tqdm
 from bench import ablation, curves, quantisation, sampling_forms, widths
 from bench.quantisation import text
 from bench.shipped import shipped
-from golden import checkpoint, cli, evaluate
+from golden import checkpoint, evaluate
+from golden.base import cli
 from quant import finetune
 from quant.evaluate import evaluate as evaluate_integers
 from quant.evaluate import opened

@@ -24,7 +24,8 @@ from rich.table import Table
 from bench import kept
 from bench.ablation import BASE
 from bench.quantisation import text
-from golden import checkpoint, cli, tasks, train
+from golden import checkpoint, tasks, train
+from golden.base import cli
 from golden.tasks import make_task
 from quant.convert import to_artifact
 from quant.evaluate import evaluate

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from golden import cli
+from golden.base import cli
 from golden.tasks import retrieval
 from golden.tasks.speech import SC35
 

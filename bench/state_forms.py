@@ -17,7 +17,8 @@ from bench.place import DEVICES, measure
 from bench.state_model import (FORMS, FRACTION, SHIFTS, exact, float_run, integer_run, integers,
                                kernel, quantised)
 from bench.state_network import extract, run
-from golden import checkpoint, cli
+from golden import checkpoint
+from golden.base import cli
 from quant.formats import LayerFormats, QFormat, RandomFormat, fit_signed
 from rtl.state_update import StateUpdate
 

@@ -29,7 +29,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from bench import fft_form, released_form
-from golden import cli
+from golden.base import cli
 from golden.config import NetworkConfig
 from golden.network import Network
 from golden.ssm import kernel

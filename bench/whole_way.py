@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.table import Table
 
 from bench import kept
-from golden import cli
+from golden.base import cli
 from golden.tasks import slug
 
 TASKS = ("smnist", "listops", "text", "image", "pathfinder", "sc4", "sc10small", "fsdd")

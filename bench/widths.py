@@ -22,7 +22,8 @@ from rich.table import Table
 from bench import kept
 from bench.quantisation import Bench, text
 from bench.shipped import shipped
-from golden import checkpoint, cli
+from golden import checkpoint
+from golden.base import cli
 from golden.config import NetworkConfig
 from quant.formats import QUANT_CONFIGS, QuantConfig, shipped_config
 

@@ -22,7 +22,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from golden import cli, models, pair, tasks
+from golden import models, pair, tasks
+from golden.base import cli
 from golden.config import NetworkConfig
 
 SHIPPED = Path(__file__).resolve().parent / "checkpoints"

@@ -7,7 +7,8 @@ from pathlib import Path
 import numba
 import torch
 
-from golden import checkpoint, cli
+from golden import checkpoint
+from golden.base import cli
 from golden.tasks import SPLITS, Split, checked, make_task, slug, spec
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.cli import UserError
+from golden.base.cli import UserError
 
 ENV = "SPIKESSM_DATA"           # folder with data files, as --data-dir
 CACHE_ENV = "SPIKESSM_CACHE"    # where downloaded and generated files are kept

@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from golden import checkpoint, chosen, cli, operations
+from golden import checkpoint, chosen, operations
 from golden.activity import Activity, measure
+from golden.base import cli
 from golden.config import NetworkConfig
 from golden.operations import Count
 from golden.tasks import Split, Task, spec

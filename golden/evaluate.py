@@ -18,7 +18,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from golden import chosen, cli
+from golden import chosen
+from golden.base import cli
 from golden.batches import batch_of, longest, spike_rates
 from golden.memory import batch_for, require
 from golden.tasks import Split, Task, spec, subset_accuracies, subsets_of

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from golden import chosen, cli
+from golden import chosen
 from golden.activity import CURVES, Activity, Trace, measure, trace
+from golden.base import cli
 
 WIDTH, DPI = 7.0, 100               # inches, dots per inch
 NEAR_ZERO = 0.1                     # mean probability below which a neuron counts as silent

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 
-from golden import cli
+from golden.base import cli
 from golden.config import NetworkConfig
 from golden.released_network import ReleasedNetwork
 

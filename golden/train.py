@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from golden import checkpoint, cli, memory
+from golden import checkpoint, memory
+from golden.base import cli
 from golden.batches import accuracy, spike_rates
 from golden.recipes import Recipe, recipe_for
 from golden.run import Run

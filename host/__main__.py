@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from golden import cli
-from golden.cli import UserError, positive
+from golden.base import cli
+from golden.base.cli import UserError, positive
 from golden.tasks import make_task
 from host import run, session
 from host.session import SIM

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.cli import UserError
+from golden.base.cli import UserError
 from host.line import LineError
 from host.transport import Request, Transport
 from quant import lfsr

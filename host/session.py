@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from golden.cli import positive
+from golden.base.cli import positive
 from host import simulated
 from host.board import Board
 from host.line import BAUD, Line

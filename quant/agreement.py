@@ -28,7 +28,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from golden import checkpoint, cli
+from golden import checkpoint
+from golden.base import cli
 from golden.batches import batch_of
 from golden.checkpoint import Checkpoint
 from golden.released_network import ReleasedNetwork

@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from golden import checkpoint, cli
+from golden import checkpoint
+from golden.base import cli
 from golden.batches import batch_of
 from golden.checkpoint import Checkpoint
 from golden.dplr import DPLR

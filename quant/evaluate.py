@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.cli import UserError, console, positive
+from golden.base.cli import UserError, console, positive
 from golden.tasks import inputs_of, make_task, slug, subset_accuracies, subsets_of
 from quant import artifact, gated_artifact, head
 from quant.artifact import Artifact, ArtifactError

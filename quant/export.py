@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from golden import checkpoint, cli, tasks
+from golden import checkpoint, tasks
+from golden.base import cli
 from golden.batches import accuracy, batch_of, batches, longest
 from golden.checkpoint import Checkpoint
 from golden.memory import batch_for, require
@@ -139,7 +140,7 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
     n : test sequences for the accuracies, 0 for none; n_vectors : sequences in vectors.npz, 0 for
     no file; qat : fine-tuned weights of ``quant.finetune`` or None; source : name of the
     checkpoint, for the manifest; sampling : form of the samplers, None: the one it was trained
-    with. Raises ``golden.cli.UserError`` for everything that does not fit.
+    with. Raises ``golden.base.cli.UserError`` for everything that does not fit.
     """
     start, task, system = time.perf_counter(), found.task, system_of(found.network.cfg)
     finetune.choose_sampling(found, sampling)

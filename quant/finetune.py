@@ -22,7 +22,8 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from golden import checkpoint, cli, memory, tasks
+from golden import checkpoint, memory, tasks
+from golden.base import cli
 from golden.batches import batch_of
 from golden.checkpoint import Checkpoint
 from quant import diagonalise

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from golden.cli import UserError
+from golden.base.cli import UserError
 from quant.fold import Folded, FoldedHead, FoldedLayer
 from quant.formats import (SQ, STREAMS, UQ, EdgeFormats, LayerFormats, QFormat, QuantConfig,
                            RandomFormat, cover_signed, fit_signed)

@@ -15,7 +15,7 @@ import numpy as np
 from rich.table import Table
 from tqdm import tqdm
 
-from golden import cli
+from golden.base import cli
 from golden.tasks import Split, make_task
 from quant.files import write_atomic
 from sim import campaign, inputs, tools

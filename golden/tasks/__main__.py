@@ -4,7 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from golden import cli, data
+from golden import data
+from golden.base import cli
 from golden.tasks import TASKS, inputs_of, make_task
 from golden.tasks.base import Task
 

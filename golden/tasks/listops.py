@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from golden import cli, data
+from golden import data
+from golden.base import cli
 from golden.tasks import listops_file
 from golden.tasks.base import SPLITS, Split, known_split
 from golden.tasks.listops_rules import trees

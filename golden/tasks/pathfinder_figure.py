@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from golden import cli, data
+from golden import data
+from golden.base import cli
 from golden.tasks.pathfinder_rules import pictures, rules32, rules128
 
 ROWS = ((rules32(6), 1), (rules32(9), 1), (rules32(14), 1), (rules128(14), 2))

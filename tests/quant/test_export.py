@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from golden import checkpoint, cli
+from golden import checkpoint
+from golden.base import cli
 from golden.config import NetworkConfig
 from golden.models import build
 from golden.tasks import make_task

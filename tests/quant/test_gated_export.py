@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import rtl.generate
-from golden import checkpoint, cli
+from golden import checkpoint
+from golden.base import cli
 from golden.tasks import make_task
 from quant import artifact, evaluate, export, finetune, gated_artifact, gated_ranges
 from quant import gated_reference as ref
