@@ -7,7 +7,7 @@ it is found, so a run that was stopped goes on. ``--show`` only prints.
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("bench.ablation")
 
 import argparse

@@ -7,7 +7,7 @@ the JSON file are kept, so a run that was stopped goes on. Writes
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("bench.quantisation")
 
 import argparse

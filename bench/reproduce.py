@@ -9,7 +9,7 @@ stopped goes on. Learning curves come from the logs of their trainings, the tabl
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("bench.reproduce")
 
 import argparse

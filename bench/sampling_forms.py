@@ -8,7 +8,7 @@ machine that has a GPU and another that has time. ``--show`` only prints.
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("bench.sampling_forms")
 
 import argparse

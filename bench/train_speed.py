@@ -10,7 +10,7 @@ Writes ``build/bench_train.json``.
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("bench.train_speed")
 
 import argparse

@@ -7,7 +7,7 @@ spike rates, or at their own with ``--lif``.
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("golden.energy")
 
 import argparse

@@ -4,7 +4,7 @@ Sampling is part of the network, so the accuracy has a deviation over the sample
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("golden.evaluate")
 
 import argparse

@@ -7,7 +7,7 @@ part of the data.
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("golden.figures")
 
 import argparse

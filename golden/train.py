@@ -7,7 +7,7 @@ per epoch.
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("golden.train")
 
 import argparse

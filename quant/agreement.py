@@ -15,7 +15,7 @@ words as uniform draws. Per layer it prints
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("quant.agreement")
 
 import argparse

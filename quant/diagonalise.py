@@ -9,7 +9,7 @@ draws.
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("quant.diagonalise")
 
 import argparse

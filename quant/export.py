@@ -6,7 +6,7 @@ test sequences. Same inputs, same integers.
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("quant.export")
 
 import argparse

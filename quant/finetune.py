@@ -6,7 +6,7 @@ every rounding and every sampler, from the folded checkpoint. The result is a fi
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("quant.finetune")
 
 import argparse
