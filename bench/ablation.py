@@ -23,11 +23,11 @@ from rich.table import Table
 from bench import kept
 from golden import train
 from golden.base import cli
+from golden.base.files import write_atomic
 from golden.config import NetworkConfig
 from golden.models import build
 from golden.recipes import Recipe
 from golden.tasks import make_task
-from quant.files import write_atomic
 
 BASE = Recipe(NetworkConfig(n_classes=10, n_blocks=2, d_model=64, d_state=8,
                             sampling="systematic"), epochs=3)

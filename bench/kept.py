@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from golden.base import cli
-from quant.files import write_atomic
+from golden.base.files import write_atomic
 
 
 def opened(path: Path, settings: dict, part: str, show: bool) -> dict:

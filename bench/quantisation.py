@@ -23,13 +23,13 @@ from tqdm import tqdm
 
 from golden import checkpoint, tasks
 from golden.base import cli
+from golden.base.files import write_atomic
 from golden.batches import batches
 from golden.checkpoint import Checkpoint
 from golden.tasks import Split
 from quant.convert import to_artifact
 from quant.evaluate import evaluate
 from quant.export import SEED, prepare
-from quant.files import write_atomic
 from quant.fit import ExportError, fit
 from quant.formats import QUANT_CONFIGS, QuantConfig
 from quant.qat import QuantNetwork

@@ -30,11 +30,11 @@ from bench.quantisation import text
 from bench.shipped import shipped
 from golden import checkpoint, evaluate
 from golden.base import cli
+from golden.base.files import write_atomic
 from quant import finetune
 from quant.evaluate import evaluate as evaluate_integers
 from quant.evaluate import opened
 from quant.export import export, reestimate
-from quant.files import write_atomic
 from quant.formats import QUANT_CONFIGS, shipped_config
 from quant.sampling import FORMS
 

@@ -30,10 +30,10 @@ from tqdm import tqdm
 
 from bench import fft_form, released_form
 from golden.base import cli
+from golden.base.files import write_atomic
 from golden.config import NetworkConfig
 from golden.network import Network
 from golden.ssm import kernel
-from quant.files import write_atomic
 
 FORMS = ("chunked", "fft", "released")
 SHAPES = {"small": (2, 128, 16, 64), "paper": (2, 400, 64, 64)}     # blocks, H, d_state, batch

@@ -16,11 +16,11 @@ import numpy as np
 
 from golden.base import cli
 from golden.base.cli import UserError, positive
+from golden.base.files import write_atomic
 from golden.tasks import make_task
 from host import run, session
 from host.session import SIM
 from quant import artifact
-from quant.files import write_atomic
 from quant.sampling import FORMS
 from rtl.link_protocol import LONG_SEED
 from sim import inputs

@@ -190,8 +190,8 @@ def show(results: dict[str, dict]) -> None:
 
 
 def main() -> None:
+    from golden.base.files import write_atomic
     from quant.export import add_width_options, config_of
-    from quant.files import write_atomic
     parser = argparse.ArgumentParser("quant.agreement", description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", action="append", required=True,
                         help="a file, or a task whose network is shipped; may be repeated")

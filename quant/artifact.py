@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from golden.base.files import write_all_atomic
 from quant import sampling
-from quant.files import write_all_atomic
 from quant.formats import BIT, STREAMS, EdgeFormats, LayerFormats, RandomFormat
 from quant.head_tensors import TENSORS, Head, HeadFormats
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from golden.base.cli import UserError, console, positive
+from golden.base.files import write_atomic
 from golden.tasks import inputs_of, make_task, slug, subset_accuracies, subsets_of
 from quant import artifact, gated_artifact, head
 from quant.artifact import Artifact, ArtifactError
-from quant.files import write_atomic
 from quant.gated_artifact import GatedArtifact
 from quant.gated_network import GatedIntegerNetwork
 from quant.network import BLOCK, IntegerNetwork

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from golden.base.files import write_all_atomic
 from quant import artifact
 from quant.artifact import EDGE_ARRAYS, ROUNDINGS, SCHEMA, ArtifactError
-from quant.files import write_all_atomic
 from quant.formats import BIT, THRESHOLD, EdgeFormats, RandomFormat
 from quant.gated_formats import GatedFormats, GatedNetworkFormats
 

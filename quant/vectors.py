@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from golden.base.files import write_atomic
 from quant.artifact import Artifact, digest
-from quant.files import write_atomic
 from quant.network import IntegerNetwork
 from quant.reference import Trace
 

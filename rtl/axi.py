@@ -15,9 +15,9 @@ from amaranth.back import verilog
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from golden.base.files import write_all_atomic
 from quant import artifact
 from quant.artifact import Artifact, ArtifactError
-from quant.files import write_all_atomic
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.generate import memory_map

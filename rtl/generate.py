@@ -11,9 +11,9 @@ from pathlib import Path
 
 from amaranth.back import verilog
 
+from golden.base.files import write_all_atomic
 from quant import artifact
 from quant.artifact import Artifact, ArtifactError
-from quant.files import write_all_atomic
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.memory import Region

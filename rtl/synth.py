@@ -13,9 +13,9 @@ from pathlib import Path
 
 from amaranth.back import rtlil
 
+from golden.base.files import write_atomic
 from quant import artifact
 from quant.artifact import Artifact, ArtifactError
-from quant.files import write_atomic
 from rtl import floorplan
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core

@@ -16,8 +16,8 @@ from rich.table import Table
 from tqdm import tqdm
 
 from golden.base import cli
+from golden.base.files import write_atomic
 from golden.tasks import Split, make_task
-from quant.files import write_atomic
 from sim import campaign, inputs, tools
 from sim.options import numbers, positive
 from sim.tools import SimError

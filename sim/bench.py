@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
+from golden.base.files import write_all_atomic, write_atomic
 from golden.tasks import Split, make_task
 from quant import vectors
 from quant.artifact import digest
-from quant.files import write_all_atomic, write_atomic
 from rtl.config import Geometry, HardwareConfig
 from rtl.core import Core
 from rtl.cycles import predict

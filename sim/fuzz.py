@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from quant.files import write_atomic
+from golden.base.files import write_atomic
 from sim import draws, minimise, tools, trial
 from sim.draws import Case
 from sim.journal import Journal

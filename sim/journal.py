@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from quant.files import write_atomic
+from golden.base.files import write_atomic
 from sim import tools
 
 

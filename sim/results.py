@@ -13,7 +13,7 @@ import re
 import sys
 from pathlib import Path
 
-from quant.files import write_atomic
+from golden.base.files import write_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"

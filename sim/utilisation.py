@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from golden.base.files import write_atomic
 from quant import artifact
 from quant.artifact import Artifact, ArtifactError
-from quant.files import write_atomic
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.cycles import predict

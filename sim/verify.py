@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from golden.base.files import write_all_atomic
 from golden.tasks import Split, make_task
 from quant.artifact import digest
-from quant.files import write_all_atomic
 from sim import campaign, inputs, tools
 from sim.options import positive
 

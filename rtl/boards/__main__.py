@@ -10,9 +10,9 @@ import json
 import sys
 from pathlib import Path
 
+from golden.base.files import write_atomic
 from quant import artifact
 from quant.artifact import Artifact, ArtifactError
-from quant.files import write_atomic
 from rtl import cycles
 from rtl.boards import estimate, flow
 from rtl.boards.board import Board
