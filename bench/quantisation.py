@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from golden import checkpoint, tasks
 from golden.base import cli
-from golden.base.files import write_atomic
+from golden.base.files import write_json
 from golden.batches import batches
 from golden.checkpoint import Checkpoint
 from golden.tasks import Split
@@ -109,7 +109,7 @@ def run(bench: Bench, sweeps: dict, path: Path) -> dict:
             continue
         config = variant(base, what, value) if value else base
         result["cells"][name] = bench.cell(config, value if what == "k" else None)
-        write_atomic(path, (json.dumps(result, indent=1) + "\n").encode())
+        write_json(path, result)
     return result
 
 

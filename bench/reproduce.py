@@ -30,7 +30,7 @@ from bench.quantisation import text
 from bench.shipped import shipped
 from golden import checkpoint, evaluate
 from golden.base import cli
-from golden.base.files import write_atomic
+from golden.base.files import write_json
 from quant import finetune
 from quant.evaluate import evaluate as evaluate_integers
 from quant.evaluate import opened
@@ -103,7 +103,7 @@ class Measured:
             if name not in self.kept:
                 self.kept[name] = job()
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                write_atomic(self.path, (json.dumps(self.kept, indent=1) + "\n").encode())
+                write_json(self.path, self.kept)
             bar.update()
         return self.kept
 

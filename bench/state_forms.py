@@ -6,7 +6,6 @@ own spikes, classes of whole sequences (``--images``), area and Fmax on an ECP5 
 """
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from bench.state_model import (FORMS, FRACTION, SHIFTS, exact, float_run, intege
 from bench.state_network import extract, run
 from golden import checkpoint
 from golden.base import cli
+from golden.base.files import write_json
 from quant.formats import LayerFormats, QFormat, RandomFormat, fit_signed
 from rtl.state_update import StateUpdate
 
@@ -149,12 +149,9 @@ def main() -> None:
     split = found.task.load("val", args.data_dir)
     values = split.values * 2.0 ** -found.task.sample_format.f_bits
     results = {"checkpoint": {k: found.info.get(k) for k in ("epoch", "val_accuracy")}}
-    args.out.mkdir(parents=True, exist_ok=True)
 
     def keep():
-        partial = args.out / "results.json.partial"
-        partial.write_text(json.dumps(results, indent=1))
-        partial.replace(args.out / "results.json")
+        write_json(args.out / "results.json", results)
 
     results["kernel"] = kernel_errors(blocks)
     progress(table(results["kernel"], list(results["kernel"][0])))

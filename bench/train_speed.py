@@ -14,7 +14,6 @@ if __name__ == "__main__":
     heap.restart_with_settings("bench.train_speed")
 
 import argparse
-import json
 import os
 import re
 import statistics
@@ -30,7 +29,7 @@ from tqdm import tqdm
 
 from bench import fft_form, released_form
 from golden.base import cli
-from golden.base.files import write_atomic
+from golden.base.files import write_json
 from golden.config import NetworkConfig
 from golden.network import Network
 from golden.ssm import kernel
@@ -145,8 +144,7 @@ def main() -> None:
     total = len(shapes) * 2 * len(FORMS) * (args.repeats + 1)
     with tqdm(total=total, unit="run", leave=False) as bar:
         rows = {shape: measure(shape, args.repeats, args.threads, bar) for shape in shapes}
-    write_atomic(args.json, (json.dumps({"threads": args.threads, "shapes": rows}, indent=1)
-                             + "\n").encode())
+    write_json(args.json, {"threads": args.threads, "shapes": rows})
     show(rows)
 
 

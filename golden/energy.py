@@ -11,7 +11,6 @@ if __name__ == "__main__":
     heap.restart_with_settings("golden.energy")
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from rich.table import Table
 from golden import checkpoint, chosen, operations
 from golden.activity import Activity, measure
 from golden.base import cli
+from golden.base.files import write_json
 from golden.config import NetworkConfig
 from golden.operations import Count
 from golden.tasks import Split, Task, spec
@@ -137,7 +137,7 @@ def main() -> None:
     print("Priced: multiply-accumulates and accumulates. Not priced: comparisons, random words, "
           "GELU, memory.")
     if args.json:
-        cli.write_text(args.json, json.dumps(result, indent=1) + "\n")
+        write_json(args.json, result)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ if __name__ == "__main__":
     heap.restart_with_settings("golden.evaluate")
 
 import argparse
-import json
 import statistics
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from tqdm import tqdm
 
 from golden import chosen
 from golden.base import cli
+from golden.base.files import write_json
 from golden.batches import batch_of, longest, spike_rates
 from golden.memory import batch_for, require
 from golden.tasks import Split, Task, spec, subset_accuracies, subsets_of
@@ -94,7 +94,7 @@ def main() -> None:
         subsets=subsets_of(found.task, args.split, len(split), args.data_dir))
     print(show(result))
     if args.json:
-        cli.write_text(args.json, json.dumps(result, indent=1) + "\n")
+        write_json(args.json, result)
 
 
 if __name__ == "__main__":

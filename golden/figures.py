@@ -19,6 +19,7 @@ import numpy as np
 from golden import chosen
 from golden.activity import CURVES, Activity, Trace, measure, trace
 from golden.base import cli
+from golden.base.files import write_all_atomic
 
 WIDTH, DPI = 7.0, 100               # inches, dots per inch
 NEAR_ZERO = 0.1                     # mean probability below which a neuron counts as silent
@@ -107,11 +108,11 @@ def png(figure) -> bytes:
 
 def draw(seen: Activity, one: Trace, out: Path, name: str) -> list[Path]:
     """Write the three figures to ``out``, all or none; their paths."""
-    pictures = {out / f"{name}.{kind}.png": png(figure) for kind, figure in (
+    pictures = {f"{name}.{kind}.png": png(figure) for kind, figure in (
         ("active", active_figure(seen)), ("neuron", neuron_figure(one)),
         ("probability", probability_figure(seen)))}
-    cli.write_files(pictures)
-    return list(pictures)
+    write_all_atomic(out, pictures)
+    return [out / file for file in pictures]
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from torch import nn
 
 from golden import checkpoint, memory
 from golden.base import cli
+from golden.base.files import write_atomic
 from golden.batches import accuracy, spike_rates
 from golden.recipes import Recipe, recipe_for
 from golden.run import Run
@@ -76,7 +77,7 @@ class Saves:
 
     def begin(self, earlier: str, header: dict, anew: bool) -> None:
         """Start the log with the ``earlier`` one's text; ``anew``: no file of another training."""
-        cli.write_text(self.log, earlier + json.dumps(header) + "\n")
+        write_atomic(self.log, earlier + json.dumps(header) + "\n")
         if anew:
             self.best.unlink(missing_ok=True)
             self.write()

@@ -6,7 +6,6 @@ a serial port for other programs. Exit code 1: an answer differs; 2: a mistake o
 """
 
 import argparse
-import json
 import signal
 import sys
 from dataclasses import asdict
@@ -16,7 +15,7 @@ import numpy as np
 
 from golden.base import cli
 from golden.base.cli import UserError, positive
-from golden.base.files import write_atomic
+from golden.base.files import write_json
 from golden.tasks import make_task
 from host import run, session
 from host.session import SIM
@@ -91,7 +90,7 @@ def run_sequences(args: argparse.Namespace) -> int:
             noise = asdict(simulation.close())
     run.show(row, noise)
     if args.json:
-        write_atomic(args.json, (json.dumps(row | {"noise": noise}, indent=1) + "\n").encode())
+        write_json(args.json, row | {"noise": noise})
     if tally.first:
         print(f"host: DIFFERENT, first difference: {tally.first}", file=sys.stderr)
     return int(tally.first is not None)

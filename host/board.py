@@ -15,7 +15,6 @@ from quant import lfsr
 from quant.artifact import Artifact
 from rtl import image
 from rtl import link_protocol as protocol
-from rtl.config import HardwareConfig
 from rtl.core import Core
 from rtl.link_identity import Identity, IdentityError, model_digest, result_bytes, shape_digest
 from rtl.link_protocol import Command, Status

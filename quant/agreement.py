@@ -20,7 +20,6 @@ if __name__ == "__main__":
 
 import argparse
 import copy
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -190,7 +189,7 @@ def show(results: dict[str, dict]) -> None:
 
 
 def main() -> None:
-    from golden.base.files import write_atomic
+    from golden.base.files import write_json
     from quant.export import add_width_options, config_of
     parser = argparse.ArgumentParser("quant.agreement", description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", action="append", required=True,
@@ -213,7 +212,7 @@ def main() -> None:
                                                args.n, modes=args.modes)
     show(results)
     if args.json:
-        write_atomic(args.json, (json.dumps(results, indent=1) + "\n").encode())
+        write_json(args.json, results)
 
 
 if __name__ == "__main__":

@@ -225,7 +225,7 @@ def save(art: Artifact, folder: Path) -> Path:
     np.savez_compressed(buffer, **_arrays(art))
     manifest = json.dumps(_manifest(art, buffer.getvalue()), indent=1) + "\n"
     return write_all_atomic(folder, {"arrays.npz": buffer.getvalue(),
-                                     "manifest.json": manifest.encode()})
+                                     "manifest.json": manifest})
 
 
 def read(folder: Path) -> tuple[dict, dict[str, np.ndarray]]:

@@ -6,7 +6,6 @@ the class is the arg max of the logits of K runs, each under a seed of its own, 
 """
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from golden.base.cli import UserError, console, positive
-from golden.base.files import write_atomic
+from golden.base.files import write_json
 from golden.tasks import inputs_of, make_task, slug, subset_accuracies, subsets_of
 from quant import artifact, gated_artifact, head
 from quant.artifact import Artifact, ArtifactError
@@ -163,7 +162,7 @@ def main(argv: list[str] | None = None) -> int:
             result = evaluate(art, split, args.seeds, progress=bar.update, votes=args.votes,
                               subsets=subsets_of(task, args.split, n, args.data_dir))
         if args.json:
-            write_atomic(args.json, (json.dumps(result, indent=1) + "\n").encode())
+            write_json(args.json, result)
         _table(result, args.task)
     except (ArtifactError, UserError, OSError) as error:
         print(f"quant.evaluate: {error}", file=sys.stderr)

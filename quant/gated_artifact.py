@@ -204,7 +204,7 @@ def save(art: GatedArtifact, folder: Path) -> Path:
         "arrays_sha256": hashlib.sha256(buffer.getvalue()).hexdigest()}
     text = json.dumps(manifest, indent=1) + "\n"
     return write_all_atomic(folder, {"arrays.npz": buffer.getvalue(),
-                                     "manifest.json": text.encode()})
+                                     "manifest.json": text})
 
 
 def load(folder: Path) -> GatedArtifact:

@@ -170,8 +170,7 @@ def generate(art: Artifact, hw: HardwareConfig, out: Path) -> Path:
     text = verilog.convert(top, name=NAME, emit_src=False)
     files = {"memory_map.json": json.dumps(facts, indent=1) + "\n", f"{NAME}.core": fusesoc(art),
              f"{NAME}.v": text}
-    folder = write_all_atomic(out, {name: body.encode() for name, body in files.items()})
-    return folder / f"{NAME}.v"
+    return write_all_atomic(out, files) / f"{NAME}.v"
 
 
 def main(argv: list[str] | None = None) -> int:

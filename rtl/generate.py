@@ -74,8 +74,7 @@ def generate(art: Artifact, hw: HardwareConfig, out: Path) -> Path:
             os.environ["AMARANTH_USE_YOSYS"] = before
     files = {"memory_map.json": json.dumps(facts, indent=1) + "\n",
              "memory_map.md": _table(facts, core.map.regions), "core.v": text}
-    folder = write_all_atomic(out, {name: content.encode() for name, content in files.items()})
-    return folder / "core.v"
+    return write_all_atomic(out, files) / "core.v"
 
 
 def main(argv: list[str] | None = None) -> int:

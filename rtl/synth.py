@@ -13,7 +13,7 @@ from pathlib import Path
 
 from amaranth.back import rtlil
 
-from golden.base.files import write_atomic
+from golden.base.files import write_json
 from quant import artifact
 from quant.artifact import Artifact, ArtifactError
 from rtl import floorplan
@@ -223,7 +223,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _write(out: Path, row: dict) -> None:
-    write_atomic(out / "synth.json", (json.dumps(row, indent=1) + "\n").encode())
+    write_json(out / "synth.json", row)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -7,7 +7,6 @@ the user's.
 """
 
 import argparse
-import json
 import os
 import sys
 
@@ -16,7 +15,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from golden.base import cli
-from golden.base.files import write_atomic
+from golden.base.files import write_json
 from golden.tasks import Split, make_task
 from sim import campaign, inputs, tools
 from sim.options import numbers, positive
@@ -74,7 +73,7 @@ def simulate(args) -> tuple[campaign.Report, dict]:
             report=lambda text: tqdm.write(f"{text} ...", file=sys.stderr))
     row = {"name": name} | summary(report, args.task, indices, examples)
     path = tools.BUILD / name / "report.json"
-    write_atomic(path, (json.dumps(row, indent=1) + "\n").encode())
+    write_json(path, row)
     return report, row
 
 

@@ -43,12 +43,11 @@ def main(argv: list[str] | None = None) -> int:
     try:
         result = measure(args)
         text = json.dumps(result, indent=1) + "\n"
-        write_atomic(args.json, text.encode())
+        write_atomic(args.json, text)
         page = bench_table.page(result)
         if args.report:
             name = result["name"]
-            write_all_atomic(args.report, {f"{name}.bench.json": text.encode(),
-                                           f"{name}.bench.md": page.encode()})
+            write_all_atomic(args.report, {f"{name}.bench.json": text, f"{name}.bench.md": page})
     except inputs.MISTAKES as error:
         print(f"sim.bench: {error}", file=sys.stderr)
         return 2

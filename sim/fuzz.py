@@ -93,7 +93,7 @@ def keep(case: Case, folder: Path, found: str) -> Path:
     text = json.dumps({"found": found, "first": first_difference(small),
                        "simulator": "amaranth" if slow else "native", "case": small.to_dict()},
                       indent=1) + "\n"
-    return write_atomic(folder / f"{tools.content_hash(text)}.json", text.encode())
+    return write_atomic(folder / f"{tools.content_hash(text)}.json", text)
 
 
 def replay(path: Path) -> str | None:
@@ -120,7 +120,7 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     text = json.dumps(report, indent=1) + "\n"
     for path in {args.report, FOLDER / "report.json"}:
-        write_atomic(path, text.encode())
+        write_atomic(path, text)
     print(f"seed {report['seed']}: {report['cases']} cases of {report['shapes']} shapes, "
           f"{report['steps']:,} steps, {report['spikes']:,} spikes and {report['timed']} runs' "
           f"cycles compared, {report['seconds'] / 60:.1f} min: {len(report['failed'])} failed")

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from amaranth.back import rtlil
 
+from golden.base.files import write_json
 from quant import vectors
 from quant.synthetic import random_artifact
 from rtl.config import HardwareConfig
@@ -109,7 +110,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         found = check(args.family, tools.BUILD / "netlist" / args.family)
         if args.json:
-            args.json.write_text(json.dumps(found, indent=1) + "\n")
+            write_json(args.json, found)
     except (SimError, ToolError, OSError) as error:
         print(f"sim.netlist: {error}", file=sys.stderr)
         return 2

@@ -6,13 +6,12 @@ that are needed over those the multipliers could make; the cycles must be those 
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from golden.base.files import write_atomic
+from golden.base.files import write_json
 from quant import artifact
 from quant.artifact import Artifact, ArtifactError
 from rtl.config import Geometry, HardwareConfig, HardwareError
@@ -97,9 +96,8 @@ def main(argv: list[str] | None = None) -> int:
             core = Core(art, HardwareConfig(lanes))
             rows.append(measure(core, program.build(core), random_values(art, FED, steps)))
             print(line(rows[-1]), flush=True)
-        write_atomic(args.json, (json.dumps({"artifact": artifact.digest(art), "task": art.task,
-                                             "steps": steps, "rows": rows}, indent=1)
-                                 + "\n").encode())
+        write_json(args.json, {"artifact": artifact.digest(art), "task": art.task, "steps": steps,
+                               "rows": rows})
     except (ArtifactError, HardwareError, SimError, OSError) as error:
         print(f"sim.utilisation: {error}", file=sys.stderr)
         return 2

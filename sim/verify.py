@@ -148,8 +148,8 @@ def markdown(row: dict) -> str:
 def write(row: dict, folder: Path) -> None:
     """<task>.verify.json and .md, both or neither."""
     name = row["name"]
-    write_all_atomic(folder, {f"{name}.verify.json": (json.dumps(row, indent=1) + "\n").encode(),
-                              f"{name}.verify.md": markdown(row).encode()})
+    write_all_atomic(folder, {f"{name}.verify.json": json.dumps(row, indent=1) + "\n",
+                              f"{name}.verify.md": markdown(row)})
 
 
 if __name__ == "__main__":

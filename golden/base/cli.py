@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 
 class UserError(Exception):
@@ -58,25 +57,3 @@ def console():
     from rich.console import Console
     found = Console()
     return Console(width=120) if found.width < 120 else found
-
-
-def write_files(contents: dict[Path, bytes]) -> None:
-    """Write files under temporary names, then rename them; makes their folders.
-
-    A full disk raises ``OSError`` before the first renaming and leaves what was there before.
-    """
-    partial = {path: path.with_name(path.name + ".partial") for path in contents}
-    try:
-        for path, content in contents.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial[path].write_bytes(content)
-        for path in contents:
-            partial[path].replace(path)
-    finally:
-        for path in partial.values():
-            path.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """:func:`write_files` for one text file."""
-    write_files({path: text.encode()})

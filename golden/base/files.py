@@ -1,20 +1,33 @@
-"""Files that are either complete or not there."""
+"""Files that are either complete or not there: everything this project writes for later."""
 
+import json
 import os
+import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO
+
+Content = bytes | str | Callable[[BinaryIO], Any]   # a function writes to the open file
 
 
-def write_all_atomic(folder: Path, contents: dict[str, bytes]) -> Path:
-    """Write files of one folder under temporary names, then rename them in order; makes the folder.
+def write_all_atomic(folder: Path, contents: dict[str, Content]) -> Path:
+    """Write files of one folder under temporary names, then rename them in order; makes folders.
 
-    A full disk raises ``OSError`` before the first renaming and leaves what was there before.
+    A full disk raises ``OSError`` before the first renaming and leaves what was there before. Two
+    processes that write the same file each write a whole one. Returns the folder.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = {name: folder / f"{name}.partial" for name in contents}
+    folder, mark = Path(folder), uuid.uuid4().hex[:8]
+    partial = {name: folder / f"{name}.{mark}.partial" for name in contents}
     try:
         for name, content in contents.items():
-            partial[name].write_bytes(content)
+            partial[name].parent.mkdir(parents=True, exist_ok=True)
+            with partial[name].open("wb") as file:
+                if callable(content):
+                    content(file)
+                else:
+                    file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())     # a new name must not point to what is not there yet
         for name in contents:
             os.replace(partial[name], folder / name)
     finally:
@@ -23,8 +36,13 @@ def write_all_atomic(folder: Path, contents: dict[str, bytes]) -> Path:
     return folder
 
 
-def write_atomic(path: Path, content: bytes) -> Path:
+def write_atomic(path: Path, content: Content) -> Path:
     """:func:`write_all_atomic` for one file; returns its path."""
     path = Path(path)
     write_all_atomic(path.parent, {path.name: content})
     return path
+
+
+def write_json(path: Path, value) -> Path:
+    """:func:`write_atomic` of a value as JSON."""
+    return write_atomic(path, json.dumps(value, indent=1) + "\n")

@@ -1,11 +1,11 @@
 """``python -m golden.tasks``: every task, what data is at hand, where to get the rest."""
 
 import argparse
-import json
 from pathlib import Path
 
 from golden import data
 from golden.base import cli
+from golden.base.files import write_json
 from golden.tasks import TASKS, inputs_of, make_task
 from golden.tasks.base import Task
 
@@ -105,7 +105,7 @@ def main() -> None:
     rows = [facts(name) | here(name, args.data_dir) for name in TASKS]
     show(rows)
     if args.json:
-        cli.write_text(args.json, json.dumps(rows, indent=1) + "\n")
+        write_json(args.json, rows)
 
 
 if __name__ == "__main__":

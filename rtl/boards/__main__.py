@@ -6,11 +6,10 @@ the network does not fit, or a tool is missing.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
-from golden.base.files import write_atomic
+from golden.base.files import write_json
 from quant import artifact
 from quant.artifact import Artifact, ArtifactError
 from rtl import cycles
@@ -85,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
                "artifact": artifact.digest(art), "lanes": lanes, "baud": board.baud}
         row = timing(row, board, art, lanes)
         row |= flow.build(board, art, lanes, out, [int(s) for s in args.seeds.split(",")])
-        write_atomic(out / "bitstream.json", (json.dumps(row, indent=1) + "\n").encode())
+        write_json(out / "bitstream.json", row)
     except (ArtifactError, HardwareError, ToolError, OSError) as error:
         print(f"rtl.boards: {error}", file=sys.stderr)
         return 2
