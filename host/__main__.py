@@ -132,11 +132,8 @@ def serve(args: argparse.Namespace) -> int:
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     command = {"run": run_sequences, "upload": upload, "identify": identify, "serve": serve}
-    try:
-        return command[args.command](args)
-    except inputs.MISTAKES as error:
-        raise UserError(error) from None
+    return command[args.command](args)
 
 
 if __name__ == "__main__":
-    cli.run("host", lambda: sys.exit(main()))
+    cli.run("host", main)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from golden.base import cli
 from quant import artifact
 from quant.artifact import Artifact, ArtifactError, Layer
 from quant.formats import QFormat
@@ -81,15 +82,15 @@ def main(argv: list[str] | None = None) -> int:
                        ("out", "folder to write")):
         parser.add_argument(f"--{name}", type=Path, required=True, metavar="DIR", help=text)
     args = parser.parse_args(argv)
-    try:
-        made, saturated = adapt(artifact.load(args.artifact), artifact.load(args.like))
-        artifact.save(made, args.out)
-    except (ArtifactError, OSError) as error:
-        print(f"host.adapt: {error}", file=sys.stderr)
-        return 2
+    return cli.code("host.adapt", lambda: make(args))
+
+
+def make(args: argparse.Namespace) -> None:
+    """Write what the options say."""
+    made, saturated = adapt(artifact.load(args.artifact), artifact.load(args.like))
+    artifact.save(made, args.out)
     counts = ", ".join(f"{count} of {name}" for name, count in saturated.items())
     print(f"{args.out}: {artifact.digest(made)}; saturated: {counts or 'nothing'}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from golden.base.cli import UserError
 from golden.base.files import write_all_atomic
 from quant import sampling
 from quant.formats import BIT, STREAMS, EdgeFormats, LayerFormats, RandomFormat
@@ -24,7 +25,7 @@ ABSENT = np.zeros(0, np.int64)
 NO_DIRECTIONS = np.zeros((0, 0), np.int64)
 
 
-class ArtifactError(Exception):
+class ArtifactError(UserError):
     """An artifact that cannot be used; the message says what is wrong and what to do."""
 
 

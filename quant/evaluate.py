@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.base.cli import UserError, console, positive
+from golden.base import cli
+from golden.base.cli import console, positive
 from golden.base.files import write_json
 from golden.tasks import inputs_of, make_task, slug, subset_accuracies, subsets_of
 from quant import artifact, gated_artifact, head
@@ -131,7 +132,7 @@ def _table(result: dict, task: str) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line; returns the exit code, 2 after one line on stderr for bad input."""
+    """Command line; returns the exit code."""
     parser = argparse.ArgumentParser("quant.evaluate", description=__doc__.splitlines()[0])
     parser.add_argument("--task", required=True, help="psmnist, digits, listops, or module:Class")
     parser.add_argument("--net", default="", help="which of the networks shipped for the task; "
@@ -148,26 +149,25 @@ def main(argv: list[str] | None = None) -> int:
                         help="runs of an evaluation whose logits are summed (default 1)")
     parser.add_argument("--json", type=Path, help="file for the results")
     args = parser.parse_args(argv)
+    return cli.code("quant.evaluate", lambda: report(args))
 
+
+def report(args: argparse.Namespace) -> None:
+    """Evaluate, write and print what the options say."""
     from tqdm import tqdm
-    try:
-        task = make_task(args.task)
-        art = opened(args.artifact or ARTIFACTS / slug(args.task, args.net))
-        _fits(task, art)
-        split = task.load(args.split, args.data_dir)
-        n = min(args.n or len(split), len(split))
-        split = split.take(np.arange(n))
-        with tqdm(total=n * art.inputs * args.seeds * args.votes, unit="seq",
-                  disable=not sys.stderr.isatty()) as bar:
-            result = evaluate(art, split, args.seeds, progress=bar.update, votes=args.votes,
-                              subsets=subsets_of(task, args.split, n, args.data_dir))
-        if args.json:
-            write_json(args.json, result)
-        _table(result, args.task)
-    except (ArtifactError, UserError, OSError) as error:
-        print(f"quant.evaluate: {error}", file=sys.stderr)
-        return 2
-    return 0
+    task = make_task(args.task)
+    art = opened(args.artifact or ARTIFACTS / slug(args.task, args.net))
+    _fits(task, art)
+    split = task.load(args.split, args.data_dir)
+    n = min(args.n or len(split), len(split))
+    split = split.take(np.arange(n))
+    with tqdm(total=n * art.inputs * args.seeds * args.votes, unit="seq",
+              disable=not sys.stderr.isatty()) as bar:
+        result = evaluate(art, split, args.seeds, progress=bar.update, votes=args.votes,
+                          subsets=subsets_of(task, args.split, n, args.data_dir))
+    if args.json:
+        write_json(args.json, result)
+    _table(result, args.task)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from amaranth.back import rtlil
 
+from golden.base import cli
 from golden.base.files import write_json
 from quant import artifact
-from quant.artifact import Artifact, ArtifactError
+from quant.artifact import Artifact
 from rtl import floorplan
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core
@@ -222,35 +223,31 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
-def _write(out: Path, row: dict) -> None:
-    write_json(out / "synth.json", row)
-
-
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
-    try:
-        art = artifact.load(args.artifact or Path("build/artifacts") / args.task)
-        digest, whole = artifact.digest(art), len(art.layers)
-        if args.layers is not None and not 1 <= args.layers <= whole:
-            raise HardwareError(f"--layers {args.layers}: the network has {whole}")
-        art = replace(art, layers=art.layers[:args.layers])
-        geo = Geometry.of(art, HardwareConfig(args.lanes))
-        out = args.out or Path("build/synth") / f"{art.task}_{args.family}_{args.lanes}"
-        row = {"task": art.task, "artifact": digest, "layers": len(art.layers), "of": whole,
-               "cycles_per_step": geo.issue}
-        row |= synthesise(art, args.lanes, args.family, out, args.signature, args.part)
-        if args.route:
-            row["routed"] = []
-        for seed in args.seeds.split(",") if args.route else []:
-            row["routed"].append(route(out, args.device, int(seed), args.target))
-            _write(out, row)        # a next seed may take hours
-        _write(out, row)
-    except (ArtifactError, HardwareError, ToolError, OSError) as error:
-        print(f"rtl.synth: {error}", file=sys.stderr)
-        return 2
+    return cli.code("rtl.synth", lambda: report(args))
+
+
+def report(args: argparse.Namespace) -> None:
+    """Synthesise, route if asked to, write and print."""
+    art = artifact.load(args.artifact or Path("build/artifacts") / args.task)
+    digest, whole = artifact.digest(art), len(art.layers)
+    if args.layers is not None and not 1 <= args.layers <= whole:
+        raise HardwareError(f"--layers {args.layers}: the network has {whole}")
+    art = replace(art, layers=art.layers[:args.layers])
+    geo = Geometry.of(art, HardwareConfig(args.lanes))
+    out = args.out or Path("build/synth") / f"{art.task}_{args.family}_{args.lanes}"
+    row = {"task": art.task, "artifact": digest, "layers": len(art.layers), "of": whole,
+           "cycles_per_step": geo.issue}
+    row |= synthesise(art, args.lanes, args.family, out, args.signature, args.part)
+    if args.route:
+        row["routed"] = []
+    for seed in args.seeds.split(",") if args.route else []:
+        row["routed"].append(route(out, args.device, int(seed), args.target))
+        write_json(out / "synth.json", row)     # a next seed may take hours
+    write_json(out / "synth.json", row)
     print(table(row, art, geo))
     print(f"written to {out / 'synth.json'}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -26,14 +26,12 @@ DEFAULT_N = 20
 
 def main(argv: list[str] | None = None) -> int:
     args = _arguments(argv)
-    try:
-        report, row = simulate(args)
-    except inputs.MISTAKES as error:
-        print(f"sim: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("sim: interrupted", file=sys.stderr)
-        return 130
+    return cli.code("sim", lambda: run(args))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Simulate and print; 1 if anything differs."""
+    report, row = simulate(args)
     show(report, row)
     if not report.equal:
         print(f"sim: DIFFERENT, first difference: {report.first}", file=sys.stderr)

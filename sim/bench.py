@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from golden.base import cli
 from golden.base.files import write_all_atomic, write_atomic
 from golden.tasks import Split, make_task
 from quant import vectors
@@ -40,23 +41,20 @@ SEQUENCES = 8           # of the test set, from which spike rates are taken
 
 def main(argv: list[str] | None = None) -> int:
     args = _arguments(argv)
-    try:
-        result = measure(args)
-        text = json.dumps(result, indent=1) + "\n"
-        write_atomic(args.json, text)
-        page = bench_table.page(result)
-        if args.report:
-            name = result["name"]
-            write_all_atomic(args.report, {f"{name}.bench.json": text, f"{name}.bench.md": page})
-    except inputs.MISTAKES as error:
-        print(f"sim.bench: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("sim.bench: interrupted", file=sys.stderr)
-        return 130
+    return cli.code("sim.bench", lambda: report(args))
+
+
+def report(args: argparse.Namespace) -> None:
+    """Measure, write and print."""
+    result = measure(args)
+    text = json.dumps(result, indent=1) + "\n"
+    write_atomic(args.json, text)
+    page = bench_table.page(result)
+    if args.report:
+        name = result["name"]
+        write_all_atomic(args.report, {f"{name}.bench.json": text, f"{name}.bench.md": page})
     print(page)
     print(f"written to {args.json}")
-    return 0
 
 
 def _arguments(argv) -> argparse.Namespace:

@@ -9,18 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from golden import tasks
-from golden.data import DataError
-from golden.tasks import TaskError, inputs_of, slug
+from golden.tasks import inputs_of, slug
 from quant import artifact
-from quant.artifact import Artifact, ArtifactError
+from quant.artifact import Artifact
 from quant.sampling import FORMS
-from rtl.config import Geometry, HardwareConfig, HardwareError
+from rtl.config import Geometry, HardwareConfig
 from sim.options import positive, probability
 from sim.tools import SimError
 
 ARTIFACTS = Path("build/artifacts")
 CHECKPOINTS = Path(tasks.__file__).parents[1] / "checkpoints"
-MISTAKES = (ArtifactError, DataError, HardwareError, SimError, TaskError, OSError)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,8 @@ from typing import IO
 
 import numpy as np
 
+from golden.base.cli import UserError
+
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "sim"
 OLDEST = (5, 36)        # cocotb 2 needs doInertialPuts in Verilator's VPI
@@ -29,7 +31,7 @@ INSTALL = "sudo apt-get install g++ make perl"
 MAKE_FLAGS = ("CFG_CXXFLAGS_PCH_I=-include",)
 
 
-class SimError(Exception):
+class SimError(UserError):
     """A simulation that cannot be built or run; the message says what to do."""
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from golden.base import cli
 from golden.base.files import write_json
 from quant import artifact
-from quant.artifact import Artifact, ArtifactError
-from rtl.config import Geometry, HardwareConfig, HardwareError
+from quant.artifact import Artifact
+from rtl.config import Geometry, HardwareConfig
 from rtl.core import Core
 from rtl.cycles import predict
 from sim import native, program, tools
@@ -83,25 +84,24 @@ def main(argv: list[str] | None = None) -> int:
                         help="of each sequence; default: all")
     parser.add_argument("--json", type=Path, default=Path("build/utilisation.json"), metavar="FILE")
     args = parser.parse_args(argv)
-    rows = []
-    try:
-        art = artifact.load(args.artifact)
-        steps = args.steps or art.length
-        if steps > art.length:
-            raise SimError(f"--steps {steps}: {art.task} has 1..{art.length} steps")
-        for lanes in args.lanes:
-            Geometry(art.H, art.n, lanes)
-        for lanes in args.lanes:
-            print(f"{lanes} lanes: building and simulating ...", file=sys.stderr)
-            core = Core(art, HardwareConfig(lanes))
-            rows.append(measure(core, program.build(core), random_values(art, FED, steps)))
-            print(line(rows[-1]), flush=True)
-        write_json(args.json, {"artifact": artifact.digest(art), "task": art.task, "steps": steps,
-                               "rows": rows})
-    except (ArtifactError, HardwareError, SimError, OSError) as error:
-        print(f"sim.utilisation: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return cli.code("sim.utilisation", lambda: report(args))
+
+
+def report(args: argparse.Namespace) -> None:
+    """Measure every number of lanes, print, and write the result."""
+    art, rows = artifact.load(args.artifact), []
+    steps = args.steps or art.length
+    if steps > art.length:
+        raise SimError(f"--steps {steps}: {art.task} has 1..{art.length} steps")
+    for lanes in args.lanes:
+        Geometry(art.H, art.n, lanes)
+    for lanes in args.lanes:
+        print(f"{lanes} lanes: building and simulating ...", file=sys.stderr)
+        core = Core(art, HardwareConfig(lanes))
+        rows.append(measure(core, program.build(core), random_values(art, FED, steps)))
+        print(line(rows[-1]), flush=True)
+    write_json(args.json, {"artifact": artifact.digest(art), "task": art.task, "steps": steps,
+                           "rows": rows})
 
 
 if __name__ == "__main__":

@@ -9,19 +9,27 @@ class UserError(Exception):
     """Something a user can put right; the message says what, where and how."""
 
 
-def run(name: str, main: Callable[[], None]) -> None:
-    """Call ``main``; turn a :class:`UserError` into one line, an interrupt into exit code 130."""
+def code(name: str, main: Callable[[], int | None], interrupted: str = "interrupted") -> int:
+    """Exit code of ``main``: what it returns (None: 0), 2 for a mistake, 130 for an interrupt.
+
+    A :class:`UserError` becomes one line on stderr, and so does an ``OSError``: no space, no
+    permission; it names the file itself. Anything else is a fault of the program's: a traceback.
+    """
     try:
-        main()
-    except UserError as error:
+        return main() or 0
+    except (UserError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:          # no space, no permission: it names the file itself
-        print(f"{name}: {error}", file=sys.stderr)
-        sys.exit(2)
+        return 2
     except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
-        sys.exit(130)
+        print(f"{name}: {interrupted}", file=sys.stderr)
+        return 130
+
+
+def run(name: str, main: Callable[[], int | None]) -> None:
+    """Call ``main`` and leave the program with its :func:`code` unless that is 0."""
+    found = code(name, main)
+    if found:
+        sys.exit(found)
 
 
 def positive(text: str) -> int:

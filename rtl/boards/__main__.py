@@ -9,15 +9,14 @@ import argparse
 import sys
 from pathlib import Path
 
+from golden.base import cli
 from golden.base.files import write_json
 from quant import artifact
-from quant.artifact import Artifact, ArtifactError
+from quant.artifact import Artifact
 from rtl import cycles
 from rtl.boards import estimate, flow
 from rtl.boards.board import Board
 from rtl.boards.catalogue import BOARDS
-from rtl.config import HardwareError
-from rtl.toolchain import ToolError
 
 WORDS = {"lut": "LUT", "ff": "flip-flops", "multiplier": "multipliers", "block_ram": "block RAM",
          "lut_ram": "LUT RAM cells", "spram": "SPRAM"}
@@ -73,21 +72,22 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
+    return cli.code("rtl.boards", lambda: make(args))
+
+
+def make(args: argparse.Namespace) -> int:
+    """The bitstream of the options; 1 if it does not meet its timing."""
     board = BOARDS[args.board]
-    try:
-        source = args.artifact or Path("build/artifacts") / args.task
-        art = artifact.load(source)
-        lanes = args.lanes or estimate.most(board, art)
-        estimate.check(board, art, lanes)
-        out = args.out or Path("build/bitstream") / f"{board.name}_{source.name}_{lanes}"
-        row = {"board": board.name, "device": board.device, "task": source.name,
-               "artifact": artifact.digest(art), "lanes": lanes, "baud": board.baud}
-        row = timing(row, board, art, lanes)
-        row |= flow.build(board, art, lanes, out, [int(s) for s in args.seeds.split(",")])
-        write_json(out / "bitstream.json", row)
-    except (ArtifactError, HardwareError, ToolError, OSError) as error:
-        print(f"rtl.boards: {error}", file=sys.stderr)
-        return 2
+    source = args.artifact or Path("build/artifacts") / args.task
+    art = artifact.load(source)
+    lanes = args.lanes or estimate.most(board, art)
+    estimate.check(board, art, lanes)
+    out = args.out or Path("build/bitstream") / f"{board.name}_{source.name}_{lanes}"
+    row = {"board": board.name, "device": board.device, "task": source.name,
+           "artifact": artifact.digest(art), "lanes": lanes, "baud": board.baud}
+    row = timing(row, board, art, lanes)
+    row |= flow.build(board, art, lanes, out, [int(s) for s in args.seeds.split(",")])
+    write_json(out / "bitstream.json", row)
     print(table(row, board))
     print(f"written to {out / row['file']}, bitstream.json beside it")
     return int(not row.get("met", True))
