@@ -25,7 +25,7 @@ from bench.shipped import shipped
 from golden import checkpoint
 from golden.base import cli
 from golden.config import NetworkConfig
-from quant.formats import QUANT_CONFIGS, QuantConfig, shipped_config
+from quant.formats import QUANT_CONFIGS, FormatError, QuantConfig, shipped_config
 
 DEFAULT = "16,16,16,8,12"
 # State, A_bar, g, W and p; 14,12,10,7,8 is QUANT_CONFIGS["compact"].
@@ -45,7 +45,7 @@ def checked(widths: str) -> str:
     """``widths`` unchanged if it is one, for argparse."""
     try:
         config(widths)
-    except ValueError as error:
+    except (ValueError, FormatError) as error:
         raise argparse.ArgumentTypeError(f"{widths!r} is not STATE,A,G,W,P in bits, such as "
                                          f"14,12,10,7,8: {error}") from None
     return widths

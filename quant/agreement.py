@@ -202,11 +202,7 @@ def main() -> None:
     add_width_options(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    try:
-        config = config_of(args)
-    except ValueError as error:
-        raise ExportError(str(error)) from None
-    results = {}
+    config, results = config_of(args), {}
     for source in args.checkpoint:
         results[Path(source).stem] = agreement(checkpoint.load(source), config, args.data_dir,
                                                args.n, modes=args.modes)

@@ -26,10 +26,9 @@ from golden.base import cli
 from golden.batches import accuracy, batch_of, batches, longest
 from golden.checkpoint import Checkpoint
 from golden.memory import batch_for, require
-from quant import artifact, diagonalise, finetune, head, tables, vectors
-from quant.artifact import ArtifactError
+from quant import diagonalise, finetune, head, tables, vectors
 from quant.fit import ExportError
-from quant.formats import QUANT_CONFIGS, QuantConfig, shipped_config
+from quant.formats import QUANT_CONFIGS, ROUNDINGS, QuantConfig, shipped_config
 from quant.sampling import FORMS
 from quant.systems import System, system_of
 
@@ -111,7 +110,13 @@ def evaluate(found: Checkpoint, net: torch.nn.Module, art,
 
 def write(art, save, golden: vectors.Vectors | None, out: Path) -> None:
     """Artifact and vectors, both or nothing: a new folder takes the old one's place by renaming."""
-    out = Path(out)
+    try:
+        _replace(art, save, golden, Path(out))
+    except OSError as error:
+        raise ExportError(f"cannot write the artifact: {error}") from None
+
+
+def _replace(art, save, golden: vectors.Vectors | None, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.exists() and not (out.is_dir() and ((out / "manifest.json").exists()
                                                or not any(out.iterdir()))):
@@ -199,13 +204,13 @@ def add_width_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=what)
     parser.add_argument("--margin", type=float, help="times the seen range that formats must hold "
                         "(default 1.5); fine-tuning moves ranges, so give it more there")
-    parser.add_argument("--rounding", choices=artifact.ROUNDINGS, help="of the state")
+    parser.add_argument("--rounding", choices=ROUNDINGS, help="of the state")
     parser.add_argument("--sampling", choices=FORMS,
                         help="how spikes are drawn; default: as the network was trained")
 
 
 def config_of(args, name: str = "") -> QuantConfig:
-    """The widths of parsed arguments; ``ValueError`` for one out of range.
+    """The widths of parsed arguments; ``FormatError`` for one out of range.
 
     Without ``--config`` they start from those of the network shipped as ``name``.
     """
@@ -238,28 +243,23 @@ def _arguments() -> argparse.ArgumentParser:
 def main() -> None:
     args = _arguments().parse_args()
     torch.set_num_threads(1)        # float sums depend on it, and with them a rounding or two
-    try:
-        if not (args.task or args.checkpoint):
-            raise ExportError("what to export? Give --task, or --checkpoint FILE")
-        found = checkpoint.load(args.checkpoint or args.task, args.net)
-        task = tasks.make_task(args.task) if args.task else found.task
-        if tasks.spec(found.task) != tasks.spec(task):
-            raise ExportError(f"{args.checkpoint} is a network for task {tasks.spec(found.task)}, "
-                              f"not {args.task}")
-        shipped = checkpoint.shipped(tasks.spec(task), args.net)
-        qat = args.qat
-        if qat is None and not args.checkpoint and not args.no_qat:
-            tuned = shipped.with_suffix(".qat.pt")
-            qat = tuned if tuned.exists() else None
-        out = args.out or ARTIFACTS / tasks.slug(tasks.spec(task), args.net)
-        config = config_of(args, "" if args.checkpoint else shipped.stem)
-        export(found, out, config, args.data_dir, args.n, args.vectors, args.seed, qat,
-               (args.checkpoint or shipped).name,
-               say=lambda text: print(f"{text} ...", file=sys.stderr), sampling=args.sampling)
-    except (ArtifactError, ValueError) as error:
-        raise ExportError(str(error)) from None
-    except OSError as error:
-        raise ExportError(f"cannot write the artifact: {error}") from None
+    if not (args.task or args.checkpoint):
+        raise ExportError("what to export? Give --task, or --checkpoint FILE")
+    found = checkpoint.load(args.checkpoint or args.task, args.net)
+    task = tasks.make_task(args.task) if args.task else found.task
+    if tasks.spec(found.task) != tasks.spec(task):
+        raise ExportError(f"{args.checkpoint} is a network for task {tasks.spec(found.task)}, "
+                          f"not {args.task}")
+    shipped = checkpoint.shipped(tasks.spec(task), args.net)
+    qat = args.qat
+    if qat is None and not args.checkpoint and not args.no_qat:
+        tuned = shipped.with_suffix(".qat.pt")
+        qat = tuned if tuned.exists() else None
+    out = args.out or ARTIFACTS / tasks.slug(tasks.spec(task), args.net)
+    config = config_of(args, "" if args.checkpoint else shipped.stem)
+    export(found, out, config, args.data_dir, args.n, args.vectors, args.seed, qat,
+           (args.checkpoint or shipped).name,
+           say=lambda text: print(f"{text} ...", file=sys.stderr), sampling=args.sampling)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,10 @@ def choose_sampling(found: Checkpoint, form: str | None) -> None:
         if found.network.cfg.neuron != "sampler":
             raise ExportError(f"sampling {form}: neuron {found.network.cfg.neuron} draws no "
                               f"spikes; leave the option out")
-        found.network.cfg = replace(found.network.cfg, sampling=form)
+        try:
+            found.network.cfg = replace(found.network.cfg, sampling=form)
+        except ValueError as error:     # of the configuration's own rules
+            raise ExportError(f"{error}; leave the option out") from None
 
 
 def read(path: Path, found: Checkpoint) -> dict:

@@ -14,7 +14,8 @@ from pathlib import Path
 from golden.base import cli
 from quant import artifact
 from quant.artifact import Artifact
-from quant.formats import SQ, LayerFormats, RandomFormat
+from quant.formats import SQ, LayerFormats
+from quant.lfsr import LONG
 from quant.synthetic import random_artifact
 from rtl.config import HardwareConfig, HardwareError
 from rtl.core import Core
@@ -24,7 +25,6 @@ from rtl.synth import FAMILIES
 
 SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))    # of a DP16KD
 PAPER = dict(n_layers=2, H=400, n=32, n_classes=10, length=784)
-LONG = RandomFormat(width=48, taps=(48, 47, 21, 20), stream_jump=1 << 40)  # 2**32 is too short
 CLOCK = 100.0       # MHz, of the table's times
 
 

@@ -7,9 +7,10 @@ from functools import cached_property
 import numpy as np
 
 from quant import sampling
-from quant.artifact import ACTS, RESIDUALS, ROUNDINGS, Artifact, ArtifactError
+from quant.artifact import ACTS, RESIDUALS, Artifact, ArtifactError
 from quant.bounds import types_of
-from quant.formats import SQ, UQ, EdgeFormats, LayerFormats, QFormat, RandomFormat
+from quant.formats import (ROUNDINGS, SQ, UQ, EdgeFormats, LayerFormats, QFormat,
+                           RandomFormat)
 from quant.synthetic import LIMITS, random_artifact
 from rtl.config import Geometry, HardwareConfig, HardwareError, check_options
 from rtl.core import Core

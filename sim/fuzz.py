@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from golden.base import cli
 from golden.base.files import write_atomic
 from sim import draws, minimise, tools, trial
 from sim.draws import Case
@@ -98,26 +99,28 @@ def keep(case: Case, folder: Path, found: str) -> Path:
 
 def replay(path: Path) -> str | None:
     """The difference that a kept case shows now, or None."""
-    row = json.loads(path.read_text())
-    case = Case.from_dict(row["case"])
-    slowly = row["simulator"] == "amaranth"
+    try:
+        row = json.loads(path.read_text())
+        case, slowly = Case.from_dict(row["case"]), row["simulator"] == "amaranth"
+    except (ValueError, KeyError, TypeError) as error:
+        raise SimError(f"{path} is no kept case ({error!r}); give a file of "
+                       f"{REGRESSIONS.relative_to(tools.ROOT)}") from None
     return trial.run_slowly(case).first if slowly else first_difference(case)
 
 
 def main(argv: list[str] | None = None) -> int:
     args = _arguments(argv)
-    try:
-        if args.replay:
-            found = replay(args.replay)
-            print(found or "no difference")
-            return int(found is not None)
-        report = fuzz(args)
-    except (SimError, OSError, ValueError, KeyError) as error:
-        print(f"sim.fuzz: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("sim.fuzz: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+    return cli.code("sim.fuzz", lambda: run(args),
+                    "interrupted; the same command goes on from here")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Replay, or fuzz, report and print; 1 if a case fails."""
+    if args.replay:
+        found = replay(args.replay)
+        print(found or "no difference")
+        return int(found is not None)
+    report = fuzz(args)
     text = json.dumps(report, indent=1) + "\n"
     for path in {args.report, FOLDER / "report.json"}:
         write_atomic(path, text)

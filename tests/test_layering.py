@@ -19,8 +19,8 @@ ALLOWED = {
 }
 # What the hardware side may take from quant: nothing that knows PyTorch.
 INTEGER_SIDE = {"quant.formats", "quant.lfsr", "quant.artifact", "quant.reference",
-                "quant.head", "quant.head_tensors", "quant.network", "quant.sampling",
-                "quant.synthetic", "quant.vectors"}
+                "quant.head", "quant.head_tensors", "quant.network", "quant.rules",
+                "quant.sampling", "quant.synthetic", "quant.vectors"}
 
 
 def imports(source: str) -> set[str]:

@@ -11,7 +11,6 @@ from host import __main__ as program
 from host.board import Board
 from quant import lfsr
 from quant.artifact import digest
-from quant.formats import RandomFormat
 from quant.synthetic import random_artifact
 from rtl import link_protocol as protocol
 from rtl.config import HardwareConfig
@@ -19,9 +18,8 @@ from rtl.core import Core
 from rtl.link_identity import Identity
 from rtl.link_protocol import Command
 
-WIDE = RandomFormat(48, (48, 47, 21, 20), stream_jump=1 << 40)
-ART = random_artifact(1, n_layers=2, H=2, n=2, n_classes=3, length=9, random=WIDE)
-LONG = 0x1234_89AB_CDEF
+ART = random_artifact(1, n_layers=2, H=2, n=2, n_classes=3, length=9, random=lfsr.LONG)
+SEED = 0x1234_89AB_CDEF
 
 
 class Table:
@@ -54,7 +52,7 @@ def board():
 
 @pytest.mark.parametrize("seed, register", [(77, 77), ((1 << 32) - 1, (1 << 32) - 1),
                                             (1 << 32, protocol.LONG_SEED),
-                                            (LONG, protocol.LONG_SEED)])
+                                            (SEED, protocol.LONG_SEED)])
 def test_the_register_says_the_seed_or_that_it_is_long(board, seed, register):
     board.seed(ART, seed)
     assert board.registers()["seed"] == register
@@ -62,10 +60,11 @@ def test_the_register_says_the_seed_or_that_it_is_long(board, seed, register):
     for layer, name, kind in ((0, "start_in", lfsr.SAMPLER_IN), (1, "start_rounding", lfsr.ROUNDING)):
         region = regions[f"layer{layer}.{name}"]
         low, high = (board.transport.words[region.base + j] for j in range(2))
-        assert low | high << 32 == lfsr.stream_start(WIDE, seed, lfsr.stream_index(layer, kind))
+        assert low | high << 32 == lfsr.stream_start(lfsr.LONG, seed, lfsr.stream_index(layer, kind))
 
 
-@pytest.mark.parametrize("seed, said", [(5, "seed 5\n"), (LONG, "a seed of more than 32 bits\n")])
+@pytest.mark.parametrize("seed, said", [(5, "seed 5\n"),
+                                        (SEED, "a seed of more than 32 bits\n")])
 def test_identify_says_the_uploaded_seed(board, monkeypatch, capsys, seed, said):
     art = replace(ART, seed=seed)
     list(board.upload(art))

@@ -16,7 +16,7 @@ from quant.convert import formats_of, to_artifact, to_folded
 from quant.draws import LfsrDraws
 from quant.fit import ExportError, NetworkFormats
 from quant.fold import FoldError, fold
-from quant.formats import SQ, QuantConfig
+from quant.formats import SQ, FormatError, QuantConfig
 from quant.network import IntegerNetwork
 from quant.qat import QuantNetwork
 from quant.synthetic import LIMITS, random_artifact
@@ -189,7 +189,7 @@ def test_heads_that_do_not_fit(message):
     ({"b2": SQ(2, 9)}, "head, b2: SQ.2,9. must have the 14 fraction bits"),
     ({"hidden": SQ(2, 30), "b2": SQ(8, 36)}, "head, hidden: SQ.2,30. has more fraction bits")])
 def test_formats_that_do_not_fit(change, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(FormatError, match=message):
         replace(ART.head.fmt, **change)
 
 

@@ -179,8 +179,19 @@ def test_a_broken_core_is_found_made_small_and_kept(small_run, tmp_path, monkeyp
     assert fuzz.main(["--replay", str(kept)]) == 0
 
 
-def test_bad_input_is_one_line(capsys):
-    assert fuzz.main(["--replay", "no/such.json"]) == 2
-    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}", '{"case": {"shape": 3}}'])
+def test_bad_input_is_one_line(content, tmp_path, capsys):
+    path = tmp_path / "case.json"
+    if content is not None:
+        path.write_text(content)
+    assert fuzz.main(["--replay", str(path)]) == 2
+    line, = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("sim.fuzz: ") and str(path) in line
     with pytest.raises(SystemExit):
         fuzz.main(["-n", "0"])
+
+
+def test_a_fault_of_the_program_is_no_mistake_of_the_users(monkeypatch):
+    monkeypatch.setattr(fuzz, "fuzz", lambda args: {}["missing"])
+    with pytest.raises(KeyError):
+        fuzz.main(["-n", "1"])
