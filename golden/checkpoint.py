@@ -24,9 +24,9 @@ from torch import nn
 from golden import models, pair, tasks
 from golden.base import cli
 from golden.base.files import write_atomic
+from golden.base.options import SHIPPED
 from golden.config import NetworkConfig
 
-SHIPPED = Path(__file__).resolve().parent / "checkpoints"
 REQUIRED = ("network", "task", "permutation", "state")
 RESUME = ("recipe", "optimiser", "schedule", "rng", "epoch", "val_accuracy")
 

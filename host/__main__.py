@@ -16,6 +16,7 @@ import numpy as np
 from golden.base import cli
 from golden.base.cli import UserError, positive
 from golden.base.files import write_json
+from golden.base.options import numbers
 from golden.tasks import make_task
 from host import run, session
 from host.session import SIM
@@ -23,7 +24,6 @@ from quant import artifact
 from quant.sampling import FORMS
 from rtl.link_protocol import LONG_SEED
 from sim import inputs
-from sim.options import numbers
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

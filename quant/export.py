@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +22,16 @@ import torch
 
 from golden import checkpoint, tasks
 from golden.base import cli
+from golden.base.options import ARTIFACTS
 from golden.batches import accuracy, batch_of, batches, longest
 from golden.checkpoint import Checkpoint
 from golden.memory import batch_for, require
-from quant import diagonalise, finetune, head, tables, vectors
+from quant import diagonalise, finetune, head, origin, tables, vectors
 from quant.fit import ExportError
 from quant.formats import QUANT_CONFIGS, ROUNDINGS, QuantConfig, shipped_config
 from quant.sampling import FORMS
 from quant.systems import System, system_of
 
-ARTIFACTS = Path("build/artifacts")
 SEED = 0xACE1                   # default master seed of the random words
 SEQUENCES = {"norms": 1024, "ranges": 128}   # of the training split
 WIDTHS = {"coef_bits": "bits of A_bar", "g_bits": "bits of g", "state_bits": "bits of a state",
@@ -40,7 +39,6 @@ WIDTHS = {"coef_bits": "bits of A_bar", "g_bits": "bits of g", "state_bits": "bi
           "weight_bits": "bits of a mixer weight", "p_bits": "fraction bits of p",
           "decoder_bits": "bits of a decoder weight", "input_bits": "bits of a real SSM input",
           "factor_bits": "bits of a gate's factors", "table_bits": "bits of a gate's table index"}
-VERSIONS = ("torch", "brevitas", "numpy")
 
 
 @dataclass(frozen=True)
@@ -139,13 +137,14 @@ def _replace(art, save, golden: vectors.Vectors | None, out: Path) -> None:
 def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), data_dir=None,
            n: int = 1000, n_vectors: int = 4, seed: int = SEED, qat: Path | None = None,
            source: str = "", count: dict[str, int] = SEQUENCES, say=lambda text: None,
-           sampling: str | None = None):
+           sampling: str | None = None, made_from: dict | None = None):
     """The whole way; see the module's text. ``say`` is told what is being done.
 
     n : test sequences for the accuracies, 0 for none; n_vectors : sequences in vectors.npz, 0 for
     no file; qat : fine-tuned weights of ``quant.finetune`` or None; source : name of the
     checkpoint, for the manifest; sampling : form of the samplers, None: the one it was trained
-    with. Raises ``golden.base.cli.UserError`` for everything that does not fit.
+    with; made_from : of ``quant.origin``, for the manifest. Raises ``golden.base.cli.UserError``
+    for everything that does not fit.
     """
     start, task, system = time.perf_counter(), found.task, system_of(found.network.cfg)
     finetune.choose_sampling(found, sampling)
@@ -181,7 +180,9 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
             "config": asdict(config), "calibration": count | {"split": "train"},
             "checkpoint": {"name": source, "state_sha256": finetune.state_digest(found.network),
                            "fine_tuned": qat is not None},
-            "versions": {name: version(name) for name in VERSIONS}}
+            "versions": origin.versions()}
+    if made_from:
+        info["origin"] = made_from
     if "diagonal" in found.info:
         info["diagonal"] = found.info["diagonal"]
     art = replace(art, info=info)
@@ -219,6 +220,14 @@ def config_of(args, name: str = "") -> QuantConfig:
     return replace(config, **{k: v for k, v in given.items() if v is not None})
 
 
+def given(args: argparse.Namespace) -> dict:
+    """The options that decide the integers, as far as they were given, by name."""
+    found = {name: getattr(args, name) for name in ("config", *WIDTHS, "margin", "rounding",
+                                                    "sampling")}
+    found |= {"seed": None if args.seed == SEED else args.seed, "no_qat": args.no_qat or None}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("quant.export", description=__doc__.splitlines()[0])
     parser.add_argument("--task", help="psmnist, digits, listops, or module:Class; default: the "
@@ -253,13 +262,16 @@ def main() -> None:
     shipped = checkpoint.shipped(tasks.spec(task), args.net)
     qat = args.qat
     if qat is None and not args.checkpoint and not args.no_qat:
-        tuned = shipped.with_suffix(".qat.pt")
-        qat = tuned if tuned.exists() else None
+        qat = origin.tuned_of(shipped)
+    made_from = origin.of(args.checkpoint or shipped, qat, given(args))
+    if args.qat:
+        made_from["network"] = None     # the user's own, as another checkpoint is
     out = args.out or ARTIFACTS / tasks.slug(tasks.spec(task), args.net)
     config = config_of(args, "" if args.checkpoint else shipped.stem)
     export(found, out, config, args.data_dir, args.n, args.vectors, args.seed, qat,
            (args.checkpoint or shipped).name,
-           say=lambda text: print(f"{text} ...", file=sys.stderr), sampling=args.sampling)
+           say=lambda text: print(f"{text} ...", file=sys.stderr), sampling=args.sampling,
+           made_from=made_from)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from golden.base import cli
 from golden.base.files import write_json
+from golden.base.options import numbers, positive
 from golden.tasks import Split, make_task
 from sim import campaign, inputs, tools
-from sim.options import numbers, positive
 from sim.tools import SimError
 
 DEFAULT_N = 20

@@ -19,6 +19,7 @@ import numpy as np
 
 from golden.base import cli
 from golden.base.files import write_all_atomic, write_atomic
+from golden.base.options import lanes_of, positive
 from golden.tasks import Split, make_task
 from quant import vectors
 from quant.artifact import digest
@@ -28,7 +29,6 @@ from rtl.cycles import predict
 from sim import bench_table, campaign, cosim, energy, inputs, native, program, pysim, toggles, tools
 from sim import utilisation
 from sim.comparer import TRACKS
-from sim.options import lanes_of, positive
 from sim.program import Program
 from sim.tools import SimError
 from sim.verify import machine

@@ -19,10 +19,10 @@ from tqdm import tqdm
 
 from golden.base import cli
 from golden.base.files import write_atomic
+from golden.base.options import positive
 from sim import draws, minimise, tools, trial
 from sim.draws import Case
 from sim.journal import Journal
-from sim.options import positive
 from sim.tools import SimError
 
 FOLDER = tools.BUILD / "fuzz"

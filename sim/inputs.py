@@ -8,17 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from golden import tasks
+from golden.base.options import ARTIFACTS, positive, probability
 from golden.tasks import inputs_of, slug
-from quant import artifact
+from quant import artifact, origin
 from quant.artifact import Artifact
 from quant.sampling import FORMS
 from rtl.config import Geometry, HardwareConfig
-from sim.options import positive, probability
 from sim.tools import SimError
-
-ARTIFACTS = Path("build/artifacts")
-CHECKPOINTS = Path(tasks.__file__).parents[1] / "checkpoints"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                         help="hold both streams back in a cycle with this probability")
     parser.add_argument("--artifact", type=Path, metavar="DIR",
                         help="default: build/artifacts/<task>[.<net>], exported if it is missing "
-                             "or older than the shipped network")
+                             "or was made from other files than now")
     parser.add_argument("--data-dir", metavar="DIR",
                         help="folder with the data sets; default $SPIKESSM_DATA")
 
@@ -46,7 +42,7 @@ def load(args: argparse.Namespace, task) -> tuple[Artifact, HardwareConfig]:
         raise SimError(f"--{'net' if args.net else 'sampling'} chooses what is exported; leave it or "
                        f"--artifact out")
     folder = args.artifact or ARTIFACTS / named(args)
-    why = None if args.artifact else export_reason(folder, slug(args.task, args.net))
+    why = None if args.artifact else export_reason(args, folder)
     if why:
         export(args, folder, f"{why}: exporting ...")
     art = artifact.load(folder)
@@ -84,20 +80,25 @@ def options(args: argparse.Namespace) -> list[str]:
     return [text for pair in values if pair[1] for text in pair]
 
 
-def export_reason(folder: Path, network: str) -> str | None:
-    """Why the artifact of a shipped network has to be exported, or None."""
-    manifest = folder / "manifest.json"
-    if not manifest.exists():
+def export_reason(args: argparse.Namespace, folder: Path) -> str | None:
+    """Why the artifact of the options has to be exported, or None."""
+    if not (folder / "manifest.json").exists():
         return f"no artifact in {folder}"
-    made = manifest.stat().st_mtime
-    for path in (CHECKPOINTS / f"{network}{end}" for end in (".pt", ".qat.pt")):
-        if path.exists() and path.stat().st_mtime > made:
-            return f"{folder} is older than the shipped {path.name}"
-    return None
+    return origin.stale(folder, slug(args.task, args.net), args.sampling)
+
+
+def kept_options(folder: Path) -> list[str]:
+    """Options of the export before, which a new one keeps; sampling is the command's own."""
+    made = (origin.read(folder) or {"options": {}})["options"]
+    words = []
+    for name, value in made.items():
+        if name != "sampling":
+            words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
+    return words
 
 
 def export(args: argparse.Namespace, folder: Path, reason: str) -> None:
-    given = [*options(args), "--out", str(folder)]
+    given = [*options(args), *kept_options(folder), "--out", str(folder)]
     given += ["--data-dir", args.data_dir] if args.data_dir else []
     print(reason, file=sys.stderr)
     if subprocess.run([sys.executable, "-m", "quant.export", *given],

@@ -13,13 +13,13 @@ import numpy as np
 
 from golden.base import cli
 from golden.base.files import write_json
+from golden.base.options import lanes_of, positive
 from quant import artifact
 from quant.artifact import Artifact
 from rtl.config import Geometry, HardwareConfig
 from rtl.core import Core
 from rtl.cycles import predict
 from sim import native, program, tools
-from sim.options import lanes_of, positive
 from sim.program import Program
 from sim.tools import SimError
 

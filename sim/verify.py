@@ -18,10 +18,10 @@ from tqdm import tqdm
 
 from golden.base import cli
 from golden.base.files import write_all_atomic
+from golden.base.options import positive
 from golden.tasks import Split, make_task
 from quant.artifact import digest
 from sim import campaign, inputs, tools
-from sim.options import positive
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -18,7 +18,7 @@ ALLOWED = {
     "host": {"host", "sim", "rtl", "quant", "golden.tasks", "golden.data", "golden.base"},
 }
 # What the hardware side may take from quant: nothing that knows PyTorch.
-INTEGER_SIDE = {"quant.formats", "quant.lfsr", "quant.artifact", "quant.reference",
+INTEGER_SIDE = {"quant.formats", "quant.lfsr", "quant.artifact", "quant.origin", "quant.reference",
                 "quant.head", "quant.head_tensors", "quant.network", "quant.rules",
                 "quant.sampling", "quant.synthetic", "quant.vectors"}
 

@@ -1,5 +1,6 @@
 """Files that are either complete or not there: everything this project writes for later."""
 
+import hashlib
 import json
 import os
 import uuid
@@ -41,6 +42,16 @@ def write_atomic(path: Path, content: Content) -> Path:
     path = Path(path)
     write_all_atomic(path.parent, {path.name: content})
     return path
+
+
+def source_digest(*folders: Path) -> str:
+    """sha256 of the names and texts of all Python files below some packages."""
+    h = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            h.update(f"{folder.name}/{path.relative_to(folder).as_posix()}\0".encode()
+                     + path.read_bytes() + b"\0")
+    return h.hexdigest()
 
 
 def write_json(path: Path, value) -> Path:

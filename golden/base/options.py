@@ -1,6 +1,11 @@
-"""Types of command line options, with one line for what is wrong."""
+"""Types of command line options, with one line for what is wrong, and where things lie."""
 
 import argparse
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = ROOT / "golden" / "checkpoints"       # trained networks, <task>[.<net>].pt
+ARTIFACTS = Path("build/artifacts")             # of exports, <task>[.<net>]
 
 
 def positive(text: str) -> int:
