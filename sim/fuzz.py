@@ -150,6 +150,7 @@ def _arguments(argv) -> argparse.Namespace:
 
 def fuzz(args: argparse.Namespace) -> dict:
     """The whole run. Returns its report."""
+    tools.verilator()
     sources, every = tools.source_hash(), groups(args.n, args.seed, args.per_shape)
     key = {"seed": args.seed, "per_shape": args.per_shape, "sources": sources}
     with Journal(FOLDER / f"seed{args.seed}.jsonl", key) as journal:
