@@ -24,6 +24,7 @@ from tqdm import tqdm
 from golden import checkpoint, tasks
 from golden.base import cli
 from golden.base.files import write_json
+from golden.base.options import add_data_dir, positive
 from golden.batches import batches
 from golden.checkpoint import Checkpoint
 from golden.tasks import Split
@@ -136,10 +137,10 @@ def show(result: dict, sweeps: dict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser("bench.quantisation", description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", required=True, help="a file, or the task of a shipped one")
-    parser.add_argument("-n", type=cli.positive, default=2000, help="validation sequences")
-    parser.add_argument("--seeds", type=cli.positive, default=1)
+    parser.add_argument("-n", type=positive, default=2000, help="validation sequences")
+    parser.add_argument("--seeds", type=positive, default=1)
     parser.add_argument("--sweep", action="append", choices=SWEEPS, help="default: all of them")
-    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
+    add_data_dir(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     sweeps = {what: SWEEPS[what] for what in args.sweep or SWEEPS}

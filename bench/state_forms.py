@@ -19,6 +19,7 @@ from bench.state_network import extract, run
 from golden import checkpoint
 from golden.base import cli
 from golden.base.files import write_json
+from golden.base.options import add_data_dir
 from quant.formats import LayerFormats, QFormat, RandomFormat, fit_signed
 from rtl.state_update import StateUpdate
 
@@ -130,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.state_forms", description=__doc__.split("\n")[0])
     parser.add_argument("--checkpoint", default="psmnist",
                         help="a shipped network's task, or a file (default psmnist)")
-    parser.add_argument("--data-dir")
+    add_data_dir(parser)
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS, help="of the area")
     parser.add_argument("--out", type=Path, default=Path("build/state_forms"))
     parser.add_argument("--neurons", type=int, default=128, help="of each layer, for errors of p")

@@ -30,6 +30,7 @@ from tqdm import tqdm
 from bench import fft_form, released_form
 from golden.base import cli
 from golden.base.files import write_json
+from golden.base.options import positive
 from golden.config import NetworkConfig
 from golden.network import Network
 from golden.ssm import kernel
@@ -125,8 +126,8 @@ def show(rows: dict[str, dict]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser("bench.train_speed", description=__doc__.splitlines()[0])
     parser.add_argument("--shape", choices=SHAPES, help="default: both")
-    parser.add_argument("--repeats", type=cli.positive, default=5)
-    parser.add_argument("--threads", type=cli.positive, default=os.cpu_count())
+    parser.add_argument("--repeats", type=positive, default=5)
+    parser.add_argument("--threads", type=positive, default=os.cpu_count())
     parser.add_argument("--json", type=Path, default=Path("build/bench_train.json"))
     parser.add_argument("--only", choices=FORMS,
                         help="print the peak memory in bytes of three steps of one form")

@@ -24,6 +24,7 @@ from bench.quantisation import Bench, text
 from bench.shipped import shipped
 from golden import checkpoint
 from golden.base import cli
+from golden.base.options import add_data_dir, positive
 from golden.config import NetworkConfig
 from quant.formats import QUANT_CONFIGS, FormatError, QuantConfig, shipped_config
 
@@ -100,11 +101,11 @@ def main() -> None:
                         help="one of the shipped; default: all of them")
     parser.add_argument("--widths", action="append", type=checked, default=[],
                         metavar="STATE,A,G,W,P", help="in bits, beside the usual ones")
-    parser.add_argument("-n", type=cli.positive, default=5000, help="validation sequences")
-    parser.add_argument("--seeds", type=cli.positive, default=5)
+    parser.add_argument("-n", type=positive, default=5000, help="validation sequences")
+    parser.add_argument("--seeds", type=positive, default=5)
     parser.add_argument("--json", type=Path, default=Path("build/widths/results.json"))
-    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
-    parser.add_argument("--threads", type=cli.positive, default=1)
+    add_data_dir(parser)
+    parser.add_argument("--threads", type=positive, default=1)
     parser.add_argument("--show", action="store_true", help="print what is known")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

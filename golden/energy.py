@@ -21,6 +21,7 @@ from golden import checkpoint, chosen, operations
 from golden.activity import Activity, measure
 from golden.base import cli
 from golden.base.files import write_json
+from golden.base.options import natural
 from golden.config import NetworkConfig
 from golden.operations import Count
 from golden.tasks import Split, Task, spec
@@ -122,7 +123,7 @@ def measured_lif(path: Path, task: Task, split: Split, seed: int) -> tuple[Netwo
 def main() -> None:
     parser = argparse.ArgumentParser(prog="golden.energy", description=__doc__.split("\n")[0])
     chosen.add_options(parser, n=200)
-    parser.add_argument("--seed", type=int, default=0, help="of the samplers; default 0")
+    parser.add_argument("--seed", type=natural, default=0, help="of the samplers; default 0")
     parser.add_argument("--lif", type=Path, help="a checkpoint with neuron lif, for its own rates")
     parser.add_argument("--json", type=Path, help="write the result to this file too")
     args = parser.parse_args()

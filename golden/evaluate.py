@@ -20,6 +20,7 @@ from tqdm import tqdm
 from golden import chosen
 from golden.base import cli
 from golden.base.files import write_json
+from golden.base.options import positive
 from golden.batches import batch_of, longest, spike_rates
 from golden.memory import batch_for, require
 from golden.tasks import Split, Task, spec, subset_accuracies, subsets_of
@@ -83,7 +84,7 @@ def show(result: dict) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="golden.evaluate", description=__doc__.split("\n")[0])
     chosen.add_options(parser, None, "test")
-    parser.add_argument("--seeds", type=cli.positive, default=3, help="default 3")
+    parser.add_argument("--seeds", type=positive, default=3, help="default 3")
     parser.add_argument("--json", type=Path, help="write the result to this file too")
     args = parser.parse_args()
     found, split, _ = chosen.load(args, parser)

@@ -20,6 +20,7 @@ from golden import chosen
 from golden.activity import CURVES, Activity, Trace, measure, trace
 from golden.base import cli
 from golden.base.files import write_all_atomic
+from golden.base.options import natural, probability
 
 WIDTH, DPI = 7.0, 100               # inches, dots per inch
 NEAR_ZERO = 0.1                     # mean probability below which a neuron counts as silent
@@ -118,7 +119,7 @@ def draw(seen: Activity, one: Trace, out: Path, name: str) -> list[Path]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="golden.figures", description=__doc__.split("\n")[0])
     chosen.add_options(parser, n=100)
-    parser.add_argument("--seed", type=int, default=0, help="of the samplers; default 0")
+    parser.add_argument("--seed", type=natural, default=0, help="of the samplers; default 0")
     parser.add_argument("--sequence", type=int, default=0, help="of the neuron's figure, from 0")
     parser.add_argument("--block", type=int, help="of the neuron, from 0; default the last")
     parser.add_argument("--neuron", type=int,

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from golden.base import cli
-from golden.base.cli import UserError, positive
+from golden.base.cli import UserError
 from golden.base.files import write_json
-from golden.base.options import numbers
+from golden.base.options import (ARTIFACTS, add_artifact, add_data_dir, add_net, add_task, numbers,
+                                 positive)
 from golden.tasks import make_task
 from host import run, session
 from host.session import SIM
@@ -34,16 +35,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                        ("identify", "bitstream and model of the board"),
                        ("serve", "a simulated board as a serial port, until interrupted")):
         sub = commands.add_parser(name, help=text)
-        sub.add_argument("--task", required=name != "identify",
-                         help="digits, psmnist, listops, or module:Class")
-        sub.add_argument("--net", default="", help="which of the networks shipped for the task; "
-                         "default: the one without a name")
+        add_task(sub, required=name != "identify")
+        add_net(sub)
         sub.add_argument("--sampling", choices=FORMS,
                          help="how spikes are drawn; default: as the network was trained")
-        sub.add_argument("--artifact", type=Path, metavar="DIR",
-                         help="default: build/artifacts/<task>, exported if it is missing")
-        sub.add_argument("--data-dir", metavar="DIR",
-                         help="folder with the data sets; default $SPIKESSM_DATA")
+        add_artifact(sub, f"{ARTIFACTS}/<task>[.<net>], exported if it is missing")
+        add_data_dir(sub)
         session.add_port_options(sub, real=name != "serve")
         if name == "run":
             which = sub.add_mutually_exclusive_group()

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from golden.base.cli import positive
-from golden.base.options import probability
+from golden.base.options import positive, probability
 from host import simulated
 from host.board import Board
 from host.line import BAUD, Line

@@ -29,6 +29,7 @@ import torch.nn.functional as F
 
 from golden import checkpoint
 from golden.base import cli
+from golden.base.options import add_data_dir, positive
 from golden.batches import batch_of
 from golden.checkpoint import Checkpoint
 from golden.released_network import ReleasedNetwork
@@ -194,10 +195,10 @@ def main() -> None:
     parser = argparse.ArgumentParser("quant.agreement", description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", action="append", required=True,
                         help="a file, or a task whose network is shipped; may be repeated")
-    parser.add_argument("-n", type=cli.positive, default=16, help="test sequences (default 16)")
-    parser.add_argument("--modes", type=cli.positive,
+    parser.add_argument("-n", type=positive, default=16, help="test sequences (default 16)")
+    parser.add_argument("--modes", type=positive,
                         help="of fitted kernels, see quant.diagonalise")
-    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
+    add_data_dir(parser)
     parser.add_argument("--json", type=Path, help="file for the results")
     add_width_options(parser)
     args = parser.parse_args()

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from golden.base import cli
-from golden.base.cli import console, positive
+from golden.base.cli import console
 from golden.base.files import write_json
+from golden.base.options import ARTIFACTS, add_artifact, add_data_dir, add_net, add_task, positive
 from golden.tasks import inputs_of, make_task, slug, subset_accuracies, subsets_of
 from quant import artifact, gated_artifact, head
 from quant.artifact import Artifact, ArtifactError
@@ -22,7 +23,6 @@ from quant.gated_artifact import GatedArtifact
 from quant.gated_network import GatedIntegerNetwork
 from quant.network import BLOCK, IntegerNetwork
 
-ARTIFACTS = Path("build/artifacts")
 
 
 def opened(folder: Path) -> Artifact | GatedArtifact:
@@ -134,12 +134,10 @@ def _table(result: dict, task: str) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser("quant.evaluate", description=__doc__.splitlines()[0])
-    parser.add_argument("--task", required=True, help="psmnist, digits, listops, or module:Class")
-    parser.add_argument("--net", default="", help="which of the networks shipped for the task; "
-                        "default: the one without a name")
-    parser.add_argument("--artifact", type=Path,
-                        help="folder (default build/artifacts/<task>[.<net>])")
-    parser.add_argument("--data-dir", help="folder with the data sets")
+    add_task(parser)
+    add_net(parser)
+    add_artifact(parser, f"{ARTIFACTS}/<task>[.<net>]")
+    add_data_dir(parser)
     parser.add_argument("-n", type=positive, help="first n sequences (default all)")
     parser.add_argument("--split", choices=("val", "test"), default="test",
                         help="val is for choices, test for the final number (default test)")

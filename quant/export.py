@@ -22,7 +22,7 @@ import torch
 
 from golden import checkpoint, tasks
 from golden.base import cli
-from golden.base.options import ARTIFACTS
+from golden.base.options import ARTIFACTS, add_data_dir, add_net, add_task, natural
 from golden.batches import accuracy, batch_of, batches, longest
 from golden.checkpoint import Checkpoint
 from golden.memory import batch_for, require
@@ -230,19 +230,17 @@ def given(args: argparse.Namespace) -> dict:
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("quant.export", description=__doc__.splitlines()[0])
-    parser.add_argument("--task", help="psmnist, digits, listops, or module:Class; default: the "
-                        "checkpoint's")
-    parser.add_argument("--net", default="", help="which of the networks shipped for the task; "
-                        "default: the one without a name")
+    add_task(parser, required=False, default="the checkpoint's")
+    add_net(parser)
     parser.add_argument("--checkpoint", type=Path, help="a trained network; default: the shipped")
     parser.add_argument("--qat", type=Path, help="fine-tuned weights of quant.finetune; default: "
                         "the ones shipped with the shipped checkpoint, if there are any")
     parser.add_argument("--no-qat", action="store_true", help="leave shipped fine-tuning out")
     parser.add_argument("--out", type=Path, help="folder; default build/artifacts/<task>[.<net>]")
-    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
-    parser.add_argument("-n", type=cli.natural, default=1000,
+    add_data_dir(parser)
+    parser.add_argument("-n", type=natural, default=1000,
                         help="test sequences for the accuracies (default 1000, 0: none)")
-    parser.add_argument("--vectors", type=cli.natural, default=4,
+    parser.add_argument("--vectors", type=natural, default=4,
                         help="golden vectors of the first N test sequences (default 4, 0: none)")
     parser.add_argument("--seed", type=int, default=SEED, help=f"of the samplers, default {SEED}")
     add_width_options(parser)

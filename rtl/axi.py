@@ -16,6 +16,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.base import cli
+from golden.base.options import add_artifact
 from quant import artifact
 from quant.artifact import Artifact
 from rtl.config import Geometry, HardwareConfig
@@ -176,7 +177,7 @@ def generate(art: Artifact, hw: HardwareConfig, out: Path) -> Path:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rtl.axi",
                                      description=__doc__.split("\n\n")[1])
-    parser.add_argument("--artifact", type=Path, required=True, metavar="DIR")
+    add_artifact(parser)
     parser.add_argument("--lanes", type=int, default=HardwareConfig.lanes, metavar="P",
                         help="complex modes updated per cycle and layer (default %(default)s)")
     parser.add_argument("--out", type=Path, metavar="DIR",

@@ -13,6 +13,7 @@ from amaranth.back import verilog
 
 from golden.base import cli
 from golden.base.files import write_all_atomic
+from golden.base.options import add_artifact
 from quant import artifact
 from quant.artifact import Artifact
 from rtl.config import Geometry, HardwareConfig, HardwareError
@@ -88,7 +89,7 @@ def write_design(out: Path, files: dict[str, str]) -> Path:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rtl.generate", description=__doc__)
-    parser.add_argument("--artifact", type=Path, required=True, metavar="DIR")
+    add_artifact(parser)
     parser.add_argument("--lanes", type=int, default=HardwareConfig.lanes, metavar="P",
                         help="complex modes updated per cycle and layer (default %(default)s)")
     parser.add_argument("--out", type=Path, metavar="DIR",

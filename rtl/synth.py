@@ -15,6 +15,7 @@ from amaranth.back import rtlil
 
 from golden.base import cli
 from golden.base.files import write_json
+from golden.base.options import above_zero, add_artifact_or_task, artifact_folder
 from quant import artifact
 from quant.artifact import Artifact
 from rtl import floorplan
@@ -198,9 +199,7 @@ def table(row: dict, art: Artifact, geo: Geometry) -> str:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m rtl.synth",
                                      description=__doc__.split("\n\n")[1])
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--artifact", type=Path, metavar="DIR")
-    which.add_argument("--task", help="the artifact in build/artifacts/TASK")
+    add_artifact_or_task(parser)
     parser.add_argument("--family", choices=FAMILIES, default="ecp5")
     parser.add_argument("--lanes", type=int, default=HardwareConfig.lanes, metavar="P")
     parser.add_argument("--signature", action="store_true",
@@ -212,7 +211,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--route", action="store_true", help="ECP5: place and route")
     parser.add_argument("--device", choices=DEVICES, default="85k")
     parser.add_argument("--seeds", default="1", metavar="1,2", help="placement seeds")
-    parser.add_argument("--target", type=float, default=110.0, metavar="MHZ")
+    parser.add_argument("--target", type=above_zero, default=110.0, metavar="MHZ")
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="default: build/synth/<task>_<family>_<lanes>")
     args = parser.parse_args(argv)
@@ -230,7 +229,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def report(args: argparse.Namespace) -> None:
     """Synthesise, route if asked to, write and print."""
-    art = artifact.load(args.artifact or Path("build/artifacts") / args.task)
+    art = artifact.load(artifact_folder(args))
     digest, whole = artifact.digest(art), len(art.layers)
     if args.layers is not None and not 1 <= args.layers <= whole:
         raise HardwareError(f"--layers {args.layers}: the network has {whole}")

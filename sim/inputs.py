@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.base.options import ARTIFACTS, positive, probability
+from golden.base.options import (ARTIFACTS, add_artifact, add_data_dir, add_net, add_task, positive,
+                                 probability)
 from golden.tasks import inputs_of, slug
 from quant import artifact, origin
 from quant.artifact import Artifact
@@ -19,9 +20,8 @@ from sim.tools import SimError
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options that choose network and hardware."""
-    parser.add_argument("--task", required=True, help="digits, psmnist, listops, or module:Class")
-    parser.add_argument("--net", default="", help="which of the networks shipped for the task; "
-                        "default: the one without a name")
+    add_task(parser)
+    add_net(parser)
     parser.add_argument("--sampling", choices=FORMS,
                         help="how spikes are drawn; default: as the network was trained")
     parser.add_argument("--lanes", type=positive, default=HardwareConfig.lanes,
@@ -29,11 +29,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="master seed; default: the artifact's")
     parser.add_argument("--stall", type=probability, default=0.0, metavar="P",
                         help="hold both streams back in a cycle with this probability")
-    parser.add_argument("--artifact", type=Path, metavar="DIR",
-                        help="default: build/artifacts/<task>[.<net>], exported if it is missing "
-                             "or was made from other files than now")
-    parser.add_argument("--data-dir", metavar="DIR",
-                        help="folder with the data sets; default $SPIKESSM_DATA")
+    add_artifact(parser, f"{ARTIFACTS}/<task>[.<net>], exported if it is missing or was "
+                 "made from other files than now")
+    add_data_dir(parser)
 
 
 def load(args: argparse.Namespace, task) -> tuple[Artifact, HardwareConfig]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from golden.base import cli
 from golden.base.files import write_json
-from golden.base.options import lanes_of, positive
+from golden.base.options import add_artifact, lanes_of, positive
 from quant import artifact
 from quant.artifact import Artifact
 from rtl.config import Geometry, HardwareConfig
@@ -78,7 +78,7 @@ def line(row: dict) -> str:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m sim.utilisation",
                                      description=__doc__.split("\n\n")[1])
-    parser.add_argument("--artifact", type=Path, required=True, metavar="DIR")
+    add_artifact(parser)
     parser.add_argument("--lanes", type=lanes_of, default=[1, 4, 8, 16], metavar="1,4,8,16")
     parser.add_argument("--steps", type=positive, metavar="L",
                         help="of each sequence; default: all")

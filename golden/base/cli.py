@@ -1,6 +1,5 @@
 """What the commands here share: a user's mistake is one line on stderr and exit code 2."""
 
-import argparse
 import sys
 from collections.abc import Callable
 
@@ -30,34 +29,6 @@ def run(name: str, main: Callable[[], int | None]) -> None:
     found = code(name, main)
     if found:
         sys.exit(found)
-
-
-def positive(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
-
-
-def natural(text: str) -> int:
-    """A whole number of at least 0, for argparse."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return int(text)
-
-
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Give a command that trains ``--device``."""
-    import torch
-
-    def device(text: str) -> torch.device:
-        if text.startswith("cuda") and not torch.cuda.is_available():
-            raise UserError(f"--device {text}: PyTorch sees no such device here; leave it out")
-        if text.split(":")[0] not in ("cpu", "cuda"):
-            raise UserError(f"--device {text}: there are cpu and cuda")
-        return torch.device(text)
-    parser.add_argument("--device", type=device, help="cpu or cuda; here: %(default)s",
-                        default="cuda" if torch.cuda.is_available() else "cpu")
 
 
 def console():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from golden.base import cli
 from golden.base.files import write_json
+from golden.base.options import add_artifact_or_task, artifact_folder, positive
 from quant import artifact
 from quant.artifact import Artifact
 from rtl import cycles
@@ -56,10 +57,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m rtl.boards",
                                      description=__doc__.split("\n\n")[1])
     parser.add_argument("--board", choices=BOARDS, required=True)
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--artifact", type=Path, metavar="DIR")
-    which.add_argument("--task", help="the artifact in build/artifacts/TASK")
-    parser.add_argument("--lanes", type=int, metavar="P",
+    add_artifact_or_task(parser)
+    parser.add_argument("--lanes", type=positive, metavar="P",
                         help="complex modes per cycle and layer; default: the most that fit")
     parser.add_argument("--seeds", default="1,2,3", metavar="1,2",
                         help="of the placement, until one meets the timing (default %(default)s)")
@@ -78,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
 def make(args: argparse.Namespace) -> int:
     """The bitstream of the options; 1 if it does not meet its timing."""
     board = BOARDS[args.board]
-    source = args.artifact or Path("build/artifacts") / args.task
+    source = artifact_folder(args)
     art = artifact.load(source)
     lanes = args.lanes or estimate.most(board, art)
     estimate.check(board, art, lanes)

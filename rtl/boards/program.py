@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from golden.base import cli
+from golden.base.options import positive
 from rtl.boards.catalogue import BOARDS
 from rtl.toolchain import ToolError
 
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
                                      description=__doc__.split("\n\n")[1])
     parser.add_argument("--board", choices=BOARDS, required=True)
     parser.add_argument("--task", required=True)
-    parser.add_argument("--lanes", type=int, metavar="P")
+    parser.add_argument("--lanes", type=positive, metavar="P")
     parser.add_argument("--flash", action="store_true", help="into the flash, to stay")
     args = parser.parse_args(argv)
     return cli.code("rtl.boards.program", lambda: load(args))
