@@ -24,7 +24,6 @@ from quant.gated_network import GatedIntegerNetwork
 from quant.network import BLOCK, IntegerNetwork
 
 
-
 def opened(folder: Path) -> Artifact | GatedArtifact:
     """The artifact of either kind in a folder; ``ArtifactError`` for anything wrong."""
     gated = "network" in artifact.read(folder)[0]
@@ -95,17 +94,17 @@ def evaluate(art: Artifact | GatedArtifact, split, seeds: int = 1, threads: int 
             "seconds": time.perf_counter() - start} | subset_accuracies(right, subsets)
 
 
-def _fits(task, art: Artifact | GatedArtifact) -> None:
-    """Raise ``ArtifactError`` when the artifact is not for this kind of sequence."""
-    for what, want, have in (("vocabulary", task.vocab, art.vocab),
-                             ("number of classes", task.n_classes, art.n_classes),
-                             ("number of inputs", inputs_of(task), art.inputs),
-                             ("sample format", task.sample_format, art.edge.sample)):
-        if want != have:
-            raise ArtifactError(f"the artifact is for task {art.task}: its {what} is {have}, "
-                                f"task {task.name} has {want}; give another --artifact")
-    if task.length > art.length:
-        raise ArtifactError(f"the artifact takes {art.length} steps, task {task.name} has up to "
+def fits(art: Artifact | GatedArtifact, folder: Path, task) -> None:
+    """Raise ``ArtifactError`` when the artifact in ``folder`` does not take the task's sequences."""
+    for what, have, want in (("vocabulary", art.vocab, task.vocab),
+                             ("number of classes", art.n_classes, task.n_classes),
+                             ("number of inputs", art.inputs, inputs_of(task)),
+                             ("sample format", art.edge.sample, task.sample_format)):
+        if have != want:
+            raise ArtifactError(f"{folder} is not for task {task.name}: its {what} is {have}, the "
+                                f"task's {want}; give another --artifact")
+    if art.length < task.length:
+        raise ArtifactError(f"{folder} takes {art.length} steps, task {task.name} has up to "
                             f"{task.length}; give another --artifact")
 
 
@@ -154,8 +153,9 @@ def report(args: argparse.Namespace) -> None:
     """Evaluate, write and print what the options say."""
     from tqdm import tqdm
     task = make_task(args.task)
-    art = opened(args.artifact or ARTIFACTS / slug(args.task, args.net))
-    _fits(task, art)
+    folder = args.artifact or ARTIFACTS / slug(args.task, args.net)
+    art = opened(folder)
+    fits(art, folder, task)
     split = task.load(args.split, args.data_dir)
     n = min(args.n or len(split), len(split))
     split = split.take(np.arange(n))

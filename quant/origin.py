@@ -42,7 +42,7 @@ def sources() -> str:
 
 
 def _sha256(path: Path | None) -> str | None:
-    return path and hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path and path.is_file() else None
 
 
 def of(checkpoint: Path, tuned: Path | None, options: dict) -> dict:

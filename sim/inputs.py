@@ -10,9 +10,10 @@ import numpy as np
 
 from golden.base.options import (ARTIFACTS, add_artifact, add_data_dir, add_net, add_task, positive,
                                  probability)
-from golden.tasks import inputs_of, slug
+from golden.tasks import slug
 from quant import artifact, origin
 from quant.artifact import Artifact
+from quant.evaluate import fits
 from quant.sampling import FORMS
 from rtl.config import Geometry, HardwareConfig
 from sim.tools import SimError
@@ -44,16 +45,7 @@ def load(args: argparse.Namespace, task) -> tuple[Artifact, HardwareConfig]:
     if why:
         export(args, folder, f"{why}: exporting ...")
     art = artifact.load(folder)
-    for what, have, want in (("vocabulary", art.vocab, task.vocab),
-                             ("number of classes", art.n_classes, task.n_classes),
-                             ("number of inputs", art.inputs, inputs_of(task)),
-                             ("sample format", art.edge.sample, task.sample_format)):
-        if have != want:
-            raise SimError(f"{folder} is not for task {args.task}: its {what} is {have}, the "
-                           f"task's {want}; give another --artifact")
-    if art.length < task.length:
-        raise SimError(f"{folder} takes {art.length} steps, task {args.task} has up to "
-                       f"{task.length}; give another --artifact")
+    fits(art, folder, task)
     hw = HardwareConfig(args.lanes)
     Geometry.of(art, hw)
     limit = 1 << art.random.width
