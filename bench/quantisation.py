@@ -21,11 +21,10 @@ import torch
 from rich.table import Table
 from tqdm import tqdm
 
-from golden import checkpoint, tasks
+from golden import batches, checkpoint, tasks
 from golden.base import cli
 from golden.base.files import write_json
 from golden.base.options import add_data_dir, positive
-from golden.batches import batches
 from golden.checkpoint import Checkpoint
 from golden.tasks import Split
 from quant.convert import to_artifact
@@ -65,15 +64,13 @@ class Bench:
         val = found.task.load("val", data_dir)
         self.split: Split = val.take(np.arange(min(count, len(val))))
 
-    @torch.no_grad()
     def float_accuracy(self) -> list[float]:
         """Of the float network under its own sampling, a value per seed."""
         found = []
         for seed in range(self.seeds):
             torch.manual_seed(seed)
-            found.append(sum((self.found.network(values, lengths).argmax(1) == labels).sum().item()
-                             for values, lengths, labels in batches(self.split, self.found.task,
-                                                                    100)) / len(self.split))
+            right = batches.right(self.found.network, self.split, self.found.task, 100)
+            found.append(float(right.mean()))
         return found
 
     def integer_accuracy(self, config: QuantConfig, k: int | None = None) -> list[float]:

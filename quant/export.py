@@ -23,7 +23,7 @@ import torch
 from golden import checkpoint, tasks
 from golden.base import cli
 from golden.base.options import ARTIFACTS, add_data_dir, add_net, add_task, natural
-from golden.batches import accuracy, batch_of, batches, longest
+from golden.batches import accuracy, batch_of, longest, right
 from golden.checkpoint import Checkpoint
 from golden.memory import batch_for, require
 from quant import diagonalise, finetune, head, origin, tables, vectors
@@ -76,13 +76,10 @@ def measure(system: System, folded, train: tasks.Split, task: tasks.Task, count:
     return system.seen(folded, train, task, by_length)
 
 
-@torch.no_grad()
 def qat_accuracy(net: torch.nn.Module, split: tasks.Split, task: tasks.Task) -> float:
     """Of the convolution form, with PyTorch's draws."""
     size = batch_for(100, split.lengths, net.decoder.weight.shape[1])
-    right = sum(int((net(values, lengths).argmax(1) == labels).sum())
-                for values, lengths, labels in batches(split, task, size))
-    return right / len(split)
+    return float(right(net, split, task, size).mean())
 
 
 def evaluate(found: Checkpoint, net: torch.nn.Module, art,
