@@ -19,7 +19,8 @@ import numba
 import torch
 
 from bench import kept
-from golden import cli, heap, memory, models
+from golden import memory, models
+from golden.base import cli, heap
 from golden.config import NetworkConfig
 from golden.recipes import recipe_for
 from golden.tasks import make_task

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from golden import checkpoint, cli
+from golden import checkpoint
+from golden.base import cli
 
 
 def shipped(names: list[str] | None = None) -> dict[str, Path]:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from golden import cli
+from golden.base import cli
 
 BEST, LOG = "best.pt", "log.jsonl"
 LEAST = {"seed": 0, "nice": 0, "epochs": 1, "batch": 1, "jobs": 1, "threads": 1}   # of numbers

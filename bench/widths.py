@@ -7,7 +7,7 @@ a run that was stopped goes on. ``--show`` only prints.
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("bench.widths")
 
 import argparse
@@ -22,9 +22,11 @@ from rich.table import Table
 from bench import kept
 from bench.quantisation import Bench, text
 from bench.shipped import shipped
-from golden import checkpoint, cli
+from golden import checkpoint
+from golden.base import cli
+from golden.base.options import add_data_dir, positive
 from golden.config import NetworkConfig
-from quant.formats import QUANT_CONFIGS, QuantConfig, shipped_config
+from quant.formats import QUANT_CONFIGS, FormatError, QuantConfig, shipped_config
 
 DEFAULT = "16,16,16,8,12"
 # State, A_bar, g, W and p; 14,12,10,7,8 is QUANT_CONFIGS["compact"].
@@ -44,7 +46,7 @@ def checked(widths: str) -> str:
     """``widths`` unchanged if it is one, for argparse."""
     try:
         config(widths)
-    except ValueError as error:
+    except (ValueError, FormatError) as error:
         raise argparse.ArgumentTypeError(f"{widths!r} is not STATE,A,G,W,P in bits, such as "
                                          f"14,12,10,7,8: {error}") from None
     return widths
@@ -99,11 +101,11 @@ def main() -> None:
                         help="one of the shipped; default: all of them")
     parser.add_argument("--widths", action="append", type=checked, default=[],
                         metavar="STATE,A,G,W,P", help="in bits, beside the usual ones")
-    parser.add_argument("-n", type=cli.positive, default=5000, help="validation sequences")
-    parser.add_argument("--seeds", type=cli.positive, default=5)
+    parser.add_argument("-n", type=positive, default=5000, help="validation sequences")
+    parser.add_argument("--seeds", type=positive, default=5)
     parser.add_argument("--json", type=Path, default=Path("build/widths/results.json"))
-    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
-    parser.add_argument("--threads", type=cli.positive, default=1)
+    add_data_dir(parser)
+    parser.add_argument("--threads", type=positive, default=1)
     parser.add_argument("--show", action="store_true", help="print what is known")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

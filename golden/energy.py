@@ -7,19 +7,21 @@ spike rates, or at their own with ``--lif``.
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("golden.energy")
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from rich.table import Table
 
-from golden import checkpoint, chosen, cli, operations
+from golden import checkpoint, chosen, operations
 from golden.activity import Activity, measure
+from golden.base import cli
+from golden.base.files import write_json
+from golden.base.options import natural
 from golden.config import NetworkConfig
 from golden.operations import Count
 from golden.tasks import Split, Task, spec
@@ -121,7 +123,7 @@ def measured_lif(path: Path, task: Task, split: Split, seed: int) -> tuple[Netwo
 def main() -> None:
     parser = argparse.ArgumentParser(prog="golden.energy", description=__doc__.split("\n")[0])
     chosen.add_options(parser, n=200)
-    parser.add_argument("--seed", type=int, default=0, help="of the samplers; default 0")
+    parser.add_argument("--seed", type=natural, default=0, help="of the samplers; default 0")
     parser.add_argument("--lif", type=Path, help="a checkpoint with neuron lif, for its own rates")
     parser.add_argument("--json", type=Path, help="write the result to this file too")
     args = parser.parse_args()
@@ -136,7 +138,7 @@ def main() -> None:
     print("Priced: multiply-accumulates and accumulates. Not priced: comparisons, random words, "
           "GELU, memory.")
     if args.json:
-        cli.write_text(args.json, json.dumps(result, indent=1) + "\n")
+        write_json(args.json, result)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,14 @@ reads the new ones yet: those weights of mixers and decoder are zero, and learn 
 
 import torch
 
+from golden.base.cli import UserError
 from golden.network import Network
 
 READERS = ("mixer.weight", "decoder.weight")        # their columns are the neurons they read
+
+
+class GrowError(UserError):
+    """Networks of which one is no wider form of the other; the message says why."""
 
 
 @torch.no_grad()
@@ -20,23 +25,23 @@ def widen(net: Network, state: dict) -> None:
 
     Raises
     ------
-    ValueError
+    GrowError
         If the networks differ in more than the number of neurons, or are of another kind; nothing
         is written then.
     """
     if type(net) is not Network:
-        raise ValueError(f"a {type(net).__name__} is another kind of network")
+        raise GrowError(f"a {type(net).__name__} is another kind of network")
     own = net.state_dict()
     if set(own) != set(state):
         names = sorted(set(own) ^ set(state))
-        raise ValueError(f"it has other tensors: {', '.join(names[:3])}")
+        raise GrowError(f"it has other tensors: {', '.join(names[:3])}")
     H = len(state["input_gamma"])
     if H > net.cfg.d_model:
-        raise ValueError(f"it has {H} neurons in a block, more than {net.cfg.d_model}")
+        raise GrowError(f"it has {H} neurons in a block, more than {net.cfg.d_model}")
     for name, tensor in state.items():
         wanted = tuple(H if size == net.cfg.d_model else size for size in own[name].shape)
         if tensor.shape != wanted:
-            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {wanted}")
+            raise GrowError(f"{name} has shape {tuple(tensor.shape)}, expected {wanted}")
     for name, tensor in state.items():
         if name.endswith(READERS):
             own[name][:len(tensor), H:] = 0

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from golden import checkpoint, cli, dplr, released_check
+from golden import checkpoint, dplr, released_check
+from golden.base import cli
 from golden.released_build import network
 from golden.released_network import ReleasedNetwork
 from golden.released_state import Release, ReleaseError, read, sizes

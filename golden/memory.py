@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from golden.cli import UserError
+from golden.base.cli import UserError
 from golden.config import NetworkConfig
 
 FORWARD = 27_000_000        # elements of one layer that a pass without gradients takes at once

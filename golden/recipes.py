@@ -5,7 +5,7 @@ Classes, vocabulary and the number of inputs come from the task (:func:`recipe_f
 
 from dataclasses import asdict, dataclass, fields, replace
 
-from golden.cli import UserError
+from golden.base.cli import UserError
 from golden.config import NetworkConfig
 from golden.released import CONFIGURATIONS
 from golden.tasks import Task

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 
-from golden import cli
+from golden.base import cli
+from golden.base.options import positive
 from golden.config import NetworkConfig
 from golden.released_network import ReleasedNetwork
 
@@ -78,9 +79,9 @@ def main() -> None:
                                      description="Build and run the released configurations.")
     parser.add_argument("names", nargs="*", metavar="NAME",
                         help=f"of {', '.join(CONFIGURATIONS)}; default all")
-    parser.add_argument("--length", type=cli.positive, help="steps; default: the full length")
-    parser.add_argument("--batch", type=cli.positive, default=1)
-    parser.add_argument("--threads", type=cli.positive, default=1)
+    parser.add_argument("--length", type=positive, help="steps; default: the full length")
+    parser.add_argument("--batch", type=positive, default=1)
+    parser.add_argument("--threads", type=positive, default=1)
     args = parser.parse_args()
     unknown = [name for name in args.names if name not in CONFIGURATIONS]
     if unknown:

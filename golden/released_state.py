@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from golden.cli import UserError
+from golden.base.cli import UserError
 
 # Names by which a state dict is known, whatever stands in front of them.
 ANCHOR = re.compile(r"(.*?)layers\.\d+\.(inp_[ab]|out_[ab]|layer\.layer\.|bidirectional_linear)")

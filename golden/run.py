@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from golden import checkpoint, cli, grow, models
+from golden import checkpoint, grow, models
+from golden.base import cli
 from golden.batches import Stored, device_of, epoch_order, fast_dtype, longest, part_changed
 from golden.config import NetworkConfig
 from golden.graphed import GraphedStep
@@ -99,7 +100,7 @@ class Run:
             self.calibrate()
             try:
                 grow.widen(self.net, content["state"])
-            except ValueError as error:
+            except grow.GrowError as error:
                 raise checkpoint.CheckpointError(
                     f"{path} cannot be widened to {self.recipe.network.d_model} neurons: "
                     f"{error}") from None

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.cli import UserError
+from golden.base.cli import UserError
 from host.line import LineError
 from host.transport import Request, Transport
 from quant import lfsr
 from quant.artifact import Artifact
 from rtl import image
 from rtl import link_protocol as protocol
-from rtl.config import HardwareConfig
 from rtl.core import Core
 from rtl.link_identity import Identity, IdentityError, model_digest, result_bytes, shape_digest
 from rtl.link_protocol import Command, Status
@@ -73,7 +72,10 @@ class Board:
         transport.write([(Command.RESET, b"")], limit=1.0)
 
     def registers(self) -> dict[str, bytes | int]:
-        """The link's registers: ``model`` as bytes, the others as numbers."""
+        """The link's registers: ``model`` as bytes, the others as numbers.
+
+        ``seed`` is ``protocol.LONG_SEED`` where it needs more than 32 bits.
+        """
         sizes = protocol.REGISTER_FIELDS
         raw = self.transport.read(protocol.REGISTERS, sum(sizes.values()))
         model, *numbers = struct.unpack(f"<8s{len(sizes) - 1}I", raw)
@@ -110,13 +112,13 @@ class Board:
             raise ModelError(f"{art.task} does not fit the bitstream at {self.port}, built for "
                              f"{self.identity.task} ({self.identity}): shape, number formats, "
                              f"options and lanes must be equal; build one: make bitstream")
-        self._own(NO_MODEL, 0)
+        self._own(NO_MODEL, protocol.LONG_SEED)
         yield from self.words(image.writes(self.core(art)))
         self._own(model_digest(art), art.seed)
 
     def _own(self, model: bytes, seed: int) -> None:
         """Tell the board which model it has now."""
-        own = (*struct.unpack("<2I", model), seed & 0xFFFFFFFF)
+        own = (*struct.unpack("<2I", model), protocol.seed_word(seed))
         for _ in self.words([(protocol.OWN_WORDS + j, word) for j, word in enumerate(own)]):
             pass
 
@@ -150,7 +152,7 @@ class Board:
                 start = lfsr.stream_start(art.random, seed, number)
                 writes += [(region.base + c, start >> 32 * c & 0xFFFFFFFF)
                            for c in range(region.chunks)]
-        for _ in self.words([*writes, (protocol.OWN_WORDS + 2, seed & 0xFFFFFFFF)]):
+        for _ in self.words([*writes, (protocol.OWN_WORDS + 2, protocol.seed_word(seed))]):
             pass
 
     def run(self, sequences: Sequence[np.ndarray], limit: float = 600.0) -> Iterator[Answer]:

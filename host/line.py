@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import serial
 from serial.tools import list_ports
 
-from golden.cli import UserError
+from golden.base.cli import UserError
 from rtl import link_protocol as protocol
 from rtl.link_protocol import FrameError, Reply
 

@@ -9,7 +9,7 @@ import numpy as np
 from rich.table import Table
 from tqdm import tqdm
 
-from golden.cli import UserError, console
+from golden.base.cli import UserError, console
 from golden.tasks import Split
 from host.board import Answer, Board
 from quant import head

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from golden.cli import positive
+from golden.base.options import positive, probability
 from host import simulated
 from host.board import Board
 from host.line import BAUD, Line
@@ -19,7 +19,6 @@ from quant import artifact
 from quant.artifact import Artifact
 from rtl.config import Geometry, HardwareConfig
 from sim import tools
-from sim.options import probability
 
 SIM = "sim"
 SIM_PATIENCE = 30.0     # seconds: a simulation may have to share its processor

@@ -11,21 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
-from quant import sampling
-from quant.files import write_all_atomic
-from quant.formats import BIT, STREAMS, EdgeFormats, LayerFormats, RandomFormat
+from golden.base.files import write_all_atomic
+from quant import rules, sampling
+from quant.formats import BIT, STREAMS, EdgeFormats, FormatError, LayerFormats, RandomFormat
 from quant.head_tensors import TENSORS, Head, HeadFormats
+from quant.rules import ArtifactError, inside, need
 
 SCHEMA = 1
 RESIDUALS = ("none", "clampfuse", "plain", "replace")
 ACTS = ("relu", "identity", "gelu")
-ROUNDINGS = ("stochastic", "half_even")
 ABSENT = np.zeros(0, np.int64)
 NO_DIRECTIONS = np.zeros((0, 0), np.int64)
-
-
-class ArtifactError(Exception):
-    """An artifact that cannot be used; the message says what is wrong and what to do."""
 
 
 @dataclass(frozen=True)
@@ -114,33 +110,15 @@ class Artifact:
 
     def check(self) -> "Artifact":
         """Return self, or raise ``ArtifactError`` naming layer, tensor and rule."""
-        def need(condition, text):
-            if not condition:
-                raise ArtifactError(text)
-
-        need(self.layers, "the artifact has no layers")
+        rules.common(self)
+        rules.choice("residual", self.residual, RESIDUALS)
+        rules.choice("act", self.act, ACTS)
         H, n = self.H, self.n
-        for name, value, allowed in (("residual", self.residual, RESIDUALS),
-                                     ("act", self.act, ACTS),
-                                     ("rounding", self.rounding, ROUNDINGS)):
-            need(value in allowed, f"{name} must be one of {', '.join(allowed)}, not {value!r}")
-        need(0 < self.seed < 1 << self.random.width,
-             f"seed must be in 1..2**{self.random.width} - 1, not {self.seed}")
-        draws = self.length * H * n * max(self.random.k, 2 * self.random.round_bits)
-        need(draws <= self.random.stream_jump,
-             f"a rounding stream needs {draws} bits, streams are {self.random.stream_jump} apart")
-        span = (3 * len(self.layers) + 1) * self.random.stream_jump
-        need(span < 1 << self.random.width,
-             f"{3 * len(self.layers)} streams need {span} bits, the generator repeats after "
-             f"2**{self.random.width} - 1")
-        sampling.check(self, need)
+        sampling.check(self)
         for number, layer in enumerate(self.layers):
             f = layer.fmt
             need(f.p == self.layers[0].fmt.p and f.x == self.layers[0].fmt.x,
                  f"layer {number}: p and x must have one format in all layers")
-            need(self.rounding != "stochastic" or f.a_bar.f_bits > self.random.round_bits,
-                 f"layer {number}: a_bar {f.a_bar} needs more than {self.random.round_bits} "
-                 f"fraction bits for stochastic rounding")
             need(f.g.f_bits <= f.a_bar.f_bits + f.h.f_bits,
                  f"layer {number}: g {f.g} has more fraction bits than a_bar * h")
             shapes = {"w": (H, H)} | {k: (H, n) for k in ("a_re", "a_im", "g_re", "g_im")}
@@ -149,36 +127,18 @@ class Artifact:
                 need((getattr(f, name) is None) == (getattr(self.layers[0].fmt, name) is None),
                      f"layer {number}: {name} must be there in all layers or in none")
             for tensor in (t.name for t in fields(Layer) if t.name != "fmt"):
-                raw = getattr(layer, tensor)
-                shape = shapes.get(tensor, (H,))
-                if not used.get(tensor, True):
-                    shape = (0,)
-                need(raw.shape == shape, f"layer {number}, {tensor}: shape {raw.shape}, "
-                                         f"expected {shape}")
-                if raw.size:
-                    fmt = BIT if tensor == "negate" else getattr(f, Layer.FORMAT_OF[tensor])
-                    try:
-                        fmt.check(raw, f"layer {number}, {tensor}")
-                    except ValueError as error:
-                        raise ArtifactError(str(error)) from None
-            radius = layer.a_re.astype(object) ** 2 + layer.a_im.astype(object) ** 2
-            bad = np.argwhere(radius >= 1 << 2 * f.a_bar.f_bits)
-            need(not len(bad), f"layer {number}, a_bar: {len(bad)} of {H * n} modes have |A_bar| "
-                               f">= 1, first at neuron, mode {bad[0] if len(bad) else ''}")
+                shape = shapes.get(tensor, (H,)) if used.get(tensor, True) else (0,)
+                fmt = BIT if tensor == "negate" else getattr(f, Layer.FORMAT_OF[tensor])
+                inside(f"layer {number}, {tensor}", getattr(layer, tensor), fmt, shape)
+            rules.stable(number, layer)
         tokens, outputs = self.vocab > 0, self.outputs if self.head else self.n_classes
         need(tokens == (self.edge.sample is None),
              "the sample format must be there for samples and missing for tokens")
-        for name, raw, shape, fmt in (
-                ("enc_w", self.enc_w, (self.vocab, H) if tokens else (H,),
-                 self.x_format if tokens else self.edge.enc_w),
-                ("enc_b", self.enc_b, (0,) if tokens else (H,), self.edge.enc_b),
-                ("dec_w", self.dec_w, (outputs, H), self.edge.dec_w),
-                ("dec_b", self.dec_b, (outputs,), self.edge.dec_b)):
-            need(raw.shape == shape, f"{name}: shape {raw.shape}, expected {shape}")
-            try:
-                fmt.check(raw, name) if raw.size else None
-            except ValueError as error:
-                raise ArtifactError(str(error)) from None
+        inside("enc_w", self.enc_w, self.x_format if tokens else self.edge.enc_w,
+               (self.vocab, H) if tokens else (H,))
+        inside("enc_b", self.enc_b, self.edge.enc_b, (0,) if tokens else (H,))
+        inside("dec_w", self.dec_w, self.edge.dec_w, (outputs, H))
+        inside("dec_b", self.dec_b, self.edge.dec_b, (outputs,))
         if not tokens:
             need(self.edge.enc_b.f_bits <= self.edge.enc_w.f_bits + self.edge.sample.f_bits,
                  f"enc_b {self.edge.enc_b} has more fraction bits than the product of "
@@ -186,7 +146,7 @@ class Artifact:
         need(self.edge.dec_b.f_bits == self.edge.dec_w.f_bits + self.x_format.f_bits,
              f"dec_b {self.edge.dec_b} must have the fraction bits of dec_w * the decoder's sum")
         if self.head:
-            self.head.check(self, need)
+            self.head.check(self)
         return self
 
 
@@ -225,7 +185,7 @@ def save(art: Artifact, folder: Path) -> Path:
     np.savez_compressed(buffer, **_arrays(art))
     manifest = json.dumps(_manifest(art, buffer.getvalue()), indent=1) + "\n"
     return write_all_atomic(folder, {"arrays.npz": buffer.getvalue(),
-                                     "manifest.json": manifest.encode()})
+                                     "manifest.json": manifest})
 
 
 def read(folder: Path) -> tuple[dict, dict[str, np.ndarray]]:
@@ -274,12 +234,14 @@ def load(folder: Path) -> Artifact:
                        EdgeFormats.from_dict(m["edge_formats"]), layers,
                        *(arrays[name] for name in EDGE_ARRAYS), info=m["info"],
                        sampling=m["sampling"],
-                       directions=arrays.get("directions", NO_DIRECTIONS), head=head).check()
-        have = {"layers": len(art.layers), "H": art.H, "n": art.n}
-        if m["shape"] != have:
-            raise ValueError(f"shape {m['shape']} is not the arrays' {have}")
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+                       directions=arrays.get("directions", NO_DIRECTIONS), head=head)
+        said = m["shape"]
+    except (FormatError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ArtifactError(f"{folder}/manifest.json: {error}; export again") from None
+    have = {"layers": len(art.check().layers), "H": art.H, "n": art.n}
+    if said != have:
+        raise ArtifactError(f"{folder}/manifest.json: shape {said} is not the arrays' {have}; "
+                            f"export again")
     return art
 
 

@@ -6,7 +6,7 @@ test sequences. Same inputs, same integers.
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("quant.export")
 
 import argparse
@@ -15,24 +15,23 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from golden import checkpoint, cli, tasks
-from golden.batches import accuracy, batch_of, batches, longest
+from golden import checkpoint, tasks
+from golden.base import cli
+from golden.base.options import ARTIFACTS, add_data_dir, add_net, add_task, natural
+from golden.batches import accuracy, batch_of, longest, right
 from golden.checkpoint import Checkpoint
 from golden.memory import batch_for, require
-from quant import artifact, diagonalise, finetune, head, tables, vectors
-from quant.artifact import ArtifactError
+from quant import diagonalise, finetune, head, origin, tables, vectors
 from quant.fit import ExportError
-from quant.formats import QUANT_CONFIGS, QuantConfig, shipped_config
+from quant.formats import QUANT_CONFIGS, ROUNDINGS, QuantConfig, shipped_config
 from quant.sampling import FORMS
 from quant.systems import System, system_of
 
-ARTIFACTS = Path("build/artifacts")
 SEED = 0xACE1                   # default master seed of the random words
 SEQUENCES = {"norms": 1024, "ranges": 128}   # of the training split
 WIDTHS = {"coef_bits": "bits of A_bar", "g_bits": "bits of g", "state_bits": "bits of a state",
@@ -40,7 +39,6 @@ WIDTHS = {"coef_bits": "bits of A_bar", "g_bits": "bits of g", "state_bits": "bi
           "weight_bits": "bits of a mixer weight", "p_bits": "fraction bits of p",
           "decoder_bits": "bits of a decoder weight", "input_bits": "bits of a real SSM input",
           "factor_bits": "bits of a gate's factors", "table_bits": "bits of a gate's table index"}
-VERSIONS = ("torch", "brevitas", "numpy")
 
 
 @dataclass(frozen=True)
@@ -78,13 +76,10 @@ def measure(system: System, folded, train: tasks.Split, task: tasks.Task, count:
     return system.seen(folded, train, task, by_length)
 
 
-@torch.no_grad()
 def qat_accuracy(net: torch.nn.Module, split: tasks.Split, task: tasks.Task) -> float:
     """Of the convolution form, with PyTorch's draws."""
     size = batch_for(100, split.lengths, net.decoder.weight.shape[1])
-    right = sum(int((net(values, lengths).argmax(1) == labels).sum())
-                for values, lengths, labels in batches(split, task, size))
-    return right / len(split)
+    return float(right(net, split, task, size).mean())
 
 
 def evaluate(found: Checkpoint, net: torch.nn.Module, art,
@@ -110,7 +105,13 @@ def evaluate(found: Checkpoint, net: torch.nn.Module, art,
 
 def write(art, save, golden: vectors.Vectors | None, out: Path) -> None:
     """Artifact and vectors, both or nothing: a new folder takes the old one's place by renaming."""
-    out = Path(out)
+    try:
+        _replace(art, save, golden, Path(out))
+    except OSError as error:
+        raise ExportError(f"cannot write the artifact: {error}") from None
+
+
+def _replace(art, save, golden: vectors.Vectors | None, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.exists() and not (out.is_dir() and ((out / "manifest.json").exists()
                                                or not any(out.iterdir()))):
@@ -133,13 +134,14 @@ def write(art, save, golden: vectors.Vectors | None, out: Path) -> None:
 def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), data_dir=None,
            n: int = 1000, n_vectors: int = 4, seed: int = SEED, qat: Path | None = None,
            source: str = "", count: dict[str, int] = SEQUENCES, say=lambda text: None,
-           sampling: str | None = None):
+           sampling: str | None = None, made_from: dict | None = None):
     """The whole way; see the module's text. ``say`` is told what is being done.
 
     n : test sequences for the accuracies, 0 for none; n_vectors : sequences in vectors.npz, 0 for
     no file; qat : fine-tuned weights of ``quant.finetune`` or None; source : name of the
     checkpoint, for the manifest; sampling : form of the samplers, None: the one it was trained
-    with. Raises ``golden.cli.UserError`` for everything that does not fit.
+    with; made_from : of ``quant.origin``, for the manifest. Raises ``golden.base.cli.UserError``
+    for everything that does not fit.
     """
     start, task, system = time.perf_counter(), found.task, system_of(found.network.cfg)
     finetune.choose_sampling(found, sampling)
@@ -175,7 +177,9 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
             "config": asdict(config), "calibration": count | {"split": "train"},
             "checkpoint": {"name": source, "state_sha256": finetune.state_digest(found.network),
                            "fine_tuned": qat is not None},
-            "versions": {name: version(name) for name in VERSIONS}}
+            "versions": origin.versions()}
+    if made_from:
+        info["origin"] = made_from
     if "diagonal" in found.info:
         info["diagonal"] = found.info["diagonal"]
     art = replace(art, info=info)
@@ -198,13 +202,13 @@ def add_width_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=what)
     parser.add_argument("--margin", type=float, help="times the seen range that formats must hold "
                         "(default 1.5); fine-tuning moves ranges, so give it more there")
-    parser.add_argument("--rounding", choices=artifact.ROUNDINGS, help="of the state")
+    parser.add_argument("--rounding", choices=ROUNDINGS, help="of the state")
     parser.add_argument("--sampling", choices=FORMS,
                         help="how spikes are drawn; default: as the network was trained")
 
 
 def config_of(args, name: str = "") -> QuantConfig:
-    """The widths of parsed arguments; ``ValueError`` for one out of range.
+    """The widths of parsed arguments; ``FormatError`` for one out of range.
 
     Without ``--config`` they start from those of the network shipped as ``name``.
     """
@@ -213,21 +217,27 @@ def config_of(args, name: str = "") -> QuantConfig:
     return replace(config, **{k: v for k, v in given.items() if v is not None})
 
 
+def given(args: argparse.Namespace) -> dict:
+    """The options that decide the integers, as far as they were given, by name."""
+    found = {name: getattr(args, name) for name in ("config", *WIDTHS, "margin", "rounding",
+                                                    "sampling")}
+    found |= {"seed": None if args.seed == SEED else args.seed, "no_qat": args.no_qat or None}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("quant.export", description=__doc__.splitlines()[0])
-    parser.add_argument("--task", help="psmnist, digits, listops, or module:Class; default: the "
-                        "checkpoint's")
-    parser.add_argument("--net", default="", help="which of the networks shipped for the task; "
-                        "default: the one without a name")
+    add_task(parser, required=False, default="the checkpoint's")
+    add_net(parser)
     parser.add_argument("--checkpoint", type=Path, help="a trained network; default: the shipped")
     parser.add_argument("--qat", type=Path, help="fine-tuned weights of quant.finetune; default: "
                         "the ones shipped with the shipped checkpoint, if there are any")
     parser.add_argument("--no-qat", action="store_true", help="leave shipped fine-tuning out")
     parser.add_argument("--out", type=Path, help="folder; default build/artifacts/<task>[.<net>]")
-    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
-    parser.add_argument("-n", type=cli.natural, default=1000,
+    add_data_dir(parser)
+    parser.add_argument("-n", type=natural, default=1000,
                         help="test sequences for the accuracies (default 1000, 0: none)")
-    parser.add_argument("--vectors", type=cli.natural, default=4,
+    parser.add_argument("--vectors", type=natural, default=4,
                         help="golden vectors of the first N test sequences (default 4, 0: none)")
     parser.add_argument("--seed", type=int, default=SEED, help=f"of the samplers, default {SEED}")
     add_width_options(parser)
@@ -237,28 +247,26 @@ def _arguments() -> argparse.ArgumentParser:
 def main() -> None:
     args = _arguments().parse_args()
     torch.set_num_threads(1)        # float sums depend on it, and with them a rounding or two
-    try:
-        if not (args.task or args.checkpoint):
-            raise ExportError("what to export? Give --task, or --checkpoint FILE")
-        found = checkpoint.load(args.checkpoint or args.task, args.net)
-        task = tasks.make_task(args.task) if args.task else found.task
-        if tasks.spec(found.task) != tasks.spec(task):
-            raise ExportError(f"{args.checkpoint} is a network for task {tasks.spec(found.task)}, "
-                              f"not {args.task}")
-        shipped = checkpoint.shipped(tasks.spec(task), args.net)
-        qat = args.qat
-        if qat is None and not args.checkpoint and not args.no_qat:
-            tuned = shipped.with_suffix(".qat.pt")
-            qat = tuned if tuned.exists() else None
-        out = args.out or ARTIFACTS / tasks.slug(tasks.spec(task), args.net)
-        config = config_of(args, "" if args.checkpoint else shipped.stem)
-        export(found, out, config, args.data_dir, args.n, args.vectors, args.seed, qat,
-               (args.checkpoint or shipped).name,
-               say=lambda text: print(f"{text} ...", file=sys.stderr), sampling=args.sampling)
-    except (ArtifactError, ValueError) as error:
-        raise ExportError(str(error)) from None
-    except OSError as error:
-        raise ExportError(f"cannot write the artifact: {error}") from None
+    if not (args.task or args.checkpoint):
+        raise ExportError("what to export? Give --task, or --checkpoint FILE")
+    found = checkpoint.load(args.checkpoint or args.task, args.net)
+    task = tasks.make_task(args.task) if args.task else found.task
+    if tasks.spec(found.task) != tasks.spec(task):
+        raise ExportError(f"{args.checkpoint} is a network for task {tasks.spec(found.task)}, "
+                          f"not {args.task}")
+    shipped = checkpoint.shipped(tasks.spec(task), args.net)
+    qat = args.qat
+    if qat is None and not args.checkpoint and not args.no_qat:
+        qat = origin.tuned_of(shipped)
+    made_from = origin.of(args.checkpoint or shipped, qat, given(args))
+    if args.qat:
+        made_from["network"] = None     # the user's own, as another checkpoint is
+    out = args.out or ARTIFACTS / tasks.slug(tasks.spec(task), args.net)
+    config = config_of(args, "" if args.checkpoint else shipped.stem)
+    export(found, out, config, args.data_dir, args.n, args.vectors, args.seed, qat,
+           (args.checkpoint or shipped).name,
+           say=lambda text: print(f"{text} ...", file=sys.stderr), sampling=args.sampling,
+           made_from=made_from)
 
 
 if __name__ == "__main__":

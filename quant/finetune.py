@@ -6,7 +6,7 @@ every rounding and every sampler, from the folded checkpoint. The result is a fi
 """
 
 if __name__ == "__main__":
-    from golden import heap
+    from golden.base import heap
     heap.restart_with_settings("quant.finetune")
 
 import argparse
@@ -22,7 +22,9 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from golden import checkpoint, cli, memory, tasks
+from golden import checkpoint, memory, tasks
+from golden.base import cli
+from golden.base.options import above_zero, add_data_dir, add_task, natural, positive
 from golden.batches import batch_of
 from golden.checkpoint import Checkpoint
 from quant import diagonalise
@@ -48,7 +50,10 @@ def choose_sampling(found: Checkpoint, form: str | None) -> None:
         if found.network.cfg.neuron != "sampler":
             raise ExportError(f"sampling {form}: neuron {found.network.cfg.neuron} draws no "
                               f"spikes; leave the option out")
-        found.network.cfg = replace(found.network.cfg, sampling=form)
+        try:
+            found.network.cfg = replace(found.network.cfg, sampling=form)
+        except ValueError as error:     # of the configuration's own rules
+            raise ExportError(f"{error}; leave the option out") from None
 
 
 def read(path: Path, found: Checkpoint) -> dict:
@@ -144,17 +149,17 @@ def save(path: Path, found: Checkpoint, net: nn.Module, steps: int, opt) -> None
 def main() -> None:
     from quant.export import add_width_options, config_of, prepare
     parser = argparse.ArgumentParser("quant.finetune", description=__doc__.splitlines()[0])
-    parser.add_argument("--task", required=True, help="psmnist, digits, listops, or module:Class")
+    add_task(parser)
     parser.add_argument("--checkpoint", type=Path, help="a trained network; default: the shipped")
     parser.add_argument("--out", type=Path, help="file; default build/qat/<task>.pt")
-    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
+    add_data_dir(parser)
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=cli.positive, help="times the training split")
-    length.add_argument("--steps", type=cli.positive, help="batches; default 200")
-    parser.add_argument("--batch", type=cli.positive, default=32, help="default 32")
-    parser.add_argument("--lr", type=float, default=1e-3, help="default 0.001")
-    parser.add_argument("--seed", type=int, default=0, help="default 0")
-    parser.add_argument("--threads", type=cli.positive, default=os.cpu_count())
+    length.add_argument("--epochs", type=positive, help="times the training split")
+    length.add_argument("--steps", type=positive, help="batches; default 200")
+    parser.add_argument("--batch", type=positive, default=32, help="default 32")
+    parser.add_argument("--lr", type=above_zero, default=1e-3, help="default 0.001")
+    parser.add_argument("--seed", type=natural, default=0, help="default 0")
+    parser.add_argument("--threads", type=positive, default=os.cpu_count())
     parser.add_argument("--resume", action="store_true", help="go on from --out if it exists")
     add_width_options(parser)
     args = parser.parse_args()

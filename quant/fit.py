@@ -4,13 +4,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from golden.cli import UserError
+from golden.base.cli import UserError
+from quant import lfsr
 from quant.fold import Folded, FoldedHead, FoldedLayer
 from quant.formats import (SQ, STREAMS, UQ, EdgeFormats, LayerFormats, QFormat, QuantConfig,
                            RandomFormat, cover_signed, fit_signed)
 from quant.head_tensors import HeadFormats
-
-LONG = RandomFormat(width=48, taps=(48, 47, 21, 20), stream_jump=1 << 40)
 
 
 class ExportError(UserError):
@@ -59,9 +58,7 @@ class Extremes:
 def random_format(length: int, layers: int, H: int, n: int) -> RandomFormat:
     """The 32-bit generator if its streams are long and many enough, else the 48-bit one."""
     short = RandomFormat()
-    draws = length * H * n * max(short.k, 2 * short.round_bits)
-    fits = draws <= short.stream_jump and (3 * layers + 1) * short.stream_jump < 1 << short.width
-    return short if fits else LONG
+    return lfsr.LONG if lfsr.misfit(short, length, layers, H, n) else short
 
 
 def fitted(name: str, values, width: int, f_max: int | None = None) -> QFormat:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from golden.cli import UserError
+from golden.base.cli import UserError
 from golden.config import NetworkConfig
 from golden.network import Network
 from golden.pair import PairHead

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from quant import artifact
-from quant.artifact import EDGE_ARRAYS, ROUNDINGS, SCHEMA, ArtifactError
-from quant.files import write_all_atomic
-from quant.formats import BIT, THRESHOLD, EdgeFormats, RandomFormat
+from golden.base.files import write_all_atomic
+from quant import artifact, rules
+from quant.artifact import EDGE_ARRAYS, SCHEMA, ArtifactError
+from quant.formats import BIT, THRESHOLD, EdgeFormats, FormatError, RandomFormat
 from quant.gated_formats import GatedFormats, GatedNetworkFormats
+from quant.rules import inside, need
 
 NETWORK = "gated"
 MIXERS = ("glu", "gsu")
@@ -103,19 +104,12 @@ class GatedArtifact:
 
     def check(self) -> "GatedArtifact":
         """Return self, or raise ``ArtifactError`` naming layer, tensor and rule."""
-        need(self.layers, "the artifact has no layers")
-        for name, value, allowed in (("mixer", self.mixer, MIXERS),
-                                     ("residual", self.residual, RESIDUALS),
-                                     ("norm_position", self.norm_position, NORM_POSITIONS),
-                                     ("rounding", self.rounding, ROUNDINGS)):
-            need(value in allowed, f"{name} must be one of {', '.join(allowed)}, not {value!r}")
-        need(0 < self.seed < 1 << self.random.width,
-             f"seed must be in 1..2**{self.random.width} - 1, not {self.seed}")
+        rules.common(self)
+        rules.choice("mixer", self.mixer, MIXERS)
+        rules.choice("residual", self.residual, RESIDUALS)
+        rules.choice("norm_position", self.norm_position, NORM_POSITIONS)
         inside("fires_at_zero", np.array(self.fires_at_zero), BIT, ())
         inside("threshold", np.array(self.threshold), THRESHOLD, ())
-        draws = self.length * self.H * self.n * 2 * self.random.round_bits
-        need(draws <= self.random.stream_jump,
-             f"a rounding stream needs {draws} bits, streams are {self.random.stream_jump} apart")
         for number, layer in enumerate(self.layers):
             self._check_layer(number, layer)
         self._check_edge()
@@ -124,9 +118,6 @@ class GatedArtifact:
     def _check_layer(self, number: int, layer: GatedLayer) -> None:
         f, H, n, gsu = layer.fmt, self.H, self.n, self.mixer == "gsu"
         need(f.x == self.layers[0].fmt.x, f"layer {number}: x must have one format in all layers")
-        need(self.rounding != "stochastic" or f.a_bar.f_bits > self.random.round_bits,
-             f"layer {number}: a_bar {f.a_bar} needs more than {self.random.round_bits} fraction "
-             f"bits for stochastic rounding")
         need(self.norm_position == "pre" or f.u == f.x,
              f"layer {number}: u {f.u} must be x {f.x} with the norm behind")
         sum_, used = (f.gate_bias, f.gate) if gsu else (f.gate_bias, f.index)
@@ -143,10 +134,7 @@ class GatedArtifact:
         for tensor in TENSORS:
             inside(f"layer {number}, {tensor}", getattr(layer, tensor), layer.format_of(tensor),
                    shapes.get(tensor, (H,)))
-        radius = layer.a_re.astype(object) ** 2 + layer.a_im.astype(object) ** 2
-        bad = np.argwhere(radius >= 1 << 2 * f.a_bar.f_bits)
-        need(not len(bad), f"layer {number}, a_bar: {len(bad)} of {H * n} modes have |A_bar| >= 1, "
-                           f"first at neuron, mode {bad[0] if len(bad) else ''}")
+        rules.stable(number, layer)
 
     def _check_edge(self) -> None:
         tokens, edge, x = self.vocab > 0, self.edge, self.layers[0].fmt.x
@@ -165,20 +153,6 @@ class GatedArtifact:
                  f"{edge.enc_b} or x {x}")
         need(edge.dec_b.f_bits == edge.dec_w.f_bits + x.f_bits,
              f"dec_b {edge.dec_b} must have the fraction bits of dec_w * x")
-
-
-def need(condition, text: str) -> None:
-    if not condition:
-        raise ArtifactError(text)
-
-
-def inside(name: str, raw: np.ndarray, fmt, shape: tuple) -> None:
-    """Shape and range of one tensor."""
-    need(raw.shape == shape, f"{name}: shape {raw.shape}, expected {shape}")
-    try:
-        fmt.check(raw, name) if raw.size else None
-    except ValueError as error:
-        raise ArtifactError(str(error)) from None
 
 
 SCALARS = ("task", "n_classes", "length", "vocab", "mixer", "residual", "norm_position",
@@ -204,7 +178,7 @@ def save(art: GatedArtifact, folder: Path) -> Path:
         "arrays_sha256": hashlib.sha256(buffer.getvalue()).hexdigest()}
     text = json.dumps(manifest, indent=1) + "\n"
     return write_all_atomic(folder, {"arrays.npz": buffer.getvalue(),
-                                     "manifest.json": text.encode()})
+                                     "manifest.json": text})
 
 
 def load(folder: Path) -> GatedArtifact:
@@ -217,8 +191,12 @@ def load(folder: Path) -> GatedArtifact:
         formats = GatedNetworkFormats.from_dict(m["formats"])
         layers = tuple(GatedLayer(fmt, *(arrays[f"layer{number}.{name}"] for name in TENSORS))
                        for number, fmt in enumerate(formats.layers))
-        return GatedArtifact(**{name: m[name] for name in SCALARS}, random=formats.random,
-                             edge=formats.edge, layers=layers, info=m["info"],
-                             **{name: arrays[name] for name in EDGE_ARRAYS}).check()
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        art = GatedArtifact(**{name: m[name] for name in SCALARS}, random=formats.random,
+                            edge=formats.edge, layers=layers, info=m["info"],
+                            **{name: arrays[name] for name in EDGE_ARRAYS})
+        for name in ("fires_at_zero", "threshold"):
+            if type(m[name]) is not int:
+                raise TypeError(f"{name} must be a whole number, not {m[name]!r}")
+    except (FormatError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ArtifactError(f"{folder}/manifest.json: {error}; export again") from None
+    return art.check()

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from quant.fit import ExportError, fitted, random_format
-from quant.formats import (GELU_I, SIGMOID_I, SQ, TERNARY, UQ, EdgeFormats, QFormat, QuantConfig,
-                           cover_signed)
+from quant.formats import (GELU_I, SIGMOID_I, SQ, TERNARY, UQ, EdgeFormats, FormatError, QFormat,
+                           QuantConfig, cover_signed)
 from quant.gated_fold import GatedFolded, GatedFoldedLayer
 from quant.gated_formats import GatedFormats, GatedNetworkFormats
 
@@ -89,7 +89,7 @@ def fit(folded: GatedFolded, seen: GatedExtremes, config: QuantConfig, sample: Q
         layers = tuple(_layer(j, layer, seen.layers[j], x, folded.mixer == "gsu",
                               folded.norm_position == "post", config)
                        for j, layer in enumerate(folded.layers))
-    except ValueError as error:
+    except FormatError as error:
         raise ExportError(f"{error}; use other widths") from None
     H, modes = folded.layers[0].g.shape
     return GatedNetworkFormats(layers, edge, random_format(length, len(layers), H, modes),

@@ -44,6 +44,8 @@ class GatedFolded:
     enc_b: np.ndarray
     dec_w: np.ndarray       # (n_classes, H)
     dec_b: np.ndarray       # (n_classes,)
+    surrogate: str = "triangle"     # of H's gradient, for fine-tuning: no integer depends on it
+    surrogate_width: float = 1.0
 
 
 def check_config(cfg) -> None:
@@ -87,7 +89,8 @@ def fold(net: GatedNetwork) -> GatedFolded:
     folded = GatedFolded(
         cfg.mixer, cfg.residual, cfg.norm_position, cfg.fires_at_zero, cfg.ternary_threshold,
         cfg.vocab, tuple(layers), encoder.weight.numpy(),
-        np.zeros(0) if encoder.tokens else encoder.bias.numpy(), dec_w, dec_b)
+        np.zeros(0) if encoder.tokens else encoder.bias.numpy(), dec_w, dec_b,
+        cfg.surrogate, cfg.surrogate_width)
     _check_finite(folded)
     return folded
 

@@ -5,7 +5,7 @@ All widths come from a :class:`quant.formats.QuantConfig`, through ``quant.gated
 
 from dataclasses import dataclass, fields
 
-from quant.formats import EdgeFormats, QFormat, RandomFormat
+from quant.formats import EdgeFormats, FormatError, QFormat, RandomFormat
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class GatedFormats:
     def __post_init__(self):
         def need(condition, text):
             if not condition:
-                raise ValueError(text)
+                raise FormatError(text)
 
         product = self.alpha.f_bits + self.x.f_bits
         need(product >= max(self.beta.f_bits, self.u.f_bits, self.x.f_bits),

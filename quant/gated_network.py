@@ -5,6 +5,8 @@ numba; sums of columns are float64 matrix products, exact because every sum stay
 rest is the reference's own functions on whole tensors.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numba as nb
@@ -88,10 +90,11 @@ def sum_bound(layer: GatedLayer) -> int:
 
 
 class GatedIntegerNetwork:
-    """An artifact, ready to run many sequences; ``seed`` of the rounding, None: the artifact's."""
+    """An artifact, ready to run many sequences; seed and threads as ``quant.network`` has them."""
 
     def __init__(self, art: GatedArtifact, seed: int | None = None, threads: int | None = None):
-        self.art, self.seed, self.threads = art, art.seed if seed is None else seed, 1
+        self.art, self.seed = art, art.seed if seed is None else seed
+        self.threads = threads or len(os.sched_getaffinity(0))
         for number, layer in enumerate(art.layers):
             largest = sum_bound(layer)
             if largest >= 1 << 53:
@@ -114,7 +117,10 @@ class GatedIntegerNetwork:
         lo, hi = (0, art.vocab - 1) if art.vocab else (sample.lo, sample.hi)
         if values.min() < lo or values.max() > hi:
             raise ValueError(f"values must be in {lo}..{hi}, seen {values.min()}..{values.max()}")
-        parts = [self._block(values[k:k + BLOCK], live[k:k + BLOCK]) for k in range(0, B, BLOCK)]
+        words = [self._rounding(j, steps) for j in range(len(art.layers))]
+        with ThreadPoolExecutor(self.threads) as pool:
+            parts = list(pool.map(lambda k: self._block(values[k:k + BLOCK], live[k:k + BLOCK],
+                                                        words), range(0, B, BLOCK)))
         total, over, spikes = (np.concatenate(p) for p in zip(*parts))
         logits = total @ art.dec_w.T + lengths[:, None] * art.dec_b
         return GatedBatch(logits, logits.argmax(1), over, spikes)
@@ -124,7 +130,7 @@ class GatedIntegerNetwork:
             self._words[j] = reference.rounding_words(self.art, j, self.seed, steps)
         return self._words[j][:steps]
 
-    def _block(self, values: np.ndarray, live: np.ndarray):
+    def _block(self, values: np.ndarray, live: np.ndarray, words: list[np.ndarray]):
         """(sum of x (B, H), saturations, spikes) of some sequences."""
         art, (B, L), N = self.art, values.shape, len(self.art.layers)
         over = np.zeros((B, N + 1, len(ref.COUNTED)), np.int64)
@@ -139,7 +145,7 @@ class GatedIntegerNetwork:
         for j, layer in enumerate(art.layers):
             f, pre = layer.fmt, art.norm_position == "pre"
             u = take(j, "u", ref.normalise(x, layer, f.u)) if pre else x
-            re_sum, saturated = self._states(u, j, layer)
+            re_sum, saturated = self._states(u, words[j], layer)
             over[:, j, ref.COUNTED.index("h")] += (saturated.T * live).sum(1)
             y = ref.drive(re_sum, u, layer)
             if art.mixer == "glu":
@@ -156,14 +162,14 @@ class GatedIntegerNetwork:
             spikes[:, j, 0] = ((s != 0).sum(-1) * live).sum(1)
         return (x * live[..., None]).sum(1), over, spikes
 
-    def _states(self, u: np.ndarray, j: int, layer: GatedLayer):
+    def _states(self, u: np.ndarray, words: np.ndarray, layer: GatedLayer):
         """(sum Re h (B, L, H), saturated parts (L, B)) of inputs u (B, L, H)."""
         f, (B, L, H) = layer.fmt, u.shape
         align = f.a_bar.f_bits + f.h.f_bits - f.g.f_bits - f.u.f_bits
         bits = self.art.random.round_bits if self.art.rounding == "stochastic" else 0
         re_sum, over = np.zeros((H, L, B), np.int64), np.zeros((L, B), np.int64)
         scan(np.ascontiguousarray(u.transpose(2, 1, 0)), layer.a_re, layer.a_im,
-             layer.g_re << align, layer.g_im << align, self._rounding(j, L),
+             layer.g_re << align, layer.g_im << align, words,
              (f.a_bar.f_bits, bits), f.h.lo, f.h.hi, re_sum, over)
         return np.ascontiguousarray(re_sum.transpose(2, 1, 0)), over
 

@@ -74,7 +74,7 @@ class GatedQuantBlock(nn.Module):
         rest = self.look_up(grid(y.abs(), self.fmt.index), F.relu(y) - z)
         return straight_through(F.relu(y) - rest, z)
 
-    def factors(self, y: torch.Tensor, fires_at_zero: bool):
+    def factors(self, y: torch.Tensor, folded: GatedFolded):
         """(s, n, gate) of the SSM's output, all (H, N)."""
         if self.gsu:
             z = self.gelu(y)
@@ -84,7 +84,8 @@ class GatedQuantBlock(nn.Module):
                 threshold *= 2.0 ** -THRESHOLD.f_bits
             s = ternary(z, threshold, dim=0)
         else:
-            s = z = heaviside(y, fires_at_zero=fires_at_zero)
+            s = z = heaviside(y, folded.surrogate, folded.surrogate_width,
+                              folded.fires_at_zero)
         n = self.rounded(weight_of(self.mixer) @ s + self.on_grid("bias")[:, None], "n")
         m = self.gate_weight() @ z + self.on_grid("gate_bias")[:, None]
         if self.gsu:
@@ -167,7 +168,7 @@ class GatedQuantNetwork(nn.Module):
                 y = chunked_conv(u.view(-1, C, M, B), *block.discrete()).reshape(u.shape)
             else:
                 y = self.recur(u.view(-1, L, B), j, draws, observe).reshape(u.shape)
-            s, n, gate = block.factors(y, folded.fires_at_zero)
+            s, n, gate = block.factors(y, folded)
             x = fused = block.rounded(n * gate if folded.residual == "none" else x + n * gate, "x")
             if folded.norm_position == "post":
                 x = block.normalise(x, "x")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from golden import cli
+from golden.base import cli
 from golden.dplr import Dense, modes
 from quant.kernel_fit import fit
 

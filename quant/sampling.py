@@ -27,6 +27,7 @@ import numpy as np
 
 from quant import lfsr
 from quant.formats import RandomFormat
+from quant.rules import choice, need
 
 FORMS = ("bernoulli", "sobol", "systematic")
 
@@ -73,11 +74,10 @@ def direction_columns(length: int) -> int:
     return max(1, (length - 1).bit_length())
 
 
-def check(art, need) -> None:
-    """``need(condition, text)`` for everything that a sampling form asks of an artifact."""
+def check(art) -> None:
+    """Everything that a sampling form asks of an artifact; raises ``ArtifactError``."""
     k, columns = art.random.k, direction_columns(art.length)
-    need(art.sampling in FORMS,
-         f"sampling must be one of {', '.join(FORMS)}, not {art.sampling!r}")
+    choice("sampling", art.sampling, FORMS)
     if art.sampling == "systematic":
         for number in range(len(art.layers)):
             for kind in (lfsr.SAMPLER_IN, lfsr.SAMPLER_OUT):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from golden import cli
+from golden.base import cli
 from quant.artifact import Artifact, Layer
 from quant.head_tensors import TENSORS as HEAD
 

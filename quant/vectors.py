@@ -13,15 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
+from golden.base.cli import UserError
+from golden.base.files import write_atomic
 from quant.artifact import Artifact, digest
-from quant.files import write_atomic
 from quant.network import IntegerNetwork
 from quant.reference import Trace
 
 SCHEMA = 1
 
 
-class VectorError(Exception):
+class VectorError(UserError):
     """A vector file that cannot be used; the message says what is wrong and what to do."""
 
 

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from golden.base.cli import UserError
 from quant.artifact import Artifact
 
 
-class HardwareError(ValueError):
+class HardwareError(UserError):
     """A hardware configuration that does not fit the artifact; the message says what does."""
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from amaranth.back import verilog
 
+from golden.base import cli
+from golden.base.files import write_all_atomic
+from golden.base.options import add_artifact
 from quant import artifact
-from quant.artifact import Artifact, ArtifactError
-from quant.files import write_all_atomic
+from quant.artifact import Artifact
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.memory import Region
@@ -54,8 +56,7 @@ def generate(art: Artifact, hw: HardwareConfig, out: Path) -> Path:
     """Write the core of ``art`` to folder ``out``, every file whole or not at all.
 
     Returns the path of ``core.v``. The output depends on the artifact and ``hw`` alone. Raises
-    :class:`rtl.config.HardwareError` when they do not fit, ``OSError`` when ``out`` cannot be
-    written.
+    :class:`rtl.config.HardwareError` when they do not fit, or ``out`` cannot be written.
     """
     core = Core(art, hw)
     facts = memory_map(core)
@@ -74,13 +75,21 @@ def generate(art: Artifact, hw: HardwareConfig, out: Path) -> Path:
             os.environ["AMARANTH_USE_YOSYS"] = before
     files = {"memory_map.json": json.dumps(facts, indent=1) + "\n",
              "memory_map.md": _table(facts, core.map.regions), "core.v": text}
-    folder = write_all_atomic(out, {name: content.encode() for name, content in files.items()})
-    return folder / "core.v"
+    return write_design(out, files) / "core.v"
+
+
+def write_design(out: Path, files: dict[str, str]) -> Path:
+    """Write generated files to ``out``, all or none; returns it."""
+    try:
+        return write_all_atomic(out, files)
+    except OSError as error:
+        raise HardwareError(f"cannot write {error.filename or out}: {error.strerror}; choose "
+                            f"another --out") from None
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rtl.generate", description=__doc__)
-    parser.add_argument("--artifact", type=Path, required=True, metavar="DIR")
+    add_artifact(parser)
     parser.add_argument("--lanes", type=int, default=HardwareConfig.lanes, metavar="P",
                         help="complex modes updated per cycle and layer (default %(default)s)")
     parser.add_argument("--out", type=Path, metavar="DIR",
@@ -88,22 +97,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--no-signature", action="store_true",
                         help="leave out the CRCs that verification compares")
     args = parser.parse_args(argv)
-    try:
-        art = artifact.load(args.artifact)
-        hw = HardwareConfig(args.lanes, signature=not args.no_signature)
-        geo = Geometry.of(art, hw)
-        out = args.out or Path("build/rtl") / f"{art.task}_{hw.lanes}"
-        path = generate(art, hw, out)
-    except (ArtifactError, HardwareError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: cannot write {error.filename}: {error.strerror}; choose another --out",
-              file=sys.stderr)
-        return 2
+    return cli.code("rtl.generate", lambda: make(args))
+
+
+def make(args: argparse.Namespace) -> None:
+    """Generate what the options say."""
+    art = artifact.load(args.artifact)
+    hw = HardwareConfig(args.lanes, signature=not args.no_signature)
+    geo = Geometry.of(art, hw)
+    path = generate(art, hw, args.out or Path("build/rtl") / f"{art.task}_{hw.lanes}")
     print(f"{path}: {len(art.layers)} layers of {art.H} neurons of {art.n} modes, {geo.lanes} "
           f"lanes, {geo.issue} cycles per step at best; memory map beside it")
-    return 0
 
 
 if __name__ == "__main__":

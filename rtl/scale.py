@@ -11,9 +11,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from golden.base import cli
 from quant import artifact
-from quant.artifact import Artifact, ArtifactError
-from quant.formats import SQ, LayerFormats, RandomFormat
+from quant.artifact import Artifact
+from quant.formats import SQ, LayerFormats
+from quant.lfsr import LONG
 from quant.synthetic import random_artifact
 from rtl.config import HardwareConfig, HardwareError
 from rtl.core import Core
@@ -23,7 +25,6 @@ from rtl.synth import FAMILIES
 
 SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))    # of a DP16KD
 PAPER = dict(n_layers=2, H=400, n=32, n_classes=10, length=784)
-LONG = RandomFormat(width=48, taps=(48, 47, 21, 20), stream_jump=1 << 40)  # 2**32 is too short
 CLOCK = 100.0       # MHz, of the table's times
 
 
@@ -142,19 +143,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--g", type=int, default=16, metavar="BITS")
     parser.add_argument("--weights", type=int, default=4, metavar="BITS")
     args = parser.parse_args(argv)
-    try:
-        art = (paper(args.state, args.a, args.g, args.weights) if args.paper
-               else artifact.load(args.artifact))
-        if args.lanes and not all(part.isdecimal() for part in args.lanes.split(",")):
-            raise HardwareError(f"--lanes {args.lanes}: write whole numbers, such as 1,2,4")
-        geo = Core(art, HardwareConfig(1)).geo
-        chosen = ([int(part) for part in args.lanes.split(",")] if args.lanes else
-                  [lanes for lanes in geo.allowed() if 4 * lanes * len(art.layers) <= 256])
-        print(table(art, [row(art, lanes) for lanes in chosen]))
-    except (ArtifactError, HardwareError) as error:
-        print(f"rtl.scale: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return cli.code("rtl.scale", lambda: show(args))
+
+
+def show(args: argparse.Namespace) -> None:
+    """The table of the options' network."""
+    art = (paper(args.state, args.a, args.g, args.weights) if args.paper
+           else artifact.load(args.artifact))
+    if args.lanes and not all(part.isdecimal() for part in args.lanes.split(",")):
+        raise HardwareError(f"--lanes {args.lanes}: write whole numbers, such as 1,2,4")
+    geo = Core(art, HardwareConfig(1)).geo
+    chosen = ([int(part) for part in args.lanes.split(",")] if args.lanes else
+              [lanes for lanes in geo.allowed() if 4 * lanes * len(art.layers) <= 256])
+    print(table(art, [row(art, lanes) for lanes in chosen]))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from golden.cli import UserError
+from golden.base.cli import UserError
 from golden.data import DataError
 from golden.tasks.sources import Source, again
 from quant.formats import QFormat

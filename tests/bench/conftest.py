@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from golden import cli
+from golden.base import cli
 
 
 def run(monkeypatch, module, *arguments) -> int:

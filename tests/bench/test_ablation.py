@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bench import ablation
-from golden import cli
+from golden.base import cli
 from golden.models import build
 
 MODULE = ablation

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench import queue, trainings
-from golden.cli import UserError
+from golden.base.cli import UserError
 
 LIST = """
 folder = "{folder}"

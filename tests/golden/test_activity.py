@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from golden import activity, checkpoint
-from golden.cli import UserError
+from golden.base.cli import UserError
 from golden.config import NetworkConfig
 from golden.network import Network
 from golden.tasks import Split, make_task

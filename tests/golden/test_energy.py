@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from golden import checkpoint, cli, energy, models
+from golden import checkpoint, energy, models
+from golden.base import cli
 from golden.config import NetworkConfig
 from golden.tasks import make_task
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from golden import checkpoint, cli, figures, models
+from golden import checkpoint, figures, models
 from golden.activity import measure, trace
+from golden.base import cli
 from golden.config import NetworkConfig
 from golden.tasks import make_task
 

@@ -7,7 +7,7 @@ import torch
 
 from golden import checkpoint, models, train
 from golden.config import NetworkConfig
-from golden.grow import widen
+from golden.grow import GrowError, widen
 from golden.network import Network
 from golden.recipes import Recipe
 from golden.tasks import make_task
@@ -61,7 +61,7 @@ def test_new_neurons_learn():
 def test_what_cannot_be_widened(other, message):
     large = network(replace(SMALL, d_model=8), 2)
     before = {name: t.clone() for name, t in large.state_dict().items()}
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(GrowError, match=message):
         widen(large, network(other, 1).state_dict())
     assert all(torch.equal(t, before[name]) for name, t in large.state_dict().items())
 
@@ -69,7 +69,7 @@ def test_what_cannot_be_widened(other, message):
 def test_another_kind_of_network():
     other = models.build(replace(SMALL, sampling="bernoulli", architecture="released",
                                  residual="none"))
-    with pytest.raises(ValueError, match="is another kind of network"):
+    with pytest.raises(GrowError, match="is another kind of network"):
         widen(other, other.state_dict())
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from golden import checkpoint, cli, import_release, released_reference
+from golden import checkpoint, import_release, released_reference
+from golden.base import cli
 from golden.released_build import network
 from golden.released_check import Fixture, compare
 from golden.released_state import Release

@@ -9,7 +9,7 @@ import torch
 
 from bench import memory as bench
 from golden import evaluate, memory, sampling, train
-from golden.cli import UserError
+from golden.base.cli import UserError
 from golden.config import NetworkConfig
 from golden.recipes import recipe_for
 from golden.sampling import Draw

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from golden import checkpoint, models, train
+from golden.base.cli import UserError
 from golden.batches import accuracy, batch_of, batches, spike_rates
 from golden.checkpoint import CheckpointError
-from golden.cli import UserError
 from golden.config import NetworkConfig
 from golden.evaluate import evaluate
 from golden.recipes import Recipe, recipe_for

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from golden import cli, models
+from golden import models
+from golden.base import cli
 from golden.recipes import BENCHMARKS, GENERAL, RECIPES, recipe_for, table
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

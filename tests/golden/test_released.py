@@ -5,7 +5,8 @@ import sys
 import pytest
 import torch
 
-from golden import cli, models, released
+from golden import models, released
+from golden.base import cli
 from golden.recipes import RECIPES
 from golden.released import CONFIGURATIONS
 from golden.run import optimiser

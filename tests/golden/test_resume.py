@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from golden import checkpoint, cli, train
+from golden import checkpoint, train
+from golden.base import cli
 from golden.recipes import Recipe, recipe_for
 from golden.run import Run
 from golden.tasks import make_task

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from golden import cli, data
+from golden import data
+from golden.base import cli
 from golden.tasks import TASKS, __main__ as listing, make_task
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "tasks.md"

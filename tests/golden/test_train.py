@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from golden import checkpoint, cli, evaluate, ops, run, train
+from golden import checkpoint, evaluate, ops, run, train
+from golden.base import cli
 from golden.config import NetworkConfig
 from golden.recipes import Recipe
 from golden.tasks import Split, make_task

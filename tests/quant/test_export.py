@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from golden import checkpoint, cli
+from golden import checkpoint
+from golden.base import cli
 from golden.config import NetworkConfig
 from golden.models import build
 from golden.tasks import make_task
@@ -185,6 +186,7 @@ WRONG = {
     "width": (("--task", TOY, "--checkpoint", "NET", "--state-bits", "99"), "state_bits must be in"),
     "seed": (("--task", TOY, "--checkpoint", "NET", "--seed", "0"), "seed must be in 1..2**32 - 1"),
     "no qat": (("--task", TOY, "--checkpoint", "NET", "--qat", "no.pt"), "no.pt does not exist"),
+    "margin": (("--task", TOY, "--checkpoint", "NET", "--margin", "inf"), "margin must be above 0"),
     "misfit": (("--task", TOY, "--checkpoint", "NET", "--state-i-bits", "1"),
                "layer 0, h: "),
 }
@@ -198,6 +200,14 @@ def test_refusals(tmp_path, monkeypatch, capsys, arguments, text):
     assert text in line and not (tmp_path / "a").exists()
     if text == "layer 0, h: ":
         assert "values leave SQ(1,15) [-1, 0.999969]: seen [" in line
+
+
+def test_a_fault_of_the_program_is_no_mistake_of_the_users(tmp_path, monkeypatch):
+    """A traceback shows where numpy refused; a line on stderr would hide it."""
+    path = made(tmp_path / "net.pt")
+    monkeypatch.setattr(export, "evaluate", lambda *a: np.zeros(2) + np.zeros(3))
+    with pytest.raises(ValueError, match="broadcast"):
+        command(monkeypatch, "--task", TOY, "--checkpoint", path, "--out", tmp_path / "a", "-n", 1)
 
 
 @pytest.mark.parametrize("arguments", [("--rounding", "up"), ("--config", "huge"), ("-n", "-1")])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from golden import checkpoint, cli
+from golden import checkpoint
+from golden.base import cli
 from quant import artifact, export, finetune
 from quant.convert import to_artifact
 from quant.fit import ExportError, fit

@@ -14,7 +14,7 @@ from rtl.boards import program as loader
 from rtl.boards.catalogue import BOARDS
 from rtl.config import HardwareError
 from rtl.core import Core
-from rtl.toolchain import Usage
+from rtl.toolchain import ToolError, Usage
 
 TINY = random_artifact(1, n_layers=1, H=4, n=2, n_classes=3, length=16)
 # Signals of the serial line in the constraints of each family.
@@ -169,7 +169,7 @@ def test_the_newest_bitstream_is_programmed(tmp_path, capsys):
         (folder / "bitstream.json").write_text(json.dumps(
             {"board": "icebreaker", "task": "digits", "lanes": lanes, "file": "top.bin"}))
     assert loader.find("icebreaker", "digits", 1, tmp_path) == tmp_path / "x1" / "top.bin"
-    with pytest.raises(FileNotFoundError, match="make bitstream BOARD=icebreaker TASK=psmnist"):
+    with pytest.raises(ToolError, match="make bitstream BOARD=icebreaker TASK=psmnist"):
         loader.find("icebreaker", "psmnist", None, tmp_path)
     assert loader.main(["--board", "icebreaker", "--task", "nothing"]) == 2
     assert "make it with" in capsys.readouterr().err

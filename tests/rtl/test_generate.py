@@ -82,7 +82,7 @@ def test_bad_input_is_one_line(folder, tmp_path, capsys):
             (("--artifact", broken), "arrays.npz does not match the manifest's sha256"),
             (("--artifact", wide, "--lanes", 2), "logits need 67 bits, there are 48")):
         code, err = run(capsys, *args, "--out", out)
-        assert code == 2 and err.startswith("error: ") and err.count("\n") == 1
+        assert code == 2 and err.startswith("rtl.generate: ") and err.count("\n") == 1
         assert message in err
         assert not out.exists()
 
@@ -95,15 +95,14 @@ def test_options_that_only_the_integer_network_has(options, words, tmp_path, cap
     folder = artifact.save(random_artifact(1, n_layers=1, H=2, n=2, **options), tmp_path / "net")
     code, err = run(capsys, "--artifact", folder, "--lanes", 2, "--out", tmp_path / "out")
     assert code == 2 and err.count("\n") == 1 and not (tmp_path / "out").exists()
-    assert f"error: the network has {words}" in err and "quant.evaluate" in err
+    assert f"rtl.generate: the network has {words}" in err and "quant.evaluate" in err
 
 
 def test_a_full_disk_leaves_nothing(folder, tmp_path, capsys, monkeypatch):
-    def full(path, text):
-        path.touch()
-        raise OSError(28, "No space left on device", str(path))
+    def full(number):
+        raise OSError(28, "No space left on device")
     monkeypatch.setattr(generate.verilog, "convert", lambda *args, **kwargs: "module")
-    monkeypatch.setattr(generate.Path, "write_bytes", full)
+    monkeypatch.setattr("os.fsync", full)
     code, err = run(capsys, "--artifact", folder, "--lanes", 2, "--out", tmp_path / "out")
     assert code == 2 and err.count("\n") == 1
     assert "No space left on device" in err and "choose another --out" in err

@@ -1,6 +1,7 @@
 """The link's device side in Amaranth's simulator: every request, in and out of order, and noise."""
 
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,8 +23,8 @@ RESULT = {"label": 2, "logits": [-5, 1 << 40, -(1 << 47)], "saturations": [7, 8,
 class Bench:
     """A link between a line and a core that answers ``delay`` cycles after the last sample."""
 
-    def __init__(self, delay=3):
-        self.dut, self.delay = Link(ART, IDENTITY), delay
+    def __init__(self, delay=3, art=ART):
+        self.dut, self.delay = Link(art, IDENTITY), delay
         self.sequences, self.writes, self.resets = [[]], [], 0
 
     async def core(self, ctx):
@@ -161,6 +162,18 @@ def test_sequences_and_results():
     model, seed, cycles, good = struct.unpack("<8sIII", registers[0])
     assert model == model_digest(ART) and seed == ART.seed
     assert good == 12     # this one is the twelfth
+
+
+@pytest.mark.parametrize("seed, register", [((1 << 32) - 1, (1 << 32) - 1),
+                                            (0x1234_89AB_CDEF, protocol.LONG_SEED)])
+def test_the_built_in_seed(seed, register):
+    """A seed of more than 32 bits is not shown, rather than its low bits."""
+    async def script(ctx):
+        seen.append((await bench.read(ctx, protocol.REGISTERS + 8, 4)).data)
+
+    seen, bench = [], Bench(art=replace(ART, seed=seed))
+    bench.run(script)
+    assert int.from_bytes(seen[0], "little") == register
 
 
 @pytest.mark.parametrize("delay", [1, 37])
