@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """``python -m rtl.axi --artifact DIR --lanes P``: the core with AXI4-Stream ports, in Verilog.
 
 Writes ``spikessm_axis.v``, a FuseSoC core file and the map of the memories; docs/integration.md has
@@ -18,7 +17,7 @@ from amaranth.lib.wiring import In, Out
 from quant import artifact
 from quant.artifact import Artifact, ArtifactError
 from quant.files import write_all_atomic
-from rtl.config import Geometry, HardwareConfig, HardwareError
+from rtl.config import HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.generate import memory_map
 
@@ -166,7 +165,7 @@ def generate(art: Artifact, hw: HardwareConfig, out: Path) -> Path:
     ``out`` cannot be written.
     """
     top = AxiCore(art, hw)
-    facts = memory_map(top.core) | {"result_words": result_layout(art)}
+    facts = memory_map(top.core.plan) | {"result_words": result_layout(art)}
     text = verilog.convert(top, name=NAME, emit_src=False)
     files = {"memory_map.json": json.dumps(facts, indent=1) + "\n", f"{NAME}.core": fusesoc(art),
              f"{NAME}.v": text}
@@ -186,7 +185,6 @@ def main(argv: list[str] | None = None) -> int:
     try:
         art = artifact.load(args.artifact)
         hw = HardwareConfig(args.lanes, signature=False)
-        Geometry.of(art, hw)
         path = generate(art, hw, args.out or Path("build/rtl") / f"{art.task}_{hw.lanes}_axis")
     except (ArtifactError, HardwareError) as error:
         print(f"rtl.axi: {error}", file=sys.stderr)

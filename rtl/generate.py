@@ -14,29 +14,30 @@ from amaranth.back import verilog
 from quant import artifact
 from quant.artifact import Artifact, ArtifactError
 from quant.files import write_all_atomic
-from rtl.config import Geometry, HardwareConfig, HardwareError
+from rtl.config import HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.memory import Region
+from rtl.plan import Plan, plan
 
 
-def memory_map(core: Core) -> dict:
+def memory_map(planned: Plan) -> dict:
     """Regions of the configuration bus and the facts a host needs, ready for JSON.
 
     Row r, bits 32 c .. 32 c + 31, of a region is at address ``base + r * stride + c``.
     """
-    art, geo = core.art, core.geo
+    art, geo = planned.art, planned.geo
     return {
         "artifact": artifact.digest(art), "task": art.task, "residual": art.residual,
         "layers": len(art.layers), "H": art.H, "n": art.n, "n_classes": art.n_classes,
         "outputs": art.outputs,
         "lanes": geo.lanes, "neurons_per_word": geo.G, "words_per_step": geo.words,
-        "max_sequences_in_flight": core.max_in_flight, "signature": core.hw.signature,
+        "max_sequences_in_flight": planned.max_in_flight, "signature": planned.hw.signature,
         "regions": [{"name": r.name, "base": r.base, "depth": r.depth, "width": r.width,
                      "stride": r.stride, "size": r.size, "fields": r.fields}
-                    for r in core.map.regions]}
+                    for r in planned.regions]}
 
 
-def _table(facts: dict, regions: list[Region]) -> str:
+def _table(facts: dict, regions: tuple[Region, ...]) -> str:
     """The memory map for people."""
     head = ", ".join(f"{name} {facts[name]}" for name in
                      ("artifact", "task", "layers", "H", "n", "residual", "lanes"))
@@ -58,11 +59,7 @@ def generate(art: Artifact, hw: HardwareConfig, out: Path) -> Path:
     written.
     """
     core = Core(art, hw)
-    facts = memory_map(core)
-    top = core.map.regions[-1].base + core.map.regions[-1].size
-    if top > 1 << len(core.cfg.addr):
-        raise HardwareError(f"the coefficients take {top} addresses, the configuration bus has "
-                            f"{1 << len(core.cfg.addr)}; use fewer layers or neurons")
+    facts = memory_map(core.plan)
     before = os.environ.get("AMARANTH_USE_YOSYS")
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"    # the same Verilog on every machine
     try:
@@ -73,7 +70,7 @@ def generate(art: Artifact, hw: HardwareConfig, out: Path) -> Path:
         else:
             os.environ["AMARANTH_USE_YOSYS"] = before
     files = {"memory_map.json": json.dumps(facts, indent=1) + "\n",
-             "memory_map.md": _table(facts, core.map.regions), "core.v": text}
+             "memory_map.md": _table(facts, core.plan.regions), "core.v": text}
     folder = write_all_atomic(out, {name: content.encode() for name, content in files.items()})
     return folder / "core.v"
 
@@ -91,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         art = artifact.load(args.artifact)
         hw = HardwareConfig(args.lanes, signature=not args.no_signature)
-        geo = Geometry.of(art, hw)
+        geo = plan(art, hw).geo
         out = args.out or Path("build/rtl") / f"{art.task}_{hw.lanes}"
         path = generate(art, hw, out)
     except (ArtifactError, HardwareError) as error:

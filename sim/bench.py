@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """``python -m sim.bench --task T``: how fast the core is, and how fast it is simulated.
 
 For each number of lanes: cycles per step counted in simulation, the multipliers' roofline and their

@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """Random networks, hardware and stimulus for fuzzing: drawn, described in JSON, made from it."""
 
 from dataclasses import asdict, dataclass, replace
@@ -11,8 +10,8 @@ from quant.artifact import ACTS, RESIDUALS, ROUNDINGS, Artifact, ArtifactError
 from quant.bounds import types_of
 from quant.formats import SQ, UQ, EdgeFormats, LayerFormats, QFormat, RandomFormat
 from quant.synthetic import LIMITS, random_artifact
-from rtl.config import Geometry, HardwareConfig, HardwareError, check_options
-from rtl.core import Core
+from rtl.config import Geometry, HardwareConfig, HardwareError
+from rtl.plan import plan
 
 CYCLES = 20_000         # of one case, about
 LANES = 24              # most of a shape, in all layers: what they cost to build
@@ -69,9 +68,7 @@ class Shape:
 
     def check(self) -> "Shape":
         """Return self, or raise ``ValueError`` or ``ArtifactError`` for what cannot be built."""
-        check_options(self.base)
-        Geometry.of(self.base, self.hw)
-        Core(self.base, self.hw)
+        plan(self.base, self.hw)
         for limits in LIMITS:
             types_of(self.artifact(0, limits=limits))       # the fast network has the bits for it
         return self

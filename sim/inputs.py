@@ -14,7 +14,8 @@ from golden.tasks import TaskError, inputs_of, slug
 from quant import artifact
 from quant.artifact import Artifact, ArtifactError
 from quant.sampling import FORMS
-from rtl.config import Geometry, HardwareConfig, HardwareError
+from rtl.config import HardwareConfig, HardwareError
+from rtl.plan import plan
 from sim.options import positive, probability
 from sim.tools import SimError
 
@@ -63,7 +64,7 @@ def load(args: argparse.Namespace, task) -> tuple[Artifact, HardwareConfig]:
         raise SimError(f"{folder} takes {art.length} steps, task {args.task} has up to "
                        f"{task.length}; give another --artifact")
     hw = HardwareConfig(args.lanes)
-    Geometry.of(art, hw)
+    plan(art, hw)
     limit = 1 << art.random.width
     if args.seed is not None and not 0 < args.seed < limit:
         raise SimError(f"--seed {args.seed}: allowed are 1..{limit - 1}")

@@ -1,0 +1,172 @@
+"""The plan: what components hold, every refusal of the RTL, and no component behind any of it."""
+
+import time
+from dataclasses import replace
+
+import pytest
+from amaranth.hdl import Fragment
+from amaranth.lib import wiring
+
+from quant.formats import SQ, UQ
+from quant.synthetic import random_artifact
+from rtl.boards import estimate
+from rtl.boards.catalogue import BOARDS
+from rtl.config import HardwareConfig, HardwareError
+from rtl.core import Core
+from rtl.cycles import predict
+from rtl.link_core import LinkCore
+from rtl.link_identity import shape_digest
+from rtl.memory import ConfigMemory, ConfigRegister
+from rtl.plan import check_link, plan
+
+SMALL = dict(n_layers=2, H=4, n=2, length=16)
+# Options that decide which parts there are, and a number of lanes.
+CASES = {
+    "samples": (dict(**SMALL), 4),
+    "no residual": (dict(residual="none", act="identity", **SMALL), 1),
+    "plain, sobol": (dict(residual="plain", sampling="sobol", **SMALL), 2),
+    "plain tokens": (dict(residual="plain", vocab=5, rounding="half_even", **SMALL), 8),
+    "systematic": (dict(sampling="systematic", n_layers=3, H=6, n=4, length=9), 12),
+}
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """Everything of the configuration bus that is elaborated, and every component made."""
+    found = {"regions": [], "components": 0}
+
+    def seen(kind):
+        elaborate = kind.elaborate
+        monkeypatch.setattr(kind, "elaborate", lambda part, platform: (
+            found["regions"].append(part.region), elaborate(part, platform))[1])
+
+    seen(ConfigMemory)
+    seen(ConfigRegister)
+    make = wiring.Component.__init__
+
+    def count(part, *args, **kwargs):
+        found["components"] += 1
+        make(part, *args, **kwargs)
+    monkeypatch.setattr(wiring.Component, "__init__", count)
+    return found
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_core_holds_what_the_plan_says(case, built):
+    """Elaborated, every memory and register on the bus has its region; timing is the parts' own."""
+    options, lanes = CASES[case]
+    art, hw = random_artifact(1, **options), HardwareConfig(lanes)
+    planned, core = plan(art, hw), Core(art, hw)
+    fragments = [Fragment.get(core, None)]
+    while fragments:
+        fragments += [Fragment.get(part, None) for part, *_ in fragments.pop().subfragments]
+    assert sorted(built["regions"], key=lambda region: region.base) == list(planned.regions)
+    assert len({region.name for region in planned.regions}) == len(planned.regions)
+
+    timing = planned.timing
+    for part, found in ((core.encoder, timing.encoder), (core.decoder, timing.decoder),
+                        *zip(core.layers, timing.layers),
+                        *((layer.engine, found.engine) for layer, found in
+                          zip(core.layers, timing.layers)),
+                        *((layer.mixer, found.mixer) for layer, found in
+                          zip(core.layers, timing.layers))):
+        assert (part.latency, part.interval) == (found.latency, found.interval)
+    assert [layer.buffer.banks for layer in core.layers] == [t.banks for t in timing.layers]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_nothing_is_built_for_numbers(case, built):
+    """Map, image, seeds, cycles, the board's needs and identity: not one component."""
+    options, lanes = CASES[case]
+    art, hw = random_artifact(1, **options), HardwareConfig(lanes)
+    planned = plan(art, hw)
+    assert planned.writes() and planned.seed_writes(77) and shape_digest(planned)
+    predict(art, hw, [3, 1])
+    estimate.needs(BOARDS["ulx3s-85f"], art, lanes)
+    assert built["components"] == 0
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_seed_writes_are_the_image_of_that_seed(case):
+    """They change just what another seed changes in the image."""
+    options, lanes = CASES[case]
+    planned = plan(random_artifact(1, **options), HardwareConfig(lanes))
+    other = plan(replace(planned.art, seed=77), planned.hw)
+    changed = [new for new, old in zip(other.writes(), planned.writes()) if new != old]
+    assert planned.seed_writes(77) == changed != []
+
+
+def changed_format(**formats):
+    """An artifact whose edge is in formats that the RTL cannot take."""
+    art = random_artifact(**SMALL)
+    return replace(art, edge=replace(art.edge, **formats))
+
+
+REFUSED = {
+    "act": (random_artifact(act="gelu", **SMALL),
+            "layer 0: act = gelu is not in the RTL, which has relu and identity"),
+    "residual": (random_artifact(residual="replace", **SMALL),
+                 "layer 0: residual = replace, .* the RTL, which has none, clampfuse, plain"),
+    "gelu": (random_artifact(gelu_out=True, **SMALL),
+             r"layer 0: a GELU before the output sampler \(a SQ\(.*\)\) is not in the RTL"),
+    "gain": (random_artifact(gain=True, **SMALL),
+             r"layer 0: a norm that stays a product \(gain SQ\(.*; post-norm"),
+    "encoder": (changed_format(sample=UQ(4, 0), enc_w=SQ(4, 8), enc_b=SQ(4, 8)),
+                r"encoder: enc_w SQ\(4,8\) times sample UQ\(4,0\) has 8 fraction bits; .* 12"),
+    "decoder": (changed_format(dec_w=SQ(34, 6)),
+                r"decoder: logits need 60 bits, there are 48; .*length 16.* dec_w SQ\(34,6\)"),
+    "lanes": (random_artifact(n_layers=1, H=3, n=4), "8 lanes do not divide 3 neurons of 4 modes"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_refusals(what):
+    """Each names layer or end, rule and value; a core raises the same."""
+    art, message = REFUSED[what]
+    with pytest.raises(HardwareError, match=message) as said:
+        plan(art, HardwareConfig(8))
+    with pytest.raises(HardwareError) as again:
+        Core(art, HardwareConfig(8))
+    assert str(again.value) == str(said.value) and "\n" not in str(said.value)
+
+
+@pytest.mark.parametrize("options, message", [
+    (dict(length=65_536), "the link takes sequences of up to 65535 steps, the artifact has 65536"),
+    (dict(vocab=65_536), "a board's identity has room for 65535 tokens, the network has 65536")])
+def test_refusals_of_the_link(options, message):
+    art = random_artifact(n_layers=1, H=4, n=2, **options)
+    with pytest.raises(HardwareError, match=message):
+        check_link(plan(art, HardwareConfig(2)))
+    with pytest.raises(HardwareError, match=message):
+        LinkCore(art, HardwareConfig(2), 48e6, 4)
+
+
+def test_a_map_that_is_too_large(monkeypatch):
+    """The bus and the link have fewer addresses than usual here."""
+    planned = plan(random_artifact(**SMALL), HardwareConfig(2))
+    top = planned.addresses
+    assert top & top - 1, "the case wants a map that no power of two ends"
+    for name, number in (("ADDRESS_BITS", top.bit_length()), ("OWN_WORDS", top)):
+        monkeypatch.setattr(f"rtl.plan.{name}", number)
+    check_link(plan(planned.art, planned.hw))
+    monkeypatch.setattr("rtl.plan.OWN_WORDS", top - 1)
+    with pytest.raises(HardwareError, match=f"take {top} addresses, the link reaches {top - 1}"):
+        check_link(planned)
+    bits = top.bit_length() - 1
+    monkeypatch.setattr("rtl.plan.ADDRESS_BITS", bits)
+    with pytest.raises(HardwareError, match=f"take {top} addresses, the configuration bus has "
+                                            f"{1 << bits}"):
+        plan(planned.art, planned.hw)
+
+
+def test_a_large_network_is_planned_at_once():
+    """psMNIST's size: every row takes a small part of what constructing the parts does."""
+    art = random_artifact(1, n_layers=4, H=128, n=8, n_classes=10, length=784)
+    plan(art, HardwareConfig(8))        # the generator's leaps are kept
+    begin = time.process_time()
+    planned = plan(art, HardwareConfig(8))
+    middle = time.process_time()
+    Core(art, HardwareConfig(8))
+    end = time.process_time()
+    assert 4 * (middle - begin) < end - middle, f"{middle - begin:.3f} s, {end - middle:.3f} s"
+    assert len(planned.writes()) > 4 * (128 * 128 * 8 + 4 * 16 * 128 * 8) // 32
