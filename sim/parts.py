@@ -50,7 +50,7 @@ def shape(variant: str) -> tuple[Artifact, HardwareConfig, Geometry]:
     art, hw = random_artifact(n_layers=1, length=16, **options), HardwareConfig(lanes)
     if not art.vocab:       # odd samples tie in the encoder's rounding
         half = 1 << art.edge.enc_w.f_bits + art.edge.sample.f_bits - art.x_format.f_bits - 1
-        art = replace(art, enc_w=half * np.array([1, 3, 5, -3]))
+        art = replace(art, enc_w=half * np.resize([1, 3, 5, -3], art.H))
     return art, hw, plan(art, hw).geo
 
 
