@@ -80,9 +80,6 @@ class Core(wiring.Component):
     def __init__(self, art: Artifact, hw: HardwareConfig = HardwareConfig()):
         self.art, self.hw, self.plan = art, hw, plan(art, hw)
         self.geo, self.max_in_flight = self.plan.geo, self.plan.max_in_flight
-        self.encoder = Encoder(self.plan.encoder)
-        self.layers = [Layer(spec) for spec in self.plan.layers]
-        self.decoder = Decoder(self.plan.decoder)
         super().__init__({
             "i": In(stream.Signature(sample_word(art))),
             "o": Out(stream.Signature(result_word(art))), "cfg": In(ConfigBus()),
@@ -95,9 +92,11 @@ class Core(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.encoder, m.submodules.decoder = self.encoder, self.decoder
-        parts = [self.encoder, *self.layers, self.decoder]
-        for number, layer in enumerate(self.layers):
+        m.submodules.encoder = encoder = Encoder(self.plan.encoder)
+        m.submodules.decoder = decoder = Decoder(self.plan.decoder)
+        layers = [Layer(spec) for spec in self.plan.layers]
+        parts = [encoder, *layers, decoder]
+        for number, layer in enumerate(layers):
             m.submodules[f"layer{number}"] = layer
             m.d.comb += [getattr(self, f"tap{number}").eq(layer.tap),
                          self.busy[number].eq(layer.busy)]
@@ -109,7 +108,7 @@ class Core(wiring.Component):
             if self.hw.spread:
                 bus = delay_bus(m, bus, f"cfg{number}")
             wiring.connect(m, bus, part.cfg)
-        wiring.connect(m, self.decoder.o, wiring.flipped(self.o))
+        wiring.connect(m, decoder.o, wiring.flipped(self.o))
 
         # A sequence's first sample waits while max_in_flight sequences have no result yet, and
         # until the last write has arrived everywhere.
@@ -123,27 +122,27 @@ class Core(wiring.Component):
             m.d.sync += settling.eq(settling - 1)
         m.d.comb += [
             admit.eq(~starts | ((inside != self.max_in_flight) & (settling == 0))),
-            self.encoder.i.payload.eq(self.i.payload),
-            self.encoder.i.valid.eq(self.i.valid & admit),
-            self.i.ready.eq(self.encoder.i.ready & admit),
+            encoder.i.payload.eq(self.i.payload),
+            encoder.i.valid.eq(self.i.valid & admit),
+            self.i.ready.eq(encoder.i.ready & admit),
             taken.eq(self.i.valid & self.i.ready),
         ]
         with m.If(taken):
             m.d.sync += starts.eq(self.i.payload.last)
-        m.d.sync += inside.eq(inside + (taken & starts) - self.decoder.taken)
+        m.d.sync += inside.eq(inside + (taken & starts) - decoder.taken)
 
-        counts = [(f"states{number}", layer.count) for number, layer in enumerate(self.layers)]
+        counts = [(f"states{number}", layer.count) for number, layer in enumerate(layers)]
         stream_counts = []
         if self.plan.encoder.saturates:
-            stream_counts = [("encoded", self.encoder.count)] + [
-                (f"fused{number}", layer.stream_count) for number, layer in enumerate(self.layers)]
+            stream_counts = [("encoded", encoder.count)] + [
+                (f"fused{number}", layer.stream_count) for number, layer in enumerate(layers)]
         # The next result is many cycles away, so its counts may come a cycle later.
         answered = Signal()
-        m.d.sync += answered.eq(self.decoder.taken)
+        m.d.sync += answered.eq(decoder.taken)
         heads = [self._queue(m, name, count, answered) for name, count in counts + stream_counts]
-        last = len(self.layers)
-        m.d.comb += [self.decoder.saturations[number].eq(heads[number]) for number in range(last)]
-        m.d.comb += self.decoder.saturations[last].eq(sum(heads[last:]))
+        last = len(layers)
+        m.d.comb += [decoder.saturations[number].eq(heads[number]) for number in range(last)]
+        m.d.comb += decoder.saturations[last].eq(sum(heads[last:]))
         return m
 
     def _queue(self, m: Module, name: str, count: data.View, answered: Signal):
