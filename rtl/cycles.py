@@ -42,18 +42,18 @@ class Run:
     a sequence is kept for every state it can begin in.
     """
 
-    def __init__(self, plan: Plan):
-        timing, words = plan.timing, plan.geo.words
+    def __init__(self, planned: Plan):
+        timing, words = planned.timing, planned.geo.words
         self.encoder = EncoderTimes(timing.encoder, words)
-        self.layers = [LayerTimes(found, spec) for found, spec in zip(timing.layers, plan.layers)]
-        self.decoder = DecoderTimes(timing.decoder, words, plan.max_in_flight)
+        self.layers = [LayerTimes(found, spec) for found, spec in zip(timing.layers, planned.layers)]
+        self.decoder = DecoderTimes(timing.decoder, words, planned.max_in_flight)
         self.parts = [self.encoder, self.encoder.source, *self.layers,
                       *(layer.source for layer in self.layers), self.decoder]
         # Nothing waits longer than for a step through every part and every buffer full, or for the
         # results of all sequences inside.
         through = sum(layer.latency + (layer.banks + 2) * layer.interval
                       for layer in timing.layers)
-        self.horizon = 2 * (timing.encoder.latency + through + plan.max_in_flight *
+        self.horizon = 2 * (timing.encoder.latency + through + planned.max_in_flight *
                             (timing.decoder.latency + timing.decoder.interval))
         self.base = 0           # cycle of the last step's first word at the decoder
         self._known = {}        # (state, length) -> state after the sequence, base and result
@@ -106,9 +106,9 @@ class Run:
             seen = [*seen, (view, self.base)][-PERIOD:]
 
 
-def cycles_per_step(plan: Plan) -> float:
+def cycles_per_step(planned: Plan) -> float:
     """In the middle of a long sequence, on average."""
-    run, firsts = Run(plan), []
+    run, firsts = Run(planned), []
     for t in range(2 * KEPT):
         run.step(t == 0, False)
         firsts.append(run.base)

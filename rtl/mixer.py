@@ -18,7 +18,7 @@ BEHIND = 8      # words between the sums and the fuse
 
 
 def regions(spec: LayerSpec) -> list[Region]:
-    """``mixer.w0``, ...: column j of W, of input neuron j, is in the RAM j modulo G, K rows each."""
+    """``mixer.w0``, ...: column j of W, of input neuron j, is in RAM j modulo G, in K rows."""
     geo, w = spec.geo, spec.fmt.w
     return [Region(f"mixer.w{g}", geo.Q * w.width, pack_rows(
                 [(spec.tensors.w.T[g::geo.G].reshape(geo.words * geo.K, geo.Q), w.width)]),

@@ -120,6 +120,9 @@ def layer_of(art: Artifact, number: int, hw: HardwareConfig) -> LayerSpec:
         raise HardwareError(f"{where}: a norm that stays a product (gain {fmt.gain}; post-norm, or "
                             f"behind GELU) is not in the RTL, whose norms are signs; {ELSEWHERE}")
     plain = art.residual == "plain"
+    if plain and fmt.beta.f_bits > fmt.p_in_bits(art.residual):
+        raise HardwareError(f"{where}: beta {fmt.beta} has more fraction bits than alpha "
+                            f"{fmt.alpha} times x {fmt.x}; the input sampler adds exactly")
     sampler = sampling.sampler_number(number, lfsr.SAMPLER_IN)
     return LayerSpec(
         art, number, Geometry(art.H, art.n, hw.lanes), hw, tensors, art.x_format, affine=plain,

@@ -82,8 +82,8 @@ class StateEngine(wiring.Component):
 
     Resources
     ---------
-    4 multipliers per lane (and G where ``alpha x + beta`` is sampled); a state RAM of ``2 lanes h.width`` bits a row and the
-    coefficient memories, ``geo.issue`` rows each.
+    4 multipliers per lane (and G where ``alpha x + beta`` is sampled); a state RAM of ``2 lanes
+    h.width`` bits a row and the coefficient memories, ``geo.issue`` rows each.
 
     Attributes
     ----------

@@ -89,7 +89,8 @@ def test_bad_input_is_one_line(folder, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("options, words", [
-    ({"act": "gelu"}, "act = gelu is not in the RTL, which has relu and identity"), ({"gelu_out": True}, "a GELU before the output sampler"),
+    ({"act": "gelu"}, "act = gelu is not in the RTL, which has relu and identity"),
+    ({"gelu_out": True}, "a GELU before the output sampler"),
     ({"gain": True}, "a norm that stays a product"),
     ({"residual": "replace"}, "a real-valued stream without residual")])
 def test_options_that_only_the_integer_network_has(options, words, tmp_path, capsys):

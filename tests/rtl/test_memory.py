@@ -93,7 +93,8 @@ def test_rows_are_packed_in_twos_complement():
     """Against arithmetic on Python integers: odd widths, more bits than a machine word, arrays."""
     rng = np.random.default_rng(5)
     columns = [(rng.integers(-(1 << bits - 1), 1 << bits - 1, (3, *shape)), width)
-               for bits, width, shape in ((1, 1, ()), (13, 13, (2,)), (40, 70, ()), (63, 63, (2, 2)))]
+               for bits, width, shape in ((1, 1, ()), (13, 13, (2,)), (40, 70, ()),
+                                          (63, 63, (2, 2)))]
     for row, packed in enumerate(pack_rows(columns)):
         at = 0
         for raw, width in columns:

@@ -2,12 +2,14 @@
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from amaranth.hdl import Fragment
 from amaranth.lib import wiring
 
-from quant.formats import SQ, UQ
+import rtl.plan
+from quant.formats import SQ, UQ, LayerFormats
 from quant.synthetic import random_artifact
 from rtl.boards import estimate
 from rtl.boards.catalogue import BOARDS
@@ -117,6 +119,9 @@ REFUSED = {
              r"layer 0: a GELU before the output sampler \(a SQ\(.*\)\) is not in the RTL"),
     "gain": (random_artifact(gain=True, **SMALL),
              r"layer 0: a norm that stays a product \(gain SQ\(.*; post-norm"),
+    "beta": (random_artifact(residual="plain", fmt=LayerFormats(alpha=SQ(4, 2), beta=SQ(3, 15)),
+                             **SMALL),
+             r"layer 0: beta SQ\(3,15\) has more fraction bits than alpha SQ\(4,2\) times x SQ"),
     "encoder": (changed_format(sample=UQ(4, 0), enc_w=SQ(4, 8), enc_b=SQ(4, 8)),
                 r"encoder: enc_w SQ\(4,8\) times sample UQ\(4,0\) has 8 fraction bits; .* 12"),
     "decoder": (changed_format(dec_w=SQ(34, 6)),
@@ -134,6 +139,13 @@ def test_refusals(what):
     with pytest.raises(HardwareError) as again:
         Core(art, HardwareConfig(8))
     assert str(again.value) == str(said.value) and "\n" not in str(said.value)
+
+
+def test_components_refuse_nothing():
+    """Whoever has a plan has no artifact that a component does not take."""
+    for path in Path(rtl.plan.__file__).parent.rglob("*.py"):
+        text = path.read_text()
+        assert "(wiring.Component):" not in text or "raise HardwareError" not in text, path
 
 
 @pytest.mark.parametrize("options, message", [
