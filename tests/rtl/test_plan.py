@@ -23,6 +23,7 @@ from rtl.link_core import LinkCore
 from rtl.link_identity import shape_digest
 from rtl.memory import ConfigMemory, ConfigRegister
 from rtl.plan import check_link, plan
+from rtl.x_buffer import FUSE_BANKS
 
 SMALL = dict(n_layers=2, H=4, n=2, length=16)
 # Options that decide which parts there are, and a number of lanes.
@@ -32,6 +33,7 @@ CASES = {
     "plain, sobol": (dict(residual="plain", sampling="sobol", **SMALL), 2),
     "plain tokens": (dict(residual="plain", vocab=5, rounding="half_even", **SMALL), 8),
     "systematic": (dict(sampling="systematic", n_layers=3, H=6, n=4, length=9), 12),
+    "more banks than usual": (dict(residual="plain", n_layers=2, H=8, n=2, length=9), 2),
 }
 
 
@@ -80,6 +82,7 @@ def test_timing_is_what_the_parts_say(case):
                        (Decoder(planned.decoder), timing.decoder)):
         assert (part.latency, part.interval) == (said.latency, said.interval)
     assert layer.buffer.banks == found.banks
+    assert case != "more banks than usual" or found.banks > FUSE_BANKS
 
 
 @pytest.mark.parametrize("case", CASES)
