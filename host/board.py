@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """A board as an object: who it is, its model, its seed, and sequences through it."""
 
 import struct
@@ -11,13 +10,11 @@ import numpy as np
 from golden.base.cli import UserError
 from host.line import LineError
 from host.transport import Request, Transport
-from quant import lfsr
 from quant.artifact import Artifact
-from rtl import image
 from rtl import link_protocol as protocol
-from rtl.core import Core
 from rtl.link_identity import Identity, IdentityError, model_digest, result_bytes, shape_digest
 from rtl.link_protocol import Command, Status
+from rtl.plan import Plan, plan
 
 NO_MODEL = bytes(8)         # what a board says whose upload was not finished
 WORDS = (protocol.REQUEST_DATA - 3) // 4
@@ -95,13 +92,13 @@ class Board:
                          f"({self.identity}), not {model_digest(art).hex()} ({art.task}), and its "
                          f"bitstream cannot take that one; build one: make bitstream")
 
-    def core(self, art: Artifact) -> Core:
+    def plan(self, art: Artifact) -> Plan:
         """The core that the board would have, were it built for ``art``."""
-        return Core(art, self.identity.hardware())
+        return plan(art, self.identity.hardware())
 
     def fits(self, art: Artifact) -> bool:
         """Whether this bitstream can take the network: all but coefficients and seed is equal."""
-        return self.identity.shape == shape_digest(self.core(art))
+        return self.identity.shape == shape_digest(self.plan(art))
 
     def upload(self, art: Artifact) -> Iterator[int]:
         """Write every coefficient; yields the words written so far, at last their number.
@@ -113,7 +110,7 @@ class Board:
                              f"{self.identity.task} ({self.identity}): shape, number formats, "
                              f"options and lanes must be equal; build one: make bitstream")
         self._own(NO_MODEL, protocol.LONG_SEED)
-        yield from self.words(image.writes(self.core(art)))
+        yield from self.words(self.plan(art).writes())
         self._own(model_digest(art), art.seed)
 
     def _own(self, model: bytes, seed: int) -> None:
@@ -142,16 +139,7 @@ class Board:
 
     def seed(self, art: Artifact, seed: int) -> None:
         """Start every random stream from a master seed, from the next sequence on."""
-        writes = []
-        kinds = {"start_in": lfsr.SAMPLER_IN, "start_out": lfsr.SAMPLER_OUT,
-                 "start_rounding": lfsr.ROUNDING}
-        for region in self.core(art).map.regions:
-            layer, _, text = region.name.partition(".")
-            if text in kinds:
-                number = lfsr.stream_index(int(layer.removeprefix("layer")), kinds[text])
-                start = lfsr.stream_start(art.random, seed, number)
-                writes += [(region.base + c, start >> 32 * c & 0xFFFFFFFF)
-                           for c in range(region.chunks)]
+        writes = self.plan(art).seed_writes(seed)
         for _ in self.words([*writes, (protocol.OWN_WORDS + 2, protocol.seed_word(seed))]):
             pass
 

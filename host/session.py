@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """From command line options to a board at the other end of a line."""
 
 import argparse
@@ -17,7 +16,8 @@ from host.simulated import Noise, SimulatedBoard
 from host.transport import Transport
 from quant import artifact
 from quant.artifact import Artifact
-from rtl.config import Geometry, HardwareConfig
+from rtl.config import HardwareConfig
+from rtl.plan import check_link, plan
 from sim import tools
 
 SIM = "sim"
@@ -50,7 +50,7 @@ def simulate(args: argparse.Namespace, art: Artifact) -> SimulatedBoard:
     """Build and start the board that ``args`` describe."""
     built_for = artifact.load(args.built_for) if args.built_for else art
     hw = HardwareConfig(args.lanes, signature=False)
-    Geometry.of(built_for, hw)
+    check_link(plan(built_for, hw))
     tools.verilator()
     progress("building the simulated board, if it is not there yet ...")
     return SimulatedBoard(simulated.build(built_for, hw),
@@ -81,7 +81,7 @@ def opened(args: argparse.Namespace, art: Artifact,
 
 def upload(board: Board, art: Artifact) -> int:
     """Upload with a progress bar; returns the number of words."""
-    total = sum(region.depth * region.chunks for region in board.core(art).map.regions)
+    total = sum(region.depth * region.chunks for region in board.plan(art).regions)
     with tqdm(total=total, unit="word", desc="upload", disable=None, leave=False) as bar:
         for done in board.upload(art):
             bar.update(done - bar.n)

@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """``python -m rtl.axi --artifact DIR --lanes P``: the core with AXI4-Stream ports, in Verilog.
 
 Writes ``spikessm_axis.v``, a FuseSoC core file and the map of the memories; docs/integration.md has
@@ -19,7 +18,7 @@ from golden.base import cli
 from golden.base.options import add_artifact
 from quant import artifact
 from quant.artifact import Artifact
-from rtl.config import Geometry, HardwareConfig
+from rtl.config import HardwareConfig
 from rtl.core import Core
 from rtl.generate import memory_map, write_design
 
@@ -167,7 +166,7 @@ def generate(art: Artifact, hw: HardwareConfig, out: Path) -> Path:
     be written.
     """
     top = AxiCore(art, hw)
-    facts = memory_map(top.core) | {"result_words": result_layout(art)}
+    facts = memory_map(top.core.plan) | {"result_words": result_layout(art)}
     text = verilog.convert(top, name=NAME, emit_src=False)
     files = {"memory_map.json": json.dumps(facts, indent=1) + "\n", f"{NAME}.core": fusesoc(art),
              f"{NAME}.v": text}
@@ -190,7 +189,6 @@ def make(args: argparse.Namespace) -> None:
     """Generate what the options say."""
     art = artifact.load(args.artifact)
     hw = HardwareConfig(args.lanes, signature=False)
-    Geometry.of(art, hw)
     path = generate(art, hw, args.out or Path("build/rtl") / f"{art.task}_{hw.lanes}_axis")
     print(f"{path}: a result has {result_words(art)} beats of {WORD} bits; {NAME}.core and the "
           f"memory map are beside it")

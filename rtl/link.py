@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """The link's device side: carries out requests, answers each with one frame."""
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value

@@ -54,6 +54,9 @@ LONG_SEED = 0
 LABEL_BYTES, LOGIT_BYTES, SATURATION_BYTES = 2, 6, 4
 
 
+LONGEST_SEQUENCE = (1 << 16) - 1    # steps: positions and lengths have two bytes on the line
+
+
 class FrameError(ValueError):
     """Bytes that are no frame; the message says why."""
 

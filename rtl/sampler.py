@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """The spike samplers: a sum against a random integer of the same scale."""
 
 import numpy as np

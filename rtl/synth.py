@@ -23,8 +23,8 @@ from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.harness import Harness
 from rtl.layer import Layer
-from rtl.memory import AddressMap
 from rtl.mixer import Mixer
+from rtl.plan import plan
 from rtl.state_engine import StateEngine
 from rtl.toolchain import ToolError, call
 
@@ -110,7 +110,7 @@ def mapping(family: str) -> str:
 
 # What --part names: the whole, or a part of layer 0 alone.
 PARTS = {"core": Core} | {
-    name: lambda art, hw, kind=kind: kind(art, 0, hw, AddressMap())
+    name: lambda art, hw, kind=kind: kind(plan(art, hw).layers[0])
     for name, kind in (("layer", Layer), ("engine", StateEngine), ("mixer", Mixer))}
 
 
@@ -234,7 +234,7 @@ def report(args: argparse.Namespace) -> None:
     if args.layers is not None and not 1 <= args.layers <= whole:
         raise HardwareError(f"--layers {args.layers}: the network has {whole}")
     art = replace(art, layers=art.layers[:args.layers])
-    geo = Geometry.of(art, HardwareConfig(args.lanes))
+    geo = plan(art, HardwareConfig(args.lanes)).geo
     out = args.out or Path("build/synth") / f"{art.task}_{args.family}_{args.lanes}"
     row = {"task": art.task, "artifact": digest, "layers": len(art.layers), "of": whole,
            "cycles_per_step": geo.issue}

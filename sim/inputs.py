@@ -15,7 +15,8 @@ from quant import artifact, origin
 from quant.artifact import Artifact
 from quant.evaluate import fits
 from quant.sampling import FORMS
-from rtl.config import Geometry, HardwareConfig
+from rtl.config import HardwareConfig
+from rtl.plan import plan
 from sim.tools import SimError
 
 
@@ -47,7 +48,7 @@ def load(args: argparse.Namespace, task) -> tuple[Artifact, HardwareConfig]:
     art = artifact.load(folder)
     fits(art, folder, task)
     hw = HardwareConfig(args.lanes)
-    Geometry.of(art, hw)
+    plan(art, hw)
     limit = 1 << art.random.width
     if args.seed is not None and not 0 < args.seed < limit:
         raise SimError(f"--seed {args.seed}: allowed are 1..{limit - 1}")

@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """Cases of one shape, hardware against the integer network: one build serves all of them."""
 
 import shutil
@@ -10,9 +9,9 @@ import numpy as np
 from quant import vectors
 from quant.bounds import types_of
 from quant.reference import Trace
-from rtl import image
 from rtl.core import Core
 from rtl.cycles import predict
+from rtl.plan import plan
 from sim import native, program, pysim
 from sim.compare import Tally
 from sim.comparer import SLACK, TRACKS, compare_times
@@ -75,7 +74,7 @@ def _limit(case: Case, core: Core) -> int:
 
 
 def _job(case: Case, core: Core) -> native.Job:
-    writes = image.writes(Core(case.artifact, core.hw))
+    writes = plan(case.artifact, core.hw).writes()
     return native.Job(case.sequences, _limit(case, core), writes, case.stall, case.seed,
                       case.interrupt)
 

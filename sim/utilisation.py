@@ -53,7 +53,7 @@ def measure(core: Core, built: Program, values: np.ndarray) -> dict:
     first, last = MEASURED[0] - 1, MEASURED[-1]
     cycles = times[last] - times[first]
     needed = len(MEASURED) * steps * core.geo.issue
-    return {"lanes": core.hw.lanes, "multipliers": 4 * core.hw.lanes * len(core.layers),
+    return {"lanes": core.hw.lanes, "multipliers": 4 * core.hw.lanes * len(core.art.layers),
             "cycles": cycles,
             "predicted_cycles": prediction.results[last] - prediction.results[first],
             "cycles_per_step": cycles / len(MEASURED) / steps, "roofline": core.geo.issue,

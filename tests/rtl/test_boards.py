@@ -13,7 +13,7 @@ from rtl.boards import estimate, flow, smaller
 from rtl.boards import program as loader
 from rtl.boards.catalogue import BOARDS
 from rtl.config import HardwareError
-from rtl.core import Core
+from rtl.plan import plan
 from rtl.toolchain import ToolError, Usage
 
 TINY = random_artifact(1, n_layers=1, H=4, n=2, n_classes=3, length=16)
@@ -73,8 +73,8 @@ def test_what_fills_the_block_rams_is_said():
     with pytest.raises(HardwareError, match=r"36 of 26 block RAMs \(two sequences of 16384 samples "
                                             r"16, .*of this shape sequences of up to 4096 steps"):
         estimate.check(BOARDS["tang-nano-9k"], art, 1)
-    held = estimate.block_rams(Core(art, BOARDS["ulx3s-85f"].hardware(1)), "ecp5")
-    twice = estimate.block_rams(Core(random_artifact(1, sample=PCM, **small),
+    held = estimate.block_rams(plan(art, BOARDS["ulx3s-85f"].hardware(1)), "ecp5")
+    twice = estimate.block_rams(plan(random_artifact(1, sample=PCM, **small),
                                      BOARDS["ulx3s-85f"].hardware(1)), "ecp5")
     assert twice.total() - held.total() == held["two sequences of 16384 samples"] == 16
     tokens = random_artifact(1, n_layers=2, H=128, n=8, length=64, vocab=257)

@@ -8,16 +8,15 @@ from amaranth.sim import Simulator
 from quant import lfsr
 from quant.formats import RandomFormat
 from rtl.lfsr import WordSource
-from rtl.memory import AddressMap
+from rtl.memory import Region, place
 from tests.rtl.streams import SETTLE, configure, plain
 
 SMALL = RandomFormat(width=7, taps=(7, 6), k=5, round_bits=2, stream_jump=8)
 
 
 def source(fmt, bits, count, start):
-    amap = AddressMap()
-    amap.allocate("before", 3, 8)
-    return WordSource(fmt, bits, count, amap.allocate("start", 1, fmt.width), start)
+    _, region = place([Region("before", 8, (0,) * 3), Region("start", fmt.width, (start,))])
+    return WordSource(fmt, bits, count, region)
 
 
 def simulate(dut, bench):

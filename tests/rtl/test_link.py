@@ -10,13 +10,13 @@ from amaranth.sim import Simulator
 from quant.synthetic import random_artifact
 from rtl import link_protocol as protocol
 from rtl.config import HardwareConfig
-from rtl.core import Core
 from rtl.link import Link
 from rtl.link_identity import Identity, IdentityError, model_digest, result_bytes, shape_digest
+from rtl.plan import plan
 from rtl.link_protocol import Command, Status, decode, parse_reply, request
 
 ART = random_artifact(1, n_layers=2, H=2, n=2, n_classes=3, length=9)
-IDENTITY = Identity.of(Core(ART, HardwareConfig(2)), 48e6)
+IDENTITY = Identity.of(plan(ART, HardwareConfig(2)), 48e6)
 RESULT = {"label": 2, "logits": [-5, 1 << 40, -(1 << 47)], "saturations": [7, 8, 1 << 31]}
 
 
@@ -120,7 +120,7 @@ def test_identities_of_others():
 def test_the_shape_decides_what_can_be_uploaded():
     def of(lanes=2, **options):
         shape = dict(seed=1, n_layers=2, H=2, n=2, n_classes=3, length=9) | options
-        return shape_digest(Core(random_artifact(**shape), HardwareConfig(lanes)))
+        return shape_digest(plan(random_artifact(**shape), HardwareConfig(lanes)))
     assert of(seed=2) == IDENTITY.shape
     others = [of(lanes=4), of(H=3), of(n_classes=4), of(length=10), of(residual="plain"),
               of(rounding="half_even"), of(act="identity")]
