@@ -27,12 +27,12 @@ from golden.base.files import write_json
 from golden.base.options import add_data_dir, positive
 from golden.checkpoint import Checkpoint
 from golden.tasks import Split
-from quant.convert import to_artifact
+from quant.tune.convert import to_artifact
 from quant.evaluate import evaluate
 from quant.export import SEED, prepare
-from quant.fit import ExportError, fit
+from quant.tune.fit import ExportError, fit
 from quant.formats import QUANT_CONFIGS, QuantConfig
-from quant.qat import QuantNetwork
+from quant.tune.qat import QuantNetwork
 
 # Values of each width, the others as by default. "k" is of RandomFormat, the rest of QuantConfig.
 SWEEPS = {

@@ -37,7 +37,7 @@ from quant.evaluate import evaluate as evaluate_integers
 from quant.evaluate import opened
 from quant.export import export, reestimate
 from quant.formats import QUANT_CONFIGS, shipped_config
-from quant.sampling import FORMS
+from quant.integer.sampling import FORMS
 
 RESULTS = Path("docs/results")
 KEPT = Path("build/reproduce")

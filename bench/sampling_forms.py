@@ -28,13 +28,13 @@ from golden import checkpoint, tasks, train
 from golden.base import cli
 from golden.base.options import add_data_dir, add_device, positive
 from golden.tasks import make_task
-from quant.convert import to_artifact
+from quant.tune.convert import to_artifact
 from quant.evaluate import evaluate
 from quant.export import SEED, prepare
-from quant.fit import fit
+from quant.tune.fit import fit
 from quant.formats import QuantConfig
-from quant.qat import QuantNetwork
-from quant.sampling import FORMS
+from quant.tune.qat import QuantNetwork
+from quant.integer.sampling import FORMS
 
 NETWORKS = [f"{residual}, {form}" for residual, form in product(("clampfuse", "none"), FORMS)]
 VOTES = 8

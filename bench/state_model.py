@@ -2,7 +2,7 @@
 
 Either form is a real 2x2 recurrence per complex mode, ``w <- M w + b s`` and ``p = sum w1``, so one
 integer simulation serves both: exact sums, one rounding per word, saturation, as in
-``quant.reference``. Arrays are (H, n, 2, 2) for M and (H, n, 2) for b.
+``quant.integer.reference``. Arrays are (H, n, 2, 2) for M and (H, n, 2) for b.
 """
 
 from dataclasses import dataclass

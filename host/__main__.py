@@ -21,8 +21,8 @@ from golden.base.options import (ARTIFACTS, add_artifact, add_data_dir, add_net,
 from golden.tasks import make_task
 from host import run, session
 from host.session import SIM
-from quant import artifact
-from quant.sampling import FORMS
+from quant.integer import artifact
+from quant.integer.sampling import FORMS
 from rtl.link_protocol import LONG_SEED
 from sim import inputs
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from golden.base import cli
-from quant import artifact, reference
-from quant.artifact import Artifact, ArtifactError, Layer
+from quant.integer import artifact, reference
+from quant.integer.artifact import Artifact, ArtifactError, Layer
 from quant.formats import QFormat
-from quant.head_tensors import TENSORS
+from quant.integer.head_tensors import TENSORS
 
 
 def convert(raw: np.ndarray, old: QFormat, new: QFormat) -> tuple[np.ndarray, int]:

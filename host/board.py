@@ -10,7 +10,7 @@ import numpy as np
 from golden.base.cli import UserError
 from host.line import LineError
 from host.transport import Request, Transport
-from quant.artifact import Artifact
+from quant.integer.artifact import Artifact
 from rtl import link_protocol as protocol
 from rtl.link_identity import Identity, IdentityError, model_digest, result_bytes, shape_digest
 from rtl.link_protocol import Command, Status

@@ -11,10 +11,10 @@ from tqdm import tqdm
 from golden.base.cli import UserError, console
 from golden.tasks import Split
 from host.board import Answer, Board
-from quant import head
-from quant.artifact import Artifact
+from quant.integer import head
+from quant.integer.artifact import Artifact
 from quant.evaluate import seed_number
-from quant.network import Batch, IntegerNetwork
+from quant.integer.network import Batch, IntegerNetwork
 from rtl import cycles
 from sim.compare import named
 

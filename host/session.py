@@ -14,8 +14,8 @@ from host.board import Board
 from host.line import BAUD, Line
 from host.simulated import Noise, SimulatedBoard
 from host.transport import Transport
-from quant import artifact
-from quant.artifact import Artifact
+from quant.integer import artifact
+from quant.integer.artifact import Artifact
 from rtl.config import HardwareConfig
 from rtl.plan import check_link, plan
 from sim import tools

@@ -10,7 +10,7 @@ from pathlib import Path
 from amaranth.back import verilog
 
 from host.line import BAUD
-from quant.artifact import Artifact
+from quant.integer.artifact import Artifact
 from rtl.config import HardwareConfig
 from rtl.link_core import LinkCore
 from sim import tools, wrapper

@@ -34,17 +34,18 @@ from golden.batches import batch_of
 from golden.checkpoint import Checkpoint
 from golden.released_network import ReleasedNetwork
 from golden.tasks import Split
-from quant import diagonalise, lfsr
-from quant.artifact import Artifact
-from quant.convert import formats_of, to_artifact, to_folded
-from quant.draws import LfsrDraws
+from quant import diagonalise
+from quant.integer import lfsr
+from quant.integer.artifact import Artifact
+from quant.tune.convert import formats_of, to_artifact, to_folded
+from quant.tune.draws import LfsrDraws
 from quant.evaluate import seed_number
 from quant.export import SEED, SEQUENCES, measure, reestimate
-from quant.fit import ExportError, fit
-from quant.fold import Folded, fold
+from quant.tune.fit import ExportError, fit
+from quant.lower.passes import Folded, fold
 from quant.formats import QuantConfig
-from quant.qat import QuantNetwork
-from quant.sampling import sampler_words
+from quant.tune.qat import QuantNetwork
+from quant.integer.sampling import sampler_words
 from quant.systems import system_of
 
 

@@ -3,7 +3,7 @@
 ``python -m quant.diagonalise --checkpoint FILE.pt --out FILE2.pt`` turns every DPLR layer of a
 causal network into a diagonal one; ``quant.export`` does the same on the way. A neuron whose
 eigenvectors have a condition number below 1e4 is diagonalised, exactly; to the others' kernels
-``quant.kernel_fit`` fits modes, and also where the states of exact ones would be much larger than
+``quant.lower.kernel_fit`` fits modes, and also where the states of exact ones would be much larger than
 their sum. The kernel's error is printed, with the number of spikes that change under equal uniform
 draws.
 """
@@ -31,7 +31,7 @@ from golden.models import build
 from golden.network import Network
 from golden.released_network import ReleasedNetwork
 from golden.tasks import Split, Task
-from quant.modes import Diagonal, DiagonaliseError, diagonal
+from quant.lower.modes import Diagonal, DiagonaliseError, diagonal
 from quant.systems import system_of
 
 
@@ -150,10 +150,10 @@ def prepare(found: Checkpoint, inputs: Callable[[], torch.Tensor], count: int | 
 
 
 def ready(found: Checkpoint, train: Split, sequences: int = 8) -> Checkpoint:
-    """The checkpoint as ``quant.fold`` takes it; prints what became of DPLR layers.
+    """The checkpoint as ``quant.lower.passes`` takes it; prints what became of DPLR layers.
 
     Says too when encoder and decoder have start values, because an imported file had none. Raises
-    :class:`quant.fold.FoldError` for options that hardware has not.
+    :class:`quant.lower.passes.FoldError` for options that hardware has not.
     """
     system_of(found.network.cfg).check_config(found.network.cfg)
     fresh = found.info.get("start_values")

@@ -17,11 +17,12 @@ from golden.base.cli import console
 from golden.base.files import write_json
 from golden.base.options import ARTIFACTS, add_artifact, add_data_dir, add_net, add_task, positive
 from golden.tasks import inputs_of, make_task, slug, subset_accuracies, subsets_of
-from quant import artifact, gated_artifact, head
-from quant.artifact import Artifact, ArtifactError
+from quant import gated_artifact
+from quant.integer import artifact, head
+from quant.integer.artifact import Artifact, ArtifactError
 from quant.gated_artifact import GatedArtifact
 from quant.gated_network import GatedIntegerNetwork
-from quant.network import BLOCK, IntegerNetwork
+from quant.integer.network import BLOCK, IntegerNetwork
 
 
 def opened(folder: Path) -> Artifact | GatedArtifact:

@@ -26,10 +26,12 @@ from golden.base.options import ARTIFACTS, add_data_dir, add_net, add_task, natu
 from golden.batches import accuracy, batch_of, longest, right
 from golden.checkpoint import Checkpoint
 from golden.memory import batch_for, require
-from quant import diagonalise, finetune, head, origin, tables, vectors
-from quant.fit import ExportError
+from quant import diagonalise, finetune, origin
+from quant.integer import head, vectors
+from quant.tune import tables
+from quant.tune.fit import ExportError
 from quant.formats import QUANT_CONFIGS, ROUNDINGS, QuantConfig, shipped_config
-from quant.sampling import FORMS
+from quant.integer.sampling import FORMS
 from quant.systems import System, system_of
 
 SEED = 0xACE1                   # default master seed of the random words

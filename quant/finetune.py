@@ -28,7 +28,7 @@ from golden.base.options import above_zero, add_data_dir, add_task, natural, pos
 from golden.batches import batch_of
 from golden.checkpoint import Checkpoint
 from quant import diagonalise
-from quant.fit import ExportError
+from quant.tune.fit import ExportError
 from quant.systems import system_of
 
 KEYS = ("task", "golden", "formats", "state", "steps")
@@ -86,7 +86,7 @@ def build(content: dict, found: Checkpoint) -> nn.Module:
 def load(path: Path, found: Checkpoint) -> nn.Module:
     """The fine-tuned model in a file, float64, in evaluation mode.
 
-    Raises :class:`quant.fit.ExportError` if it is missing, damaged or of another network.
+    Raises :class:`quant.tune.fit.ExportError` if it is missing, damaged or of another network.
     """
     return build(read(path, found), found)
 

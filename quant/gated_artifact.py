@@ -1,6 +1,6 @@
 """The artifact of a network that passes a real-valued stream: Binary S4D or GSU (golden.gated).
 
-The same two files as ``quant.artifact``, with ``network: gated`` in the manifest. There is no
+The same two files as ``quant.integer.artifact``, with ``network: gated`` in the manifest. There is no
 hardware for it yet; ``quant.gated_reference`` says what its integers mean.
 """
 
@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from golden.base.files import write_all_atomic
-from quant import artifact, rules
-from quant.artifact import EDGE_ARRAYS, SCHEMA, ArtifactError
+from quant import rules
+from quant.integer import artifact
+from quant.integer.artifact import EDGE_ARRAYS, SCHEMA, ArtifactError
 from quant.formats import BIT, THRESHOLD, EdgeFormats, FormatError, RandomFormat
 from quant.gated_formats import GatedFormats, GatedNetworkFormats
 from quant.rules import inside, need
@@ -186,7 +187,7 @@ def load(folder: Path) -> GatedArtifact:
     m, arrays = artifact.read(folder)
     if m.get("network") != NETWORK:
         raise ArtifactError(f"{folder} is no Binary S4D or GSU network; read it with "
-                            f"quant.artifact.load")
+                            f"quant.integer.artifact.load")
     try:
         formats = GatedNetworkFormats.from_dict(m["formats"])
         layers = tuple(GatedLayer(fmt, *(arrays[f"layer{number}.{name}"] for name in TENSORS))

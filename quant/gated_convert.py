@@ -5,13 +5,13 @@ import copy
 import numpy as np
 import torch
 
-from quant.artifact import ArtifactError
-from quant.fit import ExportError
+from quant.integer.artifact import ArtifactError
+from quant.tune.fit import ExportError
 from quant.formats import THRESHOLD, QFormat
 from quant.gated_artifact import GatedArtifact, GatedLayer
 from quant.gated_fold import GatedFolded, GatedFoldedLayer
 from quant.gated_qat import GatedQuantBlock, GatedQuantNetwork
-from quant.quantizers import grid
+from quant.tune.quantizers import grid
 
 
 def _raw(value: torch.Tensor, fmt: QFormat) -> np.ndarray:
@@ -51,7 +51,7 @@ def to_artifact(net: GatedQuantNetwork, task: str, length: int, seed: int,
                 info: dict) -> GatedArtifact:
     """The model's integers, checked. ``length``: longest sequence; ``seed``: default master seed.
 
-    Raises :class:`quant.fit.ExportError` for rows of weights or tensors that do not fit.
+    Raises :class:`quant.tune.fit.ExportError` for rows of weights or tensors that do not fit.
     """
     net = copy.deepcopy(net).double().eval()
     formats, edge, folded = net.formats, net.formats.edge, net.folded

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quant.fit import ExportError, fitted, random_format
+from quant.tune.fit import ExportError, fitted, random_format
 from quant.formats import (GELU_I, SIGMOID_I, SQ, TERNARY, UQ, EdgeFormats, FormatError, QFormat,
                            QuantConfig, cover_signed)
 from quant.gated_fold import GatedFolded, GatedFoldedLayer
@@ -70,7 +70,7 @@ def fit(folded: GatedFolded, seen: GatedExtremes, config: QuantConfig, sample: Q
         length: int) -> GatedNetworkFormats:
     """Formats for a network; ``sample`` is the task's sample format, ``length`` its longest.
 
-    Raises :class:`quant.fit.ExportError` where a sum would lack fraction bits.
+    Raises :class:`quant.tune.fit.ExportError` where a sum would lack fraction bits.
     """
     low, high = seen.of_stream()
     x = cover_signed(config.margin * low.min(), config.margin * high.max(), config.p_bits)

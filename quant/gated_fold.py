@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from golden.gated import GatedNetwork
-from quant.fold import FoldError
+from quant.lower.passes import FoldError
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class GatedFolded:
 
 
 def check_config(cfg) -> None:
-    """Raise :class:`quant.fold.FoldError` for an option that the integer network does not have."""
+    """Raise :class:`quant.lower.passes.FoldError` for an option that the integer network does not have."""
     if (cfg.neuron, cfg.mixer) not in (("heaviside", "glu"), ("gelu", "gsu")):
         raise FoldError(f"the network has neuron = {cfg.neuron} and mixer = {cfg.mixer}; of those "
                         f"with a real-valued stream only heaviside with glu (Binary S4D) and gelu "

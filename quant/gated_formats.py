@@ -10,7 +10,7 @@ from quant.formats import EdgeFormats, FormatError, QFormat, RandomFormat
 
 @dataclass(frozen=True)
 class StateFormats:
-    """What ``quant.reference.state_update`` reads: here g stands for the product g u."""
+    """What ``quant.integer.reference.state_update`` reads: here g stands for the product g u."""
 
     a_bar: QFormat
     g: QFormat
@@ -65,7 +65,7 @@ class GatedFormats:
 
     @property
     def states(self) -> StateFormats:
-        """For ``quant.reference.state_update``."""
+        """For ``quant.integer.reference.state_update``."""
         return StateFormats(self.a_bar, self.g * self.u, self.h)
 
     @property

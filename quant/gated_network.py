@@ -13,8 +13,8 @@ import numba as nb
 import numpy as np
 
 from quant import gated_reference as ref
-from quant import reference
-from quant.artifact import ArtifactError
+from quant.integer import reference
+from quant.integer.artifact import ArtifactError
 from quant.gated_artifact import GatedArtifact, GatedLayer
 
 BLOCK = 16          # sequences side by side: about 10 tensors of 8 B a neuron, step and sequence
@@ -40,7 +40,7 @@ def scan(u, a_re, a_im, g_re, g_im, words, rounding, lo, hi, re_sum, over):
     """``h <- saturate(round(A_bar h + g u))`` over a block; every argument int64.
 
     u : (H, L, B); g already at the accumulator's scale; words : (L, H, n); rounding : shift, bits,
-    as in ``quant.reference.state_update`` (bits 0: half to even); re_sum : (H, L, B), gets
+    as in ``quant.integer.reference.state_update`` (bits 0: half to even); re_sum : (H, L, B), gets
     sum Re h; over : (L, B), gets the saturated parts.
     """
     H, L, B = u.shape
@@ -90,7 +90,7 @@ def sum_bound(layer: GatedLayer) -> int:
 
 
 class GatedIntegerNetwork:
-    """An artifact, ready to run many sequences; seed and threads as ``quant.network`` has them."""
+    """An artifact, ready to run many sequences; seed and threads as ``quant.integer.network`` has them."""
 
     def __init__(self, art: GatedArtifact, seed: int | None = None, threads: int | None = None):
         self.art, self.seed = art, art.seed if seed is None else seed

@@ -1,6 +1,6 @@
 """The quantisation-aware model of Binary S4D and GSU: the folded network on the integers' grids.
 
-As ``quant.qat``: the ``convolution`` form trains in parallel and does not round states; the
+As ``quant.tune.qat``: the ``convolution`` form trains in parallel and does not round states; the
 ``recurrence`` makes every rounding and in float64 equals ``quant.gated_reference`` bit for bit.
 Without formats the same code is the folded network in real numbers.
 """
@@ -13,13 +13,13 @@ from golden.binary_s4d import heaviside
 from golden.gsu import ternary
 from golden.network import Network
 from golden.ssm import chunked_conv
-from quant.draws import LfsrDraws
+from quant.tune.draws import LfsrDraws
 from quant.formats import THRESHOLD
 from quant.gated_fold import GatedFolded, GatedFoldedLayer
 from quant.gated_formats import GatedNetworkFormats
 from quant.gated_tables import TABLES
-from quant.qat import Observer, QuantBlock, QuantNetwork
-from quant.quantizers import (fixed_quantizer, grid, linear, mixer_quantizer, straight_through,
+from quant.tune.qat import Observer, QuantBlock, QuantNetwork
+from quant.tune.quantizers import (fixed_quantizer, grid, linear, mixer_quantizer, straight_through,
                               weight_of)
 
 

@@ -6,13 +6,13 @@ import torch
 from golden.batches import batch_of
 from golden.memory import batch_for
 from golden.tasks import Split, Task
-from quant.fit import ExportError
+from quant.tune.fit import ExportError
 from quant.gated_artifact import TENSORS, GatedArtifact, GatedLayer
 from quant.gated_fit import GatedExtremes
 from quant.gated_fold import GatedFolded
 from quant.gated_qat import GatedQuantNetwork
 from quant.gated_reference import COUNTED
-from quant.tables import row
+from quant.tune.tables import row
 
 
 @torch.no_grad()
@@ -77,7 +77,7 @@ def proven(layer: GatedLayer, length: int, rounding: str) -> float:
     """No part of a state is larger in magnitude after ``length`` steps.
 
     |u| is at most its format's end and |A_bar**t g u| at most that of its parts; rounding adds at
-    most ``sqrt(2) e / (1 - |A_bar|)``, as in ``quant.ranges.proven``.
+    most ``sqrt(2) e / (1 - |A_bar|)``, as in ``quant.tune.ranges.proven``.
     """
     f = layer.fmt
     size = abs(layer.a_re + 1j * layer.a_im) * 2.0 ** -f.a_bar.f_bits

@@ -1,6 +1,6 @@
 """Bit-exact integer reference of Binary S4D and the gated spiking unit.
 
-As ``quant.reference``: int64, one function per operation, the one rounding rule. A vector over the
+As ``quant.integer.reference``: int64, one function per operation, the one rounding rule. A vector over the
 H neurons is the last axis everywhere, so all but ``run`` work on any leading axes too.
 
 One step of one block, norm in front (behind it: u is x itself, and the norm comes last):
@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quant import reference
+from quant.integer import reference
 from quant.formats import THRESHOLD, QFormat
 from quant.gated_artifact import GatedArtifact, GatedLayer
-from quant.reference import round_half_even, state_update
+from quant.integer.reference import round_half_even, state_update
 
 COUNTED = ("u", "h", "y", "n", "gate", "x")     # tensors that can saturate, in Trace.saturations
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from golden.base.cli import UserError
-from quant import lfsr
+from quant.integer import lfsr
 from quant.formats import ROUNDINGS, FormatError, QFormat
 
 

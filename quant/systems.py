@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from golden import norms
 from golden.config import NetworkConfig
-from quant import (artifact, convert, fit, fold, gated_artifact, gated_convert, gated_fit,
-                   gated_fold, gated_formats, gated_network, gated_qat, gated_ranges,
-                   gated_reference, network, qat, ranges, tables, vectors)
+from quant import gated_artifact, gated_convert, gated_fit, gated_fold, gated_formats, gated_network, gated_qat, gated_ranges, gated_reference
+from quant.integer import artifact, network, vectors
+from quant.lower import passes as fold
+from quant.tune import convert, fit, qat, ranges, tables
 
 
 @dataclass(frozen=True)

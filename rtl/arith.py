@@ -1,4 +1,4 @@
-"""Fixed-point arithmetic on Amaranth values, name for name as in ``quant.reference``."""
+"""Fixed-point arithmetic on Amaranth values, name for name as in ``quant.integer.reference``."""
 
 from amaranth import Cat, Const, Mux, Value
 

@@ -16,8 +16,8 @@ from amaranth.lib.wiring import In, Out
 
 from golden.base import cli
 from golden.base.options import add_artifact
-from quant import artifact
-from quant.artifact import Artifact
+from quant.integer import artifact
+from quant.integer.artifact import Artifact
 from rtl.config import HardwareConfig
 from rtl.core import Core
 from rtl.generate import memory_map, write_design

@@ -2,7 +2,7 @@
 
 from amaranth.lib import data
 
-from quant import lfsr
+from quant.integer import lfsr
 from quant.formats import QFormat
 from rtl import sampler_words
 from rtl.lfsr import WordSource, start_region
@@ -17,7 +17,7 @@ INPUT = ("alpha", "beta")
 
 
 def formats(spec: LayerSpec, tensors: tuple[str, ...]) -> dict[str, QFormat]:
-    """Formats of tensors of a layer, fields of :class:`quant.artifact.Layer`."""
+    """Formats of tensors of a layer, fields of :class:`quant.integer.artifact.Layer`."""
     return {name: getattr(spec.fmt, spec.tensors.FORMAT_OF[name]) for name in tensors}
 
 

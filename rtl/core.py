@@ -21,8 +21,8 @@ from amaranth import Module, Signal
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant import reference
-from quant.artifact import Artifact
+from quant.integer import reference
+from quant.integer.artifact import Artifact
 from rtl.config import HardwareConfig
 from rtl.decoder import Decoder
 from rtl.encoder import Encoder
@@ -43,7 +43,7 @@ class Core(wiring.Component):
 
     All parts work on different time steps at once, also across sequences: the next may follow with
     no gap. At most ``plan.max_in_flight`` sequences are inside, so that their counts fit the FIFOs.
-    Bit-exact model: :func:`quant.reference.run`.
+    Bit-exact model: :func:`quant.integer.reference.run`.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant import reference
+from quant.integer import reference
 from quant.formats import UQ, QFormat
 from rtl.memory import ConfigMemory, Region, pack_rows
 from rtl.multiplier import Products
@@ -72,7 +72,7 @@ class Decoder(wiring.Component):
 
     One bank is summed while the other is decoded. ``length b`` is made first, bit by bit of the
     length from the highest down, by doubling the logit; then one product per cycle.
-    Bit-exact model: :func:`quant.reference.decode`, then arg max, the lowest index on a tie.
+    Bit-exact model: :func:`quant.integer.reference.decode`, then arg max, the lowest index on a tie.
 
     Parameters
     ----------

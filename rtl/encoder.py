@@ -4,7 +4,7 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant import reference
+from quant.integer import reference
 from rtl.arith import round_half_even, saturate
 from rtl.fuse import clamp_to_one
 from rtl.memory import ConfigMemory, Region, pack_rows
@@ -50,7 +50,7 @@ class Encoder(wiring.Component):
         parameter RAM ──►[w, b]┘                ┘
         token, word ──► embedding RAM ──►[row]───────────────────────────────►[o]
 
-    Bit-exact model: :func:`quant.reference.encode`.
+    Bit-exact model: :func:`quant.integer.reference.encode`.
 
     Parameters
     ----------

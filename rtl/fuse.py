@@ -4,7 +4,7 @@ from amaranth import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant import reference
+from quant.integer import reference
 from rtl.arith import saturate
 from rtl.memory import ConfigMemory, Region, pack_rows
 from rtl.pipeline import Pipeline, buffer_output
@@ -57,7 +57,7 @@ class Fuse(wiring.Component):
         i.total ─►[ ]─►[ ]─►(<<)─►[z]─►(+ bias, act)─►[y]─►(+-, + addend)─►[s]─►(+ x)─►[t]─►clamp
         parameter RAM ─►[row]─┘
 
-    Bit-exact model: :func:`quant.reference.mix` after the sum, then :func:`quant.reference.fuse`.
+    Bit-exact model: :func:`quant.integer.reference.mix` after the sum, then :func:`quant.integer.reference.fuse`.
 
     Parameters
     ----------

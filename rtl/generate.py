@@ -14,8 +14,8 @@ from amaranth.back import verilog
 from golden.base import cli
 from golden.base.files import write_all_atomic
 from golden.base.options import add_artifact
-from quant import artifact
-from quant.artifact import Artifact
+from quant.integer import artifact
+from quant.integer.artifact import Artifact
 from rtl.config import HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.memory import Region

@@ -7,7 +7,7 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant import lfsr
+from quant.integer import lfsr
 from quant.formats import RandomFormat
 from rtl.memory import ConfigRegister, Region
 from rtl.streams import ConfigBus

@@ -4,7 +4,7 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant.artifact import Artifact
+from quant.integer.artifact import Artifact
 from rtl import link_protocol as protocol
 from rtl.link_frames import FrameReceiver, FrameSender
 from rtl.link_identity import SIZE, Identity, result_bytes

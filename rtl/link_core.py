@@ -4,7 +4,7 @@ from amaranth import Module, ResetInserter
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from quant.artifact import Artifact
+from quant.integer.artifact import Artifact
 from rtl.config import HardwareConfig
 from rtl.core import Core
 from rtl.link import Link

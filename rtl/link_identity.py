@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from amaranth.hdl import Shape
 
-from quant import artifact
-from quant.artifact import Artifact
+from quant.integer import artifact
+from quant.integer.artifact import Artifact
 from rtl import link_protocol as protocol
 from rtl.config import HardwareConfig
 from rtl.link_protocol import LABEL_BYTES, LOGIT_BYTES, SATURATION_BYTES
@@ -40,7 +40,7 @@ def shape_digest(planned: Plan) -> bytes:
 
 
 def model_digest(art: Artifact) -> bytes:
-    """:func:`quant.artifact.digest` as eight bytes."""
+    """:func:`quant.integer.artifact.digest` as eight bytes."""
     return bytes.fromhex(artifact.digest(art))
 
 

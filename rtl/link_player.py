@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant.artifact import Artifact
+from quant.integer.artifact import Artifact
 from rtl.streams import sample_word
 
 

@@ -5,13 +5,13 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant import sampling
+from quant.integer import sampling
 from quant.formats import QFormat, RandomFormat
 from rtl.streams import shape_of
 
 
 def start_phase(r, f_bits: int, random: RandomFormat):
-    """Hardware form of :func:`quant.sampling.start_phase`: wires and constants only."""
+    """Hardware form of :func:`quant.integer.sampling.start_phase`: wires and constants only."""
     if f_bits <= random.k:
         return r[random.k - f_bits:]
     finer = f_bits - random.k
@@ -19,7 +19,7 @@ def start_phase(r, f_bits: int, random: RandomFormat):
 
 
 class PhaseSampler(wiring.Component):
-    """Spike where ``phase + clamp(p, 0, 1)`` carries. Model: :func:`quant.sampling.accumulate`.
+    """Spike where ``phase + clamp(p, 0, 1)`` carries. Model: :func:`quant.integer.sampling.accumulate`.
 
     Parameters
     ----------

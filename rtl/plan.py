@@ -9,8 +9,8 @@ simulations read it.
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from quant import lfsr, sampling
-from quant.artifact import Artifact
+from quant.integer import lfsr, sampling
+from quant.integer.artifact import Artifact
 from rtl import decoder, encoder, layer
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.decoder import DecoderTiming

@@ -5,7 +5,7 @@ from amaranth import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant import sampling
+from quant.integer import sampling
 from quant.formats import LayerFormats, QFormat, RandomFormat
 from rtl.arith import fires
 from rtl.multiplier import Products
@@ -14,7 +14,7 @@ from rtl.streams import shape_of
 
 
 class Sampler(wiring.Component):
-    """Spike where ``p > u``: one comparator, exact. Model: :func:`quant.sampling.fires`.
+    """Spike where ``p > u``: one comparator, exact. Model: :func:`quant.integer.sampling.fires`.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class AffineSampler(wiring.Component):
     fmt : LayerFormats
     random : RandomFormat
     form : str
-        Sampling form, see :mod:`quant.sampling`.
+        Sampling form, see :mod:`quant.integer.sampling`.
     multiplier : str
         Cell of :class:`rtl.multiplier.Products`.
 

@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant import lfsr, sampling
+from quant.integer import lfsr, sampling
 from rtl.lfsr import WordSource, start_region
 from rtl.memory import ConfigMemory, Region, WideMemory
 from rtl.phase_sampler import start_phase

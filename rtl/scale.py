@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from golden.base import cli
-from quant import artifact
-from quant.artifact import Artifact
+from quant.integer import artifact
+from quant.integer.artifact import Artifact
 from quant.formats import SQ, LayerFormats
-from quant.lfsr import LONG
-from quant.synthetic import random_artifact
+from quant.integer.lfsr import LONG
+from quant.integer.synthetic import random_artifact
 from rtl.config import HardwareConfig, HardwareError
 from rtl.decoder import LOW_BITS, total_format
 from rtl.memory import Region, banks, block_banks, rows_built

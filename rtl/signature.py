@@ -4,7 +4,7 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant import lfsr, reference
+from quant.integer import lfsr, reference
 from rtl.config import Geometry
 from rtl.lfsr import xor_network
 from rtl.pipeline import Pipeline
@@ -37,7 +37,7 @@ def absorb(count: int = 1) -> lfsr.Matrix:
 
 
 class StepSignature(wiring.Component):
-    """CRC-32 of G words per cycle, neuron 0's first. Model: :func:`quant.reference.crc32`.
+    """CRC-32 of G words per cycle, neuron 0's first. Model: :func:`quant.integer.reference.crc32`.
 
     The words' share is made one cycle ahead, so that the loop is one fixed XOR network.
 
@@ -88,7 +88,7 @@ class StepSignature(wiring.Component):
 
 
 class NeuronWords:
-    """Registers that gather :func:`quant.reference.neuron_word` of G neurons along a pipeline.
+    """Registers that gather :func:`quant.integer.reference.neuron_word` of G neurons along a pipeline.
 
     Call the methods in their order; each argument is as of the cycle that the waits so far lead
     to. The word comes two cycles after the last wait.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from quant.artifact import Artifact, Layer
+from quant.integer.artifact import Artifact, Layer
 from quant.formats import LayerFormats, QFormat, RandomFormat
 from rtl.config import Geometry, HardwareConfig
 from rtl.memory import Region
@@ -27,7 +27,7 @@ class LayerSpec:
     saturates: bool             # the output is saturated to x_format and counted, else limited
                                 # to the probabilities [0, 1]
     rounding: str               # of the states: stochastic or half_even
-    sampling: str               # form of the samplers, see quant.sampling
+    sampling: str               # form of the samplers, see quant.integer.sampling
     p_bits: tuple[int, int]     # fraction bits of the input's and the output sampler's values
     directions: np.ndarray      # (2, columns) of the two samplers, sobol only
     random: RandomFormat

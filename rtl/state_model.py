@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from quant import lfsr, reference
-from quant.artifact import Artifact
-from quant.sampling import SpikeSampler
+from quant.integer import lfsr, reference
+from quant.integer.artifact import Artifact
+from quant.integer.sampling import SpikeSampler
 from rtl.config import Geometry
 
 

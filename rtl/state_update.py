@@ -4,7 +4,7 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant import reference
+from quant.integer import reference
 from quant.formats import LayerFormats, RandomFormat
 from rtl.arith import round_half_even, round_stochastic, saturate
 from rtl.multiplier import Products
@@ -26,7 +26,7 @@ class StateUpdate(wiring.Component):
         g, s ─────►[ ]─►[operands]─►(and)─►[g s]────────────►[ ]───┘                      │
                                                                             [o]◄─saturate─┘
 
-    Coupled form: four real products, exact sums, one rounding (:mod:`quant.reference`'s
+    Coupled form: four real products, exact sums, one rounding (:mod:`quant.integer.reference`'s
     ``state_update``). The registers without a name are for parts that are far apart: near the
     RAMs, and between the adders.
 

@@ -4,7 +4,7 @@ from amaranth import Shape, signed, unsigned
 from amaranth.lib import data
 from amaranth.lib.wiring import Out, Signature
 
-from quant.artifact import Artifact
+from quant.integer.artifact import Artifact
 from quant.formats import QFormat
 from rtl.config import Geometry
 

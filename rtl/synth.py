@@ -16,8 +16,8 @@ from amaranth.back import rtlil
 from golden.base import cli
 from golden.base.files import write_json
 from golden.base.options import above_zero, add_artifact_or_task, artifact_folder
-from quant import artifact
-from quant.artifact import Artifact
+from quant.integer import artifact
+from quant.integer.artifact import Artifact
 from rtl import floorplan
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core

@@ -21,8 +21,8 @@ from golden.base import cli
 from golden.base.files import write_all_atomic, write_atomic
 from golden.base.options import lanes_of, positive
 from golden.tasks import Split, make_task
-from quant import vectors
-from quant.artifact import digest
+from quant.integer import vectors
+from quant.integer.artifact import digest
 from rtl.config import Geometry, HardwareConfig
 from rtl.core import Core
 from rtl.cycles import predict

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from amaranth.back import verilog
 
-from quant import vectors
-from quant.artifact import Artifact, digest
+from quant.integer import vectors
+from quant.integer.artifact import Artifact, digest
 from rtl.config import HardwareConfig
 from rtl.core import Core
 from sim import cosim, program, tools

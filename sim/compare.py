@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from quant.reference import Trace
+from quant.integer.reference import Trace
 
 KINDS = ("s_in", "signature", "s_out")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from quant import vectors
+from quant.integer import vectors
 from rtl.core import Core
 from rtl.cycles import Prediction, predict
 from sim import heads, native

@@ -5,8 +5,8 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from quant import artifact, vectors
-from quant.vectors import Vectors
+from quant.integer import artifact, vectors
+from quant.integer.vectors import Vectors
 from rtl.core import Core
 from sim.runner import simulate
 from sim.tools import SimError

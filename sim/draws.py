@@ -5,11 +5,11 @@ from functools import cached_property
 
 import numpy as np
 
-from quant import lfsr, sampling
-from quant.artifact import ACTS, RESIDUALS, Artifact
+from quant.integer import lfsr, sampling
+from quant.integer.artifact import ACTS, RESIDUALS, Artifact
 from quant.formats import (ROUNDINGS, SQ, STREAMS, UQ, EdgeFormats, FormatError, LayerFormats,
                            QFormat, RandomFormat)
-from quant.synthetic import LIMITS, random_artifact
+from quant.integer.synthetic import LIMITS, random_artifact
 from rtl.config import Geometry, HardwareConfig
 from rtl.streams import LOGIT_BITS
 

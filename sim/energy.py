@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quant.artifact import Artifact
-from quant.reference import Trace
+from quant.integer.artifact import Artifact
+from quant.integer.reference import Trace
 
 PRODUCT_PJ = 3.1 / 32 / 32      # per bit of one operand and bit of the other
 SUM_PJ = 0.1 / 32               # per bit

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from quant import head
-from quant.artifact import Artifact
-from quant.reference import Trace
+from quant.integer import head
+from quant.integer.artifact import Artifact
+from quant.integer.reference import Trace
 from sim.compare import Difference, Result, Tally
 
 

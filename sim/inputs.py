@@ -11,10 +11,11 @@ import numpy as np
 from golden.base.options import (ARTIFACTS, add_artifact, add_data_dir, add_net, add_task, positive,
                                  probability)
 from golden.tasks import slug
-from quant import artifact, origin
-from quant.artifact import Artifact
+from quant import origin
+from quant.integer import artifact
+from quant.integer.artifact import Artifact
 from quant.evaluate import fits
-from quant.sampling import FORMS
+from quant.integer.sampling import FORMS
 from rtl.config import HardwareConfig
 from rtl.plan import plan
 from sim.tools import SimError

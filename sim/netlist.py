@@ -16,8 +16,8 @@ from amaranth.back import rtlil
 
 from golden.base import cli
 from golden.base.files import write_json
-from quant import vectors
-from quant.synthetic import random_artifact
+from quant.integer import vectors
+from quant.integer.synthetic import random_artifact
 from rtl.core import Core
 from rtl.synth import FAMILIES, READ, count
 from rtl.toolchain import call

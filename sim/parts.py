@@ -12,9 +12,9 @@ from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
-from quant.artifact import Artifact
+from quant.integer.artifact import Artifact
 from quant.formats import RandomFormat
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl.config import Geometry, HardwareConfig
 from rtl.decoder import Decoder
 from rtl.encoder import Encoder

@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 
-from quant.artifact import Artifact
+from quant.integer.artifact import Artifact
 from quant.formats import QFormat
 from rtl.config import Geometry
 

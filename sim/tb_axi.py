@@ -9,9 +9,9 @@ from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge, with_timeout
 from cocotbext.axi import AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStreamSource
 
-from quant import reference
+from quant.integer import reference
 from quant.formats import MU_LAW
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl.axi import result_words
 from rtl.config import HardwareConfig
 from rtl.plan import plan

@@ -13,7 +13,7 @@ import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
-from quant import artifact, vectors
+from quant.integer import artifact, vectors
 from rtl.config import HardwareConfig
 from rtl.core import Core
 from sim import heads

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from quant import vectors
-from quant.bounds import types_of
-from quant.reference import Trace
+from quant.integer import vectors
+from quant.integer.bounds import types_of
+from quant.integer.reference import Trace
 from rtl.core import Core
 from rtl.cycles import predict
 from rtl.plan import plan

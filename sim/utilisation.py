@@ -14,8 +14,8 @@ import numpy as np
 from golden.base import cli
 from golden.base.files import write_json
 from golden.base.options import add_artifact, lanes_of, positive
-from quant import artifact
-from quant.artifact import Artifact
+from quant.integer import artifact
+from quant.integer.artifact import Artifact
 from rtl.config import Geometry, HardwareConfig
 from rtl.core import Core
 from rtl.cycles import predict

@@ -20,7 +20,7 @@ from golden.base import cli
 from golden.base.files import write_all_atomic
 from golden.base.options import positive
 from golden.tasks import Split, make_task
-from quant.artifact import digest
+from quant.integer.artifact import digest
 from sim import campaign, inputs, tools
 
 

@@ -18,9 +18,9 @@ ALLOWED = {
     "host": {"host", "sim", "rtl", "quant", "golden.tasks", "golden.data", "golden.base"},
 }
 # What the hardware side may take from quant: nothing that knows PyTorch.
-INTEGER_SIDE = {"quant.formats", "quant.lfsr", "quant.artifact", "quant.origin", "quant.reference",
-                "quant.head", "quant.head_tensors", "quant.network", "quant.rules",
-                "quant.sampling", "quant.synthetic", "quant.vectors"}
+INTEGER_SIDE = {"quant.formats", "quant.integer.lfsr", "quant.integer.artifact", "quant.origin", "quant.integer.reference",
+                "quant.integer.head", "quant.integer.head_tensors", "quant.integer.network", "quant.rules",
+                "quant.integer.sampling", "quant.integer.synthetic", "quant.integer.vectors"}
 
 
 def imports(source: str) -> set[str]:
@@ -62,13 +62,13 @@ def test_imports_point_upstream(path):
 
 
 def test_a_wrong_import_is_seen():
-    assert violations("golden", "from quant.artifact import load") == ["quant.artifact.load"]
+    assert violations("golden", "from quant.integer.artifact import load") == ["quant.integer.artifact.load"]
     assert violations("golden.base", "from golden import data") == ["golden.data"]
     assert violations("rtl", "from golden import data") == ["golden.data"]
     assert not violations("rtl", "from golden.base.cli import UserError")
     assert package_of(ROOT / "golden" / "base" / "cli.py") == "golden.base"
     assert violations("rtl", "import sim.runner") == ["sim.runner"]
-    assert violations("rtl", "from quant import qat") == ["quant.qat"]
+    assert violations("rtl", "from quant import qat") == ["quant.tune.qat"]
     assert not violations("rtl", "from quant import reference, lfsr")
 
 

@@ -24,9 +24,9 @@ import rtl.state_engine
 import rtl.state_update
 import rtl.x_buffer
 from quant.formats import SQ, LayerFormats, RandomFormat
-from quant.reference import run
-from quant.sampling import FORMS
-from quant.synthetic import random_artifact
+from quant.integer.reference import run
+from quant.integer.sampling import FORMS
+from quant.integer.synthetic import random_artifact
 from rtl import arith
 from rtl.config import HardwareConfig
 from rtl.core import Core

@@ -12,8 +12,8 @@ from pathlib import Path
 from golden.base import cli
 from golden.base.files import write_json
 from golden.base.options import add_artifact_or_task, artifact_folder, positive
-from quant import artifact
-from quant.artifact import Artifact
+from quant.integer import artifact
+from quant.integer.artifact import Artifact
 from rtl import cycles
 from rtl.boards import estimate, flow
 from rtl.boards.board import Board

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from amaranth import ClockDomain, ClockSignal, Elaboratable, Module, Signal
 from amaranth.lib.cdc import ResetSynchronizer
 
-from quant.artifact import Artifact
+from quant.integer.artifact import Artifact
 from rtl.config import HardwareConfig
 from rtl.link_core import LinkCore
 from rtl.synth import FAMILIES, Family

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from quant.artifact import Artifact
+from quant.integer.artifact import Artifact
 from rtl import scale
 from rtl.boards import smaller
 from rtl.boards.board import Board

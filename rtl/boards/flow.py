@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from quant.artifact import Artifact
+from quant.integer.artifact import Artifact
 from rtl.boards.board import Board, Top
 from rtl import floorplan
 from rtl.synth import PLACE, count, mapping

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from quant.artifact import Artifact, Layer
+from quant.integer.artifact import Artifact, Layer
 
 LEAST_NEURONS = 8
 

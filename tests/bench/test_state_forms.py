@@ -10,7 +10,7 @@ from bench.delta_update import DeltaUpdate
 from bench.state_forms import lanes_of
 from bench.state_model import (FORMS, FRACTION, SHIFTS, exact, float_run, integer_run, integers,
                                kernel, mode_shift, noise, quantised)
-from quant import reference
+from quant.integer import reference
 from quant.formats import SQ, LayerFormats, RandomFormat
 
 STEPS = 784

@@ -21,13 +21,13 @@ from golden import checkpoint as checkpoints
 from golden import models, norms, operations, released_build, released_check, released_state
 from golden.cli import UserError
 from golden.tasks import make_task
-from quant import (artifact, convert, diagonalise, finetune, gated_artifact, gated_convert,
-                   gated_network, gated_qat, gated_ranges, gated_reference, head, network, qat,
-                   ranges, reference, vectors)
+from quant import diagonalise, finetune, gated_artifact, gated_convert, gated_network, gated_qat, gated_ranges, gated_reference
+from quant.integer import artifact, head, network, reference, vectors
+from quant.tune import convert, qat, ranges
 from quant import export as exporting
-from quant.artifact import Artifact, ArtifactError
-from quant.draws import LfsrDraws
-from quant.fit import Extremes
+from quant.integer.artifact import Artifact, ArtifactError
+from quant.tune.draws import LfsrDraws
+from quant.tune.fit import Extremes
 from quant.formats import QUANT_CONFIGS, QuantConfig, shipped_config
 from quant.gated_artifact import GatedArtifact
 from quant.systems import system_of

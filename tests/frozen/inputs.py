@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 
-from quant import artifact, gated_artifact
+from quant import gated_artifact
+from quant.integer import artifact
 from tests.frozen import inputs_artifacts, inputs_networks
 
 MADE = (2000, 1, 1, 0, 0, 0)        # of every member, so that equal content makes equal files

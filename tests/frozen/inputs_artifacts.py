@@ -10,13 +10,13 @@ from golden.config import NetworkConfig
 from golden.gated import GatedNetwork
 from golden.norms import reestimate
 from quant import gated_ranges
-from quant.fit import LONG
+from quant.tune.fit import LONG
 from quant.formats import SCALE, SQ, UQ, EdgeFormats, LayerFormats, QuantConfig, RandomFormat
 from quant.gated_convert import to_artifact
 from quant.gated_fit import fit
 from quant.gated_fold import fold
 from quant.gated_qat import GatedQuantNetwork
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from tests.frozen import tasks
 
 LENGTH = 48

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from host import adapt
-from quant import artifact
-from quant.artifact import ArtifactError
+from quant.integer import artifact
+from quant.integer.artifact import ArtifactError
 from quant.formats import SQ, LayerFormats
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl.config import HardwareConfig
 from rtl.link_identity import shape_digest
 from rtl.plan import plan

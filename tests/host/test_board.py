@@ -9,9 +9,9 @@ import pytest
 
 from host import __main__ as program
 from host.board import Board
-from quant import lfsr
-from quant.artifact import digest
-from quant.synthetic import random_artifact
+from quant.integer import lfsr
+from quant.integer.artifact import digest
+from quant.integer.synthetic import random_artifact
 from rtl import link_protocol as protocol
 from rtl.config import HardwareConfig
 from rtl.core import Core

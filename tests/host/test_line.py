@@ -17,7 +17,7 @@ from host.board import Board
 from host.line import Line, LineError
 from host.run import seeds_of
 from host.transport import PATIENCE, Transport
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl import link_protocol as protocol
 from rtl.link_protocol import Command, Status
 

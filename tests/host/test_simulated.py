@@ -12,9 +12,9 @@ from host.board import Board, ModelError
 from host.line import Line, LineError
 from host.simulated import Noise, SimulatedBoard
 from host.transport import Transport
-from quant import reference
+from quant.integer import reference
 from quant.formats import MU_LAW
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl import cycles
 from rtl.config import HardwareConfig
 from rtl.link_protocol import Command

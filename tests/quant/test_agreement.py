@@ -12,7 +12,7 @@ from golden import checkpoint, tasks
 from golden.checkpoint import Checkpoint
 from golden.models import build
 from quant import agreement
-from quant.fit import ExportError
+from quant.tune.fit import ExportError
 from quant.formats import QUANT_CONFIGS, FormatError, QuantConfig
 from tests.quant.test_diagonalise import network
 from tests.quant.test_export import COUNT, RELEASED, TOY, made

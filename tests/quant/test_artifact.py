@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quant.artifact import Artifact, ArtifactError, Layer, digest, load, save
+from quant.integer.artifact import Artifact, ArtifactError, Layer, digest, load, save
 from quant.formats import SQ, LayerFormats, RandomFormat
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 
 KINDS = [{}, {"residual": "plain"}, {"vocab": 9}, {"residual": "none", "act": "identity"},
          {"rounding": "half_even"}, {"sampling": "systematic"}, {"sampling": "sobol"}]

@@ -9,7 +9,7 @@ from golden.config import NetworkConfig
 from golden.dplr import Dense
 from golden.models import build
 from quant import diagonalise
-from quant.modes import (CONDITION, DiagonaliseError, dense_kernel, diagonal, merge, modes_kernel,
+from quant.lower.modes import (CONDITION, DiagonaliseError, dense_kernel, diagonal, merge, modes_kernel,
                          reach)
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from golden.tasks import Split
-from quant import artifact, reference
+from quant.integer import artifact, reference
 from quant.evaluate import evaluate, main, seed_number
 from quant.formats import RandomFormat
-from quant.network import IntegerNetwork
-from quant.synthetic import random_artifact
+from quant.integer.network import IntegerNetwork
+from quant.integer.synthetic import random_artifact
 
 
 def make_split(art, count=6, steps=9):

@@ -14,8 +14,9 @@ from golden.base import cli
 from golden.config import NetworkConfig
 from golden.models import build
 from golden.tasks import make_task
-from quant import artifact, export, reference, vectors
-from quant.fit import random_format
+from quant import export
+from quant.integer import artifact, reference, vectors
+from quant.tune.fit import random_format
 from quant.formats import COMPACT, QUANT_CONFIGS, SQ, cover_signed, fit_signed
 
 COUNT = {"norms": 32, "ranges": 16}

@@ -8,12 +8,13 @@ import torch
 
 from golden import checkpoint
 from golden.base import cli
-from quant import artifact, export, finetune
-from quant.convert import to_artifact
-from quant.fit import ExportError, fit
-from quant.fold import fold
+from quant import export, finetune
+from quant.integer import artifact
+from quant.tune.convert import to_artifact
+from quant.tune.fit import ExportError, fit
+from quant.lower.passes import fold
 from quant.formats import QuantConfig
-from quant.qat import QuantNetwork
+from quant.tune.qat import QuantNetwork
 from tests.quant.test_export import COUNT, RELEASED, TOY, made
 
 

@@ -10,8 +10,8 @@ from golden.config import NetworkConfig
 from golden.models import build
 from golden.network import Network
 from golden.released_network import ReleasedNetwork
-from quant.fold import FoldError, fold
-from quant.qat import QuantNetwork
+from quant.lower.passes import FoldError, fold
+from quant.tune.qat import QuantNetwork
 
 BASE = NetworkConfig(n_classes=3, n_blocks=3, d_model=10, d_state=6)
 

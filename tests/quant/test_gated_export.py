@@ -13,15 +13,15 @@ import rtl.generate
 from golden import checkpoint
 from golden.base import cli
 from golden.tasks import make_task
-from quant import (artifact, evaluate, export, finetune, gated_artifact, gated_fit,
-                   gated_ranges)
+from quant import evaluate, export, finetune, gated_artifact, gated_fit, gated_ranges
+from quant.integer import artifact
 from quant import gated_reference as ref
-from quant.artifact import ArtifactError
-from quant.fit import ExportError
-from quant.fold import FoldError
+from quant.integer.artifact import ArtifactError
+from quant.tune.fit import ExportError
+from quant.lower.passes import FoldError
 from quant.formats import SQ, FormatError, QuantConfig
 from quant.gated_fold import fold
-from quant.reference import state_update
+from quant.integer.reference import state_update
 from tests.quant import gated
 
 TOY, TOKENS = "tests.quant.toy:Toy", "tests.quant.toy:ToyTokens"

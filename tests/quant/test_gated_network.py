@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from quant import gated_reference
-from quant.artifact import ArtifactError
+from quant.integer.artifact import ArtifactError
 from quant.formats import QuantConfig
 from quant.gated_network import BLOCK, GatedIntegerNetwork
 from tests.quant import gated

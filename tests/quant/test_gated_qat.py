@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from quant import gated_reference
-from quant.draws import LfsrDraws
+from quant.tune.draws import LfsrDraws
 from quant.formats import QuantConfig
 from quant.gated_convert import to_artifact, to_folded
 from quant.gated_fold import fold

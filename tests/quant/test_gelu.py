@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from quant.formats import RandomFormat
-from quant.gelu import NEVER, crossings, fire_level, gelu, knots, table, thresholds
-from quant.sampling import fires
+from quant.integer.curves import NEVER, crossings, fire_level, gelu, knots, table, thresholds
+from quant.integer.sampling import fires
 
 
 def every(f_bits, reach=10):

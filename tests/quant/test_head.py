@@ -10,16 +10,18 @@ import torch
 from golden import models
 from golden.checkpoint import Checkpoint
 from golden.config import NetworkConfig
-from quant import artifact, evaluate, export, head, ranges, reference, vectors
-from quant.artifact import ArtifactError
-from quant.convert import formats_of, to_artifact, to_folded
-from quant.draws import LfsrDraws
-from quant.fit import ExportError, NetworkFormats
-from quant.fold import FoldError, fold
+from quant import evaluate, export
+from quant.integer import artifact, head, reference, vectors
+from quant.tune import ranges
+from quant.integer.artifact import ArtifactError
+from quant.tune.convert import formats_of, to_artifact, to_folded
+from quant.tune.draws import LfsrDraws
+from quant.tune.fit import ExportError, NetworkFormats
+from quant.lower.passes import FoldError, fold
 from quant.formats import SQ, FormatError, QuantConfig
-from quant.network import IntegerNetwork
-from quant.qat import QuantNetwork
-from quant.synthetic import LIMITS, random_artifact
+from quant.integer.network import IntegerNetwork
+from quant.tune.qat import QuantNetwork
+from quant.integer.synthetic import LIMITS, random_artifact
 from tests.sim.task import TinyPair
 
 ART = random_artifact(seed=3, H=6, n=2, n_classes=3, length=12, features=4)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from quant.kernel_fit import SLOWEST, fit, start_modes
+from quant.lower.kernel_fit import SLOWEST, fit, start_modes
 
 
 def kernels(A_bar, g, steps):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from quant import lfsr
+from quant.integer import lfsr
 from quant.formats import RandomFormat
 
 DEFAULT = RandomFormat()

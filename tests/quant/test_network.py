@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quant import network, reference, sampling
-from quant.artifact import ArtifactError
-from quant.bounds import mixer_bound, state_bound, stream_bound, types_of
+from quant.integer import network, reference, sampling
+from quant.integer.artifact import ArtifactError
+from quant.integer.bounds import mixer_bound, state_bound, stream_bound, types_of
 from quant.formats import MU_LAW, PCM, SQ, UQ, LayerFormats, RandomFormat
-from quant.network import IntegerNetwork
-from quant.synthetic import random_artifact
+from quant.integer.network import IntegerNetwork
+from quant.integer.synthetic import random_artifact
 
 FIELDS = ("s_in", "s_out", "signature", "logits", "label", "saturations")
 WIDE = LayerFormats(a_bar=SQ(1, 21), h=SQ(6, 18), drive=SQ(5, 18))

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from golden.ssm import chunked_conv
-from quant import reference
-from quant.convert import formats_of, to_artifact, to_folded
+from quant.integer import reference
+from quant.tune.convert import formats_of, to_artifact, to_folded
 from quant.formats import MU_LAW, PCM, SQ, UQ, LayerFormats, RandomFormat
-from quant.draws import LfsrDraws
-from quant.qat import QuantNetwork
-from quant.sampling import FORMS
-from quant.synthetic import random_artifact
+from quant.tune.draws import LfsrDraws
+from quant.tune.qat import QuantNetwork
+from quant.integer.sampling import FORMS
+from quant.integer.synthetic import random_artifact
 
 
 def as_model(art) -> QuantNetwork:

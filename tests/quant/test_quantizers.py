@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn.functional import linear as product
 
-from quant import gelu as integer_gelu
+from quant.integer import curves as integer_gelu
 from quant.formats import SQ
-from quant.quantizers import (fixed_quantizer, gelu, grid, linear, mixer_quantizer, round_to, unit_disc,
+from quant.tune.quantizers import (fixed_quantizer, gelu, grid, linear, mixer_quantizer, round_to, unit_disc,
                               weight_of)
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from quant import ranges
-from quant.convert import formats_of, to_folded
-from quant.fit import ExportError, Extremes, NetworkFormats
+from quant.tune import ranges
+from quant.tune.convert import formats_of, to_folded
+from quant.tune.fit import ExportError, Extremes, NetworkFormats
 from quant.formats import SQ, EdgeFormats, LayerFormats, RandomFormat
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from tests.quant.toy import Toy
 
 
@@ -37,7 +37,7 @@ def test_proven_range_is_the_extreme_of_all_spike_trains():
 
 def test_proven_range_holds_for_rounded_states(monkeypatch):
     """The reference's states under either rounding stay inside, and come near."""
-    from quant import reference
+    from quant.integer import reference
     for rounding in ("stochastic", "half_even"):
         art = random_artifact(seed=6, n_layers=1, rounding=rounding, length=64)
         fmt = dataclasses.replace(art.layers[0].fmt, h=SQ(12, 12))     # never saturates

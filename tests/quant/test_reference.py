@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from quant import lfsr, reference, sampling
-from quant.artifact import Artifact, Layer
+from quant.integer import lfsr, reference, sampling
+from quant.integer.artifact import Artifact, Layer
 from quant.formats import SQ, UQ, EdgeFormats, LayerFormats, RandomFormat
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 
 
 @pytest.mark.parametrize("shift", [0, 1, 2, 5])

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from golden import sampling as golden
-from quant import lfsr
-from quant.artifact import NO_DIRECTIONS, ArtifactError
-from quant.draws import sobol_directions
+from quant.integer import lfsr
+from quant.integer.artifact import NO_DIRECTIONS, ArtifactError
+from quant.tune.draws import sobol_directions
 from quant.formats import SQ, LayerFormats, RandomFormat
-from quant.sampling import (FORMS, SpikeSampler, accumulate, direction_columns, fires,
+from quant.integer.sampling import (FORMS, SpikeSampler, accumulate, direction_columns, fires,
                             sampler_bits, sobol_points, start_phase)
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 
 
 @pytest.mark.parametrize("f_bits", [1, 2, 3, 5])

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from quant.artifact import digest
-from quant.network import IntegerNetwork
-from quant.synthetic import LIMITS, random_artifact
+from quant.integer.artifact import digest
+from quant.integer.network import IntegerNetwork
+from quant.integer.synthetic import LIMITS, random_artifact
 
 
 def test_reproducible_and_different():

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from quant import reference
-from quant.synthetic import random_artifact
-from quant.vectors import VectorError, expected, load, make, save
+from quant.integer import reference
+from quant.integer.synthetic import random_artifact
+from quant.integer.vectors import VectorError, expected, load, make, save
 
 ART = random_artifact(2, H=5, n=2, n_layers=3)      # 3 * 5 bits a step: no whole bytes
 VALUES = np.random.default_rng(0).integers(0, 256, (4, 13))

@@ -7,7 +7,7 @@ import pytest
 from amaranth import Module, Shape, Signal, signed, unsigned
 from amaranth.sim import Simulator
 
-from quant import reference, sampling
+from quant.integer import reference, sampling
 from quant.formats import SQ, UQ, RandomFormat
 from rtl import arith
 from rtl.phase_sampler import start_phase

@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from quant import artifact
+from quant.integer import artifact
 from quant.formats import MU_LAW, PCM
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl.boards import __main__ as program
 from rtl.boards import estimate, flow, smaller
 from rtl.boards import program as loader

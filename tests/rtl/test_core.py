@@ -1,11 +1,11 @@
-"""The whole core against quant.reference.run: spikes, signatures, logits, saturations."""
+"""The whole core against quant.integer.reference.run: spikes, signatures, logits, saturations."""
 
 import numpy as np
 import pytest
 
-from quant import reference
+from quant.integer import reference
 from quant.formats import SQ, LayerFormats
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl.config import HardwareConfig
 from rtl.core import Core
 from rtl.plan import IN_FLIGHT, plan

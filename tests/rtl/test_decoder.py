@@ -7,7 +7,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from quant.formats import SQ
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl.config import HardwareConfig, HardwareError
 from rtl.decoder import DRAIN, Decoder
 from rtl.plan import plan

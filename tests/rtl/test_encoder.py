@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quant.formats import MU_LAW, PCM, SQ, UQ, EdgeFormats, LayerFormats
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl.config import HardwareConfig, HardwareError
 from rtl.encoder import Encoder
 from rtl.plan import plan

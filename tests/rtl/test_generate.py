@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from quant import artifact
+from quant.integer import artifact
 from quant.formats import SQ
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl import generate
 from rtl.config import HardwareConfig
 from rtl.core import Core

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from quant.formats import SQ, LayerFormats
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl.config import HardwareConfig
 from rtl.layer import Layer
 from rtl.plan import plan

@@ -5,7 +5,7 @@ import pytest
 from amaranth import ResetInserter, Signal
 from amaranth.sim import Simulator
 
-from quant import lfsr
+from quant.integer import lfsr
 from quant.formats import RandomFormat
 from rtl.lfsr import WordSource
 from rtl.memory import Region, place

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl import link_protocol as protocol
 from rtl.config import HardwareConfig
 from rtl.link import Link

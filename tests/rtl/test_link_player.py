@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl.link_player import SamplePlayer
 from tests.rtl.streams import get
 

@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 
 import rtl.plan
 from quant.formats import SQ, UQ, LayerFormats
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl.boards import estimate
 from rtl.boards.catalogue import BOARDS
 from rtl.config import HardwareConfig, HardwareError

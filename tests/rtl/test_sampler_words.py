@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from quant import lfsr, sampling
+from quant.integer import lfsr, sampling
 from quant.formats import RandomFormat
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl.config import HardwareConfig
 from rtl.plan import plan
 from rtl.sampler_words import SamplerWords

@@ -2,9 +2,9 @@
 
 import pytest
 
-from quant import artifact
+from quant.integer import artifact
 from quant.formats import SQ, LayerFormats
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl import scale
 from rtl.config import HardwareConfig
 from rtl.plan import plan

@@ -5,7 +5,7 @@ import pytest
 from amaranth import Module, Signal, signed, unsigned
 from amaranth.sim import Simulator
 
-from quant import reference
+from quant.integer import reference
 from rtl.signature import StepSignature, rotl
 
 

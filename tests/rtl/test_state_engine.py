@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quant.formats import SQ, LayerFormats, RandomFormat
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl.config import HardwareConfig
 from rtl.plan import plan
 from rtl.state_engine import StateEngine

@@ -9,8 +9,8 @@ from amaranth import Value
 from amaranth.back import rtlil
 from amaranth.lib.wiring import In
 
-from quant import artifact
-from quant.synthetic import random_artifact
+from quant.integer import artifact
+from quant.integer.synthetic import random_artifact
 from rtl import synth, toolchain
 from rtl.config import HardwareConfig
 from rtl.core import Core

@@ -5,8 +5,8 @@ import pytest
 from amaranth import ResetInserter, Signal
 from amaranth.sim import Simulator
 
-from quant import reference
-from quant.synthetic import random_artifact
+from quant.integer import reference
+from quant.integer.synthetic import random_artifact
 from rtl.config import HardwareConfig
 from rtl.core import Core
 from rtl.plan import plan

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl.config import HardwareConfig
 from rtl.plan import plan
 from rtl.x_buffer import FUSE_BANKS, NO_FUSE_BANKS, XBuffer

@@ -5,7 +5,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant.reference import Trace
+from quant.integer.reference import Trace
 from rtl.config import Geometry
 from rtl.streams import ConfigBus, result_word, sample_word
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from quant import artifact
-from quant.artifact import digest
+from quant.integer import artifact
+from quant.integer.artifact import digest
 from sim import bench
 from tests.sim.test_campaign import ART as LONG
 from tests.sim.test_campaign import TASK

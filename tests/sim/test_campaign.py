@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quant import artifact, vectors
+from quant.integer import artifact, vectors
 from quant.formats import MU_LAW
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl import cycles
 from rtl.config import HardwareConfig
 from rtl.core import Core

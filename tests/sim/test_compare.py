@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from quant.reference import Trace
+from quant.integer.reference import Trace
 from sim.compare import Result, Rows, Tally
 
 N, L, H, WORDS = 3, 5, 4, 2

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from quant import vectors
-from quant.synthetic import random_artifact
+from quant.integer import vectors
+from quant.integer.synthetic import random_artifact
 from sim import energy
 
 RATES = np.array([[0.5, 0.25], [0.0, 1.0]])

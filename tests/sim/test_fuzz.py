@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from golden.base.cli import UserError
-from quant.bounds import types_of
+from quant.integer.bounds import types_of
 from quant.formats import LayerFormats, QFormat, RandomFormat
-from quant.synthetic import LIMITS
+from quant.integer.synthetic import LIMITS
 from rtl.config import HardwareError, check_options
 from rtl.core import Core
 from sim import draws, fuzz, trial

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from quant import artifact, origin
-from quant.synthetic import random_artifact
+from quant import origin
+from quant.integer import artifact
+from quant.integer.synthetic import random_artifact
 from sim import inputs, tools
 
 ART = random_artifact(seed=7, n_layers=1, H=2, n=2)

@@ -9,9 +9,9 @@ import pytest
 from host import __main__ as host
 from host import adapt
 from host.run import Tally as Answers
-from quant import artifact, head, vectors
-from quant.network import IntegerNetwork
-from quant.synthetic import random_artifact
+from quant.integer import artifact, head, vectors
+from quant.integer.network import IntegerNetwork
+from quant.integer.synthetic import random_artifact
 from rtl.config import HardwareConfig
 from rtl.core import Core
 from sim import __main__ as sim

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from quant.synthetic import random_artifact
+from quant.integer.synthetic import random_artifact
 from rtl.config import HardwareConfig
 from sim import campaign, edge, simd
 

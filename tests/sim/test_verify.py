@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from quant import artifact
+from quant.integer import artifact
 from sim import campaign, tools, verify
 from tests.sim.test_campaign import ART, TASK, wrong_expected
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from quant.artifact import ABSENT, NO_DIRECTIONS, Artifact, Layer
+from quant.integer.artifact import ABSENT, NO_DIRECTIONS, Artifact, Layer
 from quant.formats import (PIXEL, SCALE, SQ, STREAMS, EdgeFormats, LayerFormats, QFormat,
                            RandomFormat)
-from quant.head_tensors import Head, HeadFormats
-from quant.sampling import direction_columns
+from quant.integer.head_tensors import Head, HeadFormats
+from quant.integer.sampling import direction_columns
 
 
 def _extremes(rng, fmt: QFormat, shape, share: float) -> np.ndarray:

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch.quasirandom import SobolEngine
 
-from quant import sampling
-from quant.artifact import Artifact
-from quant.reference import rounding_words
+from quant.integer import sampling
+from quant.integer.artifact import Artifact
+from quant.integer.reference import rounding_words
 
 
 def sobol_directions(samplers: int, length: int, k: int) -> np.ndarray:

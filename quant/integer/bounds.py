@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from quant.artifact import Artifact, ArtifactError
+from quant.integer.artifact import Artifact, ArtifactError
 
 
 def _largest(*arrays) -> int:

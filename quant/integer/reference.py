@@ -1,7 +1,7 @@
 """Bit-exact integer reference. Everything else must equal these functions on every input.
 
-With ``quant.sampling``, which has the spikes, and ``quant.gelu``. Written to be read: int64, one
-function per operation, one sequence at a time. ``quant.network`` runs the same whole test sets at a
+With ``quant.integer.sampling``, which has the spikes, and ``quant.integer.curves``. Written to be read: int64, one
+function per operation, one sequence at a time. ``quant.integer.network`` runs the same whole test sets at a
 time and is tested against this.
 """
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quant import lfsr
-from quant.artifact import Artifact, Layer
+from quant.integer import lfsr
+from quant.integer.artifact import Artifact, Layer
 from quant.formats import STREAMS, QFormat, RandomFormat
-from quant.gelu import gelu
-from quant.sampling import SpikeSampler
+from quant.integer.curves import gelu
+from quant.integer.sampling import SpikeSampler
 
 
 def requantize(raw, src: QFormat, dst: QFormat):
@@ -154,7 +154,7 @@ def encode(value: int, art: Artifact):
 def decode(total, length: int, art: Artifact):
     """Logits ``W sum_t x_t + length b``: no division, exact for any length; (outputs,).
 
-    Of a network with two inputs they are the features, which ``quant.head`` goes on with.
+    Of a network with two inputs they are the features, which ``quant.integer.head`` goes on with.
     """
     return art.dec_w @ total + length * art.dec_b
 

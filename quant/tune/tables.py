@@ -3,8 +3,8 @@
 import numpy as np
 
 from golden.base import cli
-from quant.artifact import Artifact, Layer
-from quant.head_tensors import TENSORS as HEAD
+from quant.integer.artifact import Artifact, Layer
+from quant.integer.head_tensors import TENSORS as HEAD
 
 TENSORS = {"a_bar": ("a_re", "a_im"), "g": ("g_re", "g_im"), "d": ("d",), "b": ("b",), "w": ("w",),
            "shift": ("shift",), "bias": ("bias",), "addend": ("addend",), "alpha": ("alpha",),

@@ -6,11 +6,11 @@ import torch
 from golden.batches import batch_of
 from golden.memory import batch_for
 from golden.tasks import Split, Task
-from quant.artifact import Artifact, Layer
-from quant.fit import ExportError, Extremes, NetworkFormats
-from quant.fold import Folded
+from quant.integer.artifact import Artifact, Layer
+from quant.tune.fit import ExportError, Extremes, NetworkFormats
+from quant.lower.passes import Folded
 from quant.formats import STREAMS
-from quant.qat import QuantNetwork
+from quant.tune.qat import QuantNetwork
 
 
 def proven(layer: Layer, length: int, rounding: str) -> tuple[np.ndarray, np.ndarray]:

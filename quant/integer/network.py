@@ -1,4 +1,4 @@
-"""The whole network in integers, fast enough for whole test sets; equals ``quant.reference.run``.
+"""The whole network in integers, fast enough for whole test sets; equals ``quant.integer.reference.run``.
 
 Random words restart from the seed with every sequence, so they are the same for all sequences of a
 batch: they are made once per (artifact, seed). Where they would not fit in MEMORY (16,384 steps of
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quant import gelu, kernels, lfsr, reference, sampling
-from quant.artifact import Artifact
-from quant.bounds import beta_shift, types_of
+from quant.integer import curves as gelu, kernels, lfsr, reference, sampling
+from quant.integer.artifact import Artifact
+from quant.integer.bounds import beta_shift, types_of
 
 BLOCK = 64      # sequences that one thread runs side by side
 MEMORY = 1 << 28    # bytes of random words, and of a group of sequences, that are there at once
@@ -24,7 +24,7 @@ class Batch:
     """Results of B sequences on N layers; the last three only when they were recorded.
 
     logits : (B, outputs) int64; labels : (B,) int64; saturations : (B, N + 1) int64 as in
-    :class:`quant.reference.Trace`; spikes : (B, N, 2) int64, fired input and output samplers;
+    :class:`quant.integer.reference.Trace`; spikes : (B, N, 2) int64, fired input and output samplers;
     s_in, s_out : (B, N, L, H) uint8 and signature : (B, N, L) uint32, zeros after the end.
     """
 
@@ -94,7 +94,7 @@ class IntegerNetwork:
             [reference.crc32([reference.MASK ^ 1 << b]) for b in range(32)]).astype(np.uint32)
 
     def _curved(self, X):
-        """GELU's tables, gains and where x joins, as ``quant.kernels`` takes them."""
+        """GELU's tables, gains and where x joins, as ``quant.integer.kernels`` takes them."""
         art, layers = self.art, self.art.layers
         tables = [gelu.table(layer.fmt.h.f_bits) for layer in layers] if layers[0].fmt.a else []
         out = np.zeros((len(layers), max(map(len, tables), default=0)), X)

@@ -1,11 +1,11 @@
-"""Compiled integer kernels of ``quant.network``, in numba.
+"""Compiled integer kernels of ``quant.integer.network``, in numba.
 
 A block is up to 64 sequences, the innermost axis of every buffer, so that each inner loop is a
 vector operation over sequences. A block runs in chunks of time: layer after layer, and in a layer
 neuron after neuron, so that one neuron's states stay in the first-level cache for a whole chunk.
 
 Types: ``S`` holds states and their accumulators, ``X`` everything between blocks (p, x, y, z), ``M``
-the sums of mixer columns; ``quant.network`` chooses each from proven bounds. numba widens small
+the sums of mixer columns; ``quant.integer.network`` chooses each from proven bounds. numba widens small
 integers to 64 bits, so every result is cast back: that is exact, for the bounds hold.
 """
 
@@ -114,7 +114,7 @@ def fuse(z, x, shift, bias, addend, floor, negate, keep, lo, hi, over):
 
 @nb.njit(**FAST)
 def gelu(y, curve):
-    """``max(y, 0) - T(|y|)``, see ``quant.gelu``; curve is T, its last element zero."""
+    """``max(y, 0) - T(|y|)``, see ``quant.integer.curves``; curve is T, its last element zero."""
     tail = curve[min(abs(y), len(curve) - 1)]
     return curve.dtype.type(max(y, 0) - tail)
 
@@ -146,7 +146,7 @@ def fuse_curved(z, x, shift, edge, negate, curve, gain_bits, keeps, lo, hi, over
 
 @nb.njit(**FAST)
 def sign(words, h_re, h_im, r_round, p, r_in, y, r_out):
-    """The neuron word of ``quant.reference.neuron_word`` of one neuron; words (B,) uint32."""
+    """The neuron word of ``quant.integer.reference.neuron_word`` of one neuron; words (B,) uint32."""
     for b in range(len(words)):
         words[b] = (_low(p[b]) ^ _rotl(_low(y[b]), 3) ^ _rotl(_low(r_in[b]), 11)
                     ^ _rotl(_low(r_out[b]), 23))
@@ -172,7 +172,7 @@ def _rotl(x, by):
 
 @nb.njit(**FAST)
 def crc(words, tables):
-    """CRC-32 of ``quant.reference.crc32`` over the words (H, B) of one step; (B,) uint32."""
+    """CRC-32 of ``quant.integer.reference.crc32`` over the words (H, B) of one step; (B,) uint32."""
     out = np.full(words.shape[1], 0xFFFFFFFF, np.uint32)
     for i in range(words.shape[0]):
         for b in range(words.shape[1]):
@@ -188,9 +188,9 @@ def run_block(index, lengths, span, state, net, draws, tables, out, trace):
 
     index : (B, L) int64 columns of the encoder's table; lengths : (B,) int64; span : first step
     and the one behind the last, the steps of ``draws``; state : Re h, Im h (N, H, n, B) and the
-    samplers' phases (2, N, H, B) before and after; net, draws, tables : made by ``quant.network``;
+    samplers' phases (2, N, H, B) before and after; net, draws, tables : made by ``quant.integer.network``;
     out : total (H, B), saturations (N + 1, B) and spikes (N, 2, B) int64 to add to; trace : arrays
-    of ``quant.network.Batch`` to fill for the first of the sequences, empty when not wanted.
+    of ``quant.integer.network.Batch`` to fill for the first of the sequences, empty when not wanted.
     """
     table, coefficients, dbi, w, edge, scalars, signs, rounding, limits, curved = net
     threshold, r_sampler, r_round, f_bits, systematic = draws

@@ -15,9 +15,9 @@ import numpy as np
 
 from golden.base.cli import UserError
 from golden.base.files import write_atomic
-from quant.artifact import Artifact, digest
-from quant.network import IntegerNetwork
-from quant.reference import Trace
+from quant.integer.artifact import Artifact, digest
+from quant.integer.network import IntegerNetwork
+from quant.integer.reference import Trace
 
 SCHEMA = 1
 
@@ -31,7 +31,7 @@ class Vectors:
     """Sequences and what the network must answer.
 
     values : (B, L) raw samples or tokens, 0 after the end; lengths : (B,); traces : B of
-    :class:`quant.reference.Trace`; seed : master seed; artifact : digest of the network;
+    :class:`quant.integer.reference.Trace`; seed : master seed; artifact : digest of the network;
     command : what made them; indices : (B,) numbers of the sequences in their data set.
     """
 

@@ -5,14 +5,14 @@ import copy
 import numpy as np
 import torch
 
-from quant.artifact import ABSENT, NO_DIRECTIONS, Artifact, ArtifactError, Layer
-from quant.draws import sobol_directions
-from quant.fit import ExportError, NetworkFormats
-from quant.fold import Folded, FoldedHead, FoldedLayer
+from quant.integer.artifact import ABSENT, NO_DIRECTIONS, Artifact, ArtifactError, Layer
+from quant.tune.draws import sobol_directions
+from quant.tune.fit import ExportError, NetworkFormats
+from quant.lower.passes import Folded, FoldedHead, FoldedLayer
 from quant.formats import QFormat
-from quant.head_tensors import TENSORS, Head
-from quant.qat import QuantNetwork
-from quant.qat_head import QuantHead
+from quant.integer.head_tensors import TENSORS, Head
+from quant.tune.qat import QuantNetwork
+from quant.tune.qat_head import QuantHead
 
 
 def _raw(value: torch.Tensor, fmt: QFormat) -> np.ndarray:
@@ -53,7 +53,7 @@ def _head(head: QuantHead) -> Head:
 def to_artifact(net: QuantNetwork, task: str, length: int, seed: int, info: dict) -> Artifact:
     """The model's integers, checked. ``length``: longest sequence; ``seed``: default master seed.
 
-    Raises :class:`quant.fit.ExportError` for rows of weights or tensors that do not fit.
+    Raises :class:`quant.tune.fit.ExportError` for rows of weights or tensors that do not fit.
     """
     net = copy.deepcopy(net).double().eval()
     formats, edge = net.formats, net.formats.edge

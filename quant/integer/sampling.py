@@ -1,8 +1,8 @@
 """The SpikeSampler in integers: how spikes of probability p are drawn over the time of a sequence.
 
-Part of the specification, like ``quant.reference``, which it serves. p is a raw integer of any sign
+Part of the specification, like ``quant.integer.reference``, which it serves. p is a raw integer of any sign
 and size with f fraction bits; its clamp to [0, 1] is part of every form. A sampler has one stream
-of k-bit words; ``quant.lfsr`` says which.
+of k-bit words; ``quant.integer.lfsr`` says which.
 
 * ``bernoulli``: word ``t H + i`` is neuron i's draw at step t; a spike where p > u, independent of
   all others.
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quant import lfsr
+from quant.integer import lfsr
 from quant.formats import RandomFormat
 from quant.rules import choice, need
 

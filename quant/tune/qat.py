@@ -2,7 +2,7 @@
 
 Two forms. ``convolution`` has every coefficient on its grid but no rounding of the state; it trains
 in parallel over time. ``recurrence`` rounds and saturates the state at every step, with the LFSR's
-words as uniform draws; in float64 it equals ``quant.reference`` bit for bit, because every value is
+words as uniform draws; in float64 it equals ``quant.integer.reference`` bit for bit, because every value is
 an integer times a power of two that 53 bits hold. Without formats the same code is the folded
 network in real numbers.
 """
@@ -17,15 +17,15 @@ from golden import ops
 from golden.network import Network
 from golden.sampling import Draw
 from golden.ssm import chunked_conv
-from quant import lfsr
-from quant.draws import LfsrDraws
-from quant.fit import NetworkFormats
-from quant.fold import Folded, FoldedLayer
+from quant.integer import lfsr
+from quant.tune.draws import LfsrDraws
+from quant.tune.fit import NetworkFormats
+from quant.lower.passes import Folded, FoldedLayer
 from quant.formats import STREAMS
-from quant.qat_head import QuantHead
-from quant.quantizers import (fixed_quantizer, gelu, grid, linear, mixer_quantizer, round_to,
+from quant.tune.qat_head import QuantHead
+from quant.tune.quantizers import (fixed_quantizer, gelu, grid, linear, mixer_quantizer, round_to,
                               straight_through, unit_disc, weight_of)
-from quant.sampling import sampler_number
+from quant.integer.sampling import sampler_number
 
 Observer = Callable[[int, int, torch.Tensor, torch.Tensor], None]
 

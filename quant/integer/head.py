@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quant.artifact import Artifact, ArtifactError
+from quant.integer.artifact import Artifact, ArtifactError
 from quant.formats import QFormat
-from quant.head_tensors import VOTES, Head
-from quant.reference import round_half_even
+from quant.integer.head_tensors import VOTES, Head
+from quant.integer.reference import round_half_even
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from golden.base.cli import UserError
-from quant import lfsr
-from quant.fold import Folded, FoldedHead, FoldedLayer
+from quant.integer import lfsr
+from quant.lower.passes import Folded, FoldedHead, FoldedLayer
 from quant.formats import (SQ, STREAMS, UQ, EdgeFormats, LayerFormats, QFormat, QuantConfig,
                            RandomFormat, cover_signed, fit_signed)
-from quant.head_tensors import HeadFormats
+from quant.integer.head_tensors import HeadFormats
 
 
 class ExportError(UserError):

@@ -1,4 +1,4 @@
-"""The head of two inputs in the quantisation-aware model; in float64 it equals ``quant.head``.
+"""The head of two inputs in the quantisation-aware model; in float64 it equals ``quant.integer.head``.
 
 A quotient of features and steps is rounded twice, to float64 and then to the mean's format. That is
 one rounding as long as mean and divisor together have fewer than 53 bits.
@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from quant.fold import FoldedHead
-from quant.head_tensors import HeadFormats
-from quant.quantizers import fixed_quantizer, grid, linear, weight_of
+from quant.lower.passes import FoldedHead
+from quant.integer.head_tensors import HeadFormats
+from quant.tune.quantizers import fixed_quantizer, grid, linear, weight_of
 
 
 class QuantHead(nn.Module):

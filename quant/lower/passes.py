@@ -25,7 +25,7 @@ from golden.config import NetworkConfig
 from golden.network import Network
 from golden.pair import PairHead
 from golden.released_network import ReleasedNetwork
-from quant import sampling
+from quant.integer import sampling
 
 
 class FoldError(UserError):
@@ -65,7 +65,7 @@ class Folded:
     """A whole network, float64; enc_w is (H,) and enc_b (H,), or (vocab, H) and empty for tokens."""
 
     act: str
-    residual: str           # as in quant.artifact: "replace" is the released code's "none"
+    residual: str           # as in quant.integer.artifact: "replace" is the released code's "none"
     vocab: int
     layers: tuple[FoldedLayer, ...]
     enc_w: np.ndarray

@@ -93,7 +93,7 @@ def thresholds(r, a, b, f_bits: int, a_bits: int, random: RandomFormat):
     """(low, high, inverted): the spikes for the random word r, without a product behind y.
 
     ``a 2**-a_bits G(y) + b 2**-f_bits > u`` exactly where ``(y <= low or y >= high) != inverted``;
-    y and b have ``f_bits`` fraction bits, u is as in :func:`quant.sampling.fires`.
+    y and b have ``f_bits`` fraction bits, u is as in :func:`quant.integer.sampling.fires`.
     """
     u, u_bits = (2 * r + 1, random.k + 1) if random.centred else (r, random.k)
     f = max(f_bits + a_bits, u_bits)

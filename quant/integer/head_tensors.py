@@ -1,6 +1,6 @@
 """The head of a network with two inputs: its integer tensors, their formats, what an export checks.
 
-``quant.head`` has the arithmetic.
+``quant.integer.head`` has the arithmetic.
 """
 
 from dataclasses import dataclass, fields
@@ -74,7 +74,7 @@ class Head:
                  f"the most that can be run; use narrower formats or shorter sequences")
 
     def bounds(self, art) -> dict[str, int]:
-        """Largest magnitude of every sum of ``quant.head``, from the actual coefficients.
+        """Largest magnitude of every sum of ``quant.integer.head``, from the actual coefficients.
 
         Python's integers, which never wrap round.
         """

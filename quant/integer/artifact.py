@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from golden.base.files import write_all_atomic
-from quant import rules, sampling
+from quant import rules
+from quant.integer import sampling
 from quant.formats import BIT, STREAMS, EdgeFormats, FormatError, LayerFormats, RandomFormat
-from quant.head_tensors import TENSORS, Head, HeadFormats
+from quant.integer.head_tensors import TENSORS, Head, HeadFormats
 from quant.rules import ArtifactError, inside, need
 
 SCHEMA = 1
@@ -75,9 +76,9 @@ class Artifact:
     dec_w: np.ndarray            # (outputs, H): a row for each class, or for each feature
     dec_b: np.ndarray            # (outputs,)
     info: dict = field(default_factory=dict)    # permutation, accuracies, versions, ranges
-    sampling: str = "bernoulli"     # form of the samplers, see quant.sampling
+    sampling: str = "bernoulli"     # form of the samplers, see quant.integer.sampling
     directions: np.ndarray = field(default_factory=lambda: NO_DIRECTIONS)   # of sobol, k bits each
-    head: Head | None = None        # of two inputs' features, see quant.head
+    head: Head | None = None        # of two inputs' features, see quant.integer.head
 
     @property
     def H(self) -> int:

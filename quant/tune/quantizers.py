@@ -14,7 +14,7 @@ from brevitas.quant.fixed_point import (Int8WeightPerChannelFixedPoint,
                                         Int8WeightPerTensorFixedPoint)
 from torch import nn
 
-from quant import gelu as integer_gelu
+from quant.integer import curves as integer_gelu
 from quant.formats import QFormat
 
 
@@ -40,7 +40,7 @@ def _gelu_table(f_bits: int, dtype: torch.dtype, device: torch.device) -> torch.
 
 
 def gelu(x: torch.Tensor, f_bits: int) -> torch.Tensor:
-    """``quant.gelu.gelu`` of x rounded to ``f_bits``, on that grid, with GELU's own gradient."""
+    """``quant.integer.curves.gelu`` of x rounded to ``f_bits``, on that grid, with GELU's own gradient."""
     T, real = _gelu_table(f_bits, x.dtype, x.device), x.detach()
     y = torch.round(real * 2.0 ** f_bits)
     tail = T[y.abs().clamp(max=len(T) - 1).to(torch.int32)]

@@ -2,7 +2,7 @@
 
 With ``h <- A_bar h + B_bar s, y = Re(C h)`` and A_bar = V diag(l) V^-1 the modes are l_k with
 g_k = (C V)_k (V^-1 B_bar)_k. Rounding errors grow by the condition number of V, so above
-``CONDITION`` modes are fitted to the kernel instead (``quant.kernel_fit``). Modes that nearly
+``CONDITION`` modes are fitted to the kernel instead (``quant.lower.kernel_fit``). Modes that nearly
 cancel also make states much larger than the output is, and one neuron's states set the format of
 a layer's: from ``REACH`` times on, a fit of as many modes loses less than the lost fraction bits.
 """
@@ -14,7 +14,7 @@ import torch
 
 from golden.base import cli
 from golden.dplr import Dense, modes
-from quant.kernel_fit import fit
+from quant.lower.kernel_fit import fit
 
 CONDITION = 1e4         # of the eigenvectors; above, a fit is better than rounded eigenvalues
 REACH = 4.0             # times the output's range, from which on states are too large

@@ -1,0 +1,1 @@
+"""The network in integers: what hardware computes. Nothing here needs PyTorch."""

@@ -1,0 +1,1 @@
+"""From operations in real numbers to integers: ranges, number formats, fine-tuning."""
