@@ -23,11 +23,13 @@ from rich.table import Table
 from bench import kept
 from golden import train
 from golden.base import cli
+from golden.base.files import write_atomic
+from golden.base.options import add_data_dir, add_device, positive
 from golden.model.config import PaperConfig
 from golden.model.network import Network
+from golden.training.recipes import Recipe
 from golden.tasks import make_task
 from golden.training.recipes import Recipe
-from golden.base.files import write_atomic
 
 BASE = Recipe(PaperConfig(n_classes=10, n_blocks=2, d_model=64, d_state=8,
                           sampling="systematic"), epochs=3)
@@ -110,11 +112,11 @@ def show(result: dict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser("bench.ablation", description=__doc__.splitlines()[0])
     parser.add_argument("--row", action="append", choices=ROWS, help="default: all of them")
-    parser.add_argument("--sequences", type=cli.positive, default=20_000)
+    parser.add_argument("--sequences", type=positive, default=20_000)
     parser.add_argument("--json", type=Path, default=Path("build/ablation/results.json"))
-    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
-    cli.add_device(parser)
-    parser.add_argument("--threads", type=cli.positive, default=1)
+    add_data_dir(parser)
+    add_device(parser)
+    parser.add_argument("--threads", type=positive, default=1)
     parser.add_argument("--show", action="store_true", help="print what is known, train nothing")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from golden.base import cli
+from golden.base.files import write_all_atomic
 from golden.figures import HUES, new_figure, png
 
 NEURONS = {"2 blocks of 16": 32, "2 blocks of 32": 64, "base": 128, "2 blocks of 128": 256,
@@ -53,7 +53,7 @@ def learning_figure(rows: dict[str, tuple[dict, dict]]):
 def write(rows: dict[str, tuple[dict, dict]], ablation: Path, out: Path) -> list[Path]:
     """Write both pictures to ``out``, both or none; their paths."""
     short = json.loads(ablation.read_text()) if ablation.exists() else None
-    pictures = {out / "psmnist.neurons.png": png(neurons_figure(rows, short)),
-                out / "psmnist.learning.png": png(learning_figure(rows))}
-    cli.write_files(pictures)
-    return list(pictures)
+    pictures = {"psmnist.neurons.png": png(neurons_figure(rows, short)),
+                "psmnist.learning.png": png(learning_figure(rows))}
+    write_all_atomic(out, pictures)
+    return [out / name for name in pictures]

@@ -4,7 +4,8 @@ from amaranth import Array, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant.formats import LayerFormats, QFormat, RandomFormat
+from golden.base.qformat import QFormat
+from quant.formats import LayerFormats, RandomFormat
 from rtl.arith import round_stochastic, saturate
 from rtl.streams import shape_of
 

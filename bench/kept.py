@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from golden.base import cli
-from golden.base.files import write_atomic
+from golden.base.files import write_json
 
 
 def opened(path: Path, settings: dict, part: str, show: bool) -> dict:
@@ -33,4 +33,4 @@ def fill(path: Path, result: dict, rows: dict, names: Iterable[str],
         if name not in rows:
             rows[name] = measure(name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, (json.dumps(result, indent=1) + "\n").encode())
+            write_json(path, result)

@@ -19,10 +19,11 @@ import numba
 import torch
 
 from bench import kept
-from golden import heap, memory
-from golden.base import cli
+from golden import memory
+from golden.base import cli, heap
 from golden.model.config import FAMILIES, NetworkConfig
 from golden.model.network import Network
+from golden.training.recipes import recipe_for
 from golden.tasks import make_task
 from golden.training.recipes import recipe_for
 

@@ -8,13 +8,14 @@ import argparse
 import time
 
 from golden.base import cli
+from golden.base.options import positive
 from golden.tasks.pathfinder_rules import pictures, rules32, rules128
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.pathfinder_speed",
                                      description=__doc__.split(":")[0])
-    parser.add_argument("--seconds", type=cli.positive, default=5,
+    parser.add_argument("--seconds", type=positive, default=5,
                         help="of each measurement, about; default %(default)s")
     args = parser.parse_args()
     print("| pictures | pictures per CPU second | tries at the contours | segments |\n"

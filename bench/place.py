@@ -8,15 +8,11 @@ from pathlib import Path
 
 from amaranth.back import rtlil
 
-from golden.base.cli import UserError
+from rtl.toolchain import ToolError
 
 DEVICES = ("25k", "45k", "85k")     # one fabric; 12F is the 25k die
 PLACE = ["--package", "CABGA381", "--speed", "6", "--lpf-allow-unconstrained", "--freq", "250",
          "--timing-allow-fail"]
-
-
-class ToolError(UserError):
-    """A synthesis tool is missing or failed; the message says which and where its log is."""
 
 
 def _call(tool: str, arguments: list[str], folder: Path, log: str) -> None:

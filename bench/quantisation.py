@@ -21,15 +21,15 @@ import torch
 from rich.table import Table
 from tqdm import tqdm
 
-from golden import checkpoint, tasks
+from golden import batches, checkpoint, tasks
 from golden.base import cli
-from golden.batches import batches
+from golden.base.files import write_json
+from golden.base.options import add_data_dir, positive
 from golden.checkpoint import Checkpoint
 from golden.tasks import Split
 from quant.tune.convert import to_artifact
 from quant.evaluate import evaluate
 from quant.export import SEED, prepare
-from golden.base.files import write_atomic
 from quant.tune.fit import ExportError, fit
 from quant.formats import QUANT_CONFIGS, QuantConfig
 from quant.tune.qat import QuantNetwork
@@ -64,15 +64,13 @@ class Bench:
         val = found.task.load("val", data_dir)
         self.split: Split = val.take(np.arange(min(count, len(val))))
 
-    @torch.no_grad()
     def float_accuracy(self) -> list[float]:
         """Of the float network under its own sampling, a value per seed."""
         found = []
         for seed in range(self.seeds):
             torch.manual_seed(seed)
-            found.append(sum((self.found.network(values, lengths).argmax(1) == labels).sum().item()
-                             for values, lengths, labels in batches(self.split, self.found.task,
-                                                                    100)) / len(self.split))
+            right = batches.right(self.found.network, self.split, self.found.task, 100)
+            found.append(float(right.mean()))
         return found
 
     def integer_accuracy(self, config: QuantConfig, k: int | None = None) -> list[float]:
@@ -109,7 +107,7 @@ def run(bench: Bench, sweeps: dict, path: Path) -> dict:
             continue
         config = variant(base, what, value) if value else base
         result["cells"][name] = bench.cell(config, value if what == "k" else None)
-        write_atomic(path, (json.dumps(result, indent=1) + "\n").encode())
+        write_json(path, result)
     return result
 
 
@@ -136,10 +134,10 @@ def show(result: dict, sweeps: dict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser("bench.quantisation", description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", required=True, help="a file, or the task of a shipped one")
-    parser.add_argument("-n", type=cli.positive, default=2000, help="validation sequences")
-    parser.add_argument("--seeds", type=cli.positive, default=1)
+    parser.add_argument("-n", type=positive, default=2000, help="validation sequences")
+    parser.add_argument("--seeds", type=positive, default=1)
     parser.add_argument("--sweep", action="append", choices=SWEEPS, help="default: all of them")
-    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
+    add_data_dir(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     sweeps = {what: SWEEPS[what] for what in args.sweep or SWEEPS}

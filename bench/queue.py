@@ -17,6 +17,7 @@ from pathlib import Path
 
 from bench.trainings import Queue, Training, read, table
 from golden.base import cli
+from golden.base.options import add_data_dir, positive
 
 POLL = 1.0              # seconds between two looks at the processes
 PR_SET_PDEATHSIG = 1    # prctl's number, <linux/prctl.h>
@@ -114,11 +115,11 @@ def main() -> None:
     parser = argparse.ArgumentParser("bench.queue", description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path, metavar="FILE.toml",
                         help="the list, such as bench/trainings.toml")
-    parser.add_argument("--jobs", type=cli.positive, help="trainings side by side; default: the "
+    parser.add_argument("--jobs", type=positive, help="trainings side by side; default: the "
                         "file's")
     parser.add_argument("--only", action="append", metavar="NAME",
                         help="these trainings alone; may be given more than once")
-    parser.add_argument("--data-dir", help="folder with data files; default $SPIKESSM_DATA")
+    add_data_dir(parser)
     parser.add_argument("--status", action="store_true", help="print the table, train nothing")
     args = parser.parse_args()
     queue = read(args.file, args.jobs, args.only)

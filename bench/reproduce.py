@@ -30,11 +30,12 @@ from bench.quantisation import text
 from bench.shipped import shipped
 from golden import checkpoint, evaluate
 from golden.base import cli
+from golden.base.files import write_json
+from golden.base.options import add_data_dir, positive
 from quant import finetune
 from quant.evaluate import evaluate as evaluate_integers
 from quant.evaluate import opened
 from quant.export import export, reestimate
-from golden.base.files import write_atomic
 from quant.formats import QUANT_CONFIGS, shipped_config
 from quant.integer.sampling import FORMS
 
@@ -103,7 +104,7 @@ class Measured:
             if name not in self.kept:
                 self.kept[name] = job()
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                write_atomic(self.path, (json.dumps(self.kept, indent=1) + "\n").encode())
+                write_json(self.path, self.kept)
             bar.update()
         return self.kept
 
@@ -162,10 +163,10 @@ def main() -> None:
     parser = argparse.ArgumentParser("bench.reproduce", description=__doc__.splitlines()[0])
     parser.add_argument("--network", action="append", metavar="NAME",
                         help="one of the shipped; default: all of them")
-    parser.add_argument("-n", type=cli.positive, help="the first N test sequences; default all")
+    parser.add_argument("-n", type=positive, help="the first N test sequences; default all")
     parser.add_argument("--out", type=Path, default=Path("docs/figures"), help="for the pictures")
-    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
-    parser.add_argument("--threads", type=cli.positive, default=2)
+    add_data_dir(parser)
+    parser.add_argument("--threads", type=positive, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))

@@ -26,6 +26,7 @@ from bench.ablation import BASE
 from bench.quantisation import text
 from golden import checkpoint, tasks, train
 from golden.base import cli
+from golden.base.options import add_data_dir, add_device, positive
 from golden.tasks import make_task
 from quant.tune.convert import to_artifact
 from quant.evaluate import evaluate
@@ -85,13 +86,13 @@ def show(result: dict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser("bench.sampling_forms", description=__doc__.splitlines()[0])
     parser.add_argument("--network", action="append", choices=NETWORKS, help="default: all of them")
-    parser.add_argument("--sequences", type=cli.positive, default=20_000, help="to train on")
-    parser.add_argument("-n", type=cli.positive, default=2000, help="validation sequences")
-    parser.add_argument("--seeds", type=cli.positive, default=5)
+    parser.add_argument("--sequences", type=positive, default=20_000, help="to train on")
+    parser.add_argument("-n", type=positive, default=2000, help="validation sequences")
+    parser.add_argument("--seeds", type=positive, default=5)
     parser.add_argument("--json", type=Path, default=Path("build/sampling/results.json"))
-    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
-    cli.add_device(parser)
-    parser.add_argument("--threads", type=cli.positive, default=1)
+    add_data_dir(parser)
+    add_device(parser)
+    parser.add_argument("--threads", type=positive, default=1)
     parser.add_argument("--train", action="store_true", help="train and do not judge")
     parser.add_argument("--show", action="store_true", help="print what is known, train nothing")
     args = parser.parse_args()

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from golden.base import cli
+from golden.base.files import write_all_atomic
 from golden.tasks import retrieval
 from golden.tasks.speech import SC35
 
@@ -71,8 +72,8 @@ def make(folder: Path) -> None:
     """Write everything below ``folder``."""
     rng = np.random.default_rng(0)
     below = {"speech_commands/speech_commands_v0.02": speech_commands(rng), "aan": pairs(rng)}
-    cli.write_files({folder / place / name: content for place, files in below.items()
-                     for name, content in files.items()})
+    write_all_atomic(folder, {f"{place}/{name}": content for place, files in below.items()
+                              for name, content in files.items()})
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ own spikes, classes of whole sequences (``--images``), area and Fmax on an ECP5 
 """
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,10 @@ from bench.state_model import (FORMS, FRACTION, SHIFTS, exact, float_run, intege
 from bench.state_network import extract, run
 from golden import checkpoint
 from golden.base import cli
-from quant.formats import LayerFormats, QFormat, RandomFormat, fit_signed
+from golden.base.files import write_json
+from golden.base.options import add_data_dir
+from golden.base.qformat import QFormat, fit_signed
+from quant.formats import LayerFormats, RandomFormat
 from rtl.state_update import StateUpdate
 
 WIDTHS = (14, 16, 18)
@@ -130,7 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.state_forms", description=__doc__.split("\n")[0])
     parser.add_argument("--checkpoint", default="psmnist",
                         help="a shipped network's task, or a file (default psmnist)")
-    parser.add_argument("--data-dir")
+    add_data_dir(parser)
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS, help="of the area")
     parser.add_argument("--out", type=Path, default=Path("build/state_forms"))
     parser.add_argument("--neurons", type=int, default=128, help="of each layer, for errors of p")
@@ -149,12 +151,9 @@ def main() -> None:
     split = found.task.load("val", args.data_dir)
     values = split.values * 2.0 ** -found.task.sample_format.f_bits
     results = {"checkpoint": {k: found.info.get(k) for k in ("epoch", "val_accuracy")}}
-    args.out.mkdir(parents=True, exist_ok=True)
 
     def keep():
-        partial = args.out / "results.json.partial"
-        partial.write_text(json.dumps(results, indent=1))
-        partial.replace(args.out / "results.json")
+        write_json(args.out / "results.json", results)
 
     results["kernel"] = kernel_errors(blocks)
     progress(table(results["kernel"], list(results["kernel"][0])))

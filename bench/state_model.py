@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numba as nb
 import numpy as np
 
-from quant.formats import QFormat, fit_signed
+from golden.base.qformat import QFormat, fit_signed
 
 FRACTION = 32       # of M's integers: holds every coefficient of every form exactly
 SHIFTS = (0, 3, 6, 9)

@@ -14,7 +14,6 @@ if __name__ == "__main__":
     heap.restart_with_settings("bench.train_speed")
 
 import argparse
-import json
 import os
 import re
 import statistics
@@ -30,10 +29,11 @@ from tqdm import tqdm
 
 from bench import fft_form, released_form
 from golden.base import cli
+from golden.base.files import write_atomic, write_json
+from golden.base.options import positive
 from golden.model.config import PaperConfig
 from golden.model.network import Network, chunks
 from golden.model.ssm import kernel
-from golden.base.files import write_atomic
 
 FORMS = ("chunked", "fft", "released")
 SHAPES = {"small": (2, 128, 16, 64), "paper": (2, 400, 64, 64)}     # blocks, H, d_state, batch
@@ -126,8 +126,8 @@ def show(rows: dict[str, dict]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser("bench.train_speed", description=__doc__.splitlines()[0])
     parser.add_argument("--shape", choices=SHAPES, help="default: both")
-    parser.add_argument("--repeats", type=cli.positive, default=5)
-    parser.add_argument("--threads", type=cli.positive, default=os.cpu_count())
+    parser.add_argument("--repeats", type=positive, default=5)
+    parser.add_argument("--threads", type=positive, default=os.cpu_count())
     parser.add_argument("--json", type=Path, default=Path("build/bench_train.json"))
     parser.add_argument("--only", choices=FORMS,
                         help="print the peak memory in bytes of three steps of one form")
@@ -145,8 +145,7 @@ def main() -> None:
     total = len(shapes) * 2 * len(FORMS) * (args.repeats + 1)
     with tqdm(total=total, unit="run", leave=False) as bar:
         rows = {shape: measure(shape, args.repeats, args.threads, bar) for shape in shapes}
-    write_atomic(args.json, (json.dumps({"threads": args.threads, "shapes": rows}, indent=1)
-                             + "\n").encode())
+    write_json(args.json, {"threads": args.threads, "shapes": rows})
     show(rows)
 
 

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from bench import kept
 from golden.base import cli
+from golden.base.options import add_data_dir, positive
 from golden.tasks import slug
 
 TASKS = ("smnist", "listops", "text", "image", "pathfinder", "sc4", "sc10small", "fsdd")
@@ -70,9 +71,9 @@ def show(result: dict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser("bench.whole_way", description=__doc__.splitlines()[0])
     parser.add_argument("--task", action="append", help=f"default: {', '.join(TASKS)}")
-    parser.add_argument("-n", type=cli.positive, default=2, help="test sequences; default 2")
+    parser.add_argument("-n", type=positive, default=2, help="test sequences; default 2")
     parser.add_argument("--json", type=Path, default=WORK / "results.json")
-    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
+    add_data_dir(parser)
     parser.add_argument("--show", action="store_true", help="print what is known, do nothing")
     args = parser.parse_args()
     result = kept.opened(args.json, {"n": args.n}, "rows", args.show)

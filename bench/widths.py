@@ -24,7 +24,9 @@ from bench.quantisation import Bench, text
 from bench.shipped import shipped
 from golden import checkpoint
 from golden.base import cli
+from golden.base.options import add_data_dir, positive
 from golden.model.config import NetworkConfig
+from golden.base.qformat import FormatError
 from quant.formats import QUANT_CONFIGS, QuantConfig, shipped_config
 
 DEFAULT = "16,16,16,8,12"
@@ -45,7 +47,7 @@ def checked(widths: str) -> str:
     """``widths`` unchanged if it is one, for argparse."""
     try:
         config(widths)
-    except ValueError as error:
+    except (ValueError, FormatError) as error:
         raise argparse.ArgumentTypeError(f"{widths!r} is not STATE,A,G,W,P in bits, such as "
                                          f"14,12,10,7,8: {error}") from None
     return widths
@@ -100,11 +102,11 @@ def main() -> None:
                         help="one of the shipped; default: all of them")
     parser.add_argument("--widths", action="append", type=checked, default=[],
                         metavar="STATE,A,G,W,P", help="in bits, beside the usual ones")
-    parser.add_argument("-n", type=cli.positive, default=5000, help="validation sequences")
-    parser.add_argument("--seeds", type=cli.positive, default=5)
+    parser.add_argument("-n", type=positive, default=5000, help="validation sequences")
+    parser.add_argument("--seeds", type=positive, default=5)
     parser.add_argument("--json", type=Path, default=Path("build/widths/results.json"))
-    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
-    parser.add_argument("--threads", type=cli.positive, default=1)
+    add_data_dir(parser)
+    parser.add_argument("--threads", type=positive, default=1)
     parser.add_argument("--show", action="store_true", help="print what is known")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from golden.base.cli import UserError
 from golden.batches import batch_of, batches
 from golden.base.cli import UserError
 from golden.tasks import Split, Task

@@ -124,9 +124,30 @@ def batch_of(split: Split, indices, task: Task, device: torch.device | None = No
 def batches(split: Split, task: Task, size: int, device: torch.device | None = None
             ) -> Iterator[tuple]:
     """:func:`batch_of` over a whole split; sequences of like length together, order fixed."""
+    for part in parts(split, size):
+        yield batch_of(split, part, task, device)
+
+
+def parts(split: Split, size: int) -> Iterator[np.ndarray]:
+    """Indices of ``size`` sequences of like length, again and again until all had their turn."""
     order = np.argsort(longest(split.lengths), kind="stable")
     for k in range(0, len(split), size):
-        yield batch_of(split, order[k:k + size], task, device)
+        yield order[k:k + size]
+
+
+@torch.no_grad()
+def right(forward: Callable, split: Split, task: Task, size: int,
+          device: torch.device | None = None, done: Callable = lambda count: None) -> np.ndarray:
+    """Which sequences (n,) ``forward(values, lengths)``, a network's logits, gets right.
+
+    ``size`` at once; ``done(count)`` is called after ``count`` more.
+    """
+    found = np.zeros(len(split), bool)
+    for part in parts(split, size):
+        values, lengths, labels = batch_of(split, part, task, device)
+        found[part] = (forward(values, lengths).argmax(1) == labels).cpu().numpy()
+        done(len(part))
+    return found
 
 
 def fast_dtype(neurons: int, device: torch.device = torch.device("cpu")) -> torch.dtype:
@@ -148,7 +169,6 @@ def device_of(net: nn.Module) -> torch.device:
     return next(net.parameters()).device
 
 
-@torch.no_grad()
 def accuracy(net: nn.Module, split: Split, task: Task, dtype: torch.dtype | None = None,
              batch: int | None = None) -> float:
     """Fraction of ``split`` that the network gets right, one sampler draw per step.
@@ -159,10 +179,9 @@ def accuracy(net: nn.Module, split: Split, task: Task, dtype: torch.dtype | None
     net.eval()
     batch = batch or (1000 if device.type == "cuda"
                       else batch_for(200, split.lengths, net.cfg.d_model))
-    right = sum((net(values, lengths, dtype).argmax(1) == labels).sum().item()
-                for values, lengths, labels in batches(split, task, batch, device))
+    found = right(lambda *sequences: net(*sequences, dtype), split, task, batch, device)
     net.train(was_training)
-    return right / len(split)
+    return found.sum().item() / len(split)
 
 
 @torch.no_grad()

@@ -13,7 +13,6 @@ named ones, <task>.<net>.pt, which commands take by ``--net``.
 
 import argparse
 import json
-import os
 import pickle
 import re
 from dataclasses import dataclass
@@ -24,10 +23,11 @@ from torch import nn
 
 from golden import tasks
 from golden.base import cli
+from golden.base.files import write_atomic
+from golden.base.options import SHIPPED
 from golden.model import before, pair
 from golden.model.network import Network
 
-SHIPPED = Path(__file__).resolve().parent / "checkpoints"
 REQUIRED = ("network", "task", "permutation", "state")
 RESUME = ("recipe", "optimiser", "schedule", "rng", "epoch", "val_accuracy")
 
@@ -59,19 +59,11 @@ def nets(task: str) -> list[str]:
 
 
 def write(path: Path, content: dict) -> None:
-    """``torch.save`` to a temporary name, then rename: never a half-written file."""
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
+    """``torch.save``, all or nothing."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            torch.save(content, file)
-            os.fsync(file.fileno())         # a new name must not point to what is not there yet
-        partial.replace(path)
+        write_atomic(path, lambda file: torch.save(content, file))
     except (OSError, RuntimeError) as error:        # torch reports a full disk as RuntimeError
         raise CheckpointError(f"cannot write {path}: {error}") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read(path: Path) -> dict:
@@ -192,9 +184,7 @@ def ship(source: str | Path, note: str | None = None, folder: Path = SHIPPED,
                               f"qat")
     target = folder / shipped(tasks.spec(found.task), net).name
     save(target, found.network, found.task, found.info | ({"note": note} if note else {}))
-    partial = target.with_name(target.stem + ".log.partial")
-    partial.write_bytes(log.read_bytes())
-    partial.replace(target.with_name(target.stem + ".log.jsonl"))
+    write_atomic(target.with_name(target.stem + ".log.jsonl"), log.read_bytes())
     return target
 
 

@@ -9,22 +9,21 @@ import torch
 
 from golden import checkpoint
 from golden.base import cli
+from golden.base.options import add_data_dir, add_net, add_task, positive
 from golden.tasks import SPLITS, Split, checked, make_task, slug, spec
 
 
 def add_options(parser: argparse.ArgumentParser, n: int | None, split: str = "val") -> None:
     """Options that choose a network and sequences of its task, by default ``n`` (None: all)."""
-    parser.add_argument("--task", help="default: the checkpoint's")
-    parser.add_argument("--net", default="", help="which of the networks shipped for the task; "
-                        "default: the one without a name")
+    add_task(parser, required=False, default="the checkpoint's")
+    add_net(parser)
     parser.add_argument("--checkpoint", type=Path, help="a file; default: the one shipped")
-    parser.add_argument("--data-dir", help="folder with data files; default $SPIKESSM_DATA, "
-                        "else they are downloaded")
+    add_data_dir(parser)
     parser.add_argument("--split", choices=SPLITS, default=split,
                         help="part of the data whose inputs are read; default %(default)s")
-    parser.add_argument("-n", type=cli.positive, default=n,
+    parser.add_argument("-n", type=positive, default=n,
                         help=f"the first N sequences; default {n or 'all'}")
-    parser.add_argument("--threads", type=cli.positive, default=os.cpu_count())
+    parser.add_argument("--threads", type=positive, default=os.cpu_count())
 
 
 def load(args: argparse.Namespace, parser: argparse.ArgumentParser

@@ -1,7 +1,6 @@
 """Where data lies: a local folder when told, and a cache for what is downloaded or generated."""
 
 import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from golden.base.cli import UserError
+from golden.base.files import write_atomic
 
 ENV = "SPIKESSM_DATA"           # folder with data files, as --data-dir
 CACHE_ENV = "SPIKESSM_CACHE"    # where downloaded and generated files are kept
@@ -47,19 +47,10 @@ def write_atomically(path: Path, write: Callable, advice: str = ANOTHER_CACHE) -
 
     Raises :class:`DataError` if the folder cannot be written; leaves nothing behind then.
     """
-    partial = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
-            partial = Path(file.name)
-            write(file)
-        partial.chmod(0o644)
-        partial.replace(path)
+        write_atomic(path, write)
     except OSError as error:
         raise cannot_write(path, error, advice) from None
-    finally:
-        if partial:
-            partial.unlink(missing_ok=True)
 
 
 def cached(name: str, make: Callable[[], dict[str, np.ndarray]],

@@ -11,7 +11,6 @@ if __name__ == "__main__":
     heap.restart_with_settings("golden.energy")
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,8 +18,10 @@ import numpy as np
 from rich.table import Table
 
 from golden import checkpoint, chosen, operations
-from golden.base import cli
 from golden.activity import Activity, measure
+from golden.base import cli
+from golden.base.files import write_json
+from golden.base.options import natural
 from golden.model.config import NetworkConfig
 from golden.operations import Count
 from golden.tasks import Split, Task, spec
@@ -122,7 +123,7 @@ def measured_lif(path: Path, task: Task, split: Split, seed: int) -> tuple[Netwo
 def main() -> None:
     parser = argparse.ArgumentParser(prog="golden.energy", description=__doc__.split("\n")[0])
     chosen.add_options(parser, n=200)
-    parser.add_argument("--seed", type=int, default=0, help="of the samplers; default 0")
+    parser.add_argument("--seed", type=natural, default=0, help="of the samplers; default 0")
     parser.add_argument("--lif", type=Path, help="a checkpoint of family lif, for its own rates")
     parser.add_argument("--json", type=Path, help="write the result to this file too")
     args = parser.parse_args()
@@ -137,7 +138,7 @@ def main() -> None:
     print("Priced: multiply-accumulates and accumulates. Not priced: comparisons, random words, "
           "GELU, memory.")
     if args.json:
-        cli.write_text(args.json, json.dumps(result, indent=1) + "\n")
+        write_json(args.json, result)
 
 
 if __name__ == "__main__":

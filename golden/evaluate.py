@@ -8,7 +8,6 @@ if __name__ == "__main__":
     heap.restart_with_settings("golden.evaluate")
 
 import argparse
-import json
 import statistics
 import time
 from pathlib import Path
@@ -20,12 +19,13 @@ from tqdm import tqdm
 
 from golden import chosen
 from golden.base import cli
-from golden.batches import batch_of, longest, spike_rates
+from golden.base.files import write_json
+from golden.base.options import positive
+from golden.batches import batch_of, longest, right, spike_rates
 from golden.memory import batch_for, require
 from golden.tasks import Split, Task, spec, subset_accuracies, subsets_of
 
 
-@torch.no_grad()
 def evaluate(net: nn.Module, task: Task, split: Split, seeds: int = 1, batch: int = 100,
              dtype: torch.dtype = torch.float32, subsets: dict[str, np.ndarray] | None = None
              ) -> dict:
@@ -46,24 +46,20 @@ def evaluate(net: nn.Module, task: Task, split: Split, seeds: int = 1, batch: in
     net.eval()
     batch = batch_for(batch, split.lengths, net.cfg.d_model)
     require("a forward pass", net.cfg, batch, split.lengths, dtype, training=False)
-    right = np.zeros((seeds, len(split)), bool)
-    order = np.argsort(longest(split.lengths), kind="stable")
+    found = np.zeros((seeds, len(split)), bool)
     with tqdm(total=seeds * len(split), unit="seq", leave=False) as bar:
         for seed in range(seeds):
             torch.manual_seed(seed)
-            for first in range(0, len(split), batch):
-                part = order[first:first + batch]       # of like length
-                values, lengths, labels = batch_of(split, part, task)
-                right[seed, part] = (net(values, lengths, dtype).argmax(1) == labels).numpy()
-                bar.update(len(labels))
-    accuracies = right.mean(1).tolist()
+            found[seed] = right(lambda *sequences: net(*sequences, dtype), split, task, batch,
+                                done=bar.update)
+    accuracies = found.mean(1).tolist()
     torch.manual_seed(0)
     few = split.take(np.arange(min(200, len(split))))
     return {"accuracy_mean": round(statistics.mean(accuracies), 6),
             "accuracy_std": round(statistics.stdev(accuracies), 6) if seeds > 1 else 0.0,
             "seeds": seeds, "n": len(split), "accuracies": accuracies,
             "spike_rates": spike_rates(net, few, task, dtype),
-            "seconds": round(time.time() - began, 1)} | subset_accuracies(right, subsets)
+            "seconds": round(time.time() - began, 1)} | subset_accuracies(found, subsets)
 
 
 def show(result: dict) -> str:
@@ -83,7 +79,7 @@ def show(result: dict) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="golden.evaluate", description=__doc__.split("\n")[0])
     chosen.add_options(parser, None, "test")
-    parser.add_argument("--seeds", type=cli.positive, default=3, help="default 3")
+    parser.add_argument("--seeds", type=positive, default=3, help="default 3")
     parser.add_argument("--json", type=Path, help="write the result to this file too")
     args = parser.parse_args()
     found, split, _ = chosen.load(args, parser)
@@ -94,7 +90,7 @@ def main() -> None:
         subsets=subsets_of(found.task, args.split, len(split), args.data_dir))
     print(show(result))
     if args.json:
-        cli.write_text(args.json, json.dumps(result, indent=1) + "\n")
+        write_json(args.json, result)
 
 
 if __name__ == "__main__":

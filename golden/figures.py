@@ -19,6 +19,9 @@ import numpy as np
 from golden import chosen
 from golden.base import cli
 from golden.activity import CURVES, Activity, Trace, measure, trace
+from golden.base import cli
+from golden.base.files import write_all_atomic
+from golden.base.options import natural, probability
 
 WIDTH, DPI = 7.0, 100               # inches, dots per inch
 NEAR_ZERO = 0.1                     # mean probability below which a neuron counts as silent
@@ -107,17 +110,17 @@ def png(figure) -> bytes:
 
 def draw(seen: Activity, one: Trace, out: Path, name: str) -> list[Path]:
     """Write the three figures to ``out``, all or none; their paths."""
-    pictures = {out / f"{name}.{kind}.png": png(figure) for kind, figure in (
+    pictures = {f"{name}.{kind}.png": png(figure) for kind, figure in (
         ("active", active_figure(seen)), ("neuron", neuron_figure(one)),
         ("probability", probability_figure(seen)))}
-    cli.write_files(pictures)
-    return list(pictures)
+    write_all_atomic(out, pictures)
+    return [out / file for file in pictures]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="golden.figures", description=__doc__.split("\n")[0])
     chosen.add_options(parser, n=100)
-    parser.add_argument("--seed", type=int, default=0, help="of the samplers; default 0")
+    parser.add_argument("--seed", type=natural, default=0, help="of the samplers; default 0")
     parser.add_argument("--sequence", type=int, default=0, help="of the neuron's figure, from 0")
     parser.add_argument("--block", type=int, help="of the neuron, from 0; default the last")
     parser.add_argument("--neuron", type=int,

@@ -6,10 +6,15 @@ reads the new ones yet: those weights of mixers and decoder are zero, and learn 
 
 import torch
 
+from golden.base.cli import UserError
 from golden.model import before
 from golden.model.network import Network
 
 READERS = ("mixer.weight", "decoder.weight")        # their columns are the neurons they read
+
+
+class GrowError(UserError):
+    """Networks of which one is no wider form of the other; the message says why."""
 
 
 @torch.no_grad()
@@ -21,25 +26,25 @@ def widen(net: Network, state: dict) -> None:
 
     Raises
     ------
-    ValueError
+    GrowError
         If the networks differ in more than the number of neurons, or are of another kind; nothing
         is written then.
     """
     if net.cfg.family != "paper":
-        raise ValueError(f"a network of family {net.cfg.family} cannot be widened, one of family "
-                         f"paper can")
+        raise GrowError(f"a network of family {net.cfg.family} cannot be widened, one of family "
+                        f"paper can")
     own = net.state_dict()
     state = before.state(state, list(own), net.cfg.family)
     if set(own) != set(state):
         names = sorted(set(own) ^ set(state))
-        raise ValueError(f"it has other tensors: {', '.join(names[:3])}")
+        raise GrowError(f"it has other tensors: {', '.join(names[:3])}")
     H = len(state["blocks.0.out.b"])
     if H > net.cfg.d_model:
-        raise ValueError(f"it has {H} neurons in a block, more than {net.cfg.d_model}")
+        raise GrowError(f"it has {H} neurons in a block, more than {net.cfg.d_model}")
     for name, tensor in state.items():
         wanted = tuple(H if size == net.cfg.d_model else size for size in own[name].shape)
         if tensor.shape != wanted:
-            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {wanted}")
+            raise GrowError(f"{name} has shape {tuple(tensor.shape)}, expected {wanted}")
     for name, tensor in state.items():
         if name.endswith(READERS):
             own[name][:len(tensor), H:] = 0

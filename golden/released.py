@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from golden.base import cli
+from golden.base.options import positive
 from golden.model.config import NetworkConfig
 from golden.model.network import Network
 from golden.training import recipes
@@ -63,9 +64,9 @@ def main() -> None:
                                      description="Build and run the released configurations.")
     parser.add_argument("names", nargs="*", metavar="NAME",
                         help=f"of {', '.join(CONFIGURATIONS)}; default all")
-    parser.add_argument("--length", type=cli.positive, help="steps; default: the full length")
-    parser.add_argument("--batch", type=cli.positive, default=1)
-    parser.add_argument("--threads", type=cli.positive, default=1)
+    parser.add_argument("--length", type=positive, help="steps; default: the full length")
+    parser.add_argument("--batch", type=positive, default=1)
+    parser.add_argument("--threads", type=positive, default=1)
     args = parser.parse_args()
     unknown = [name for name in args.names if name not in CONFIGURATIONS]
     if unknown:

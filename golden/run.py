@@ -100,7 +100,7 @@ class Run:
             self.calibrate()
             try:
                 grow.widen(self.net, content["state"])
-            except ValueError as error:
+            except grow.GrowError as error:
                 raise checkpoint.CheckpointError(
                     f"{path} cannot be widened to {self.recipe.network.d_model} neurons: "
                     f"{error}") from None

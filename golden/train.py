@@ -23,6 +23,8 @@ from torch import nn
 
 from golden import checkpoint, memory
 from golden.base import cli
+from golden.base.files import write_atomic
+from golden.base.options import add_data_dir, add_device, add_task, minutes, natural, positive
 from golden.batches import accuracy, spike_rates
 from golden.run import Run
 from golden.tasks import Task, checked, make_task, slug
@@ -76,7 +78,7 @@ class Saves:
 
     def begin(self, earlier: str, header: dict, anew: bool) -> None:
         """Start the log with the ``earlier`` one's text; ``anew``: no file of another training."""
-        cli.write_text(self.log, earlier + json.dumps(header) + "\n")
+        write_atomic(self.log, earlier + json.dumps(header) + "\n")
         if anew:
             self.best.unlink(missing_ok=True)
             self.write()
@@ -149,33 +151,20 @@ def train(task: Task, recipe: Recipe, out: Path, data_dir=None, resume: bool = F
     return run.net.eval()
 
 
-def minutes(text: str) -> float:
-    """A number of minutes of at least 0, for argparse."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes, 0 or more")
-    return value
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="golden.train", description=__doc__.split("\n")[0])
-    parser.add_argument("--task", required=True, help="name of a task (python -m golden.tasks "
-                        "lists them), or your own as package.module:Class")
+    add_task(parser)
     parser.add_argument("--recipe", help="a name, default the task's (small fits every task), or a "
                         "TOML file")
     parser.add_argument("--out", type=Path, help="default: build/train/<task>")
-    parser.add_argument("--data-dir", help="folder with data files; default $SPIKESSM_DATA, "
-                        "else they are downloaded")
-    parser.add_argument("--epochs", type=cli.positive, help="instead of the recipe's")
-    parser.add_argument("--batch", type=cli.positive, help="instead of the recipe's")
-    parser.add_argument("--seed", type=cli.natural, help="instead of the recipe's")
-    parser.add_argument("--limit", type=cli.positive,
+    add_data_dir(parser)
+    parser.add_argument("--epochs", type=positive, help="instead of the recipe's")
+    parser.add_argument("--batch", type=positive, help="instead of the recipe's")
+    parser.add_argument("--seed", type=natural, help="instead of the recipe's")
+    parser.add_argument("--limit", type=positive,
                         help="sequences of each split, for a quick look")
-    cli.add_device(parser)
-    parser.add_argument("--threads", type=cli.positive, default=os.cpu_count())
+    add_device(parser)
+    parser.add_argument("--threads", type=positive, default=os.cpu_count())
     parser.add_argument("--start", type=Path, help="last.pt of an earlier training to go on from; "
                         "a narrower network is widened")
     parser.add_argument("--teacher", type=Path, help="checkpoint to follow, if the recipe distils")

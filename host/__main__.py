@@ -6,7 +6,6 @@ a serial port for other programs. Exit code 1: an answer differs; 2: a mistake o
 """
 
 import argparse
-import json
 import signal
 import sys
 from dataclasses import asdict
@@ -15,15 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from golden.base import cli
-from golden.base.cli import UserError, positive
+from golden.base.cli import UserError
+from golden.base.files import write_json
+from golden.base.options import (ARTIFACTS, add_artifact, add_data_dir, add_net, add_task, numbers,
+                                 positive)
 from golden.tasks import make_task
 from host import run, session
 from host.session import SIM
 from quant.integer import artifact
-from golden.base.files import write_atomic
 from quant.integer.sampling import FORMS
+from rtl.link_protocol import LONG_SEED
 from sim import inputs
-from sim.options import numbers
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -34,16 +35,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                        ("identify", "bitstream and model of the board"),
                        ("serve", "a simulated board as a serial port, until interrupted")):
         sub = commands.add_parser(name, help=text)
-        sub.add_argument("--task", required=name != "identify",
-                         help="digits, psmnist, listops, or module:Class")
-        sub.add_argument("--net", default="", help="which of the networks shipped for the task; "
-                         "default: the one without a name")
+        add_task(sub, required=name != "identify")
+        add_net(sub)
         sub.add_argument("--sampling", choices=FORMS,
                          help="how spikes are drawn; default: as the network was trained")
-        sub.add_argument("--artifact", type=Path, metavar="DIR",
-                         help="default: build/artifacts/<task>, exported if it is missing")
-        sub.add_argument("--data-dir", metavar="DIR",
-                         help="folder with the data sets; default $SPIKESSM_DATA")
+        add_artifact(sub, f"{ARTIFACTS}/<task>[.<net>], exported if it is missing")
+        add_data_dir(sub)
         session.add_port_options(sub, real=name != "serve")
         if name == "run":
             which = sub.add_mutually_exclusive_group()
@@ -90,7 +87,7 @@ def run_sequences(args: argparse.Namespace) -> int:
             noise = asdict(simulation.close())
     run.show(row, noise)
     if args.json:
-        write_atomic(args.json, (json.dumps(row | {"noise": noise}, indent=1) + "\n").encode())
+        write_json(args.json, row | {"noise": noise})
     if tally.first:
         print(f"host: DIFFERENT, first difference: {tally.first}", file=sys.stderr)
     return int(tally.first is not None)
@@ -111,8 +108,9 @@ def identify(args: argparse.Namespace) -> int:
     art = load(args)[1] if args.task else None
     with session.opened(args, art) as (board, _):
         who, registers = board.identity, board.registers()
-    model = registers.pop("model")
-    whole = f"model {model.hex()}, seed {registers.pop('seed')}" if any(model) else "no whole model"
+    model, seed = registers.pop("model"), registers.pop("seed")
+    said = "a seed of more than 32 bits" if seed == LONG_SEED else f"seed {seed}"
+    whole = f"model {model.hex()}, {said}" if any(model) else "no whole model"
     print(f"{args.port}: {who.task}: {who}\nlink version {who.version}, built with "
           f"{who.model.hex()}; now {whole}\n"
           + ", ".join(f"{name} {value}" for name, value in registers.items()))
@@ -131,11 +129,8 @@ def serve(args: argparse.Namespace) -> int:
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     command = {"run": run_sequences, "upload": upload, "identify": identify, "serve": serve}
-    try:
-        return command[args.command](args)
-    except inputs.MISTAKES as error:
-        raise UserError(error) from None
+    return command[args.command](args)
 
 
 if __name__ == "__main__":
-    cli.run("host", lambda: sys.exit(main()))
+    cli.run("host", main)

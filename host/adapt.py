@@ -13,22 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from quant.integer import artifact
+from golden.base import cli
+from quant.integer import artifact, reference
 from quant.integer.artifact import Artifact, ArtifactError, Layer
-from quant.formats import QFormat
+from golden.base.qformat import QFormat
 from quant.integer.head_tensors import TENSORS
 
 
 def convert(raw: np.ndarray, old: QFormat, new: QFormat) -> tuple[np.ndarray, int]:
     """Raw integers of format ``new``, half to even, and how many of them are saturated."""
-    if new.f_bits >= old.f_bits:
-        moved = raw << new.f_bits - old.f_bits
-    else:
-        drop = old.f_bits - new.f_bits
-        rest, half = raw & (1 << drop) - 1, 1 << drop - 1
-        moved = (raw >> drop) + ((rest > half) | ((rest == half) & (raw >> drop & 1 == 1)))
-    kept = np.clip(moved, new.lo, new.hi)
-    return kept, int((kept != moved).sum())
+    drop = old.f_bits - new.f_bits
+    moved = reference.round_half_even(raw, drop) if drop > 0 else raw << -drop
+    return reference.saturate(moved, new)
 
 
 def adapt(art: Artifact, like: Artifact) -> tuple[Artifact, dict[str, int]]:
@@ -81,15 +77,15 @@ def main(argv: list[str] | None = None) -> int:
                        ("out", "folder to write")):
         parser.add_argument(f"--{name}", type=Path, required=True, metavar="DIR", help=text)
     args = parser.parse_args(argv)
-    try:
-        made, saturated = adapt(artifact.load(args.artifact), artifact.load(args.like))
-        artifact.save(made, args.out)
-    except (ArtifactError, OSError) as error:
-        print(f"host.adapt: {error}", file=sys.stderr)
-        return 2
+    return cli.code("host.adapt", lambda: make(args))
+
+
+def make(args: argparse.Namespace) -> None:
+    """Write what the options say."""
+    made, saturated = adapt(artifact.load(args.artifact), artifact.load(args.like))
+    artifact.save(made, args.out)
     counts = ", ".join(f"{count} of {name}" for name, count in saturated.items())
     print(f"{args.out}: {artifact.digest(made)}; saturated: {counts or 'nothing'}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """A board as an object: who it is, its model, its seed, and sequences through it."""
 
 import struct
@@ -11,14 +10,11 @@ import numpy as np
 from golden.base.cli import UserError
 from host.line import LineError
 from host.transport import Request, Transport
-from quant.integer import lfsr
 from quant.integer.artifact import Artifact
-from rtl import image
 from rtl import link_protocol as protocol
-from rtl.config import HardwareConfig
-from rtl.core import Core
 from rtl.link_identity import Identity, IdentityError, model_digest, result_bytes, shape_digest
 from rtl.link_protocol import Command, Status
+from rtl.plan import Plan, plan
 
 NO_MODEL = bytes(8)         # what a board says whose upload was not finished
 WORDS = (protocol.REQUEST_DATA - 3) // 4
@@ -73,7 +69,10 @@ class Board:
         transport.write([(Command.RESET, b"")], limit=1.0)
 
     def registers(self) -> dict[str, bytes | int]:
-        """The link's registers: ``model`` as bytes, the others as numbers."""
+        """The link's registers: ``model`` as bytes, the others as numbers.
+
+        ``seed`` is ``protocol.LONG_SEED`` where it needs more than 32 bits.
+        """
         sizes = protocol.REGISTER_FIELDS
         raw = self.transport.read(protocol.REGISTERS, sum(sizes.values()))
         model, *numbers = struct.unpack(f"<8s{len(sizes) - 1}I", raw)
@@ -93,13 +92,13 @@ class Board:
                          f"({self.identity}), not {model_digest(art).hex()} ({art.task}), and its "
                          f"bitstream cannot take that one; build one: make bitstream")
 
-    def core(self, art: Artifact) -> Core:
+    def plan(self, art: Artifact) -> Plan:
         """The core that the board would have, were it built for ``art``."""
-        return Core(art, self.identity.hardware())
+        return plan(art, self.identity.hardware())
 
     def fits(self, art: Artifact) -> bool:
         """Whether this bitstream can take the network: all but coefficients and seed is equal."""
-        return self.identity.shape == shape_digest(self.core(art))
+        return self.identity.shape == shape_digest(self.plan(art))
 
     def upload(self, art: Artifact) -> Iterator[int]:
         """Write every coefficient; yields the words written so far, at last their number.
@@ -110,13 +109,13 @@ class Board:
             raise ModelError(f"{art.task} does not fit the bitstream at {self.port}, built for "
                              f"{self.identity.task} ({self.identity}): shape, number formats, "
                              f"options and lanes must be equal; build one: make bitstream")
-        self._own(NO_MODEL, 0)
-        yield from self.words(image.writes(self.core(art)))
+        self._own(NO_MODEL, protocol.LONG_SEED)
+        yield from self.words(self.plan(art).writes())
         self._own(model_digest(art), art.seed)
 
     def _own(self, model: bytes, seed: int) -> None:
         """Tell the board which model it has now."""
-        own = (*struct.unpack("<2I", model), seed & 0xFFFFFFFF)
+        own = (*struct.unpack("<2I", model), protocol.seed_word(seed))
         for _ in self.words([(protocol.OWN_WORDS + j, word) for j, word in enumerate(own)]):
             pass
 
@@ -140,17 +139,8 @@ class Board:
 
     def seed(self, art: Artifact, seed: int) -> None:
         """Start every random stream from a master seed, from the next sequence on."""
-        writes = []
-        kinds = {"start_in": lfsr.SAMPLER_IN, "start_out": lfsr.SAMPLER_OUT,
-                 "start_rounding": lfsr.ROUNDING}
-        for region in self.core(art).map.regions:
-            layer, _, text = region.name.partition(".")
-            if text in kinds:
-                number = lfsr.stream_index(int(layer.removeprefix("layer")), kinds[text])
-                start = lfsr.stream_start(art.random, seed, number)
-                writes += [(region.base + c, start >> 32 * c & 0xFFFFFFFF)
-                           for c in range(region.chunks)]
-        for _ in self.words([*writes, (protocol.OWN_WORDS + 2, seed & 0xFFFFFFFF)]):
+        writes = self.plan(art).seed_writes(seed)
+        for _ in self.words([*writes, (protocol.OWN_WORDS + 2, protocol.seed_word(seed))]):
             pass
 
     def run(self, sequences: Sequence[np.ndarray], limit: float = 600.0) -> Iterator[Answer]:

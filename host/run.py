@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """Test sequences through a board: answers against the integer network, latency, throughput."""
 
 import argparse
@@ -85,8 +84,8 @@ def compare(board: Board, art: Artifact, part: Split, indices: np.ndarray, seeds
     indices : their numbers in the test set, with two inputs as of ``sim.inputs.flat``.
     """
     tally = Tally(art, *np.zeros((2, len(part), art.outputs), np.int64))
-    core = board.core(art)
-    expected = {length: cycles.predict(art, core.hw, [length]).cycles
+    hw = board.identity.hardware()
+    expected = {length: cycles.predict(art, hw, [length]).cycles
                 for length in set(part.lengths.tolist())}
     with tqdm(total=len(part) * len(seeds), unit="seq", disable=None, leave=False) as bar:
         for seed in seeds:

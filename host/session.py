@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """From command line options to a board at the other end of a line."""
 
 import argparse
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from golden.base.cli import positive
+from golden.base.options import positive, probability
 from host import simulated
 from host.board import Board
 from host.line import BAUD, Line
@@ -17,9 +16,9 @@ from host.simulated import Noise, SimulatedBoard
 from host.transport import Transport
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
-from rtl.config import Geometry, HardwareConfig
+from rtl.config import HardwareConfig
+from rtl.plan import check_link, plan
 from sim import tools
-from sim.options import probability
 
 SIM = "sim"
 SIM_PATIENCE = 30.0     # seconds: a simulation may have to share its processor
@@ -51,7 +50,7 @@ def simulate(args: argparse.Namespace, art: Artifact) -> SimulatedBoard:
     """Build and start the board that ``args`` describe."""
     built_for = artifact.load(args.built_for) if args.built_for else art
     hw = HardwareConfig(args.lanes, signature=False)
-    Geometry.of(built_for, hw)
+    check_link(plan(built_for, hw))
     tools.verilator()
     progress("building the simulated board, if it is not there yet ...")
     return SimulatedBoard(simulated.build(built_for, hw),
@@ -82,7 +81,7 @@ def opened(args: argparse.Namespace, art: Artifact,
 
 def upload(board: Board, art: Artifact) -> int:
     """Upload with a progress bar; returns the number of words."""
-    total = sum(region.depth * region.chunks for region in board.core(art).map.regions)
+    total = sum(region.depth * region.chunks for region in board.plan(art).regions)
     with tqdm(total=total, unit="word", desc="upload", disable=None, leave=False) as bar:
         for done in board.upload(art):
             bar.update(done - bar.n)

@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """A board in Verilator whose serial line is a pseudo-terminal: what a host sees of a real one."""
 
 import os

@@ -19,7 +19,6 @@ if __name__ == "__main__":
     heap.restart_with_settings("quant.agreement")
 
 import argparse
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +28,8 @@ import torch.nn.functional as F
 
 from golden import checkpoint
 from golden.base import cli
+from golden.base.files import write_json
+from golden.base.options import add_data_dir, positive
 from golden.batches import batch_of
 from golden.checkpoint import Checkpoint
 from golden.model.network import Network
@@ -187,29 +188,24 @@ def show(results: dict[str, dict]) -> None:
 
 
 def main() -> None:
-    from golden.base.files import write_atomic
     parser = argparse.ArgumentParser("quant.agreement", description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", action="append", required=True,
                         help="a file, or a task whose network is shipped; may be repeated")
-    parser.add_argument("-n", type=cli.positive, default=16, help="test sequences (default 16)")
-    parser.add_argument("--modes", type=cli.positive,
+    parser.add_argument("-n", type=positive, default=16, help="test sequences (default 16)")
+    parser.add_argument("--modes", type=positive,
                         help="of fitted kernels, see quant.diagonalise")
-    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
+    add_data_dir(parser)
     parser.add_argument("--json", type=Path, help="file for the results")
     prepare.add_width_options(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    try:
-        config = prepare.config_of(args)
-    except ValueError as error:
-        raise ExportError(str(error)) from None
-    results = {}
+    config, results = prepare.config_of(args), {}
     for source in args.checkpoint:
         results[Path(source).stem] = agreement(checkpoint.load(source), config, args.data_dir,
                                                args.n, modes=args.modes)
     show(results)
     if args.json:
-        write_atomic(args.json, (json.dumps(results, indent=1) + "\n").encode())
+        write_json(args.json, results)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import torch
 
 from golden import checkpoint
 from golden.base import cli
+from golden.base.options import add_data_dir, positive
 from golden.model.network import Network
 from quant.lower.diagonalise import encoded, needed, prepare
 from quant.lower.modes import DiagonaliseError
@@ -44,12 +45,12 @@ def main() -> None:
     parser = argparse.ArgumentParser("quant.diagonalise", description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", type=Path, required=True, help="a network with DPLR layers")
     parser.add_argument("--out", type=Path, help="file for the diagonal network; default: none")
-    parser.add_argument("--modes", type=cli.positive,
+    parser.add_argument("--modes", type=positive,
                         help="of a fitted neuron (default: half of the states)")
     parser.add_argument("--inputs", type=Path, help="npz with the stack's input x (B, L, H), by "
                         "which changed spikes are counted; default: training sequences")
-    parser.add_argument("-n", type=cli.positive, default=8, help="training sequences (default 8)")
-    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
+    parser.add_argument("-n", type=positive, default=8, help="training sequences (default 8)")
+    add_data_dir(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     found = checkpoint.load(args.checkpoint)

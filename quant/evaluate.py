@@ -6,22 +6,21 @@ the class is the arg max of the logits of K runs, each under a seed of its own, 
 """
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
-from golden.base.cli import UserError, console, positive
+from golden.base import cli
+from golden.base.cli import console
+from golden.base.files import write_json
+from golden.base.options import ARTIFACTS, add_artifact, add_data_dir, add_net, add_task, positive
 from golden.tasks import inputs_of, make_task, slug, subset_accuracies, subsets_of
-from golden.base.files import write_atomic
 from quant.integer import artifact, head
 from quant.integer.artifact import Artifact, ArtifactError
 from quant.integer.compiled import BLOCK
-from quant.integer.network import Compiled, IntegerNetwork
-
-ARTIFACTS = Path("build/artifacts")
+from quant.integer.network import IntegerNetwork
 
 
 def seed_number(art: Artifact, j: int) -> int:
@@ -84,17 +83,17 @@ def evaluate(art: Artifact, split, seeds: int = 1, threads: int | None = None,
             "seconds": time.perf_counter() - start} | subset_accuracies(right, subsets)
 
 
-def _fits(task, art: Artifact) -> None:
-    """Raise ``ArtifactError`` when the artifact is not for this kind of sequence."""
-    for what, want, have in (("vocabulary", task.vocab, art.vocab),
-                             ("number of classes", task.n_classes, art.n_classes),
-                             ("number of inputs", inputs_of(task), art.inputs),
-                             ("sample format", task.sample_format, art.sample)):
-        if want != have:
-            raise ArtifactError(f"the artifact is for task {art.task}: its {what} is {have}, "
-                                f"task {task.name} has {want}; give another --artifact")
-    if task.length > art.length:
-        raise ArtifactError(f"the artifact takes {art.length} steps, task {task.name} has up to "
+def fits(art: Artifact, folder: Path, task) -> None:
+    """Raise ``ArtifactError`` when the artifact in ``folder`` does not take the task's sequences."""
+    for what, have, want in (("vocabulary", art.vocab, task.vocab),
+                             ("number of classes", art.n_classes, task.n_classes),
+                             ("number of inputs", art.inputs, inputs_of(task)),
+                             ("sample format", art.sample, task.sample_format)):
+        if have != want:
+            raise ArtifactError(f"{folder} is not for task {task.name}: its {what} is {have}, the "
+                                f"task's {want}; give another --artifact")
+    if art.length < task.length:
+        raise ArtifactError(f"{folder} takes {art.length} steps, task {task.name} has up to "
                             f"{task.length}; give another --artifact")
 
 
@@ -121,14 +120,12 @@ def _table(result: dict, task: str) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line; returns the exit code, 2 after one line on stderr for bad input."""
+    """Command line; returns the exit code."""
     parser = argparse.ArgumentParser("quant.evaluate", description=__doc__.splitlines()[0])
-    parser.add_argument("--task", required=True, help="psmnist, digits, listops, or module:Class")
-    parser.add_argument("--net", default="", help="which of the networks shipped for the task; "
-                        "default: the one without a name")
-    parser.add_argument("--artifact", type=Path,
-                        help="folder (default build/artifacts/<task>[.<net>])")
-    parser.add_argument("--data-dir", help="folder with the data sets")
+    add_task(parser)
+    add_net(parser)
+    add_artifact(parser, f"{ARTIFACTS}/<task>[.<net>]")
+    add_data_dir(parser)
     parser.add_argument("-n", type=positive, help="first n sequences (default all)")
     parser.add_argument("--split", choices=("val", "test"), default="test",
                         help="val is for choices, test for the final number (default test)")
@@ -138,26 +135,26 @@ def main(argv: list[str] | None = None) -> int:
                         help="runs of an evaluation whose logits are summed (default 1)")
     parser.add_argument("--json", type=Path, help="file for the results")
     args = parser.parse_args(argv)
+    return cli.code("quant.evaluate", lambda: report(args))
 
+
+def report(args: argparse.Namespace) -> None:
+    """Evaluate, write and print what the options say."""
     from tqdm import tqdm
-    try:
-        task = make_task(args.task)
-        art = artifact.load(args.artifact or ARTIFACTS / slug(args.task, args.net))
-        _fits(task, art)
-        split = task.load(args.split, args.data_dir)
-        n = min(args.n or len(split), len(split))
-        split = split.take(np.arange(n))
-        with tqdm(total=n * art.inputs * args.seeds * args.votes, unit="seq",
-                  disable=not sys.stderr.isatty()) as bar:
-            result = evaluate(art, split, args.seeds, progress=bar.update, votes=args.votes,
-                              subsets=subsets_of(task, args.split, n, args.data_dir))
-        if args.json:
-            write_atomic(args.json, (json.dumps(result, indent=1) + "\n").encode())
-        _table(result, args.task)
-    except (ArtifactError, UserError, OSError) as error:
-        print(f"quant.evaluate: {error}", file=sys.stderr)
-        return 2
-    return 0
+    task = make_task(args.task)
+    folder = args.artifact or ARTIFACTS / slug(args.task, args.net)
+    art = artifact.load(folder)
+    fits(art, folder, task)
+    split = task.load(args.split, args.data_dir)
+    n = min(args.n or len(split), len(split))
+    split = split.take(np.arange(n))
+    with tqdm(total=n * art.inputs * args.seeds * args.votes, unit="seq",
+              disable=not sys.stderr.isatty()) as bar:
+        result = evaluate(art, split, args.seeds, progress=bar.update, votes=args.votes,
+                          subsets=subsets_of(task, args.split, n, args.data_dir))
+    if args.json:
+        write_json(args.json, result)
+    _table(result, args.task)
 
 
 if __name__ == "__main__":

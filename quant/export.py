@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -23,29 +22,25 @@ import torch
 
 from golden import checkpoint, tasks
 from golden.base import cli
-from golden.batches import accuracy, batches
+from golden.base.options import ARTIFACTS, add_data_dir, add_net, add_task, natural
+from golden.batches import accuracy, right
 from golden.checkpoint import Checkpoint
 from golden.memory import batch_for, require
-from quant import prepare, tuned
+from quant import origin, prepare, tuned
 from quant.formats import QuantConfig
 from quant.integer import artifact, head, vectors
-from quant.integer.artifact import Artifact, ArtifactError
+from quant.integer.artifact import Artifact
 from quant.integer.network import Compiled, IntegerNetwork
 from quant.tune import convert, ranges, tables
 from quant.tune.fit import ExportError
 
-ARTIFACTS = Path("build/artifacts")
 SEED = 0xACE1                   # default master seed of the random words
-VERSIONS = ("torch", "brevitas", "numpy")
 
 
-@torch.no_grad()
 def qat_accuracy(net: torch.nn.Module, split: tasks.Split, task: tasks.Task) -> float:
     """Of the convolution form, with PyTorch's draws."""
     size = batch_for(100, split.lengths, net.decoder.weight.shape[1])
-    right = sum(int((net(values, lengths).argmax(1) == labels).sum())
-                for values, lengths, labels in batches(split, task, size))
-    return right / len(split)
+    return float(right(net, split, task, size).mean())
 
 
 def evaluate(found: Checkpoint, net: torch.nn.Module, art: Artifact,
@@ -72,7 +67,13 @@ def evaluate(found: Checkpoint, net: torch.nn.Module, art: Artifact,
 
 def write(art: Artifact, golden: vectors.Vectors | None, out: Path) -> None:
     """Artifact and vectors, both or nothing: a new folder takes the old one's place by renaming."""
-    out = Path(out)
+    try:
+        _replace(art, golden, Path(out))
+    except OSError as error:
+        raise ExportError(f"cannot write the artifact: {error}") from None
+
+
+def _replace(art: Artifact, golden: vectors.Vectors | None, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.exists() and not (out.is_dir() and ((out / "manifest.json").exists()
                                                or not any(out.iterdir()))):
@@ -95,13 +96,14 @@ def write(art: Artifact, golden: vectors.Vectors | None, out: Path) -> None:
 def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), data_dir=None,
            n: int = 1000, n_vectors: int = 4, seed: int = SEED, qat: Path | None = None,
            source: str = "", count: dict[str, int] = prepare.SEQUENCES, say=lambda text: None,
-           sampling: str | None = None):
+           sampling: str | None = None, made_from: dict | None = None):
     """The whole way; see the module's text. ``say`` is told what is being done.
 
     n : test sequences for the accuracies, 0 for none; n_vectors : sequences in vectors.npz, 0 for
     no file; qat : fine-tuned weights of ``quant.finetune`` or None; source : name of the
     checkpoint, for the manifest; sampling : form of the samplers, None: the one it was trained
-    with. Raises ``golden.base.cli.UserError`` for everything that does not fit.
+    with; made_from : of ``quant.origin``, for the manifest. Raises ``golden.base.cli.UserError``
+    for everything that does not fit.
     """
     start, task = time.perf_counter(), found.task
     found = tuned.in_form(found, sampling)
@@ -135,7 +137,9 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
             "config": asdict(config), "calibration": count | {"split": "train"},
             "checkpoint": {"name": source, "state_sha256": tuned.state_digest(found.network),
                            "fine_tuned": qat is not None},
-            "versions": {name: version(name) for name in VERSIONS}}
+            "versions": origin.versions()}
+    if made_from:
+        info["origin"] = made_from
     if "diagonal" in found.info:
         info["diagonal"] = found.info["diagonal"]
     art = replace(art, info=info)
@@ -149,21 +153,27 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
     return art
 
 
+def given(args: argparse.Namespace) -> dict:
+    """The options that decide the integers, as far as they were given, by name."""
+    found = {name: getattr(args, name) for name in ("config", *prepare.WIDTHS, "margin", "rounding",
+                                                    "sampling")}
+    found |= {"seed": None if args.seed == SEED else args.seed, "no_qat": args.no_qat or None}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("quant.export", description=__doc__.splitlines()[0])
-    parser.add_argument("--task", help="psmnist, digits, listops, or module:Class; default: the "
-                        "checkpoint's")
-    parser.add_argument("--net", default="", help="which of the networks shipped for the task; "
-                        "default: the one without a name")
+    add_task(parser, required=False, default="the checkpoint's")
+    add_net(parser)
     parser.add_argument("--checkpoint", type=Path, help="a trained network; default: the shipped")
     parser.add_argument("--qat", type=Path, help="fine-tuned weights of quant.finetune; default: "
                         "the ones shipped with the shipped checkpoint, if there are any")
     parser.add_argument("--no-qat", action="store_true", help="leave shipped fine-tuning out")
     parser.add_argument("--out", type=Path, help="folder; default build/artifacts/<task>[.<net>]")
-    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
-    parser.add_argument("-n", type=cli.natural, default=1000,
+    add_data_dir(parser)
+    parser.add_argument("-n", type=natural, default=1000,
                         help="test sequences for the accuracies (default 1000, 0: none)")
-    parser.add_argument("--vectors", type=cli.natural, default=4,
+    parser.add_argument("--vectors", type=natural, default=4,
                         help="golden vectors of the first N test sequences (default 4, 0: none)")
     parser.add_argument("--seed", type=int, default=SEED, help=f"of the samplers, default {SEED}")
     prepare.add_width_options(parser)
@@ -173,28 +183,26 @@ def _arguments() -> argparse.ArgumentParser:
 def main() -> None:
     args = _arguments().parse_args()
     torch.set_num_threads(1)        # float sums depend on it, and with them a rounding or two
-    try:
-        if not (args.task or args.checkpoint):
-            raise ExportError("what to export? Give --task, or --checkpoint FILE")
-        found = checkpoint.load(args.checkpoint or args.task, args.net)
-        task = tasks.make_task(args.task) if args.task else found.task
-        if tasks.spec(found.task) != tasks.spec(task):
-            raise ExportError(f"{args.checkpoint} is a network for task {tasks.spec(found.task)}, "
-                              f"not {args.task}")
-        shipped = checkpoint.shipped(tasks.spec(task), args.net)
-        qat = args.qat
-        if qat is None and not args.checkpoint and not args.no_qat:
-            tuned = shipped.with_suffix(".qat.pt")
-            qat = tuned if tuned.exists() else None
-        out = args.out or ARTIFACTS / tasks.slug(tasks.spec(task), args.net)
-        config = prepare.config_of(args, "" if args.checkpoint else shipped.stem)
-        export(found, out, config, args.data_dir, args.n, args.vectors, args.seed, qat,
-               (args.checkpoint or shipped).name,
-               say=lambda text: print(f"{text} ...", file=sys.stderr), sampling=args.sampling)
-    except (ArtifactError, ValueError) as error:
-        raise ExportError(str(error)) from None
-    except OSError as error:
-        raise ExportError(f"cannot write the artifact: {error}") from None
+    if not (args.task or args.checkpoint):
+        raise ExportError("what to export? Give --task, or --checkpoint FILE")
+    found = checkpoint.load(args.checkpoint or args.task, args.net)
+    task = tasks.make_task(args.task) if args.task else found.task
+    if tasks.spec(found.task) != tasks.spec(task):
+        raise ExportError(f"{args.checkpoint} is a network for task {tasks.spec(found.task)}, "
+                          f"not {args.task}")
+    shipped = checkpoint.shipped(tasks.spec(task), args.net)
+    qat = args.qat
+    if qat is None and not args.checkpoint and not args.no_qat:
+        qat = origin.tuned_of(shipped)
+    made_from = origin.of(args.checkpoint or shipped, qat, given(args))
+    if args.qat:
+        made_from["network"] = None     # the user's own, as another checkpoint is
+    out = args.out or ARTIFACTS / tasks.slug(tasks.spec(task), args.net)
+    config = prepare.config_of(args, "" if args.checkpoint else shipped.stem)
+    export(found, out, config, args.data_dir, args.n, args.vectors, args.seed, qat,
+           (args.checkpoint or shipped).name,
+           say=lambda text: print(f"{text} ...", file=sys.stderr), sampling=args.sampling,
+           made_from=made_from)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from golden import checkpoint, memory, tasks
 from golden.base import cli
+from golden.base.options import above_zero, add_data_dir, add_task, natural, positive
 from golden.batches import batch_of
 from golden.checkpoint import Checkpoint
 from quant import prepare, tuned
@@ -75,17 +76,17 @@ def finetune(found: Checkpoint, net: nn.Module, path: Path, data_dir=None, steps
 
 def main() -> None:
     parser = argparse.ArgumentParser("quant.finetune", description=__doc__.splitlines()[0])
-    parser.add_argument("--task", required=True, help="psmnist, digits, listops, or module:Class")
+    add_task(parser)
     parser.add_argument("--checkpoint", type=Path, help="a trained network; default: the shipped")
     parser.add_argument("--out", type=Path, help="file; default build/qat/<task>.pt")
-    parser.add_argument("--data-dir", help="folder with the data sets; default $SPIKESSM_DATA")
+    add_data_dir(parser)
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=cli.positive, help="times the training split")
-    length.add_argument("--steps", type=cli.positive, help="batches; default 200")
-    parser.add_argument("--batch", type=cli.positive, default=32, help="default 32")
-    parser.add_argument("--lr", type=float, default=1e-3, help="default 0.001")
-    parser.add_argument("--seed", type=int, default=0, help="default 0")
-    parser.add_argument("--threads", type=cli.positive, default=os.cpu_count())
+    length.add_argument("--epochs", type=positive, help="times the training split")
+    length.add_argument("--steps", type=positive, help="batches; default 200")
+    parser.add_argument("--batch", type=positive, default=32, help="default 32")
+    parser.add_argument("--lr", type=above_zero, default=1e-3, help="default 0.001")
+    parser.add_argument("--seed", type=natural, default=0, help="default 0")
+    parser.add_argument("--threads", type=positive, default=os.cpu_count())
     parser.add_argument("--resume", action="store_true", help="go on from --out if it exists")
     prepare.add_width_options(parser)
     args = parser.parse_args()

@@ -12,8 +12,7 @@ from golden.checkpoint import Checkpoint
 from golden.memory import batch_for
 from golden.model import norms
 from golden.tasks import Split
-from quant.formats import QUANT_CONFIGS, QuantConfig, shipped_config
-from quant.integer.memory import ROUNDINGS
+from quant.formats import QUANT_CONFIGS, ROUNDINGS, QuantConfig, shipped_config
 from quant.integer.program import Program
 from quant.integer.sampling import FORMS
 from quant.lower import diagonalise
@@ -99,7 +98,7 @@ def add_width_options(parser: argparse.ArgumentParser) -> None:
 
 
 def config_of(args, name: str = "") -> QuantConfig:
-    """The widths of parsed arguments; ``ValueError`` for one out of range.
+    """The widths of parsed arguments; ``FormatError`` for one out of range.
 
     Without ``--config`` they start from those of the network shipped as ``name``.
     """

@@ -11,7 +11,7 @@ from torch import nn
 
 from golden import checkpoint, tasks
 from golden.checkpoint import Checkpoint
-from quant.formats import QFormat
+from golden.base.qformat import QFormat
 from quant.integer.artifact import described, restored
 from quant.integer.head_tensors import HeadFormats
 from quant.integer.operation import ArtifactError, Tensor
@@ -42,7 +42,10 @@ def in_form(found: Checkpoint, form: str | None) -> Checkpoint:
     if not hasattr(cfg, "sampling"):
         raise ExportError(f"sampling {form}: a network of family {cfg.family} draws no spikes; "
                           f"leave the option out")
-    net = type(found.network)(replace(cfg, sampling=form))
+    try:
+        net = type(found.network)(replace(cfg, sampling=form))
+    except ValueError as error:     # of the configuration's own rules
+        raise ExportError(f"{error}; leave the option out") from None
     net.to(next(found.network.parameters()).dtype).load_state_dict(found.network.state_dict())
     return replace(found, network=net.train(found.network.training))
 

@@ -2,7 +2,8 @@
 
 from amaranth import Cat, Const, Mux, Value
 
-from quant.formats import QFormat, RandomFormat
+from golden.base.qformat import QFormat
+from quant.formats import RandomFormat
 
 
 def round_half_even(raw: Value, shift: int) -> Value:

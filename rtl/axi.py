@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """``python -m rtl.axi --artifact DIR --lanes P``: the core with AXI4-Stream ports, in Verilog.
 
 Writes ``spikessm_axis.v``, a FuseSoC core file and the map of the memories; docs/integration.md has
@@ -15,12 +14,13 @@ from amaranth.back import verilog
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from golden.base import cli
+from golden.base.options import add_artifact
 from quant.integer import artifact
-from quant.integer.artifact import Artifact, ArtifactError
-from golden.base.files import write_all_atomic
-from rtl.config import Geometry, HardwareConfig, HardwareError
+from quant.integer.artifact import Artifact
+from rtl.config import HardwareConfig
 from rtl.core import Core
-from rtl.generate import memory_map
+from rtl.generate import memory_map, write_design
 
 NAME = "spikessm_axis"
 WORD = 32
@@ -162,42 +162,36 @@ targets:
 def generate(art: Artifact, hw: HardwareConfig, out: Path) -> Path:
     """Write Verilog, core file and memory map to folder ``out``; returns the Verilog's path.
 
-    Raises :class:`rtl.config.HardwareError` when artifact and ``hw`` do not fit, ``OSError`` when
-    ``out`` cannot be written.
+    Raises :class:`rtl.config.HardwareError` when artifact and ``hw`` do not fit, or ``out`` cannot
+    be written.
     """
     top = AxiCore(art, hw)
-    facts = memory_map(top.core) | {"result_words": result_layout(art)}
+    facts = memory_map(top.core.plan) | {"result_words": result_layout(art)}
     text = verilog.convert(top, name=NAME, emit_src=False)
     files = {"memory_map.json": json.dumps(facts, indent=1) + "\n", f"{NAME}.core": fusesoc(art),
              f"{NAME}.v": text}
-    folder = write_all_atomic(out, {name: body.encode() for name, body in files.items()})
-    return folder / f"{NAME}.v"
+    return write_design(out, files) / f"{NAME}.v"
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rtl.axi",
                                      description=__doc__.split("\n\n")[1])
-    parser.add_argument("--artifact", type=Path, required=True, metavar="DIR")
+    add_artifact(parser)
     parser.add_argument("--lanes", type=int, default=HardwareConfig.lanes, metavar="P",
                         help="complex modes updated per cycle and layer (default %(default)s)")
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="default: build/rtl/<task>_<lanes>_axis")
     args = parser.parse_args(argv)
-    try:
-        art = artifact.load(args.artifact)
-        hw = HardwareConfig(args.lanes, signature=False)
-        Geometry.of(art, hw)
-        path = generate(art, hw, args.out or Path("build/rtl") / f"{art.task}_{hw.lanes}_axis")
-    except (ArtifactError, HardwareError) as error:
-        print(f"rtl.axi: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"rtl.axi: cannot write {error.filename}: {error.strerror}; choose another --out",
-              file=sys.stderr)
-        return 2
+    return cli.code("rtl.axi", lambda: make(args))
+
+
+def make(args: argparse.Namespace) -> None:
+    """Generate what the options say."""
+    art = artifact.load(args.artifact)
+    hw = HardwareConfig(args.lanes, signature=False)
+    path = generate(art, hw, args.out or Path("build/rtl") / f"{art.task}_{hw.lanes}_axis")
     print(f"{path}: a result has {result_words(art)} beats of {WORD} bits; {NAME}.core and the "
           f"memory map are beside it")
-    return 0
 
 
 if __name__ == "__main__":

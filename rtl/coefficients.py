@@ -1,14 +1,14 @@
-# amaranth: UnusedElaboratable=no
 """What a layer's state engine reads: coefficient memories and random streams, from the artifact."""
 
 from amaranth.lib import data
 
 from quant.integer import lfsr
-from quant.integer.artifact import Artifact
-from rtl.config import Geometry, HardwareConfig
-from rtl.lfsr import WordSource
-from rtl.memory import AddressMap, ConfigMemory, pack_rows
-from rtl.sampler_words import STREAM, SamplerWords
+from golden.base.qformat import QFormat
+from rtl import sampler_words
+from rtl.lfsr import WordSource, start_region
+from rtl.memory import ConfigMemory, Region, pack_rows
+from rtl.sampler_words import SamplerWords
+from rtl.spec import LayerSpec
 from rtl.streams import shape_of
 
 MODE = ("a_re", "a_im", "g_re", "g_im")
@@ -16,34 +16,58 @@ NEURON = ("d", "b")
 INPUT = ("alpha", "beta")
 
 
+def formats(spec: LayerSpec, tensors: tuple[str, ...]) -> dict[str, QFormat]:
+    """Formats of tensors of a layer, fields of :class:`quant.integer.artifact.Layer`."""
+    return {name: getattr(spec.fmt, spec.tensors.FORMAT_OF[name]) for name in tensors}
+
+
+def region(spec: LayerSpec, name: str, tensors: tuple[str, ...], depth: int,
+           per_row: int) -> Region:
+    """A memory whose rows hold ``per_row`` consecutive elements of each tensor, in C order.
+
+    The tensors lie lowest bits first, element by element; ``depth * per_row`` is their size.
+    """
+    found = formats(spec, tensors)
+    columns = [(getattr(spec.tensors, name).reshape(depth, per_row)[:, j], q.width)
+               for j in range(per_row) for name, q in found.items()]
+    what = "mode neuron * n + k" if tensors == MODE else "neuron"
+    return Region(name, sum(width for _, width in columns), pack_rows(columns),
+                  f"{per_row} x ({', '.join(f'{name} {q}' for name, q in found.items())}); element "
+                  f"j of row r is {what} number r * {per_row} + j")
+
+
+def regions(spec: LayerSpec) -> list[Region]:
+    """The regions of :class:`EngineMemories`."""
+    geo, random = spec.geo, spec.random
+    found = [region(spec, "state_coefficients", MODE, geo.issue, geo.lanes),
+             region(spec, "neuron_coefficients", NEURON, geo.words, geo.G)]
+    if spec.affine:
+        found.append(region(spec, "input_coefficients", INPUT, geo.words, geo.G))
+    for kind in (lfsr.SAMPLER_IN, lfsr.SAMPLER_OUT):
+        found += sampler_words.regions(spec, kind)
+    if spec.rounding == "stochastic":
+        found.append(start_region("start_rounding", random, spec.seed,
+                                  lfsr.stream_index(spec.number, lfsr.ROUNDING)))
+    return found
+
+
 class CoefficientMemory(ConfigMemory):
-    """A memory whose rows hold ``per_row`` consecutive elements of each named tensor.
+    """A memory of a layer's tensors, as :func:`region` lays them out.
 
     Parameters
     ----------
-    art : Artifact
-    number : int
-        Layer; the region is ``layer<number>.<text>``.
+    spec : LayerSpec
+    name : str
+        Of the region.
     tensors : tuple of str
-        Fields of :class:`quant.integer.artifact.Layer`, lowest bits first, element by element.
-    depth, per_row : int
-        Their product is the tensors' size; elements are in C order.
+    per_row : int
+        Elements of each tensor in a row.
     """
 
-    def __init__(self, amap: AddressMap, art: Artifact, number: int, text: str,
-                 tensors: tuple[str, ...], depth: int, per_row: int, hw: HardwareConfig):
-        layer = art.layers[number]
-        formats = {name: getattr(layer.fmt, layer.FORMAT_OF[name]) for name in tensors}
-        columns = [(getattr(layer, name).reshape(depth, per_row)[:, j], q.width)
-                   for j in range(per_row) for name, q in formats.items()]
-        self.layout = data.ArrayLayout(
-            data.StructLayout({name: shape_of(q) for name, q in formats.items()}), per_row)
-        what = "mode neuron * n + k" if tensors == MODE else "neuron"
-        region = amap.allocate(
-            f"layer{number}.{text}", depth, self.layout.size,
-            f"{per_row} x ({', '.join(f'{name} {q}' for name, q in formats.items())}); element j "
-            f"of row r is {what} number r * {per_row} + j")
-        super().__init__(region, pack_rows(columns), hw)
+    def __init__(self, spec: LayerSpec, name: str, tensors: tuple[str, ...], per_row: int):
+        shapes = {tensor: shape_of(q) for tensor, q in formats(spec, tensors).items()}
+        self.layout = data.ArrayLayout(data.StructLayout(shapes), per_row)
+        super().__init__(spec.regions[name], spec.hw)
 
     @property
     def row(self) -> data.View:
@@ -61,32 +85,26 @@ class EngineMemories:
     neurons : CoefficientMemory
         ``neuron_coefficients``: d and b of G neurons per row, a row per word.
     inputs : CoefficientMemory or None
-        ``input_coefficients``, with ``plain`` only: alpha and beta likewise.
+        ``input_coefficients``, where ``alpha x + beta`` is sampled: alpha and beta likewise.
     words_in, words_out : SamplerWords
         ``start_in``, ``start_out``: G words of the samplers.
     draws_rounding : WordSource or None
         ``start_rounding``, with stochastic rounding only: a draw per lane.
     """
 
-    def __init__(self, art: Artifact, number: int, geo: Geometry, amap: AddressMap,
-                 hw: HardwareConfig = HardwareConfig()):
-        self.modes = CoefficientMemory(amap, art, number, "state_coefficients", MODE, geo.issue,
-                                       geo.lanes, hw)
-        self.neurons = CoefficientMemory(amap, art, number, "neuron_coefficients", NEURON,
-                                         geo.words, geo.G, hw)
+    def __init__(self, spec: LayerSpec):
+        geo, random = spec.geo, spec.random
+        self.modes = CoefficientMemory(spec, "state_coefficients", MODE, geo.lanes)
+        self.neurons = CoefficientMemory(spec, "neuron_coefficients", NEURON, geo.G)
         self.inputs = None
-        if art.residual == "plain":
-            self.inputs = CoefficientMemory(amap, art, number, "input_coefficients", INPUT,
-                                            geo.words, geo.G, hw)
-        self.words_in = SamplerWords(art, number, lfsr.SAMPLER_IN, geo, amap, hw)
-        self.words_out = SamplerWords(art, number, lfsr.SAMPLER_OUT, geo, amap, hw)
+        if spec.affine:
+            self.inputs = CoefficientMemory(spec, "input_coefficients", INPUT, geo.G)
+        self.words_in = SamplerWords(spec, lfsr.SAMPLER_IN)
+        self.words_out = SamplerWords(spec, lfsr.SAMPLER_OUT)
         self.draws_rounding = None
-        if art.rounding == "stochastic":
-            start = lfsr.stream_start(art.random, art.seed,
-                                      lfsr.stream_index(number, lfsr.ROUNDING))
-            region = amap.allocate(f"layer{number}.start_rounding", 1, art.random.width, STREAM)
-            self.draws_rounding = WordSource(
-                art.random, lfsr.word_bits(art.random, lfsr.ROUNDING), geo.lanes, region, start)
+        if spec.rounding == "stochastic":
+            self.draws_rounding = WordSource(random, lfsr.word_bits(random, lfsr.ROUNDING),
+                                             geo.lanes, spec.regions["start_rounding"])
 
     def submodules(self) -> dict:
         """Every part, by name."""

@@ -2,27 +2,10 @@
 
 from dataclasses import dataclass
 
-from quant.integer.artifact import Artifact
+from golden.base.cli import UserError
 
-
-class HardwareError(ValueError):
+class HardwareError(UserError):
     """A hardware configuration that does not fit the artifact; the message says what does."""
-
-
-def check_options(art: Artifact) -> None:
-    """Raise :class:`HardwareError` for an option that the components do not have.
-
-    ``quant.integer.network`` has them all; the RTL would compute something else.
-    """
-    fmt = art.layers[0].fmt
-    for there, what in ((art.act == "gelu", "act = gelu"),
-                        (fmt.a is not None, "a GELU before the output sampler"),
-                        (fmt.gain is not None, "a norm that stays a product (post-norm, or behind "
-                                               "GELU)"),
-                        (art.residual == "replace", "a real-valued stream without residual")):
-        if there:
-            raise HardwareError(f"the network has {what}, which the RTL has not; run it with "
-                                f"python -m quant.evaluate")
 
 
 @dataclass(frozen=True)
@@ -102,9 +85,3 @@ class Geometry:
     def Q(self) -> int:
         """Mixer outputs per cycle."""
         return self.H // self.K
-
-    @classmethod
-    def of(cls, art: Artifact, hw: HardwareConfig) -> "Geometry":
-        """Of an artifact whose options the RTL has; else :class:`HardwareError`."""
-        check_options(art)
-        return cls(art.H, art.n, hw.lanes)

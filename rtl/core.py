@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """The network as one component: samples in, class and logits out, one configuration port.
 
 Names in Verilog (``rtl.generate``), one packed vector per struct, lowest field first:
@@ -24,12 +23,13 @@ from amaranth.lib.wiring import In, Out
 
 from quant.integer import reference
 from quant.integer.artifact import Artifact
-from rtl.config import Geometry, HardwareConfig
+from rtl.config import HardwareConfig
 from rtl.decoder import Decoder
 from rtl.encoder import Encoder
 from rtl.layer import Layer, tap_layout
-from rtl.memory import AddressMap, delay_bus
-from rtl.streams import ConfigBus, most_saturations, result_word, sample_word
+from rtl.memory import delay_bus
+from rtl.plan import plan
+from rtl.streams import ConfigBus, result_word, sample_word
 
 
 class Core(wiring.Component):
@@ -42,13 +42,18 @@ class Core(wiring.Component):
                  └───────────┴─ saturation counts ─[FIFOs]───┘
 
     All parts work on different time steps at once, also across sequences: the next may follow with
-    no gap. At most ``max_in_flight`` sequences are inside, so that their counts fit the FIFOs.
+    no gap. At most ``plan.max_in_flight`` sequences are inside, so that their counts fit the FIFOs.
     Bit-exact model: :func:`quant.integer.reference.run`.
 
     Parameters
     ----------
     art : Artifact
     hw : HardwareConfig
+
+    Attributes
+    ----------
+    plan : Plan
+        What it is made from; refuses what the RTL lacks.
 
     Members
     -------
@@ -69,17 +74,12 @@ class Core(wiring.Component):
 
     Resources
     ---------
-    The sum of its parts, and a FIFO of 32 bits per layer (two with ``residual = plain``).
+    The sum of its parts, and a FIFO of counts per layer (two where the stream saturates).
     """
 
-    max_in_flight = 16
-
     def __init__(self, art: Artifact, hw: HardwareConfig = HardwareConfig()):
-        self.art, self.hw, self.geo = art, hw, Geometry.of(art, hw)
-        self.map = AddressMap()
-        self.encoder = Encoder(art, hw, self.map)
-        self.layers = [Layer(art, number, hw, self.map) for number in range(len(art.layers))]
-        self.decoder = Decoder(art, hw, self.map)
+        self.art, self.hw, self.plan = art, hw, plan(art, hw)
+        self.geo, self.max_in_flight = self.plan.geo, self.plan.max_in_flight
         super().__init__({
             "i": In(stream.Signature(sample_word(art))),
             "o": Out(stream.Signature(result_word(art))), "cfg": In(ConfigBus()),
@@ -92,9 +92,11 @@ class Core(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.encoder, m.submodules.decoder = self.encoder, self.decoder
-        parts = [self.encoder, *self.layers, self.decoder]
-        for number, layer in enumerate(self.layers):
+        m.submodules.encoder = encoder = Encoder(self.plan.encoder)
+        m.submodules.decoder = decoder = Decoder(self.plan.decoder)
+        layers = [Layer(spec) for spec in self.plan.layers]
+        parts = [encoder, *layers, decoder]
+        for number, layer in enumerate(layers):
             m.submodules[f"layer{number}"] = layer
             m.d.comb += [getattr(self, f"tap{number}").eq(layer.tap),
                          self.busy[number].eq(layer.busy)]
@@ -106,7 +108,7 @@ class Core(wiring.Component):
             if self.hw.spread:
                 bus = delay_bus(m, bus, f"cfg{number}")
             wiring.connect(m, bus, part.cfg)
-        wiring.connect(m, self.decoder.o, wiring.flipped(self.o))
+        wiring.connect(m, decoder.o, wiring.flipped(self.o))
 
         # A sequence's first sample waits while max_in_flight sequences have no result yet, and
         # until the last write has arrived everywhere.
@@ -120,32 +122,32 @@ class Core(wiring.Component):
             m.d.sync += settling.eq(settling - 1)
         m.d.comb += [
             admit.eq(~starts | ((inside != self.max_in_flight) & (settling == 0))),
-            self.encoder.i.payload.eq(self.i.payload),
-            self.encoder.i.valid.eq(self.i.valid & admit),
-            self.i.ready.eq(self.encoder.i.ready & admit),
+            encoder.i.payload.eq(self.i.payload),
+            encoder.i.valid.eq(self.i.valid & admit),
+            self.i.ready.eq(encoder.i.ready & admit),
             taken.eq(self.i.valid & self.i.ready),
         ]
         with m.If(taken):
             m.d.sync += starts.eq(self.i.payload.last)
-        m.d.sync += inside.eq(inside + (taken & starts) - self.decoder.taken)
+        m.d.sync += inside.eq(inside + (taken & starts) - decoder.taken)
 
-        counts = [(f"states{number}", layer.count) for number, layer in enumerate(self.layers)]
+        counts = [(f"states{number}", layer.count) for number, layer in enumerate(layers)]
         stream_counts = []
-        if self.art.residual == "plain":
-            stream_counts = [("encoded", self.encoder.count)] + [
-                (f"fused{number}", layer.stream_count) for number, layer in enumerate(self.layers)]
+        if self.plan.encoder.saturates:
+            stream_counts = [("encoded", encoder.count)] + [
+                (f"fused{number}", layer.stream_count) for number, layer in enumerate(layers)]
         # The next result is many cycles away, so its counts may come a cycle later.
         answered = Signal()
-        m.d.sync += answered.eq(self.decoder.taken)
+        m.d.sync += answered.eq(decoder.taken)
         heads = [self._queue(m, name, count, answered) for name, count in counts + stream_counts]
-        last = len(self.layers)
-        m.d.comb += [self.decoder.saturations[number].eq(heads[number]) for number in range(last)]
-        m.d.comb += self.decoder.saturations[last].eq(sum(heads[last:]))
+        last = len(layers)
+        m.d.comb += [decoder.saturations[number].eq(heads[number]) for number in range(last)]
+        m.d.comb += decoder.saturations[last].eq(sum(heads[last:]))
         return m
 
     def _queue(self, m: Module, name: str, count: data.View, answered: Signal):
         """Counts of the sequences inside, oldest first; returns the oldest not yet ``answered``."""
-        m.submodules[name] = queue = fifo.SyncFIFOBuffered(width=most_saturations(self.art).width,
+        m.submodules[name] = queue = fifo.SyncFIFOBuffered(width=self.plan.count_bits,
                                                            depth=self.max_in_flight + 1)
         m.d.comb += [queue.w_data.eq(count.value), queue.w_en.eq(count.valid),
                      queue.r_en.eq(answered)]

@@ -1,5 +1,4 @@
-# amaranth: UnusedElaboratable=no
-"""Predicted clock cycles of a core, from its parts' ``latency`` and ``interval``.
+"""Predicted clock cycles of a core, from its parts' timing in the plan.
 
 Timing depends on shapes and lengths alone, never on spikes. :mod:`rtl.step_times` has the
 recurrences; here they are followed until they repeat, and what repeats is counted.
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 
 from quant.integer.artifact import Artifact
 from rtl.config import HardwareConfig
-from rtl.core import Core
+from rtl.plan import Plan, plan
 from rtl.step_times import KEPT, DecoderTimes, EncoderTimes, LayerTimes
 
 PERIOD = 4          # a step's state is compared with those of the last so many steps
@@ -43,18 +42,19 @@ class Run:
     a sequence is kept for every state it can begin in.
     """
 
-    def __init__(self, core: Core):
-        self.encoder = EncoderTimes(core.encoder)
-        self.layers = [LayerTimes(layer) for layer in core.layers]
-        self.decoder = DecoderTimes(core.decoder, core.max_in_flight)
+    def __init__(self, planned: Plan):
+        timing, words = planned.timing, planned.geo.words
+        self.encoder = EncoderTimes(timing.encoder, words)
+        self.layers = [LayerTimes(found, spec) for found, spec in zip(timing.layers, planned.layers)]
+        self.decoder = DecoderTimes(timing.decoder, words, planned.max_in_flight)
         self.parts = [self.encoder, self.encoder.source, *self.layers,
                       *(layer.source for layer in self.layers), self.decoder]
         # Nothing waits longer than for a step through every part and every buffer full, or for the
         # results of all sequences inside.
-        through = sum(layer.latency + (layer.buffer.banks + 2) * layer.interval
-                      for layer in core.layers)
-        self.horizon = 2 * (core.encoder.latency + through + core.max_in_flight *
-                            (core.decoder.latency + core.decoder.interval))
+        through = sum(layer.latency + (layer.banks + 2) * layer.interval
+                      for layer in timing.layers)
+        self.horizon = 2 * (timing.encoder.latency + through + planned.max_in_flight *
+                            (timing.decoder.latency + timing.decoder.interval))
         self.base = 0           # cycle of the last step's first word at the decoder
         self._known = {}        # (state, length) -> state after the sequence, base and result
 
@@ -106,9 +106,9 @@ class Run:
             seen = [*seen, (view, self.base)][-PERIOD:]
 
 
-def cycles_per_step(core: Core) -> float:
+def cycles_per_step(planned: Plan) -> float:
     """In the middle of a long sequence, on average."""
-    run, firsts = Run(core), []
+    run, firsts = Run(planned), []
     for t in range(2 * KEPT):
         run.step(t == 0, False)
         firsts.append(run.base)
@@ -123,7 +123,7 @@ def predict(art: Artifact, hw: HardwareConfig, lengths: list[int]) -> Prediction
     for length in lengths:
         if not 1 <= length <= art.length:
             raise ValueError(f"a sequence has 1..{art.length} steps, not {length}")
-    core = Core(art, hw)
-    run = Run(core)
+    planned = plan(art, hw)
+    run = Run(planned)
     return Prediction([run.sequence(length) for length in lengths], sum(lengths),
-                      cycles_per_step(core), core.geo.issue)
+                      cycles_per_step(planned), planned.geo.issue)

@@ -1,20 +1,65 @@
-# amaranth: UnusedElaboratable=no
 """Decoder: the sum over time of every neuron, then logits and the class."""
+
+from dataclasses import dataclass
 
 from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from quant.integer import reference
-from quant.integer.artifact import Artifact
-from quant.formats import UQ
-from rtl.config import Geometry, HardwareConfig, HardwareError
-from rtl.memory import AddressMap, ConfigMemory, pack_rows
+from golden.base.qformat import UQ, QFormat
+from rtl.memory import ConfigMemory, Region, pack_rows
 from rtl.multiplier import Products
-from rtl.streams import LOGIT_BITS, ConfigBus, result_word, shape_of, x_word
-
+from rtl.spec import EndSpec, Timing
+from rtl.streams import ConfigBus, result_word, shape_of, x_word
 
 LOW_BITS = 17       # unsigned, so that a signed multiplier of 18 bits takes them
+FILL = 2            # cycles from the transfer of the last word to the first product's address
+DRAIN = 9           # cycles from the last product's address to the result on `o`
+TURNAROUND = 3      # cycles from a total's read to the next read that sees what was written
+
+
+def length_format(spec: EndSpec) -> QFormat:
+    """Of a sequence's length."""
+    return UQ(spec.art.length.bit_length(), 0)
+
+
+def total_format(spec: EndSpec) -> QFormat:
+    """Of a neuron's sum over a sequence."""
+    return spec.x_format.total(spec.art.length)
+
+
+def logit_format(spec: EndSpec) -> QFormat:
+    """Of ``W total + length b``, exact."""
+    edge = spec.art.edge
+    return (edge.dec_w * total_format(spec)).total(spec.geo.H) + edge.dec_b * length_format(spec)
+
+
+def regions(spec: EndSpec) -> list[Region]:
+    """``decoder.w``: a weight per row; ``decoder.b``: a bias per row."""
+    art, edge = spec.art, spec.art.edge
+    return [Region("decoder.w", edge.dec_w.width,
+                   pack_rows([(art.dec_w.reshape(-1), edge.dec_w.width)]),
+                   "one weight, classes outermost"),
+            Region("decoder.b", edge.dec_b.width, pack_rows([(art.dec_b, edge.dec_b.width)]),
+                   "one bias, added every step")]
+
+
+@dataclass(frozen=True)
+class DecoderTiming(Timing):
+    """Cycles of a decoder.
+
+    latency : from the transfer of a sequence's last word to its result; interval : least cycles
+    per step.
+    """
+
+    decode_cycles: int      # that issue one sequence's products
+
+
+def timing(spec: EndSpec) -> DecoderTiming:
+    """Timing of a decoder."""
+    cycles = spec.art.outputs * (length_format(spec).width + spec.geo.H)
+    return DecoderTiming(FILL + cycles - 1 + DRAIN, max(spec.geo.words, TURNAROUND), cycles)
 
 
 class Decoder(wiring.Component):
@@ -31,13 +76,11 @@ class Decoder(wiring.Component):
 
     Parameters
     ----------
-    art : Artifact
-    hw : HardwareConfig
-    amap : AddressMap
+    spec : EndSpec
 
     Members
     -------
-    i : ``In(stream.Signature(x_word(art, geo)))``
+    i : ``In(stream.Signature(x_word(x_format, geo)))``
     o : ``Out(stream.Signature(result_word(art)))``
     saturations : ``In(ArrayLayout(32, N + 1))``
         Counts of the sequence that is decoded next, read when ``taken`` is 1.
@@ -56,45 +99,20 @@ class Decoder(wiring.Component):
     One multiplier (two, if the totals are wider than 18 bits), a RAM of 2 H totals, a RAM of outputs H weights.
     """
 
-    fill = 2            # cycles from the transfer of the last word to the first product's address
-    drain = 9           # cycles from the last product's address to the result on `o`
-    turnaround = 3      # cycles from a total's read to the next read that sees what was written
-
-    def __init__(self, art: Artifact, hw: HardwareConfig, amap: AddressMap):
-        self.art, self.geo, self.hw = art, Geometry.of(art, hw), hw
-        edge, classes = art.edge, art.outputs
-        self.length = UQ(art.length.bit_length(), 0)
-        self.total = art.x_format.total(art.length)
-        self.logit = (edge.dec_w * self.total).total(art.H) + (edge.dec_b * self.length)
-        if self.logit.width > LOGIT_BITS:
-            raise HardwareError(f"logits need {self.logit.width} bits, there are {LOGIT_BITS}; "
-                                f"shorten the sequences or narrow dec_w {edge.dec_w}")
-        self.w = ConfigMemory(
-            amap.allocate("decoder.w", classes * art.H, edge.dec_w.width,
-                          "one weight, classes outermost"),
-            pack_rows([(art.dec_w.reshape(-1), edge.dec_w.width)]), hw)
-        self.b = ConfigMemory(
-            amap.allocate("decoder.b", classes, edge.dec_b.width, "one bias, added every step"),
-            pack_rows([(art.dec_b, edge.dec_b.width)]), hw)
+    def __init__(self, spec: EndSpec):
+        self.spec, self.art, self.geo = spec, spec.art, spec.geo
+        found = timing(spec)
+        self.latency, self.interval = found.latency, found.interval
+        self.decode_cycles = found.decode_cycles
+        self.length, self.total = length_format(spec), total_format(spec)
+        self.logit = logit_format(spec)
+        self.w = ConfigMemory(spec.regions["decoder.w"], spec.hw)
+        self.b = ConfigMemory(spec.regions["decoder.b"], spec.hw)
         super().__init__({
-            "i": In(stream.Signature(x_word(art, self.geo))),
-            "o": Out(stream.Signature(result_word(art))),
-            "saturations": In(data.ArrayLayout(32, len(art.layers) + 1)),
+            "i": In(stream.Signature(x_word(spec.x_format, spec.geo))),
+            "o": Out(stream.Signature(result_word(spec.art))),
+            "saturations": In(data.ArrayLayout(32, len(spec.art.layers) + 1)),
             "taken": Out(1), "cfg": In(ConfigBus())})
-
-    @property
-    def decode_cycles(self) -> int:
-        """Cycles that issue one sequence's products."""
-        return self.art.outputs * (self.length.width + self.art.H)
-
-    @property
-    def latency(self) -> int:
-        return self.fill + self.decode_cycles - 1 + self.drain
-
-    @property
-    def interval(self) -> int:
-        """Least cycles per step."""
-        return max(self.geo.words, self.turnaround)
 
     def model(self, total, length: int):
         """(logits, label) of totals (H,) over ``length`` steps."""
@@ -125,7 +143,7 @@ class Decoder(wiring.Component):
         word_bits = (words - 1).bit_length()
         taken, step_end, summed = Signal(), Signal(), Signal()
         word, steps = Signal(range(max(2, words))), Signal(self.length.width)
-        rest = Signal(range(max(2, self.turnaround)))
+        rest = Signal(range(max(2, TURNAROUND)))
         m.d.comb += [self.i.ready.eq((pending != 2) & (rest == 0)),
                      taken.eq(self.i.valid & self.i.ready), step_end.eq(word == words - 1),
                      summed.eq(taken & step_end & self.i.payload.last)]
@@ -135,7 +153,7 @@ class Decoder(wiring.Component):
             m.d.sync += word.eq(Mux(step_end, 0, word + 1))
             with m.If(step_end):
                 m.d.sync += [steps.eq(Mux(summed, 0, steps + 1)),
-                             rest.eq(max(0, self.turnaround - words))]
+                             rest.eq(max(0, TURNAROUND - words))]
         with m.If(summed):
             m.d.sync += lengths[bank].eq(steps + 1)
 
@@ -210,7 +228,7 @@ class Decoder(wiring.Component):
             parts = {"low": total[:LOW_BITS], "high": high}
         m.submodules.products = products = Products(
             {"w": w_shape} | {f"total_{name}": part.shape() for name, part in parts.items()},
-            {name: (f"total_{name}", "w") for name in parts}, self.hw.multiplier)
+            {name: (f"total_{name}", "w") for name in parts}, self.spec.hw.multiplier)
         m.d.comb += [products.en.eq(1), products.w.eq(w),
                      *(getattr(products, f"total_{name}").eq(part)
                        for name, part in parts.items())]

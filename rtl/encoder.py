@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """Encoder: a sample or token to the first block's input."""
 
 from amaranth import Module, Mux, Signal
@@ -6,14 +5,40 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from quant.integer import reference
-from quant.integer.artifact import Artifact
 from rtl.arith import round_half_even, saturate
-from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.fuse import clamp_to_one
-from rtl.memory import AddressMap, ConfigMemory, pack_rows
+from rtl.memory import ConfigMemory, Region, pack_rows
 from rtl.multiplier import Products
 from rtl.pipeline import buffer_output
+from rtl.spec import EndSpec, Timing
 from rtl.streams import ConfigBus, sample_word, shape_of, x_word
+
+
+def row_layout(spec: EndSpec) -> data.StructLayout:
+    """One neuron's parameters, or its x of a token."""
+    edge = spec.art.edge
+    if spec.art.vocab:
+        return data.StructLayout({"x": shape_of(spec.x_format)})
+    return data.StructLayout({"w": shape_of(edge.enc_w), "b": shape_of(edge.enc_b)})
+
+
+def regions(spec: EndSpec) -> list[Region]:
+    """``encoder``: the parameters of G neurons per row, or G of a token's x."""
+    art, geo, edge = spec.art, spec.geo, spec.art.edge
+    if art.vocab:
+        columns = [(art.enc_w.reshape(art.vocab * geo.words, geo.G), spec.x_format.width)]
+        text = f"{geo.G} x of one token, tokens outermost"
+    else:
+        columns = [column for g in range(geo.G)
+                   for column in ((art.enc_w[g::geo.G], edge.enc_w.width),
+                                  (art.enc_b[g::geo.G], edge.enc_b.width))]
+        text = f"{geo.G} x (w, b)"
+    return [Region("encoder", row_layout(spec).size * geo.G, pack_rows(columns), text)]
+
+
+def timing(spec: EndSpec) -> Timing:
+    """Cycles from the transfer of a sample to its first word, and from sample to sample."""
+    return Timing(latency=4 if spec.art.vocab else 7, interval=spec.geo.words)
 
 
 class Encoder(wiring.Component):
@@ -29,17 +54,15 @@ class Encoder(wiring.Component):
 
     Parameters
     ----------
-    art : Artifact
-    hw : HardwareConfig
-    amap : AddressMap
+    spec : EndSpec
 
     Members
     -------
     i : ``In(stream.Signature(sample_word(art)))``
-    o : ``Out(stream.Signature(x_word(art, geo)))``
+    o : ``Out(stream.Signature(x_word(x_format, geo)))``
         H / G words per sample.
     count : ``Out(StructLayout({"valid": 1, "value": 32}))``
-        Saturated elements of a sequence, one pulse after its last word; only with ``plain``.
+        Saturated elements of a sequence, one pulse after its last word; only where they saturate.
     cfg : ``In(ConfigBus())``
 
     Timing
@@ -52,42 +75,17 @@ class Encoder(wiring.Component):
     Samples: G multipliers and a RAM of H / G rows. Tokens: a RAM of vocab H / G rows.
     """
 
-    def __init__(self, art: Artifact, hw: HardwareConfig, amap: AddressMap):
-        self.art, self.geo, self.hw = art, Geometry.of(art, hw), hw
-        geo, edge = self.geo, art.edge
-        if not art.vocab:
-            f, least = edge.enc_w.f_bits + edge.sample.f_bits, max(edge.enc_b.f_bits,
-                                                                   art.x_format.f_bits)
-            if f < least:
-                raise HardwareError(f"enc_w {edge.enc_w} times sample {edge.sample} has {f} "
-                                    f"fraction bits; the encoder needs at least {least}")
-        if art.vocab:
-            self.fields = data.StructLayout({"x": shape_of(art.x_format)})
-            columns = [(art.enc_w.reshape(art.vocab * geo.words, geo.G), art.x_format.width)]
-            depth, text = art.vocab * geo.words, f"{geo.G} x of one token, tokens outermost"
-        else:
-            self.fields = data.StructLayout({"w": shape_of(edge.enc_w), "b": shape_of(edge.enc_b)})
-            columns = [column for g in range(geo.G)
-                       for column in ((art.enc_w[g::geo.G], edge.enc_w.width),
-                                      (art.enc_b[g::geo.G], edge.enc_b.width))]
-            depth, text = geo.words, f"{geo.G} x (w, b)"
-        region = amap.allocate("encoder", depth, self.fields.size * geo.G, text)
-        self.rows = ConfigMemory(region, pack_rows(columns), hw)
-        members = {"i": In(stream.Signature(sample_word(art))),
-                   "o": Out(stream.Signature(x_word(art, geo))), "cfg": In(ConfigBus())}
-        if art.residual == "plain":
+    def __init__(self, spec: EndSpec):
+        self.spec, self.art, self.geo = spec, spec.art, spec.geo
+        found = timing(spec)
+        self.latency, self.interval = found.latency, found.interval
+        self.rows = ConfigMemory(spec.regions["encoder"], spec.hw)
+        members = {"i": In(stream.Signature(sample_word(spec.art))),
+                   "o": Out(stream.Signature(x_word(spec.x_format, spec.geo))),
+                   "cfg": In(ConfigBus())}
+        if spec.saturates:
             members["count"] = Out(data.StructLayout({"valid": 1, "value": 32}))
         super().__init__(members)
-
-    @property
-    def latency(self) -> int:
-        """Cycles from the transfer of a sample to its first word on ``o``."""
-        return 4 if self.art.vocab else 7
-
-    @property
-    def interval(self) -> int:
-        """Cycles per sample when ``o`` never stalls."""
-        return self.geo.words
 
     def model(self, value: int):
         """(x (H,), saturated elements) of one sample or token."""
@@ -95,10 +93,10 @@ class Encoder(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        art, geo = self.art, self.geo
+        spec, art, geo = self.spec, self.art, self.geo
         m.submodules.rows = rows = self.rows
         wiring.connect(m, wiring.flipped(self.cfg), rows.cfg)
-        en, result = Signal(), Signal(x_word(art, geo))
+        en, result = Signal(), Signal(x_word(spec.x_format, geo))
 
         # --- one word of the sample per cycle ---------------------------------------------------
         busy, first, sample = Signal(), Signal(), Signal(sample_word(art))
@@ -120,7 +118,7 @@ class Encoder(wiring.Component):
         # --- tags[k] belongs to cycle k + 2 after the sample's transfer --------------------------
         tags = [Signal(data.StructLayout({"valid": 1, "first": 1, "last": 1, "end": 1}),
                        name=f"tag{k}") for k in range(self.latency - 2)]
-        row = Signal(data.ArrayLayout(self.fields, geo.G))
+        row = Signal(data.ArrayLayout(row_layout(spec), geo.G))
         with m.If(en):
             m.d.sync += [tags[0].valid.eq(busy), tags[0].first.eq(first),
                          tags[0].last.eq(sample.last), tags[0].end.eq(end), row.eq(rows.data)]
@@ -133,7 +131,7 @@ class Encoder(wiring.Component):
             overs = self._affine(m, en, sample.value, data_row, row, result)
         m.d.comb += [result.first.eq(tags[-1].first), result.last.eq(tags[-1].last)]
         buffer_output(m, en, tags[-1].valid, result, self.o)
-        if art.residual == "plain":
+        if spec.saturates:
             counter = Signal(32)
             value = counter + sum(overs)
             closing = en & tags[-1].valid & tags[-1].last & tags[-1].end
@@ -147,7 +145,7 @@ class Encoder(wiring.Component):
 
         ``ahead`` is what ``row`` will be in the next cycle.
         """
-        art, edge, fmt = self.art, self.art.edge, self.art.layers[0].fmt
+        edge, x_format = self.art.edge, self.spec.x_format
         f = edge.enc_w.f_bits + edge.sample.f_bits
         v = Signal(shape_of(edge.sample))
         overs = []
@@ -156,7 +154,7 @@ class Encoder(wiring.Component):
         G = range(self.geo.G)
         m.submodules.products = products = Products(
             {"v": shape_of(edge.sample)} | {f"w{g}": shape_of(edge.enc_w) for g in G},
-            {f"product{g}": (f"w{g}", "v") for g in G}, self.hw.multiplier)
+            {f"product{g}": (f"w{g}", "v") for g in G}, self.spec.hw.multiplier)
         m.d.comb += [products.en.eq(en), products.v.eq(v),
                      *(getattr(products, f"w{g}").eq(ahead[g].w) for g in G)]
         for g in G:
@@ -164,13 +162,13 @@ class Encoder(wiring.Component):
             b = Signal(shape_of(edge.enc_b), name=f"b{g}")
             exact = product + (b << f - edge.enc_b.f_bits)
             total = Signal(exact.shape(), name=f"total{g}")
-            whole = round_half_even(total, f - fmt.p.f_bits)
+            whole = round_half_even(total, f - x_format.f_bits)
             rounded = Signal(whole.shape(), name=f"rounded{g}")
-            if art.residual == "plain":
-                x, over = saturate(rounded, fmt.x)
+            if self.spec.saturates:
+                x, over = saturate(rounded, x_format)
                 overs.append(over)
             else:
-                x = clamp_to_one(rounded, fmt.p.f_bits)
+                x = clamp_to_one(rounded, x_format.f_bits)
             with m.If(en):
                 m.d.sync += [b.eq(row[g].b), total.eq(exact), rounded.eq(whole)]
             m.d.comb += result.x[g].eq(x)

@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """From a step's spike sums to the next layer's input: bias, activation, norm, residual, clamp."""
 
 from amaranth import Cat, Const, Module, Mux, Shape, Signal, Value
@@ -6,11 +5,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from quant.integer import reference
-from quant.integer.artifact import Artifact
 from rtl.arith import saturate
-from rtl.config import Geometry, HardwareConfig
-from rtl.memory import AddressMap, ConfigMemory, pack_rows
+from rtl.memory import ConfigMemory, Region, pack_rows
 from rtl.pipeline import Pipeline, buffer_output
+from rtl.spec import LayerSpec
 from rtl.streams import ConfigBus, shape_of, x_word
 
 
@@ -28,11 +26,27 @@ def _signed_sum(negate: Value, y: Value, addend: Value) -> Value:
     return (flipped + Cat(negate, addend).as_signed()) >> 1
 
 
-def sum_word(art: Artifact, number: int, geo: Geometry) -> data.StructLayout:
+def sum_word(spec: LayerSpec) -> data.StructLayout:
     """G neurons' sums of the weights of the neurons that fired."""
-    total = art.layers[number].fmt.w.total(art.H)
-    return data.StructLayout({"total": data.ArrayLayout(shape_of(total), geo.G),
+    total = spec.fmt.w.total(spec.geo.H)
+    return data.StructLayout({"total": data.ArrayLayout(shape_of(total), spec.geo.G),
                               "first": 1, "last": 1})
+
+
+def row_layout(spec: LayerSpec) -> data.StructLayout:
+    """One neuron's parameters."""
+    fmt = spec.fmt
+    return data.StructLayout({"shift": shape_of(fmt.shift), "negate": 1,
+                              "bias": shape_of(fmt.bias), "addend": shape_of(fmt.addend)})
+
+
+def regions(spec: LayerSpec) -> list[Region]:
+    """``fuse``: the parameters of G neurons per row, a row per word."""
+    G, layout = spec.geo.G, row_layout(spec)
+    columns = [(getattr(spec.tensors, name)[g::G], Shape.cast(shape).width)
+               for g in range(G) for name, shape in layout.members.items()]
+    return [Region("fuse", layout.size * G, pack_rows(columns),
+                   f"{G} x (shift, negate, bias, addend)")]
 
 
 class Fuse(wiring.Component):
@@ -47,20 +61,16 @@ class Fuse(wiring.Component):
 
     Parameters
     ----------
-    art : Artifact
-    number : int
-        The layer.
-    hw : HardwareConfig
-    amap : AddressMap
+    spec : LayerSpec
 
     Members
     -------
-    i : ``In(stream.Signature(sum_word(art, number, geo)))``
-    x : ``In(stream.Signature(x_word(art, geo)))``
-        This layer's input, the same words; missing with ``residual = none``.
-    o : ``Out(stream.Signature(x_word(art, geo)))``
+    i : ``In(stream.Signature(sum_word(spec)))``
+    x : ``In(stream.Signature(x_word(x_format, geo)))``
+        This layer's input, the same words; only where it is added.
+    o : ``Out(stream.Signature(x_word(x_format, geo)))``
     count : ``Out(StructLayout({"valid": 1, "value": 32}))``
-        Saturated elements of a sequence, one pulse after its last word; only with ``plain``.
+        Saturated elements of a sequence, one pulse after its last word; only where they saturate.
     cfg : ``In(ConfigBus())``
 
     Timing
@@ -75,34 +85,26 @@ class Fuse(wiring.Component):
 
     latency = 7
 
-    def __init__(self, art: Artifact, number: int, hw: HardwareConfig, amap: AddressMap):
-        self.art, self.layer, self.geo = art, art.layers[number], Geometry.of(art, hw)
-        geo, fmt, layer = self.geo, self.layer.fmt, self.layer
-        self.fields = data.StructLayout({"shift": shape_of(fmt.shift), "negate": 1,
-                                         "bias": shape_of(fmt.bias),
-                                         "addend": shape_of(fmt.addend)})
-        columns = [(getattr(layer, name)[g::geo.G], Shape.cast(shape).width)
-                   for g in range(geo.G) for name, shape in self.fields.members.items()]
-        region = amap.allocate(f"layer{number}.fuse", geo.words, self.fields.size * geo.G,
-                               f"{geo.G} x (shift, negate, bias, addend)")
-        self.rows = ConfigMemory(region, pack_rows(columns), hw)
-        word = x_word(art, geo)
-        members = {"i": In(stream.Signature(sum_word(art, number, geo))),
+    def __init__(self, spec: LayerSpec):
+        self.spec, self.geo = spec, spec.geo
+        self.rows = ConfigMemory(spec.regions["fuse"], spec.hw)
+        word = x_word(spec.x_format, spec.geo)
+        members = {"i": In(stream.Signature(sum_word(spec))),
                    "o": Out(stream.Signature(word)), "cfg": In(ConfigBus())}
-        if art.residual != "none":
+        if spec.fused:
             members["x"] = In(stream.Signature(word))
-        if art.residual == "plain":
+        if spec.saturates:
             members["count"] = Out(data.StructLayout({"valid": 1, "value": 32}))
         super().__init__(members)
 
     def model(self, s_out, x):
         """(x_next (H,), saturated elements) from one step's spikes and input."""
-        return reference.fuse(reference.mix(s_out, self.layer, self.art.act), x, self.layer,
-                              self.art.residual)
+        layer, art = self.spec.tensors, self.spec.art
+        return reference.fuse(reference.mix(s_out, layer, art.act), x, layer, art.residual)
 
     def elaborate(self, platform):
         m = Module()
-        art, geo, fmt = self.art, self.geo, self.layer.fmt
+        spec, geo, fmt = self.spec, self.geo, self.spec.fmt
         m.submodules.rows = rows = self.rows
         wiring.connect(m, wiring.flipped(self.cfg), rows.cfg)
 
@@ -112,7 +114,7 @@ class Fuse(wiring.Component):
         en, taken = Signal(), Signal()
         pipe = Pipeline(m, en)
         x_in = None
-        if art.residual == "none":
+        if not spec.fused:
             m.d.comb += self.i.ready.eq(en)
         else:
             m.d.comb += [self.i.ready.eq(en & self.x.valid), self.x.ready.eq(en & self.i.valid)]
@@ -128,38 +130,37 @@ class Fuse(wiring.Component):
                          tags[0].last.eq(self.i.payload.last), tags[0].end.eq(end)]
             m.d.sync += [tag.eq(before) for tag, before in zip(tags[1:], tags)]
 
-        row = [Signal(data.ArrayLayout(self.fields, geo.G), name=f"row{k}", reset_less=True)
+        row = [Signal(data.ArrayLayout(row_layout(spec), geo.G), name=f"row{k}", reset_less=True)
                for k in range(3)]
         total = [Signal.like(self.i.payload.total, name=f"total{k}", reset_less=True)
                  for k in range(2)]
         with m.If(en):
             m.d.sync += [total[0].eq(self.i.payload.total), total[1].eq(total[0]),
                          row[0].eq(rows.data), row[1].eq(row[0]), row[2].eq(row[1])]
-        result = Signal(x_word(art, geo))
+        result = Signal(x_word(spec.x_format, geo))
         overs = []
         for g in range(geo.G):
-            z, y = (Signal(shape_of(fmt.z(art.H)), name=f"{name}{g}", reset_less=True)
+            z, y = (Signal(shape_of(fmt.z(geo.H)), name=f"{name}{g}", reset_less=True)
                     for name in "zy")
-            s, t = (Signal(shape_of(fmt.fused(art.H)), name=f"{name}{g}", reset_less=True)
+            s, t = (Signal(shape_of(fmt.fused(geo.H)), name=f"{name}{g}", reset_less=True)
                     for name in "st")
-            biased = Signal(shape_of(fmt.z(art.H)), name=f"biased{g}")
+            biased = Signal(shape_of(fmt.z(geo.H)), name=f"biased{g}")
             x = x_in[g] if x_in is not None else 0
             m.d.comb += biased.eq(z + row[1][g].bias)
-            relu = art.act == "relu"
-            out, over = ((clamp_to_one(t, fmt.p.f_bits), None) if art.residual != "plain"
-                         else saturate(t, fmt.x))
+            out, over = (saturate(t, spec.x_format) if spec.saturates
+                         else (clamp_to_one(t, spec.x_format.f_bits), None))
             overs.append(over)
             with m.If(en):
                 m.d.sync += [
                     z.eq(total[1][g] << row[0][g].shift),
-                    y.eq(Mux(biased < 0, 0, biased) if relu else biased),
+                    y.eq(Mux(biased < 0, 0, biased) if spec.relu else biased),
                     s.eq(_signed_sum(row[2][g].negate, y, row[2][g].addend)),
                     t.eq(s + x),
                 ]
             m.d.comb += result.x[g].eq(out)
         m.d.comb += [result.first.eq(tags[-1].first), result.last.eq(tags[-1].last)]
         buffer_output(m, en, tags[-1].valid, result, self.o)
-        if art.residual == "plain":
+        if spec.saturates:
             counter = Signal(32)
             value = counter + sum(overs)
             closing = en & tags[-1].valid & tags[-1].last & tags[-1].end

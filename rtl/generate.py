@@ -11,32 +11,35 @@ from pathlib import Path
 
 from amaranth.back import verilog
 
-from quant.integer import artifact
-from quant.integer.artifact import Artifact, ArtifactError
+from golden.base import cli
 from golden.base.files import write_all_atomic
-from rtl.config import Geometry, HardwareConfig, HardwareError
+from golden.base.options import add_artifact
+from quant.integer import artifact
+from quant.integer.artifact import Artifact
+from rtl.config import HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.memory import Region
+from rtl.plan import Plan, plan
 
 
-def memory_map(core: Core) -> dict:
+def memory_map(planned: Plan) -> dict:
     """Regions of the configuration bus and the facts a host needs, ready for JSON.
 
     Row r, bits 32 c .. 32 c + 31, of a region is at address ``base + r * stride + c``.
     """
-    art, geo = core.art, core.geo
+    art, geo = planned.art, planned.geo
     return {
         "artifact": artifact.digest(art), "task": art.task, "residual": art.residual,
         "layers": len(art.layers), "H": art.H, "n": art.n, "n_classes": art.n_classes,
         "outputs": art.outputs,
         "lanes": geo.lanes, "neurons_per_word": geo.G, "words_per_step": geo.words,
-        "max_sequences_in_flight": core.max_in_flight, "signature": core.hw.signature,
+        "max_sequences_in_flight": planned.max_in_flight, "signature": planned.hw.signature,
         "regions": [{"name": r.name, "base": r.base, "depth": r.depth, "width": r.width,
                      "stride": r.stride, "size": r.size, "fields": r.fields}
-                    for r in core.map.regions]}
+                    for r in planned.regions]}
 
 
-def _table(facts: dict, regions: list[Region]) -> str:
+def _table(facts: dict, regions: tuple[Region, ...]) -> str:
     """The memory map for people."""
     head = ", ".join(f"{name} {facts[name]}" for name in
                      ("artifact", "task", "layers", "H", "n", "residual", "lanes"))
@@ -54,15 +57,10 @@ def generate(art: Artifact, hw: HardwareConfig, out: Path) -> Path:
     """Write the core of ``art`` to folder ``out``, every file whole or not at all.
 
     Returns the path of ``core.v``. The output depends on the artifact and ``hw`` alone. Raises
-    :class:`rtl.config.HardwareError` when they do not fit, ``OSError`` when ``out`` cannot be
-    written.
+    :class:`rtl.config.HardwareError` when they do not fit, or ``out`` cannot be written.
     """
     core = Core(art, hw)
-    facts = memory_map(core)
-    top = core.map.regions[-1].base + core.map.regions[-1].size
-    if top > 1 << len(core.cfg.addr):
-        raise HardwareError(f"the coefficients take {top} addresses, the configuration bus has "
-                            f"{1 << len(core.cfg.addr)}; use fewer layers or neurons")
+    facts = memory_map(core.plan)
     before = os.environ.get("AMARANTH_USE_YOSYS")
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"    # the same Verilog on every machine
     try:
@@ -73,14 +71,22 @@ def generate(art: Artifact, hw: HardwareConfig, out: Path) -> Path:
         else:
             os.environ["AMARANTH_USE_YOSYS"] = before
     files = {"memory_map.json": json.dumps(facts, indent=1) + "\n",
-             "memory_map.md": _table(facts, core.map.regions), "core.v": text}
-    folder = write_all_atomic(out, {name: content.encode() for name, content in files.items()})
-    return folder / "core.v"
+             "memory_map.md": _table(facts, core.plan.regions), "core.v": text}
+    return write_design(out, files) / "core.v"
+
+
+def write_design(out: Path, files: dict[str, str]) -> Path:
+    """Write generated files to ``out``, all or none; returns it."""
+    try:
+        return write_all_atomic(out, files)
+    except OSError as error:
+        raise HardwareError(f"cannot write {error.filename or out}: {error.strerror}; choose "
+                            f"another --out") from None
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rtl.generate", description=__doc__)
-    parser.add_argument("--artifact", type=Path, required=True, metavar="DIR")
+    add_artifact(parser)
     parser.add_argument("--lanes", type=int, default=HardwareConfig.lanes, metavar="P",
                         help="complex modes updated per cycle and layer (default %(default)s)")
     parser.add_argument("--out", type=Path, metavar="DIR",
@@ -88,22 +94,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--no-signature", action="store_true",
                         help="leave out the CRCs that verification compares")
     args = parser.parse_args(argv)
-    try:
-        art = artifact.load(args.artifact)
-        hw = HardwareConfig(args.lanes, signature=not args.no_signature)
-        geo = Geometry.of(art, hw)
-        out = args.out or Path("build/rtl") / f"{art.task}_{hw.lanes}"
-        path = generate(art, hw, out)
-    except (ArtifactError, HardwareError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: cannot write {error.filename}: {error.strerror}; choose another --out",
-              file=sys.stderr)
-        return 2
+    return cli.code("rtl.generate", lambda: make(args))
+
+
+def make(args: argparse.Namespace) -> None:
+    """Generate what the options say."""
+    art = artifact.load(args.artifact)
+    hw = HardwareConfig(args.lanes, signature=not args.no_signature)
+    geo = plan(art, hw).geo
+    path = generate(art, hw, args.out or Path("build/rtl") / f"{art.task}_{hw.lanes}")
     print(f"{path}: {len(art.layers)} layers of {art.H} neurons of {art.n} modes, {geo.lanes} "
           f"lanes, {geo.issue} cycles per step at best; memory map beside it")
-    return 0
 
 
 if __name__ == "__main__":

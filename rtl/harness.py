@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """A core or a part with few pins, for place-and-route: chains of registers for wide ports."""
 
 from amaranth import ClockDomain, ClockSignal, Module, ResetSignal, Signal, Value

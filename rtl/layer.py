@@ -1,23 +1,54 @@
-# amaranth: UnusedElaboratable=no
 """One block of the network: input buffer, state engine, mixer."""
+
+from dataclasses import dataclass
 
 from amaranth import Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant.integer.artifact import Artifact
-from rtl.config import Geometry, HardwareConfig
-from rtl.memory import AddressMap, delay_bus
-from rtl.mixer import Mixer
-from rtl.state_engine import StateEngine
-from rtl.streams import ConfigBus, spike_word, x_word
-from rtl.x_buffer import FUSE_BANKS, XBuffer
+from rtl import coefficients, fuse, mixer, state_engine
+from rtl.config import Geometry
+from rtl.memory import Region, delay_bus
+from rtl.mixer import Mixer, MixerTiming
+from rtl.spec import LayerSpec, Timing
+from rtl.state_engine import EngineTiming, StateEngine
+from rtl.streams import ConfigBus, x_word
+from rtl.x_buffer import FUSE_BANKS, NO_FUSE_BANKS, XBuffer
 
 
 def tap_layout(geo: Geometry) -> data.StructLayout:
     """A spike word as the verification sees it, in the cycle of its transfer (``valid``)."""
     return data.StructLayout({"valid": 1, "s_in": geo.G, "s_out": geo.G, "end": 1,
                               "signature": 32})
+
+
+def regions(spec: LayerSpec) -> list[Region]:
+    """The regions of a layer's parts, in the order of the map."""
+    return coefficients.regions(spec) + mixer.regions(spec) + fuse.regions(spec)
+
+
+@dataclass(frozen=True)
+class LayerTiming(Timing):
+    """Cycles of a layer.
+
+    latency : from a step's last word on ``i`` to its first on ``o``, nothing else going on;
+    interval : cycles per step.
+    """
+
+    engine: EngineTiming
+    mixer: MixerTiming
+    banks: int          # steps that the input buffer has room for
+
+
+def timing(spec: LayerSpec) -> LayerTiming:
+    """Timing of a layer, from its parts'."""
+    geo, engine, mix = spec.geo, state_engine.timing(spec), mixer.timing(spec)
+    interval, banks = max(engine.interval, mix.interval), NO_FUSE_BANKS
+    spikes = (geo.words - 1) * geo.F + engine.latency
+    if spec.fused:      # the residual addition comes late, and holds nothing up
+        fill, drain = geo.words + XBuffer.latency, geo.words + mix.fill + 2
+        banks = max(FUSE_BANKS, -(-(fill + spikes + drain) // interval))
+    return LayerTiming(XBuffer.latency + spikes + mix.latency, interval, engine, mix, banks)
 
 
 class Layer(wiring.Component):
@@ -31,65 +62,43 @@ class Layer(wiring.Component):
 
     Parameters
     ----------
-    art : Artifact
-    number : int
-        Which layer.
-    hw : HardwareConfig
-    amap : AddressMap
+    spec : LayerSpec
 
     Members
     -------
-    i : ``In(stream.Signature(x_word(art, geo)))``
-    o : ``Out(stream.Signature(x_word(art, geo)))``
+    i : ``In(stream.Signature(x_word(x_format, geo)))``
+    o : ``Out(stream.Signature(x_word(x_format, geo)))``
     tap : ``Out(tap_layout(geo))``
     busy : ``Out(1)``
         Every multiplier of the engine's lanes takes operands in this cycle.
     count : ``Out(StructLayout({"valid": 1, "value": 32}))``
         Saturated states of a sequence, one pulse in the cycle after its last spike word.
     stream_count : same
-        Saturated elements of this layer's output; only with ``residual = plain``.
+        Saturated elements of this layer's output; only where they saturate.
     cfg : ``In(ConfigBus())``
 
     Timing
     ------
-    As its parts; a step takes ``max(engine.interval, mixer.interval)`` cycles.
+    :func:`timing`.
 
     Resources
     ---------
     The sum of its parts.
     """
 
-    def __init__(self, art: Artifact, number: int, hw: HardwareConfig, amap: AddressMap):
-        self.art, self.hw, geo = art, hw, Geometry.of(art, hw)
-        self.engine = StateEngine(art, number, hw, amap)
-        self.mixer = Mixer(art, number, hw, amap)
-        self.buffer = XBuffer(art, hw, self._banks(geo))
-        word, count = x_word(art, geo), data.StructLayout({"valid": 1, "value": 32})
+    def __init__(self, spec: LayerSpec):
+        self.spec, found = spec, timing(spec)
+        self.latency, self.interval = found.latency, found.interval
+        self.engine, self.mixer = StateEngine(spec), Mixer(spec)
+        self.buffer = XBuffer(spec, found.banks)
+        word = x_word(spec.x_format, spec.geo)
+        count = data.StructLayout({"valid": 1, "value": 32})
         members = {"i": In(stream.Signature(word)), "o": Out(stream.Signature(word)),
-                   "tap": Out(tap_layout(geo)), "busy": Out(1), "count": Out(count),
+                   "tap": Out(tap_layout(spec.geo)), "busy": Out(1), "count": Out(count),
                    "cfg": In(ConfigBus())}
-        if art.residual == "plain":
+        if spec.saturates:
             members["stream_count"] = Out(count)
         super().__init__(members)
-
-    def _banks(self, geo: Geometry) -> int | None:
-        """Steps to buffer so that the residual addition, which comes late, holds nothing up."""
-        if self.art.residual == "none":
-            return None
-        fill, drain = geo.words + XBuffer.latency, geo.words + self.mixer.fill + 2
-        inside = fill + (geo.words - 1) * geo.F + self.engine.latency + drain
-        return max(FUSE_BANKS, -(-inside // self.interval))
-
-    @property
-    def latency(self) -> int:
-        """Cycles from a step's last word on ``i`` to its first on ``o``, nothing else going on."""
-        spikes = (self.mixer.geo.words - 1) * self.mixer.geo.F
-        return self.buffer.latency + spikes + self.engine.latency + self.mixer.latency
-
-    @property
-    def interval(self) -> int:
-        """Cycles per step."""
-        return max(self.engine.interval, self.mixer.interval)
 
     def elaborate(self, platform):
         m = Module()
@@ -101,12 +110,12 @@ class Layer(wiring.Component):
         wiring.connect(m, spikes, self.mixer.i)
         wiring.connect(m, self.mixer.o, wiring.flipped(self.o))
         wiring.connect(m, wiring.flipped(self.cfg), self.engine.cfg)
-        mixer_cfg = delay_bus(m, self.cfg, "cfg_mixer") if self.hw.spread else \
+        mixer_cfg = delay_bus(m, self.cfg, "cfg_mixer") if self.spec.hw.spread else \
             wiring.flipped(self.cfg)
         wiring.connect(m, mixer_cfg, self.mixer.cfg)
-        if self.art.residual != "none":
+        if self.spec.fused:
             wiring.connect(m, self.buffer.fuse, self.mixer.x)
-        if self.art.residual == "plain":
+        if self.spec.saturates:
             m.d.comb += self.stream_count.eq(self.mixer.count)
         word = spikes.payload
         m.d.comb += [

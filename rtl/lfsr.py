@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """The random words in hardware: one register and fixed networks of XORs."""
 
 from functools import reduce
@@ -36,6 +35,12 @@ def xor_network(matrix: lfsr.Matrix, value) -> Value:
     return Cat(parts)
 
 
+def start_region(name: str, fmt: RandomFormat, seed: int, stream: int) -> Region:
+    """Where the host finds the state of random stream ``stream`` at a sequence's start."""
+    return Region(name, fmt.width, (lfsr.stream_start(fmt, seed, stream),),
+                  "state of the random stream at a sequence's start, never 0")
+
+
 class WordSource(wiring.Component):
     """``count`` consecutive draws of one stream per cycle.
 
@@ -51,9 +56,7 @@ class WordSource(wiring.Component):
     count : int
         Draws per cycle.
     region : Region
-        Where the host finds the stream's start state, one row of ``fmt.width`` bits.
-    start : int
-        Initial start state, :func:`quant.integer.lfsr.stream_start`.
+        The stream's start state, :func:`start_region`.
 
     Members
     -------
@@ -77,12 +80,12 @@ class WordSource(wiring.Component):
 
     latency = 0
 
-    def __init__(self, fmt: RandomFormat, bits: int, count: int, region: Region, start: int):
+    def __init__(self, fmt: RandomFormat, bits: int, count: int, region: Region):
         self.fmt = fmt
         self.bits = bits
         self.count = count
         self.region = region
-        self.start = start
+        self.start = region.rows[0]
         super().__init__({"cfg": In(ConfigBus()), "advance": In(1), "rewind": In(1),
                           "words": Out(data.ArrayLayout(bits, count))})
 
@@ -93,7 +96,7 @@ class WordSource(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        start = m.submodules.start = ConfigRegister(self.region, self.start)
+        start = m.submodules.start = ConfigRegister(self.region)
         wiring.connect(m, wiring.flipped(self.cfg), start.cfg)
         state, stale = Signal(self.fmt.width, init=self.start), Signal(init=1)
         leapt = xor_network(lfsr.leap(self.fmt, self.count * self.bits), state)

@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """The link's device side: carries out requests, answers each with one frame."""
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value
@@ -112,7 +111,7 @@ class Link(wiring.Component):
 
     def _requests(self, m, inside) -> None:
         receiver, sender, player = self.receiver, self.sender, self.player
-        words = self.identity.model + (self.art.seed & 0xFFFFFFFF).to_bytes(4, "little")
+        words = self.identity.model + protocol.seed_word(self.art.seed).to_bytes(4, "little")
         kept = m.submodules.identity = memory.Memory(
             shape=8, depth=2 * SIZE, init=self.identity.pack() + words)
         put, get = kept.write_port(), kept.read_port(domain="sync")

@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """A core behind a serial line: what every board is made of."""
 
 from amaranth import Module, ResetInserter
@@ -6,11 +5,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from quant.integer.artifact import Artifact
-from rtl.config import HardwareConfig, HardwareError
+from rtl.config import HardwareConfig
 from rtl.core import Core
 from rtl.link import Link
 from rtl.link_identity import Identity
-from rtl.link_protocol import OWN_WORDS
+from rtl.plan import check_link
 from rtl.uart import UartReceiver, UartTransmitter
 
 
@@ -41,11 +40,8 @@ class LinkCore(wiring.Component):
 
     def __init__(self, art: Artifact, hw: HardwareConfig, clock: float, clocks: int):
         self.core = Core(art, hw)
-        top = self.core.map.regions[-1]
-        if top.base + top.size > OWN_WORDS:
-            raise HardwareError(f"the coefficients take {top.base + top.size} addresses, the link "
-                                f"reaches {OWN_WORDS}; use fewer layers or neurons")
-        self.identity = Identity.of(self.core, clock)
+        check_link(self.core.plan)
+        self.identity = Identity.of(self.core.plan, clock)
         self.link = Link(art, self.identity)
         self.receiver, self.transmitter = UartReceiver(clocks), UartTransmitter(clocks)
         super().__init__({"rx": In(1), "tx": Out(1, init=1), "busy": Out(1)})

@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """Frames of the link in hardware: bytes from the line to checked content, content to the line."""
 
 from amaranth import Cat, Module, Mux, Signal

@@ -11,8 +11,8 @@ from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl import link_protocol as protocol
 from rtl.config import HardwareConfig
-from rtl.core import Core
 from rtl.link_protocol import LABEL_BYTES, LOGIT_BYTES, SATURATION_BYTES
+from rtl.plan import Plan
 from rtl.streams import sample_word
 
 MAGIC = b"SSM\x1a"
@@ -26,16 +26,16 @@ class IdentityError(ValueError):
     """Bytes that no board of this project says."""
 
 
-def shape_digest(core: Core) -> bytes:
+def shape_digest(planned: Plan) -> bytes:
     """Eight bytes that two cores share if one's coefficients can be written into the other.
 
     They depend on everything of artifact and hardware but the coefficients, the seed and the name.
     """
-    art = core.art
+    art = planned.art
     facts = [art.outputs, art.length, art.vocab, art.act, art.residual, art.rounding,
              art.sampling, art.random.to_dict(), art.edge.to_dict(),
              [layer.fmt.to_dict() for layer in art.layers],
-             [(r.name, r.base, r.depth, r.width, r.fields) for r in core.map.regions]]
+             [(r.name, r.base, r.depth, r.width, r.fields) for r in planned.regions]]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).digest()[:8]
 
 
@@ -74,12 +74,12 @@ class Identity:
     task: str
 
     @classmethod
-    def of(cls, core: Core, clock: float) -> "Identity":
+    def of(cls, planned: Plan, clock: float) -> "Identity":
         """Of a core that runs at ``clock`` Hz."""
-        art = core.art
-        return cls(protocol.VERSION, len(art.layers), art.H, art.n, core.hw.lanes, art.outputs,
+        art = planned.art
+        return cls(protocol.VERSION, len(art.layers), art.H, art.n, planned.hw.lanes, art.outputs,
                    art.length, art.vocab, sample_bytes(art), round(clock / 1000),
-                   core.hw.spread, model_digest(art), shape_digest(core), art.task)
+                   planned.hw.spread, model_digest(art), shape_digest(planned), art.task)
 
     def pack(self) -> bytes:
         """The identity region."""

@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """Sequences for the core from a memory, so that a slow line does not slow the core."""
 
 from amaranth import Cat, Module, Mux, Shape, Signal
@@ -6,10 +5,13 @@ from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from quant.integer.artifact import Artifact
-from rtl.config import HardwareError
 from rtl.streams import sample_word
 
-LONGEST = (1 << 16) - 1     # steps: positions and lengths have two bytes on the line
+
+def buffer_shape(art: Artifact) -> tuple[int, int]:
+    """(samples, bits of one) of a buffer: of the longest sequence, rounded up to a power of two."""
+    bits = Shape.cast(sample_word(art)["value"].shape).width
+    return 1 << max(1, (art.length - 1).bit_length()), bits
 
 
 class SamplePlayer(wiring.Component):
@@ -42,18 +44,13 @@ class SamplePlayer(wiring.Component):
 
     Resources
     ---------
-    A memory of twice ``art.length`` samples, rounded up to a power of two.
+    A memory of two buffers.
     """
 
     def __init__(self, art: Artifact):
-        if art.length > LONGEST:
-            raise HardwareError(f"the link takes sequences of up to {LONGEST} steps, the artifact "
-                                f"has {art.length}; export one for shorter sequences, or use the "
-                                f"core itself (python -m rtl.axi)")
         self.art = art
         word = sample_word(art)
-        self.bits = Shape.cast(word["value"].shape).width
-        self.depth = 1 << max(1, (art.length - 1).bit_length())
+        self.depth, self.bits = buffer_shape(art)
         super().__init__({
             "w_addr": In(16), "w_data": In(self.bits), "w_en": In(1), "start": In(1),
             "length": In(16), "clear": In(1), "busy": Out(1), "o": Out(stream.Signature(word))})

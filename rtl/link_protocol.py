@@ -49,7 +49,12 @@ REGISTER_FIELDS = {"model": 8, "seed": 4, "cycles": 4, "good": 4, "bad": 4, "dro
 COUNTERS = REGISTERS + 12       # where the fields begin that the link counts itself
 # Word addresses of CONFIG from here on are the link's own: the model's digest (2), the seed (1).
 OWN_WORDS = 0x800000
+# Seeds of wider generators need not fit the register; 0 starts no generator, so it is free.
+LONG_SEED = 0
 LABEL_BYTES, LOGIT_BYTES, SATURATION_BYTES = 2, 6, 4
+
+
+LONGEST_SEQUENCE = (1 << 16) - 1    # steps: positions and lengths have two bytes on the line
 
 
 class FrameError(ValueError):
@@ -65,6 +70,11 @@ class Reply:
     expected: int
     status: Status
     data: bytes
+
+
+def seed_word(seed: int) -> int:
+    """What the register says of a master seed: itself, or LONG_SEED for one of over 32 bits."""
+    return seed if seed < 1 << 32 else LONG_SEED
 
 
 def crc16(content: bytes) -> int:

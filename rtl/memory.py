@@ -1,7 +1,6 @@
-# amaranth: UnusedElaboratable=no
 """Coefficient memories that the configuration bus can write, and registers likewise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from amaranth import Cat, Module, Signal
@@ -16,16 +15,20 @@ WORD = 32       # bits of one write on the configuration bus
 
 @dataclass(frozen=True)
 class Region:
-    """One memory on the configuration bus, for the memory map.
+    """One memory on the configuration bus: what it holds and where.
 
     Row ``r``, bits 32 c .. 32 c + 31, is at address ``base + r * stride + c``.
     """
 
     name: str
-    base: int
-    depth: int
-    width: int
-    fields: str = ""    # what a row holds, lowest bits first
+    width: int              # bits of a row
+    rows: tuple[int, ...]   # before anything is written
+    fields: str = ""        # what a row holds, lowest bits first
+    base: int = 0
+
+    @property
+    def depth(self) -> int:
+        return len(self.rows)
 
     @property
     def chunks(self) -> int:
@@ -40,38 +43,49 @@ class Region:
         """Addresses taken, a power of two; ``base`` is a multiple of it."""
         return self.stride << (self.depth - 1).bit_length()
 
-
-class AddressMap:
-    """Hands out aligned regions of the configuration bus, in the order they are asked for."""
-
-    def __init__(self):
-        self.regions: list[Region] = []
-        self._next = 0
-
-    def allocate(self, name: str, depth: int, width: int, fields: str = "") -> Region:
-        size = Region(name, 0, depth, width).size
-        base = -(-self._next // size) * size
-        region = Region(name, base, depth, width, fields)
-        self._next = base + size
-        self.regions.append(region)
-        return region
+    def writes(self) -> list[tuple[int, int]]:
+        """(address, 32-bit word) pairs that write the rows, in rising order."""
+        return [(self.base + r * self.stride + c, row >> WORD * c & (1 << WORD) - 1)
+                for r, row in enumerate(self.rows) for c in range(self.chunks)]
 
 
-def pack_rows(columns: list[tuple[np.ndarray, int]]) -> list[int]:
+def place(regions: list[Region], at: int = 0) -> list[Region]:
+    """The regions one after the other, the first from address ``at`` on."""
+    placed = []
+    for region in regions:
+        base = -(-at // region.size) * region.size
+        placed.append(replace(region, base=base))
+        at = base + region.size
+    return placed
+
+
+def pack_rows(columns: list[tuple[np.ndarray, int]]) -> tuple[int, ...]:
     """Rows of a memory from (raw integers (depth, ...), bits) columns, lowest bits first.
 
     Values are stored in two's complement; trailing axes are laid out in C order.
     """
-    depth = len(columns[0][0])
-    rows = [0] * depth
-    at = 0
-    for raw, bits in columns:
-        flat = np.asarray(raw).reshape(depth, -1)
-        for j in range(flat.shape[1]):
-            for r in range(depth):
-                rows[r] |= (int(flat[r, j]) & ((1 << bits) - 1)) << at
-            at += bits
-    return rows
+    depth, bits = len(columns[0][0]), []
+    for raw, width in columns:
+        raw = np.ascontiguousarray(raw, "<i8").reshape(depth, -1, 1)
+        flat = np.unpackbits(raw.view(np.uint8), axis=2, bitorder="little")
+        bits.append(flat[:, :, np.minimum(np.arange(width), 63)].reshape(depth, -1))
+    packed = np.packbits(np.concatenate(bits, axis=1), axis=1, bitorder="little")
+    return tuple(int.from_bytes(row.tobytes(), "little") for row in packed)
+
+
+def banks(width: int, hw: HardwareConfig) -> list[tuple[int, int]]:
+    """(lowest bit, bits) of the banks of a memory's rows, each as wide as a block RAM's port."""
+    return [(low, min(hw.bank_bits, width - low)) for low in range(0, width, hw.bank_bits)]
+
+
+def block_banks(depth: int, width: int, hw: HardwareConfig) -> int:
+    """How many of them, the lowest, are block RAMs: what is left over may be LUT RAM."""
+    return -(-max(0, width * depth - hw.lut_ram_bits) // (hw.bank_bits * depth))
+
+
+def rows_built(depth: int) -> int:
+    """Rows that a memory gets: an address of no bits would become a wire of two in Verilog."""
+    return max(2, depth)
 
 
 class WideMemory(wiring.Component):
@@ -102,12 +116,9 @@ class WideMemory(wiring.Component):
     latency = 1
 
     def __init__(self, depth: int, width: int, init: list[int], hw: HardwareConfig):
-        # An address of no bits would become a wire of two in Verilog: at least two rows.
-        self.depth, self.width, self.init, self.hw = max(2, depth), width, init, hw
-        self.banks = [(low, min(hw.bank_bits, width - low))
-                      for low in range(0, width, hw.bank_bits)]
-        bank = hw.bank_bits * self.depth
-        self.blocks = -(-max(0, width * self.depth - hw.lut_ram_bits) // bank)
+        self.depth, self.width, self.init, self.hw = rows_built(depth), width, init, hw
+        self.banks = banks(width, hw)
+        self.blocks = block_banks(self.depth, width, hw)
         addr = range(self.depth)
         super().__init__({"r_addr": In(addr), "r_en": In(1), "r_data": Out(width),
                           "w_addr": In(addr), "w_en": In(len(self.banks)), "w_data": In(width)})
@@ -139,8 +150,6 @@ class ConfigMemory(wiring.Component):
     Parameters
     ----------
     region : Region
-    init : list of int
-        Initial rows.
     hw : HardwareConfig
 
     Members
@@ -156,12 +165,9 @@ class ConfigMemory(wiring.Component):
 
     latency = 1
 
-    def __init__(self, region: Region, init: list[int], hw: HardwareConfig = HardwareConfig()):
-        if len(init) != region.depth:
-            raise ValueError(f"{region.name}: {len(init)} initial rows for depth {region.depth}")
+    def __init__(self, region: Region, hw: HardwareConfig = HardwareConfig()):
         self.region = region
-        self.init = init
-        self.rows = WideMemory(region.depth, region.width, init, hw)
+        self.rows = WideMemory(region.depth, region.width, list(region.rows), hw)
         super().__init__({"cfg": In(ConfigBus()), "addr": In(range(max(2, region.depth))),
                           "en": In(1), "data": Out(region.width)})
 
@@ -204,16 +210,15 @@ class ConfigRegister(wiring.Component):
         A write is taken in this cycle, ``data`` shows it in the next.
     """
 
-    def __init__(self, region: Region, init: int):
+    def __init__(self, region: Region):
         if region.depth != 1:
             raise ValueError(f"{region.name}: a register has one row, not {region.depth}")
         self.region = region
-        self.init = init
         super().__init__({"cfg": In(ConfigBus()), "data": Out(region.width), "written": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
-        kept = Signal(self.region.width, init=self.init, reset_less=True)
+        kept = Signal(self.region.width, init=self.region.rows[0], reset_less=True)
         now = delay_bus(m, self.cfg, "cfg_now")
         hit = Signal(self.region.chunks)
         m.d.comb += [self.data.eq(kept), self.written.eq(hit.any())]

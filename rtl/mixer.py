@@ -1,21 +1,47 @@
-# amaranth: UnusedElaboratable=no
 """SpikeMixer: the columns of the neurons that fired, summed; then the next layer's input."""
 
-from amaranth import Cat, Const, Module, Mux, Shape, Signal
+from dataclasses import dataclass
+
+from amaranth import Const, Module, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant.integer.artifact import Artifact
-from rtl.config import Geometry, HardwareConfig
 from rtl.fuse import Fuse
-from rtl.memory import AddressMap, ConfigMemory, pack_rows
+from rtl.memory import ConfigMemory, Region, pack_rows
 from rtl.pipeline import Pipeline, tree_stages
 from rtl.queue import Queue
+from rtl.spec import LayerSpec, Timing
 from rtl.streams import ConfigBus, shape_of, spike_word, x_word
-
 
 ADDERS = 2      # levels of the adder tree over a word's neurons per cycle
 BEHIND = 8      # words between the sums and the fuse
+
+
+def regions(spec: LayerSpec) -> list[Region]:
+    """``mixer.w0``, ...: column j of W, of input neuron j, is in RAM j modulo G, in K rows."""
+    geo, w = spec.geo, spec.fmt.w
+    return [Region(f"mixer.w{g}", geo.Q * w.width, pack_rows(
+                [(spec.tensors.w.T[g::geo.G].reshape(geo.words * geo.K, geo.Q), w.width)]),
+                   f"{geo.Q} weights of one input neuron") for g in range(geo.G)]
+
+
+@dataclass(frozen=True)
+class MixerTiming(Timing):
+    """Cycles of a mixer.
+
+    latency : from the transfer of a step's last word to the first word on ``o``; interval : least
+    cycles from one step's last word to the next one's, when ``o`` never stalls.
+    """
+
+    fill: int       # from the transfer of a step's last word to the one that completes its sums
+
+
+def timing(spec: LayerSpec) -> MixerTiming:
+    """Timing of a layer's mixer."""
+    geo, words = spec.geo, spec.geo.words
+    fill = geo.K + 1 + (tree_stages(geo.G, ADDERS) if geo.G > 1 else 0)
+    interval = max(words * geo.K, fill + 2, fill + 3 + Queue.latency + words - BEHIND)
+    return MixerTiming(fill + 1 + Queue.latency + Fuse.latency, interval, fill)
 
 
 class Mixer(wiring.Component):
@@ -38,20 +64,16 @@ class Mixer(wiring.Component):
 
     Parameters
     ----------
-    art : Artifact
-    number : int
-        The layer.
-    hw : HardwareConfig
-    amap : AddressMap
+    spec : LayerSpec
 
     Members
     -------
     i : ``In(stream.Signature(spike_word(geo)))``
-    x : ``In(stream.Signature(x_word(art, geo)))``
-        This layer's input again; missing with ``residual = none``.
-    o : ``Out(stream.Signature(x_word(art, geo)))``
+    x : ``In(stream.Signature(x_word(x_format, geo)))``
+        This layer's input again; only where it is added.
+    o : ``Out(stream.Signature(x_word(x_format, geo)))``
     count : ``Out(StructLayout({"valid": 1, "value": 32}))``
-        Saturated elements of a sequence, one pulse after its last word; only with ``plain``.
+        Saturated elements of a sequence, one pulse after its last word; only where they saturate.
     cfg : ``In(ConfigBus())``
 
     Timing
@@ -64,40 +86,21 @@ class Mixer(wiring.Component):
     G RAMs of ``words * K`` rows of Q weights, 2 H sums in registers, Q adders, a queue of 8 words.
     """
 
-    def __init__(self, art: Artifact, number: int, hw: HardwareConfig, amap: AddressMap):
-        self.art, self.geo, self.layer = art, Geometry.of(art, hw), art.layers[number]
-        geo, fmt = self.geo, self.layer.fmt
-        self.weights = []
-        for g in range(geo.G):
-            columns = self.layer.w.T[g::geo.G]              # (words, H_out)
-            region = amap.allocate(f"layer{number}.mixer.w{g}", geo.words * geo.K,
-                                   geo.Q * fmt.w.width, f"{geo.Q} weights of one input neuron")
-            self.weights.append(ConfigMemory(
-                region, pack_rows([(columns.reshape(geo.words * geo.K, geo.Q), fmt.w.width)]), hw))
-        self.fuse = Fuse(art, number, hw, amap)
-        self.acc = fmt.w.total(art.H)
-        members = {"i": In(stream.Signature(spike_word(geo))),
-                   "o": Out(stream.Signature(x_word(art, geo))), "cfg": In(ConfigBus())}
+    def __init__(self, spec: LayerSpec):
+        self.spec, self.geo = spec, spec.geo
+        self.weights = [ConfigMemory(spec.regions[f"mixer.w{g}"], spec.hw)
+                        for g in range(spec.geo.G)]
+        self.fuse = Fuse(spec)
+        found = timing(spec)
+        self.fill, self.latency, self.interval = found.fill, found.latency, found.interval
+        self.acc = spec.fmt.w.total(spec.geo.H)
+        members = {"i": In(stream.Signature(spike_word(spec.geo))),
+                   "o": Out(stream.Signature(x_word(spec.x_format, spec.geo))),
+                   "cfg": In(ConfigBus())}
         for name in ("x", "count"):
             if name in self.fuse.signature.members:
                 members[name] = self.fuse.signature.members[name]
         super().__init__(members)
-
-    @property
-    def fill(self) -> int:
-        """Cycles from the transfer of a step's last word to the one that completes its sums."""
-        return self.geo.K + 1 + (tree_stages(self.geo.G, ADDERS) if self.geo.G > 1 else 0)
-
-    @property
-    def latency(self) -> int:
-        return self.fill + 1 + Queue.latency + self.fuse.latency
-
-    @property
-    def interval(self) -> int:
-        """Least cycles from one step's last word to the next one's, when ``o`` never stalls."""
-        words = self.geo.words
-        return max(words * self.geo.K, self.fill + 2,
-                   self.fill + 3 + Queue.latency + words - BEHIND)
 
     def model(self, s_out, x):
         """(x_next (H,), saturated elements) from one step's spikes (H,) and input (H,)."""
@@ -105,7 +108,7 @@ class Mixer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        geo, H = self.geo, self.art.H
+        geo, H = self.geo, self.geo.H
         K, Q, G = geo.K, geo.Q, geo.G
         m.submodules.fuse = fuse = self.fuse
         wiring.connect(m, wiring.flipped(self.cfg), fuse.cfg)
@@ -146,7 +149,7 @@ class Mixer(wiring.Component):
             tags[0].last.eq(now.last), *(tag.eq(before) for tag, before in zip(tags[1:], tags)),
             wipe.eq(tags[-2].end | leaving[:1].any()), leaving.eq(leaving >> 1),
         ]
-        w = Shape(self.layer.fmt.w.width, self.layer.fmt.w.signed)
+        w = Shape(self.spec.fmt.w.width, self.spec.fmt.w.signed)
         rows = []
         for g, ram in enumerate(self.weights):
             m.submodules[f"w{g}"] = ram

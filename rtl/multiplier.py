@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """Products between registers, also as a device's multipliers with the registers inside."""
 
 from amaranth import Cat, ClockSignal, Const, Instance, Module, Shape, Signal

@@ -6,7 +6,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from quant.integer import sampling
-from quant.formats import QFormat, RandomFormat
+from golden.base.qformat import QFormat
+from quant.formats import RandomFormat
 from rtl.streams import shape_of
 
 

@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """A short queue between two parts: what one end does is not seen at the other in the same cycle."""
 
 from amaranth import Module, Shape, Signal

@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """The spike samplers: a sum against a random integer of the same scale."""
 
 import numpy as np
@@ -7,7 +6,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from quant.integer import sampling
-from quant.formats import LayerFormats, QFormat, RandomFormat
+from golden.base.qformat import QFormat
+from quant.formats import LayerFormats, RandomFormat
 from rtl.arith import fires
 from rtl.multiplier import Products
 from rtl.phase_sampler import PhaseSampler

@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """What a layer's samplers hold against p: random words, Sobol points or phases."""
 
 from amaranth import Cat, Module, Mux, Signal
@@ -6,15 +5,30 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from quant.integer import lfsr, sampling
-from quant.integer.artifact import Artifact
-from rtl.config import Geometry, HardwareConfig
-from rtl.lfsr import WordSource
-from rtl.memory import AddressMap, ConfigMemory, WideMemory
+from rtl.lfsr import WordSource, start_region
+from rtl.memory import ConfigMemory, Region, WideMemory
 from rtl.phase_sampler import start_phase
 from rtl.pipeline import Pipeline
+from rtl.spec import LayerSpec
 from rtl.streams import ConfigBus
 
-STREAM = "state of the random stream at a sequence's start, never 0"
+NAMES = {lfsr.SAMPLER_IN: "in", lfsr.SAMPLER_OUT: "out"}
+
+
+def regions(spec: LayerSpec, kind: int) -> list[Region]:
+    """``start_in`` (or ``_out``), and with ``sobol`` ``directions_in``."""
+    found = [start_region(f"start_{NAMES[kind]}", spec.random, spec.seed,
+                          lfsr.stream_index(spec.number, kind))]
+    if spec.sampling == "sobol":
+        found.append(Region(f"directions_{NAMES[kind]}", spec.random.k,
+                            tuple(int(row) for row in spec.directions[kind]),
+                            "Sobol direction number of column r in row r"))
+    return found
+
+
+def latency(sampling: str) -> int:
+    """Enabled cycles from ``take`` to the words."""
+    return 2 if sampling == "systematic" else 1
 
 
 class SamplerWords(wiring.Component):
@@ -28,16 +42,9 @@ class SamplerWords(wiring.Component):
 
     Parameters
     ----------
-    art : Artifact
-    number : int
-        Layer.
+    spec : LayerSpec
     kind : int
         ``lfsr.SAMPLER_IN`` or ``SAMPLER_OUT``.
-    geo : Geometry
-    amap : AddressMap
-        Gets ``layer<number>.start_in`` (or ``_out``) and with ``sobol`` ``directions_in``.
-    hw : HardwareConfig
-        Of the memories.
 
     Members
     -------
@@ -58,7 +65,7 @@ class SamplerWords(wiring.Component):
 
     Timing
     ------
-    Latency 1 enabled cycle, 2 with ``systematic``; G words per cycle. ``sobol``: two steps'
+    Latency of :func:`latency`; G words per cycle. ``sobol``: two steps'
     last takes are at least 2 cycles apart.
 
     Resources
@@ -67,26 +74,20 @@ class SamplerWords(wiring.Component):
     memory of H phases.
     """
 
-    def __init__(self, art: Artifact, number: int, kind: int, geo: Geometry, amap: AddressMap,
-                 hw: HardwareConfig = HardwareConfig()):
-        self.art, self.number, self.kind, self.geo = art, number, kind, geo
-        random, text = art.random, "in" if kind == lfsr.SAMPLER_IN else "out"
-        start = lfsr.stream_start(random, art.seed, lfsr.stream_index(number, kind))
-        region = amap.allocate(f"layer{number}.start_{text}", 1, random.width, STREAM)
-        self.source = WordSource(random, random.k, geo.G, region, start)
-        self.f_bits = sampling.sampler_bits(art, number, kind)
+    def __init__(self, spec: LayerSpec, kind: int):
+        self.spec, self.kind, self.geo = spec, kind, spec.geo
+        geo, random, text = spec.geo, spec.random, NAMES[kind]
+        self.source = WordSource(random, random.k, geo.G, spec.regions[f"start_{text}"])
+        self.f_bits = spec.p_bits[kind]
         word = range(max(2, geo.words))
         members = {"cfg": In(ConfigBus()), "en": In(1), "take": In(1), "first": In(1),
                    "last": In(1), "word": In(word)}
-        self.latency, bits = 1, random.k
-        if art.sampling == "sobol":
-            rows = art.directions[sampling.sampler_number(number, kind)]
-            region = amap.allocate(f"layer{number}.directions_{text}", len(rows), random.k,
-                                   "Sobol direction number of column r in row r")
-            self.directions = ConfigMemory(region, [int(row) for row in rows], hw)
-        elif art.sampling == "systematic":
-            self.latency, bits = 2, self.f_bits
-            self.phases = WideMemory(geo.words, geo.G * bits, [], hw)
+        self.latency, bits = latency(spec.sampling), random.k
+        if spec.sampling == "sobol":
+            self.directions = ConfigMemory(spec.regions[f"directions_{text}"], spec.hw)
+        elif spec.sampling == "systematic":
+            bits = self.f_bits
+            self.phases = WideMemory(geo.words, geo.G * bits, [], spec.hw)
             members["back"] = In(data.StructLayout(
                 {"valid": 1, "word": word, "phases": data.ArrayLayout(bits, geo.G)}))
         members["words"] = Out(data.ArrayLayout(bits, geo.G))
@@ -94,8 +95,8 @@ class SamplerWords(wiring.Component):
 
     def model(self, steps: int, seed: int | None = None):
         """Words (steps, words of a step, G); with ``systematic`` those of the first step only."""
-        seed = self.art.seed if seed is None else seed
-        words = sampling.sampler_words(self.art, self.number, self.kind, seed, steps)
+        seed = self.spec.seed if seed is None else seed
+        words = sampling.sampler_words(self.spec.art, self.spec.number, self.kind, seed, steps)
         return words.reshape(-1, self.geo.words, self.geo.G)
 
     def elaborate(self, platform):
@@ -105,10 +106,10 @@ class SamplerWords(wiring.Component):
         pipe = Pipeline(m, self.en)
         end = self.word == self.geo.words - 1
         m.d.comb += source.advance.eq(self.take)
-        if self.art.sampling == "bernoulli":
+        if self.spec.sampling == "bernoulli":
             m.d.comb += [source.rewind.eq(end & self.last),
                          self.words.eq(pipe.register(source.words, "drawn"))]
-        elif self.art.sampling == "sobol":
+        elif self.spec.sampling == "sobol":
             point = self._point(m)
             m.d.comb += source.rewind.eq(end)
             for g, mask in enumerate(source.words):
@@ -127,7 +128,7 @@ class SamplerWords(wiring.Component):
         m.submodules.directions = directions = self.directions
         wiring.connect(m, wiring.flipped(self.cfg), directions.cfg)
         columns = directions.region.depth
-        k = self.art.random.k
+        k = self.spec.random.k
         point, t = Signal(k), Signal(columns)
         m.d.comb += directions.en.eq(1)
         for c in reversed(range(columns)):          # trailing zeros of t + 1
@@ -145,6 +146,6 @@ class SamplerWords(wiring.Component):
                      phases.w_en.eq(self.back.valid.replicate(len(phases.w_en)))]
         first = pipe.register(self.first, "first")
         drawn = pipe.register(self.source.words, "drawn")
-        starts = Cat(start_phase(drawn[g], self.f_bits, self.art.random)
+        starts = Cat(start_phase(drawn[g], self.f_bits, self.spec.random)
                      for g in range(self.geo.G))
         m.d.comb += self.words.eq(pipe.register(Mux(first, starts, phases.r_data), "phases"))

@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """``python -m rtl.scale --artifact DIR``: multipliers, cycles and memory for every number of lanes.
 
 Arithmetic only, nothing is synthesised; ``rtl.synth`` counts what yosys really infers. ``--paper``
@@ -8,22 +7,29 @@ complex modes), with random contents.
 
 import argparse
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from golden.base import cli
 from quant.integer import artifact
-from quant.integer.artifact import Artifact, ArtifactError
-from quant.formats import SQ, LayerFormats, RandomFormat
+from quant.integer.artifact import Artifact
+from golden.base.qformat import SQ
+from quant.formats import LayerFormats
+from quant.integer.lfsr import LONG
 from quant.integer.synthetic import random_artifact
 from rtl.config import HardwareConfig, HardwareError
-from rtl.core import Core
-from rtl.decoder import LOW_BITS
-from rtl.memory import ConfigMemory, WideMemory
+from rtl.decoder import LOW_BITS, total_format
+from rtl.memory import Region, banks, block_banks, rows_built
+from rtl.plan import Plan, plan
 from rtl.synth import FAMILIES
 
 SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))    # of a DP16KD
 PAPER = dict(n_layers=2, H=400, n=32, n_classes=10, length=784)
-LONG = RandomFormat(width=48, taps=(48, 47, 21, 20), stream_jump=1 << 40)  # 2**32 is too short
+# What a region is for, by its name without a number.
+HOLDS = {"encoder": "encoder", "state_coefficients": "modes", "neuron_coefficients": "neurons",
+         "input_coefficients": "inputs", "directions_in": "samplers", "directions_out": "samplers",
+         "mixer.w": "weights", "fuse": "fuse", "decoder.w": "decoder", "decoder.b": "decoder"}
 CLOCK = 100.0       # MHz, of the table's times
 
 
@@ -43,60 +49,59 @@ class Memory:
     lut_ram_bits: int
 
 
-def _wide(name: str, part: WideMemory) -> Memory:
-    small = part.banks[part.blocks:] if part.hw.lut_ram_bits else []
-    blocks = sum(block_rams(part.depth, bits) for _, bits in part.banks[:len(part.banks)
-                                                                        - len(small)])
-    return Memory(name, part.depth, part.width, blocks, part.depth * sum(bits for _, bits in small))
+def _wide(name: str, depth: int, width: int, hw: HardwareConfig) -> Memory:
+    """A :class:`rtl.memory.WideMemory`."""
+    depth, found = rows_built(depth), banks(width, hw)
+    cut = block_banks(depth, width, hw)
+    return Memory(name, depth, width, sum(block_rams(depth, bits) for _, bits in found[:cut]),
+                  depth * sum(bits for _, bits in found[cut:]))
 
 
 def _plain(name: str, rows: int, bits: int) -> Memory:
     return Memory(name, rows, bits, block_rams(rows, bits), 0)
 
 
-def memories(core: Core) -> list[Memory]:
+def _mapped(regions: Mapping[str, Region], hw: HardwareConfig) -> list[Memory]:
+    """What lies on the configuration bus; starts of streams are registers."""
+    return [_wide(HOLDS[name.rstrip("0123456789")], region.depth, region.width, hw)
+            for name, region in regions.items() if not name.startswith("start_")]
+
+
+def memories(planned: Plan) -> list[Memory]:
     """Every memory of a core but the queues of a few words; ``name`` says what it is for."""
-    art, geo, hw = core.art, core.geo, core.hw
-    found = [_wide("encoder", core.encoder.rows.rows)]
-    for number, layer in enumerate(core.layers):
-        fmt = art.layers[number].fmt
-        states = WideMemory(geo.issue, 2 * geo.lanes * fmt.h.width, [], hw)
-        found.append(_wide("states", states))
-        for name, part in layer.engine.memories.submodules().items():
-            if isinstance(part, ConfigMemory):
-                found.append(_wide(name, part.rows))
-            for inner in ("phases", "directions"):
-                if hasattr(part, inner):
-                    inner = getattr(part, inner)
-                    found.append(_wide("samplers", getattr(inner, "rows", inner)))
-        found += [_wide("weights", ram.rows) for ram in layer.mixer.weights]
-        found.append(_wide("fuse", layer.mixer.fuse.rows.rows))
-        depth = layer.buffer.banks * geo.words
-        found += [_plain("buffer", depth, geo.G * art.x_format.width)] * (1 + layer.buffer.fused)
-    totals = 2 << (geo.words - 1).bit_length()
-    found += [_wide("decoder", core.decoder.w.rows), _wide("decoder", core.decoder.b.rows),
-              _plain("decoder", totals, geo.G * core.decoder.total.width)]
-    return found
+    geo, hw = planned.geo, planned.hw
+    found = _mapped(planned.encoder.regions, hw)
+    for spec, timing in zip(planned.layers, planned.timing.layers):
+        found.append(_wide("states", geo.issue, 2 * geo.lanes * spec.fmt.h.width, hw))
+        found += _mapped(spec.regions, hw)
+        if spec.sampling == "systematic":
+            found += [_wide("samplers", geo.words, geo.G * bits, hw) for bits in spec.p_bits]
+        buffer = _plain("buffer", timing.banks * geo.words, geo.G * spec.x_format.width)
+        found += [buffer] * (1 + spec.fused)
+    totals = _plain("decoder", 2 << (geo.words - 1).bit_length(),
+                    geo.G * total_format(planned.decoder).width)
+    return [*found, *_mapped(planned.decoder.regions, hw), totals]
 
 
-def multipliers(core: Core) -> int:
+def multipliers(planned: Plan) -> int:
     """Products that a core makes at once: four per lane, the samplers', encoder's and decoder's."""
-    affine = core.geo.G * len(core.layers) if core.art.residual == "plain" else 0
-    encoder = 0 if core.art.vocab else core.geo.G
-    return (4 * core.geo.lanes * len(core.layers) + affine + encoder
-            + 1 + (core.decoder.total.width > LOW_BITS + 1))
+    geo = planned.geo
+    affine = geo.G * sum(spec.affine for spec in planned.layers)
+    encoder = 0 if planned.art.vocab else geo.G
+    return (4 * geo.lanes * len(planned.layers) + affine + encoder
+            + 1 + (total_format(planned.decoder).width > LOW_BITS + 1))
 
 
 def row(art: Artifact, lanes: int) -> dict:
     """The numbers of one configuration on an ECP5-85F."""
     kind = FAMILIES["ecp5"]
-    core = Core(art, kind.hardware(lanes))
-    found = memories(core)
+    planned = plan(art, kind.hardware(lanes))
+    found = memories(planned)
     bits: dict[str, int] = {}
     for memory in found:
         bits[memory.name] = bits.get(memory.name, 0) + memory.rows * memory.bits
-    blocks, products = sum(memory.blocks for memory in found), multipliers(core)
-    return {"lanes": lanes, "multipliers": products, "cycles_per_step": core.geo.issue,
+    blocks, products = sum(memory.blocks for memory in found), multipliers(planned)
+    return {"lanes": lanes, "multipliers": products, "cycles_per_step": planned.geo.issue,
             "bits": bits, "block_rams": blocks,
             "lut_ram_bits": sum(memory.lut_ram_bits for memory in found),
             "exceeded": [name for name, used, limit in (
@@ -142,19 +147,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--g", type=int, default=16, metavar="BITS")
     parser.add_argument("--weights", type=int, default=4, metavar="BITS")
     args = parser.parse_args(argv)
-    try:
-        art = (paper(args.state, args.a, args.g, args.weights) if args.paper
-               else artifact.load(args.artifact))
-        if args.lanes and not all(part.isdecimal() for part in args.lanes.split(",")):
-            raise HardwareError(f"--lanes {args.lanes}: write whole numbers, such as 1,2,4")
-        geo = Core(art, HardwareConfig(1)).geo
-        chosen = ([int(part) for part in args.lanes.split(",")] if args.lanes else
-                  [lanes for lanes in geo.allowed() if 4 * lanes * len(art.layers) <= 256])
-        print(table(art, [row(art, lanes) for lanes in chosen]))
-    except (ArtifactError, HardwareError) as error:
-        print(f"rtl.scale: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return cli.code("rtl.scale", lambda: show(args))
+
+
+def show(args: argparse.Namespace) -> None:
+    """The table of the options' network."""
+    art = (paper(args.state, args.a, args.g, args.weights) if args.paper
+           else artifact.load(args.artifact))
+    if args.lanes and not all(part.isdecimal() for part in args.lanes.split(",")):
+        raise HardwareError(f"--lanes {args.lanes}: write whole numbers, such as 1,2,4")
+    geo = plan(art, HardwareConfig(1)).geo
+    chosen = ([int(part) for part in args.lanes.split(",")] if args.lanes else
+              [lanes for lanes in geo.allowed() if 4 * lanes * len(art.layers) <= 256])
+    print(table(art, [row(art, lanes) for lanes in chosen]))
 
 
 if __name__ == "__main__":

@@ -1,24 +1,54 @@
-# amaranth: UnusedElaboratable=no
 """One layer's samplers and state space model: block inputs in, spikes out."""
+
+from dataclasses import dataclass
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant.integer.artifact import Artifact
+from rtl import sampler_words, state_update
 from rtl.coefficients import MODE, EngineMemories
-from rtl.config import Geometry, HardwareConfig
-from rtl.memory import AddressMap, WideMemory
+from rtl.memory import WideMemory
 from rtl.pipeline import Pipeline, buffer_output, tree_stages
-from rtl.sampler import AffineSampler, make_sampler
+from rtl.sampler import AffineSampler, Sampler, make_sampler
 from rtl.scheduler import Scheduler
 from rtl.signature import NeuronWords, StepSignature
+from rtl.spec import LayerSpec, Timing
 from rtl.state_model import expected_spikes
 from rtl.state_update import StateUpdate
-from rtl.streams import ConfigBus, most_saturations, shape_of, spike_word, x_word
+from rtl.streams import ConfigBus, shape_of, spike_word, x_word
 
 ADDERS = 2      # levels of the drive's adder tree per cycle
 COUNTERS = 3    # levels of the saturation counter's
+
+
+@dataclass(frozen=True)
+class EngineTiming(Timing):
+    """When a word of a state engine is where, in enabled cycles after its transfer on ``i``.
+
+    latency : to ``o.valid``; interval : cycles per step in steady state.
+    """
+
+    operands: int       # its neurons' spikes and states are at the lanes
+    state: int          # the new states
+    sum: int            # the last summand of the drives
+    result: int         # its spikes
+
+
+def timing(spec: LayerSpec) -> EngineTiming:
+    """Timing of a layer's engine."""
+    geo, words = spec.geo, sampler_words.latency(spec.sampling)
+    lane = state_update.latency(spec.hw.spread)
+    at_operands = words + (AffineSampler if spec.affine else Sampler).latency
+    at_state = at_operands + lane
+    at_sum = at_state + tree_stages(geo.M, ADDERS)
+    at_result = at_sum + 3
+    # A state is read one cycle before the operands, written with the result, readable a cycle
+    # later; a phase is read when a word is taken and written with the operands.
+    interval = max(geo.issue, lane + 2)
+    if spec.sampling == "systematic":
+        interval = max(interval, at_operands + 1)
+    return EngineTiming(at_result + geo.F, interval, at_operands, at_state, at_sum, at_result)
 
 
 class StateEngine(wiring.Component):
@@ -39,15 +69,11 @@ class StateEngine(wiring.Component):
 
     Parameters
     ----------
-    art : Artifact
-    layer_number : int
-    hw : HardwareConfig
-    amap : AddressMap
-        Gets the regions of :class:`rtl.coefficients.EngineMemories`.
+    spec : LayerSpec
 
     Members
     -------
-    i : ``In(stream.Signature(x_word(art, geo)))``
+    i : ``In(stream.Signature(x_word(x_format, geo)))``
     o : ``Out(stream.Signature(spike_word(geo)))``
         ``signature`` and ``saturations`` run along: over the step and the sequence so far.
     busy : ``Out(1)``
@@ -56,8 +82,8 @@ class StateEngine(wiring.Component):
 
     Resources
     ---------
-    4 multipliers per lane (``plain``: and G); a state RAM of ``2 lanes h.width`` bits a row and the
-    coefficient memories, ``geo.issue`` rows each.
+    4 multipliers per lane (and G where ``alpha x + beta`` is sampled); a state RAM of ``2 lanes
+    h.width`` bits a row and the coefficient memories, ``geo.issue`` rows each.
 
     Attributes
     ----------
@@ -67,41 +93,27 @@ class StateEngine(wiring.Component):
         Cycles per step in steady state.
     """
 
-    def __init__(self, art: Artifact, layer_number: int, hw: HardwareConfig, amap: AddressMap):
-        self.art = art
-        self.layer_number = layer_number
-        self.hw = hw
-        self.geo = geo = Geometry.of(art, hw)
-        self.fmt = fmt = art.layers[layer_number].fmt
-        self.memories = EngineMemories(art, layer_number, geo, amap, hw)
-        plain = art.residual == "plain"
-        self.samplers_in = [AffineSampler(fmt, art.random, art.sampling, hw.multiplier) if plain
-                            else make_sampler(art.sampling, fmt.p, art.random)
+    def __init__(self, spec: LayerSpec):
+        self.spec, self.geo, self.fmt = spec, spec.geo, spec.fmt
+        geo, fmt, hw = spec.geo, spec.fmt, spec.hw
+        self.at = timing(spec)
+        self.latency, self.interval = self.at.latency, self.at.interval
+        self.memories = EngineMemories(spec)
+        self.samplers_in = [AffineSampler(fmt, spec.random, spec.sampling, hw.multiplier)
+                            if spec.affine else make_sampler(spec.sampling, fmt.p, spec.random)
                             for _ in range(geo.G)]
-        self.lanes = [StateUpdate(fmt, art.random, art.rounding, fed=True, spread=hw.spread,
+        self.lanes = [StateUpdate(fmt, spec.random, spec.rounding, fed=True, spread=hw.spread,
                                   multiplier=hw.multiplier) for _ in range(geo.lanes)]
-        self.samplers_out = [make_sampler(art.sampling, fmt.y(geo.n), art.random)
+        self.samplers_out = [make_sampler(spec.sampling, fmt.y(geo.n), spec.random)
                              for _ in range(geo.G)]
-
-        # Positions in the pipeline, in enabled cycles after the transfer of a word.
-        self.at_operands = self.memories.words_in.latency + self.samplers_in[0].latency
-        self.at_state = self.at_operands + self.lanes[0].latency
-        self.at_sum = self.at_state + tree_stages(geo.M, ADDERS)
-        self.at_result = self.at_sum + 3
-        self.latency = self.at_result + 1 + geo.F - 1
-        # A state is read one cycle before the operands, written with the result, readable a cycle
-        # later; a phase is read when a word is taken and written with the operands.
-        self.interval = max(geo.issue, self.lanes[0].latency + 2)
-        if art.sampling == "systematic":
-            self.interval = max(self.interval, self.at_operands + 1)
-        super().__init__({"i": In(stream.Signature(x_word(art, geo))),
+        super().__init__({"i": In(stream.Signature(x_word(spec.x_format, geo))),
                           "o": Out(stream.Signature(spike_word(geo))), "busy": Out(1),
                           "cfg": In(ConfigBus())})
 
     def model(self, words: list[dict], seed: int | None = None) -> list[dict]:
         """Spike words for x words; see :func:`rtl.state_model.expected_spikes`."""
-        return expected_spikes(self.art, self.layer_number, self.geo, words, self.hw.signature,
-                               seed)
+        return expected_spikes(self.spec.art, self.spec.number, self.geo, words,
+                               self.spec.hw.signature, seed)
 
     def elaborate(self, platform):
         m = Module()
@@ -124,7 +136,7 @@ class StateEngine(wiring.Component):
                      scheduler.i.payload.first.eq(self.i.payload.first),
                      scheduler.i.payload.last.eq(self.i.payload.last)]
         slots = [None, scheduler.slot]
-        for j in range(2, self.at_result + 1):
+        for j in range(2, self.at.result + 1):
             valid = pipe.register(slots[-1].valid, f"valid_{j}", reset_less=False)
             rest = pipe.register(slots[-1], f"rest_{j}")
             slots.append(Signal(rest.shape(), name=f"slot_{j}"))
@@ -134,29 +146,29 @@ class StateEngine(wiring.Component):
         s, r_round = self._update(m, pipe, slots)
         s, ys, r_out = self._sum(m, pipe, slots, s)
 
-        slot = slots[self.at_result]
+        slot = slots[self.at.result]
         result = Signal(spike_word(self.geo))
         s_out = Cat(sampler.o.payload.s for sampler in self.samplers_out)
         m.d.comb += [result.s_out.eq(pipe.register(s_out, "s_out")),
-                     result.s_in.eq(pipe.delay(s, self.at_result + 1 - self.at_sum, "s_in")),
+                     result.s_in.eq(pipe.delay(s, self.at.result + 1 - self.at.sum, "s_in")),
                      result.first.eq(slot.first), result.last.eq(slot.last),
                      result.end.eq(slot.end)]
         over = [lane.o.payload.over[part] for lane in self.lanes for part in range(2)]
-        over = pipe.delay(pipe.total(over, COUNTERS, "over"), self.at_result - self.at_state
+        over = pipe.delay(pipe.total(over, COUNTERS, "over"), self.at.result - self.at.state
                           - tree_stages(len(over), COUNTERS), "over")
-        count = Signal(most_saturations(self.art), reset_less=True)
+        count = Signal(self.spec.count_bits, reset_less=True)
         begin = slot.first & slot.start & slot.head
         m.d.comb += result.saturations.eq(Mux(begin, 0, count) + over)
         with m.If(en & slot.valid):
             m.d.sync += count.eq(result.saturations)
-        if self.hw.signature:
+        if self.spec.hw.signature:
             self._sign(m, pipe, slots, r_in, r_round, ys, r_out, result)
         buffer_output(m, en, slot.valid & slot.tail, result, self.o)
         return m
 
     def _sample(self, m, pipe, scheduler, slots):
         """Input samplers, from the transfer on ``i`` to the operands. Returns their words."""
-        mem, payload, slot = self.memories, self.i.payload, slots[self.at_operands]
+        mem, payload, slot = self.memories, self.i.payload, slots[self.at.operands]
         m.d.comb += [mem.words_in.take.eq(scheduler.accept),
                      mem.words_in.first.eq(payload.first), mem.words_in.last.eq(payload.last),
                      mem.words_in.word.eq(scheduler.word)]
@@ -180,7 +192,7 @@ class StateEngine(wiring.Component):
         m.d.comb += [words.en.eq(pipe.en),
                      *(sampler.i.payload.r.eq(words.words[g])
                        for g, sampler in enumerate(samplers))]
-        if self.art.sampling == "systematic":
+        if self.spec.sampling == "systematic":
             m.d.comb += [words.back.valid.eq(pipe.en & slot.valid & counts),
                          words.back.word.eq(slot.word),
                          *(words.back.phases[g].eq(sampler.o.payload.phase)
@@ -189,8 +201,8 @@ class StateEngine(wiring.Component):
     def _update(self, m, pipe, slots):
         """State RAM and lanes. Returns the spikes and the rounding words at the operands."""
         geo, mem = self.geo, self.memories
-        slot, ahead, done = (slots[at] for at in (self.at_operands, self.at_operands - 1,
-                                                  self.at_state))
+        slot, ahead, done = (slots[at] for at in (self.at.operands, self.at.operands - 1,
+                                                  self.at.state))
         s, held = Signal(geo.G), Signal(geo.G, reset_less=True)
         fresh = Cat(sampler.o.payload.s for sampler in self.samplers_in)
         m.d.comb += s.eq(Mux(slot.head, fresh, held))
@@ -199,7 +211,7 @@ class StateEngine(wiring.Component):
 
         h = shape_of(self.fmt.h)
         layout = data.ArrayLayout(data.StructLayout({"h_re": h, "h_im": h}), geo.lanes)
-        states = m.submodules.states = WideMemory(geo.issue, layout.size, [], self.hw)
+        states = m.submodules.states = WideMemory(geo.issue, layout.size, [], self.spec.hw)
         read, write = (data.View(layout, port) for port in (states.r_data, states.w_data))
         store = (done.valid & pipe.en).replicate(len(states.w_en))
         m.d.comb += [states.r_addr.eq(ahead.row), states.r_en.eq(pipe.en),
@@ -223,7 +235,7 @@ class StateEngine(wiring.Component):
 
     def _sum(self, m, pipe, slots, s):
         """Drives and output samplers. Returns s one cycle before the sum, drives and draws."""
-        geo, mem, at = self.geo, self.memories, self.at_sum
+        geo, mem, at = self.geo, self.memories, self.at.sum
         slot, ask, done = (slots[at + j] for j in (0, 1 - mem.words_out.latency, 2))
         m.d.comb += [mem.neurons.addr.eq(slots[at - 2].word), mem.neurons.en.eq(pipe.en),
                      mem.words_out.take.eq(pipe.en & ask.valid & ask.tail),
@@ -231,7 +243,7 @@ class StateEngine(wiring.Component):
                        for name in ("first", "last", "word"))]
         self._feed(m, pipe, mem.words_out, self.samplers_out, done, done.tail)
         r_out = mem.words_out.words
-        s = pipe.delay(s, at - 1 - self.at_operands, "s")
+        s = pipe.delay(s, at - 1 - self.at.operands, "s")
         ys = []
         for g, sampler in enumerate(self.samplers_out):
             lanes = self.lanes[g * geo.M:(g + 1) * geo.M]
@@ -248,15 +260,15 @@ class StateEngine(wiring.Component):
     def _sign(self, m, pipe, slots, r_in, r_round, ys, r_out, result):
         """The step's signature."""
         words = NeuronWords(pipe, self.geo)
-        words.add_inputs(slots[self.at_operands].head,
+        words.add_inputs(slots[self.at.operands].head,
                          [sampler.o.payload.p for sampler in self.samplers_in],
                          pipe.delay(r_in, self.samplers_in[0].latency, "r_in"), r_round)
         words.wait(self.lanes[0].latency)
         words.add_states([lane.o.payload for lane in self.lanes])
-        words.wait(self.at_sum - self.at_state)
-        last = slots[self.at_sum + 2]
+        words.wait(self.at.sum - self.at.state)
+        last = slots[self.at.sum + 2]
         crc = m.submodules.crc = StepSignature(self.geo.G)
         m.d.comb += [crc.en.eq(pipe.en), crc.valid.eq(last.valid & last.tail),
                      crc.start.eq(last.start), result.signature.eq(crc.crc),
                      *(crc.words[g].eq(word) for g, word in enumerate(
-                         words.finish(slots[self.at_sum].head, ys, r_out)))]
+                         words.finish(slots[self.at.sum].head, ys, r_out)))]

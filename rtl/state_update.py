@@ -12,6 +12,11 @@ from rtl.pipeline import Pipeline
 from rtl.streams import shape_of
 
 
+def latency(spread: bool) -> int:
+    """Cycles of :class:`StateUpdate`, with or without the registers for far parts."""
+    return 7 if spread else 5
+
+
 class StateUpdate(wiring.Component):
     """One step ``h <- round(A_bar h + g s)`` of a complex mode, state and coefficients outside.
 
@@ -48,7 +53,7 @@ class StateUpdate(wiring.Component):
 
     Timing
     ------
-    Latency 7 cycles, 5 without those for far parts; one result per cycle; a stalled output stalls
+    Latency of :func:`latency`; one result per cycle; a stalled output stalls
     the whole pipeline.
 
     Resources
@@ -65,7 +70,7 @@ class StateUpdate(wiring.Component):
                  spread: bool = True, multiplier: str = ""):
         self.multiplier = multiplier
         self.registers = 1 + spread     # in front of the multipliers, and from there to the sums
-        self.latency = 3 + 2 * self.registers
+        self.latency = latency(spread)
         self.fmt = fmt
         self.random = random
         self.rounding, self.fed = rounding, fed

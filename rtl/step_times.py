@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """When a core's parts do what, step by step: recurrences over whole time steps.
 
 No timing depends on data and nothing waits in the middle of a step, so maxima and sums over steps
@@ -7,11 +6,13 @@ give the exact cycle of everything. Cycle 0 is the first sample's.
 
 from collections import deque
 
-from rtl.decoder import Decoder
-from rtl.encoder import Encoder
-from rtl.layer import Layer
+from rtl.decoder import DRAIN, FILL, DecoderTiming
+from rtl.fuse import Fuse
+from rtl.layer import LayerTiming
 from rtl.mixer import BEHIND
 from rtl.queue import Queue
+from rtl.spec import LayerSpec, Timing
+from rtl.x_buffer import XBuffer
 
 NEVER = -1 << 60    # a time that holds nothing up
 KEPT = 64           # stops that a clock remembers: more than lie between two of its questions
@@ -127,15 +128,15 @@ class EncoderTimes(Times):
 
     OWN = {"clock": ("accepted",)}
 
-    def __init__(self, part: Encoder):
-        self.part, self.source = part, Source(part.geo.words)
+    def __init__(self, timing: Timing, words: int):
+        self.timing, self.source = timing, Source(words)
         self.clock = self.source.clock
-        self.accepted = -part.interval      # the first sample is taken in cycle 0
+        self.accepted = -timing.interval      # the first sample is taken in cycle 0
 
     def step(self, admitted: int) -> int:
         """Take a sample in cycle ``admitted`` or later; returns its first word's own time."""
-        self.accepted = max(self.accepted + self.part.interval, self.clock.own(admitted))
-        return self.accepted + self.part.latency
+        self.accepted = max(self.accepted + self.timing.interval, self.clock.own(admitted))
+        return self.accepted + self.timing.latency
 
     def accepted_by_next(self, first: int) -> None:
         """Nothing depends on it."""
@@ -147,11 +148,11 @@ class LayerTimes(Times):
     CYCLES = ("read", "given", "drained", "fetched")
     OWN = {"engine": ("start",), "fuse": ("issued",)}
 
-    def __init__(self, part: Layer):
-        self.part, self.geo = part, part.mixer.geo
+    def __init__(self, timing: LayerTiming, spec: LayerSpec):
+        self.timing, self.geo, self.fused = timing, spec.geo, spec.fused
         self.engine, self.source = StoppingClock(), Source(self.geo.words)
         self.fuse = self.source.clock
-        self.free = deque([NEVER] * part.buffer.banks, part.buffer.banks)   # per bank, oldest first
+        self.free = deque([NEVER] * timing.banks, timing.banks)     # per bank, oldest first
         self.start = self.read = NEVER      # of the engine, own time; cycle of its last read
         self.given = NEVER                  # the step's last spike word
         self.drained = NEVER                # may the mixer take another step's last word
@@ -175,10 +176,9 @@ class LayerTimes(Times):
 
     def step(self, first: int) -> int:
         """A step whose words come from cycle ``first`` on; returns its first result's own time."""
-        part, geo = self.part, self.geo
-        engine, mixer = part.engine, part.mixer
+        geo, engine = self.geo, self.timing.engine
         complete = first + geo.words - 1
-        fetched = max(complete + part.buffer.latency - 1, self.read)
+        fetched = max(complete + XBuffer.latency - 1, self.read)
         self.start = max(self.start + engine.interval, self.engine.own(fetched + 1))
         # The engine goes on until it has the next word and the last one is still there.
         self.engine.stop(self.start + engine.latency, self.given + 1)
@@ -189,13 +189,13 @@ class LayerTimes(Times):
 
         end = self.engine.cycle(self.start + engine.latency + (geo.words - 1) * geo.F)
         self.given = max(end, self.given + geo.words * geo.K, self.drained)
-        queued = max(self.given + mixer.fill, self.taken[0]) + 1
+        queued = max(self.given + self.timing.mixer.fill, self.taken[0]) + 1
         self.issued = max(self.fuse.own(queued + Queue.latency), self.issued + geo.words)
-        return self.issued + mixer.fuse.latency
+        return self.issued + Fuse.latency
 
     def accepted_by_next(self, first: int) -> None:
         """The step's first result was taken in cycle ``first``."""
-        words, fill = self.geo.words, self.part.mixer.fill
+        words, fill = self.geo.words, self.timing.mixer.fill
         loaded, before = self.given + fill + 1, list(self.taken)
 
         def taken(word: int) -> int:
@@ -210,7 +210,7 @@ class LayerTimes(Times):
         if words > fill + 1:
             self.drained = max(self.drained, sent(words - fill - 2) + 1)
         freed = self.fetched
-        if self.part.buffer.fused:
+        if self.fused:
             freed = taken(words - 2) if words > 1 else max(freed + 1, before[-1])
         self.free.append(freed + 1)
         self.taken.extend(taken(word) for word in range(max(0, words - BEHIND), words))
@@ -221,8 +221,8 @@ class DecoderTimes(Times):
 
     CYCLES = ("step_end",)
 
-    def __init__(self, part: Decoder, inside: int):
-        self.part, self.words = part, part.geo.words
+    def __init__(self, timing: DecoderTiming, words: int, inside: int):
+        self.timing, self.words = timing, words
         self.results = deque([NEVER] * inside, inside)      # oldest first
         self.step_end = NEVER
 
@@ -244,8 +244,7 @@ class DecoderTimes(Times):
 
     def step(self, first: int, last: bool) -> None:
         """A step whose words come from cycle ``first`` on."""
-        part = self.part
-        self.step_end = first + part.interval
+        self.step_end = first + self.timing.interval
         if last:
-            begin = max(first + self.words - 1 + part.fill, self.results[-1] + 1)
-            self.results.append(begin + part.decode_cycles - 1 + part.drain)
+            begin = max(first + self.words - 1 + FILL, self.results[-1] + 1)
+            self.results.append(begin + self.timing.decode_cycles - 1 + DRAIN)

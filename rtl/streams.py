@@ -5,7 +5,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import Out, Signature
 
 from quant.integer.artifact import Artifact
-from quant.formats import QFormat
+from golden.base.qformat import QFormat
 from rtl.config import Geometry
 
 
@@ -14,12 +14,12 @@ def shape_of(fmt: QFormat) -> Shape:
     return Shape(fmt.width, signed=fmt.signed)
 
 
-def x_word(art: Artifact, geo: Geometry) -> data.StructLayout:
-    """G neurons' block inputs of one time step: x in p's format, or the stream's with plain.
+def x_word(fmt: QFormat, geo: Geometry) -> data.StructLayout:
+    """G neurons' block inputs of one time step, in the format of x between blocks.
 
     ``first`` and ``last`` mark every word of a sequence's first and last step.
     """
-    return data.StructLayout({"x": data.ArrayLayout(shape_of(art.x_format), geo.G),
+    return data.StructLayout({"x": data.ArrayLayout(shape_of(fmt), geo.G),
                               "first": 1, "last": 1})
 
 
@@ -40,12 +40,8 @@ def sample_word(art: Artifact) -> data.StructLayout:
     return data.StructLayout({"value": shape, "last": 1})
 
 
-def most_saturations(art: Artifact) -> Shape:
-    """Of a count that can be no larger than both parts of all states, in all steps."""
-    return unsigned(min(32, (2 * art.H * art.n * art.length).bit_length()))
-
-
 LOGIT_BITS = 48
+ADDRESS_BITS = 24       # of the configuration bus
 
 
 def result_word(art: Artifact) -> data.StructLayout:
@@ -64,4 +60,4 @@ class ConfigBus(Signature):
     """
 
     def __init__(self):
-        super().__init__({"en": Out(1), "addr": Out(24), "data": Out(32)})
+        super().__init__({"en": Out(1), "addr": Out(ADDRESS_BITS), "data": Out(32)})

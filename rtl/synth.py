@@ -13,16 +13,18 @@ from pathlib import Path
 
 from amaranth.back import rtlil
 
+from golden.base import cli
+from golden.base.files import write_json
+from golden.base.options import above_zero, add_artifact_or_task, artifact_folder
 from quant.integer import artifact
-from quant.integer.artifact import Artifact, ArtifactError
-from golden.base.files import write_atomic
+from quant.integer.artifact import Artifact
 from rtl import floorplan
 from rtl.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.harness import Harness
 from rtl.layer import Layer
-from rtl.memory import AddressMap
 from rtl.mixer import Mixer
+from rtl.plan import plan
 from rtl.state_engine import StateEngine
 from rtl.toolchain import ToolError, call
 
@@ -108,7 +110,7 @@ def mapping(family: str) -> str:
 
 # What --part names: the whole, or a part of layer 0 alone.
 PARTS = {"core": Core} | {
-    name: lambda art, hw, kind=kind: kind(art, 0, hw, AddressMap())
+    name: lambda art, hw, kind=kind: kind(plan(art, hw).layers[0])
     for name, kind in (("layer", Layer), ("engine", StateEngine), ("mixer", Mixer))}
 
 
@@ -197,9 +199,7 @@ def table(row: dict, art: Artifact, geo: Geometry) -> str:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m rtl.synth",
                                      description=__doc__.split("\n\n")[1])
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--artifact", type=Path, metavar="DIR")
-    which.add_argument("--task", help="the artifact in build/artifacts/TASK")
+    add_artifact_or_task(parser)
     parser.add_argument("--family", choices=FAMILIES, default="ecp5")
     parser.add_argument("--lanes", type=int, default=HardwareConfig.lanes, metavar="P")
     parser.add_argument("--signature", action="store_true",
@@ -211,7 +211,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--route", action="store_true", help="ECP5: place and route")
     parser.add_argument("--device", choices=DEVICES, default="85k")
     parser.add_argument("--seeds", default="1", metavar="1,2", help="placement seeds")
-    parser.add_argument("--target", type=float, default=110.0, metavar="MHZ")
+    parser.add_argument("--target", type=above_zero, default=110.0, metavar="MHZ")
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="default: build/synth/<task>_<family>_<lanes>")
     args = parser.parse_args(argv)
@@ -222,35 +222,31 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
-def _write(out: Path, row: dict) -> None:
-    write_atomic(out / "synth.json", (json.dumps(row, indent=1) + "\n").encode())
-
-
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
-    try:
-        art = artifact.load(args.artifact or Path("build/artifacts") / args.task)
-        digest, whole = artifact.digest(art), len(art.layers)
-        if args.layers is not None and not 1 <= args.layers <= whole:
-            raise HardwareError(f"--layers {args.layers}: the network has {whole}")
-        art = replace(art, layers=art.layers[:args.layers])
-        geo = Geometry.of(art, HardwareConfig(args.lanes))
-        out = args.out or Path("build/synth") / f"{art.task}_{args.family}_{args.lanes}"
-        row = {"task": art.task, "artifact": digest, "layers": len(art.layers), "of": whole,
-               "cycles_per_step": geo.issue}
-        row |= synthesise(art, args.lanes, args.family, out, args.signature, args.part)
-        if args.route:
-            row["routed"] = []
-        for seed in args.seeds.split(",") if args.route else []:
-            row["routed"].append(route(out, args.device, int(seed), args.target))
-            _write(out, row)        # a next seed may take hours
-        _write(out, row)
-    except (ArtifactError, HardwareError, ToolError, OSError) as error:
-        print(f"rtl.synth: {error}", file=sys.stderr)
-        return 2
+    return cli.code("rtl.synth", lambda: report(args))
+
+
+def report(args: argparse.Namespace) -> None:
+    """Synthesise, route if asked to, write and print."""
+    art = artifact.load(artifact_folder(args))
+    digest, whole = artifact.digest(art), len(art.layers)
+    if args.layers is not None and not 1 <= args.layers <= whole:
+        raise HardwareError(f"--layers {args.layers}: the network has {whole}")
+    art = replace(art, layers=art.layers[:args.layers])
+    geo = plan(art, HardwareConfig(args.lanes)).geo
+    out = args.out or Path("build/synth") / f"{art.task}_{args.family}_{args.lanes}"
+    row = {"task": art.task, "artifact": digest, "layers": len(art.layers), "of": whole,
+           "cycles_per_step": geo.issue}
+    row |= synthesise(art, args.lanes, args.family, out, args.signature, args.part)
+    if args.route:
+        row["routed"] = []
+    for seed in args.seeds.split(",") if args.route else []:
+        row["routed"].append(route(out, args.device, int(seed), args.target))
+        write_json(out / "synth.json", row)     # a next seed may take hours
+    write_json(out / "synth.json", row)
     print(table(row, art, geo))
     print(f"written to {out / 'synth.json'}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -8,13 +8,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from golden.base.cli import UserError
+
 INSTALL = "pip install -e '.[synth]'"
 SHOWN_EVERY = 1.0       # seconds between two lines of progress
 ASKED_EVERY = 0.02      # between two looks whether the program has ended
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024      # bytes, of getrusage's ru_maxrss
 
 
-class ToolError(Exception):
+class ToolError(UserError):
     """A tool is missing or failed; the message says which, and where its log is."""
 
 

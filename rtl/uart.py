@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """A serial line: 8 data bits, no parity, one stop bit, lowest bit first."""
 
 from amaranth import Cat, Module, Signal

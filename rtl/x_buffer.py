@@ -4,8 +4,7 @@ from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant.integer.artifact import Artifact
-from rtl.config import Geometry, HardwareConfig
+from rtl.spec import LayerSpec
 from rtl.streams import x_word
 
 NO_FUSE_BANKS = 2   # one is written while the other is read
@@ -28,17 +27,16 @@ class XBuffer(wiring.Component):
 
     Parameters
     ----------
-    art : Artifact
-    hw : HardwareConfig
+    spec : LayerSpec
     banks : int, optional
         Steps that fit; default 2, or 4 with a residual connection.
 
     Members
     -------
-    i : ``In(stream.Signature(x_word(art, geo)))``
-    o : ``Out(stream.Signature(x_word(art, geo)))``
-    fuse : ``Out(stream.Signature(x_word(art, geo)))``
-        The same words again, for the mixer's read-out; missing with ``residual = none``.
+    i : ``In(stream.Signature(x_word(x_format, geo)))``
+    o : ``Out(stream.Signature(x_word(x_format, geo)))``
+    fuse : ``Out(stream.Signature(x_word(x_format, geo)))``
+        The same words again, for the mixer's read-out; only where x is added there.
 
     Timing
     ------
@@ -52,11 +50,10 @@ class XBuffer(wiring.Component):
 
     latency = 2
 
-    def __init__(self, art: Artifact, hw: HardwareConfig, banks: int | None = None):
-        self.geo = Geometry.of(art, hw)
-        self.fused = art.residual != "none"
+    def __init__(self, spec: LayerSpec, banks: int | None = None):
+        self.geo, self.fused = spec.geo, spec.fused
         self.banks = banks or (FUSE_BANKS if self.fused else NO_FUSE_BANKS)
-        self.layout = x_word(art, self.geo)
+        self.layout = x_word(spec.x_format, self.geo)
         sides = ["o", "fuse"] if self.fused else ["o"]
         super().__init__({"i": In(stream.Signature(self.layout))}
                          | {side: Out(stream.Signature(self.layout)) for side in sides})

@@ -7,7 +7,6 @@ the user's.
 """
 
 import argparse
-import json
 import os
 import sys
 
@@ -16,10 +15,10 @@ from rich.table import Table
 from tqdm import tqdm
 
 from golden.base import cli
+from golden.base.files import write_json
+from golden.base.options import numbers, positive
 from golden.tasks import Split, make_task
-from golden.base.files import write_atomic
 from sim import campaign, inputs, tools
-from sim.options import numbers, positive
 from sim.tools import SimError
 
 DEFAULT_N = 20
@@ -27,14 +26,12 @@ DEFAULT_N = 20
 
 def main(argv: list[str] | None = None) -> int:
     args = _arguments(argv)
-    try:
-        report, row = simulate(args)
-    except inputs.MISTAKES as error:
-        print(f"sim: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("sim: interrupted", file=sys.stderr)
-        return 130
+    return cli.code("sim", lambda: run(args))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Simulate and print; 1 if anything differs."""
+    report, row = simulate(args)
     show(report, row)
     if not report.equal:
         print(f"sim: DIFFERENT, first difference: {report.first}", file=sys.stderr)
@@ -74,7 +71,7 @@ def simulate(args) -> tuple[campaign.Report, dict]:
             report=lambda text: tqdm.write(f"{text} ...", file=sys.stderr))
     row = {"name": name} | summary(report, args.task, indices, examples)
     path = tools.BUILD / name / "report.json"
-    write_atomic(path, (json.dumps(row, indent=1) + "\n").encode())
+    write_json(path, row)
     return report, row
 
 

@@ -17,17 +17,18 @@ from pathlib import Path
 
 import numpy as np
 
+from golden.base import cli
+from golden.base.files import write_all_atomic, write_atomic
+from golden.base.options import lanes_of, positive
 from golden.tasks import Split, make_task
 from quant.integer import vectors
 from quant.integer.artifact import digest
-from golden.base.files import write_all_atomic, write_atomic
 from rtl.config import Geometry, HardwareConfig
 from rtl.core import Core
 from rtl.cycles import predict
 from sim import bench_table, campaign, cosim, energy, inputs, native, program, pysim, toggles, tools
 from sim import utilisation
 from sim.comparer import TRACKS
-from sim.options import lanes_of, positive
 from sim.program import Program
 from sim.tools import SimError
 from sim.verify import machine
@@ -40,24 +41,20 @@ SEQUENCES = 8           # of the test set, from which spike rates are taken
 
 def main(argv: list[str] | None = None) -> int:
     args = _arguments(argv)
-    try:
-        result = measure(args)
-        text = json.dumps(result, indent=1) + "\n"
-        write_atomic(args.json, text.encode())
-        page = bench_table.page(result)
-        if args.report:
-            name = result["name"]
-            write_all_atomic(args.report, {f"{name}.bench.json": text.encode(),
-                                           f"{name}.bench.md": page.encode()})
-    except inputs.MISTAKES as error:
-        print(f"sim.bench: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("sim.bench: interrupted", file=sys.stderr)
-        return 130
+    return cli.code("sim.bench", lambda: report(args))
+
+
+def report(args: argparse.Namespace) -> None:
+    """Measure, write and print."""
+    result = measure(args)
+    text = json.dumps(result, indent=1) + "\n"
+    write_atomic(args.json, text)
+    page = bench_table.page(result)
+    if args.report:
+        name = result["name"]
+        write_all_atomic(args.report, {f"{name}.bench.json": text, f"{name}.bench.md": page})
     print(page)
     print(f"written to {args.json}")
-    return 0
 
 
 def _arguments(argv) -> argparse.Namespace:
@@ -105,7 +102,7 @@ def measure(args: argparse.Namespace) -> dict:
         "counted": energy.counted(art, spikes).to_dict(), "rows": []}
     for number in lanes:
         print(f"{number} lanes: generating, building and simulating ...", file=sys.stderr)
-        core = Core(art, HardwareConfig(number))
+        core = Core(art, HardwareConfig(number))        # never elaborated if its Verilog is kept
         source = campaign.source_of(core)
         built = program.build(core, source=source)
         values = utilisation.random_values(art, utilisation.FED, args.steps or art.length)

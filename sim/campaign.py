@@ -15,7 +15,7 @@ from quant.integer.artifact import Artifact, digest
 from rtl.config import HardwareConfig
 from rtl.core import Core
 from sim import cosim, program, tools
-from sim.comparer import SLACK, TRACKS, Comparer, Part
+from sim.comparer import TRACKS, Comparer, Part
 from sim.journal import Journal
 from sim.tools import SimError
 

@@ -3,13 +3,12 @@
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from quant.integer import vectors
-from rtl import image
 from rtl.core import Core
 from rtl.cycles import Prediction, predict
 from sim import heads, native
@@ -46,10 +45,7 @@ class Part:
 
 def seed_writes(core: Core, seed: int) -> list[tuple[int, int]]:
     """Configuration writes that start the random streams of ``core`` from another master seed."""
-    if seed == core.art.seed:
-        return []
-    other = Core(replace(core.art, seed=seed), core.hw)
-    return [new for new, old in zip(image.writes(other), image.writes(core)) if new != old]
+    return [] if seed == core.art.seed else core.plan.seed_writes(seed)
 
 
 class Comparer:

@@ -17,11 +17,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from golden.base import cli
 from golden.base.files import write_atomic
+from golden.base.options import positive
 from sim import draws, minimise, tools, trial
 from sim.draws import Case
 from sim.journal import Journal
-from sim.options import positive
 from sim.tools import SimError
 
 FOLDER = tools.BUILD / "fuzz"
@@ -93,34 +94,36 @@ def keep(case: Case, folder: Path, found: str) -> Path:
     text = json.dumps({"found": found, "first": first_difference(small),
                        "simulator": "amaranth" if slow else "native", "case": small.to_dict()},
                       indent=1) + "\n"
-    return write_atomic(folder / f"{tools.content_hash(text)}.json", text.encode())
+    return write_atomic(folder / f"{tools.content_hash(text)}.json", text)
 
 
 def replay(path: Path) -> str | None:
     """The difference that a kept case shows now, or None."""
-    row = json.loads(path.read_text())
-    case = Case.from_dict(row["case"])
-    slowly = row["simulator"] == "amaranth"
+    try:
+        row = json.loads(path.read_text())
+        case, slowly = Case.from_dict(row["case"]), row["simulator"] == "amaranth"
+    except (ValueError, KeyError, TypeError) as error:
+        raise SimError(f"{path} is no kept case ({error!r}); give a file of "
+                       f"{REGRESSIONS.relative_to(tools.ROOT)}") from None
     return trial.run_slowly(case).first if slowly else first_difference(case)
 
 
 def main(argv: list[str] | None = None) -> int:
     args = _arguments(argv)
-    try:
-        if args.replay:
-            found = replay(args.replay)
-            print(found or "no difference")
-            return int(found is not None)
-        report = fuzz(args)
-    except (SimError, OSError, ValueError, KeyError) as error:
-        print(f"sim.fuzz: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("sim.fuzz: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+    return cli.code("sim.fuzz", lambda: run(args),
+                    "interrupted; the same command goes on from here")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Replay, or fuzz, report and print; 1 if a case fails."""
+    if args.replay:
+        found = replay(args.replay)
+        print(found or "no difference")
+        return int(found is not None)
+    report = fuzz(args)
     text = json.dumps(report, indent=1) + "\n"
     for path in {args.report, FOLDER / "report.json"}:
-        write_atomic(path, text.encode())
+        write_atomic(path, text)
     print(f"seed {report['seed']}: {report['cases']} cases of {report['shapes']} shapes, "
           f"{report['steps']:,} steps, {report['spikes']:,} spikes and {report['timed']} runs' "
           f"cycles compared, {report['seconds'] / 60:.1f} min: {len(report['failed'])} failed")
@@ -147,6 +150,7 @@ def _arguments(argv) -> argparse.Namespace:
 
 def fuzz(args: argparse.Namespace) -> dict:
     """The whole run. Returns its report."""
+    tools.verilator()
     sources, every = tools.source_hash(), groups(args.n, args.seed, args.per_shape)
     key = {"seed": args.seed, "per_shape": args.per_shape, "sources": sources}
     with Journal(FOLDER / f"seed{args.seed}.jsonl", key) as journal:

@@ -8,26 +8,23 @@ from pathlib import Path
 
 import numpy as np
 
-from golden import tasks
-from golden.data import DataError
-from golden.tasks import TaskError, inputs_of, slug
+from golden.base.options import (ARTIFACTS, add_artifact, add_data_dir, add_net, add_task, positive,
+                                 probability)
+from golden.tasks import slug
+from quant import origin
 from quant.integer import artifact
-from quant.integer.artifact import Artifact, ArtifactError
+from quant.integer.artifact import Artifact
+from quant.evaluate import fits
 from quant.integer.sampling import FORMS
-from rtl.config import Geometry, HardwareConfig, HardwareError
-from sim.options import positive, probability
+from rtl.config import HardwareConfig
+from rtl.plan import plan
 from sim.tools import SimError
-
-ARTIFACTS = Path("build/artifacts")
-CHECKPOINTS = Path(tasks.__file__).parents[1] / "checkpoints"
-MISTAKES = (ArtifactError, DataError, HardwareError, SimError, TaskError, OSError)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options that choose network and hardware."""
-    parser.add_argument("--task", required=True, help="digits, psmnist, listops, or module:Class")
-    parser.add_argument("--net", default="", help="which of the networks shipped for the task; "
-                        "default: the one without a name")
+    add_task(parser)
+    add_net(parser)
     parser.add_argument("--sampling", choices=FORMS,
                         help="how spikes are drawn; default: as the network was trained")
     parser.add_argument("--lanes", type=positive, default=HardwareConfig.lanes,
@@ -35,11 +32,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="master seed; default: the artifact's")
     parser.add_argument("--stall", type=probability, default=0.0, metavar="P",
                         help="hold both streams back in a cycle with this probability")
-    parser.add_argument("--artifact", type=Path, metavar="DIR",
-                        help="default: build/artifacts/<task>[.<net>], exported if it is missing "
-                             "or older than the shipped network")
-    parser.add_argument("--data-dir", metavar="DIR",
-                        help="folder with the data sets; default $SPIKESSM_DATA")
+    add_artifact(parser, f"{ARTIFACTS}/<task>[.<net>], exported if it is missing or was "
+                 "made from other files than now")
+    add_data_dir(parser)
 
 
 def load(args: argparse.Namespace, task) -> tuple[Artifact, HardwareConfig]:
@@ -48,22 +43,13 @@ def load(args: argparse.Namespace, task) -> tuple[Artifact, HardwareConfig]:
         raise SimError(f"--{'net' if args.net else 'sampling'} chooses what is exported; leave it or "
                        f"--artifact out")
     folder = args.artifact or ARTIFACTS / named(args)
-    why = None if args.artifact else export_reason(folder, slug(args.task, args.net))
+    why = None if args.artifact else export_reason(args, folder)
     if why:
         export(args, folder, f"{why}: exporting ...")
     art = artifact.load(folder)
-    for what, have, want in (("vocabulary", art.vocab, task.vocab),
-                             ("number of classes", art.n_classes, task.n_classes),
-                             ("number of inputs", art.inputs, inputs_of(task)),
-                             ("sample format", art.edge.sample, task.sample_format)):
-        if have != want:
-            raise SimError(f"{folder} is not for task {args.task}: its {what} is {have}, the "
-                           f"task's {want}; give another --artifact")
-    if art.length < task.length:
-        raise SimError(f"{folder} takes {art.length} steps, task {args.task} has up to "
-                       f"{task.length}; give another --artifact")
+    fits(art, folder, task)
     hw = HardwareConfig(args.lanes)
-    Geometry.of(art, hw)
+    plan(art, hw)
     limit = 1 << art.random.width
     if args.seed is not None and not 0 < args.seed < limit:
         raise SimError(f"--seed {args.seed}: allowed are 1..{limit - 1}")
@@ -86,20 +72,25 @@ def options(args: argparse.Namespace) -> list[str]:
     return [text for pair in values if pair[1] for text in pair]
 
 
-def export_reason(folder: Path, network: str) -> str | None:
-    """Why the artifact of a shipped network has to be exported, or None."""
-    manifest = folder / "manifest.json"
-    if not manifest.exists():
+def export_reason(args: argparse.Namespace, folder: Path) -> str | None:
+    """Why the artifact of the options has to be exported, or None."""
+    if not (folder / "manifest.json").exists():
         return f"no artifact in {folder}"
-    made = manifest.stat().st_mtime
-    for path in (CHECKPOINTS / f"{network}{end}" for end in (".pt", ".qat.pt")):
-        if path.exists() and path.stat().st_mtime > made:
-            return f"{folder} is older than the shipped {path.name}"
-    return None
+    return origin.stale(folder, slug(args.task, args.net), args.sampling)
+
+
+def kept_options(folder: Path) -> list[str]:
+    """Options of the export before, which a new one keeps; sampling is the command's own."""
+    made = (origin.read(folder) or {"options": {}})["options"]
+    words = []
+    for name, value in made.items():
+        if name != "sampling":
+            words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
+    return words
 
 
 def export(args: argparse.Namespace, folder: Path, reason: str) -> None:
-    given = [*options(args), "--out", str(folder)]
+    given = [*options(args), *kept_options(folder), "--out", str(folder)]
     given += ["--data-dir", args.data_dir] if args.data_dir else []
     print(reason, file=sys.stderr)
     if subprocess.run([sys.executable, "-m", "quant.export", *given],

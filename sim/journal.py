@@ -65,5 +65,5 @@ class Journal:
                 os.fsync(file.fileno())
         elif self.path:
             lines = [json.dumps(line) + "\n" for line in ({"key": self.key}, *self.records)]
-            write_atomic(self.path, "".join(lines).encode())
+            write_atomic(self.path, "".join(lines))
             self._appending = True

@@ -4,9 +4,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from quant.integer.artifact import ArtifactError
 from quant.formats import EdgeFormats, LayerFormats, RandomFormat
-from rtl.config import Geometry, HardwareError
+from rtl.config import Geometry
 from sim.draws import ALLOWED, Case, Shape
 
 
@@ -19,19 +18,10 @@ def minimise(case: Case, fails: Callable[[Case], bool], seconds: float) -> Case:
         for smaller in candidates(case):
             if time.perf_counter() > end:
                 return case
-            if _allowed(smaller, case.shape) and fails(smaller):
+            if smaller.shape.broken_rule() is None and fails(smaller):
                 case, again = smaller, True
                 break
     return case
-
-
-def _allowed(case: Case, checked: Shape) -> bool:
-    try:
-        if case.shape != checked:
-            case.shape.check()
-        return bool(case.artifact)
-    except (ArtifactError, HardwareError, ValueError):
-        return False
 
 
 def candidates(case: Case) -> Iterator[Case]:

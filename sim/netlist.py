@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 from amaranth.back import rtlil
 
+from golden.base import cli
+from golden.base.files import write_json
 from quant.integer import vectors
 from quant.integer.synthetic import random_artifact
-from rtl.config import HardwareConfig
 from rtl.core import Core
 from rtl.synth import FAMILIES, READ, count
-from rtl.toolchain import ToolError, call
+from rtl.toolchain import call
 from sim import cosim, tools
 from sim.tools import SimError
 
@@ -106,13 +107,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--family", choices=MODELS, required=True)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result")
     args = parser.parse_args(argv)
-    try:
-        found = check(args.family, tools.BUILD / "netlist" / args.family)
-        if args.json:
-            args.json.write_text(json.dumps(found, indent=1) + "\n")
-    except (SimError, ToolError, OSError) as error:
-        print(f"sim.netlist: {error}", file=sys.stderr)
-        return 2
+    return cli.code("sim.netlist", lambda: report(args))
+
+
+def report(args: argparse.Namespace) -> int:
+    """Check, write and print; 1 if anything differs."""
+    found = check(args.family, tools.BUILD / "netlist" / args.family)
+    if args.json:
+        write_json(args.json, found)
     cells = ", ".join(f"{number:g} {kind}" for kind, number in found["cells"].items())
     print(f"{args.family}: {cells}; {found['spikes_compared']} spikes and "
           f"{found['signatures_compared']} signatures of {found['sequences']} sequences compared: "

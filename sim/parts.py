@@ -12,7 +12,6 @@ from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
-from quant.integer import lfsr
 from quant.integer.artifact import Artifact
 from quant.formats import RandomFormat
 from quant.integer.synthetic import random_artifact
@@ -20,9 +19,9 @@ from rtl.config import Geometry, HardwareConfig
 from rtl.decoder import Decoder
 from rtl.encoder import Encoder
 from rtl.layer import Layer
-from rtl.lfsr import WordSource
-from rtl.memory import AddressMap
+from rtl.lfsr import WordSource, start_region
 from rtl.mixer import Mixer
+from rtl.plan import plan
 from rtl.sampler import AffineSampler, make_sampler
 from rtl.state_engine import StateEngine
 from rtl.state_update import StateUpdate
@@ -51,30 +50,30 @@ def shape(variant: str) -> tuple[Artifact, HardwareConfig, Geometry]:
     art, hw = random_artifact(n_layers=1, length=16, **options), HardwareConfig(lanes)
     if not art.vocab:       # odd samples tie in the encoder's rounding
         half = 1 << art.edge.enc_w.f_bits + art.edge.sample.f_bits - art.x_format.f_bits - 1
-        art = replace(art, enc_w=half * np.array([1, 3, 5, -3]))
-    return art, hw, Geometry.of(art, hw)
+        art = replace(art, enc_w=half * np.resize([1, 3, 5, -3], art.H))
+    return art, hw, plan(art, hw).geo
 
 
 def components(variant: str) -> dict[str, wiring.Component]:
-    """The components of a variant by name, with their own address maps."""
+    """The components of a variant by name, each where the plan of a core has it."""
     art, hw, geo = shape(variant)
-    fmt, start = art.layers[0].fmt, lfsr.stream_start(art.random, art.seed, 0)
-    region = AddressMap().allocate("start", 1, art.random.width)
+    fmt, planned = art.layers[0].fmt, plan(art, hw)
+    layer, start = planned.layers[0], start_region("start", art.random, art.seed, 0)
     engine = {
         "sampler": AffineSampler(fmt, art.random, art.sampling) if art.residual == "plain" else
         make_sampler(art.sampling, fmt.y(art.n), art.random),
-        "state_engine": StateEngine(art, 0, hw, AddressMap()),
+        "state_engine": StateEngine(layer),
     }
     if variant in FORMS:
         return engine
     return engine | {
         "state_update": StateUpdate(fmt, art.random, art.rounding),
-        "lfsr": WordSource(art.random, art.random.k, geo.lanes, region, start),
-        "mixer": Mixer(art, 0, hw, AddressMap()),
-        "x_buffer": XBuffer(art, hw),
-        "encoder": Encoder(art, hw, AddressMap()),
-        "decoder": Decoder(art, hw, AddressMap()),
-        "layer": Layer(art, 0, hw, AddressMap()),
+        "lfsr": WordSource(art.random, art.random.k, geo.lanes, start),
+        "mixer": Mixer(layer),
+        "x_buffer": XBuffer(layer),
+        "encoder": Encoder(planned.encoder),
+        "decoder": Decoder(planned.decoder),
+        "layer": Layer(layer),
     }
 
 

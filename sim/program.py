@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from amaranth.back import verilog
 
-from rtl.config import Geometry
 from sim import edge, simd, tools, wrapper
 from sim.ports import fields
 
@@ -120,7 +119,7 @@ def simd_files(found: edge.Edge | None, folder: Path, tracks: int) -> list[str]:
 
 def shape_header(core, trace: str | None) -> str:
     """``shape.h``: ports and shapes of a core for ``track.h``."""
-    art, geo = core.art, Geometry.of(core.art, core.hw)
+    art, geo = core.art, core.geo
     i, o, cfg = (fields(core, member) for member in ("i", "o", "cfg"))
 
     def whole(field) -> str:

@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="put the tables into the README")
     args = parser.parse_args(argv)
     if args.write:
-        write_atomic(README, fill(README.read_text()).encode())
+        write_atomic(README, fill(README.read_text()))
     else:
         print("\n\n".join(f"{name}\n\n{table()}" for name, table in TABLES.items()))
     return 0

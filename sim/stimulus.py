@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 
 from quant.integer.artifact import Artifact
-from quant.formats import QFormat
+from golden.base.qformat import QFormat
 from rtl.config import Geometry
 
 

@@ -10,11 +10,11 @@ from cocotb.triggers import RisingEdge, with_timeout
 from cocotbext.axi import AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStreamSource
 
 from quant.integer import reference
-from quant.formats import MU_LAW
+from golden.tasks.formats import MU_LAW
 from quant.integer.synthetic import random_artifact
-from rtl import image
-from rtl.axi import AxiCore, result_words
+from rtl.axi import result_words
 from rtl.config import HardwareConfig
+from rtl.plan import plan
 
 SIX_BITS = replace(MU_LAW, f_bits=5)    # signed samples, less than the byte that carries one
 SHAPE = dict(n_layers=2, H=4, n=2, n_classes=3, length=20, residual="clampfuse", stress=0.2,
@@ -46,7 +46,7 @@ def packet(trace: reference.Trace) -> bytes:
 def config_frames(art) -> list[bytes]:
     """Configuration packets that load a network: a run of consecutive addresses each."""
     frames, following = [], None
-    for address, word in image.writes(AxiCore(art, HW).core):
+    for address, word in plan(art, HW).writes():
         if address != following:
             frames.append(address.to_bytes(4, "little"))
         frames[-1] += word.to_bytes(4, "little")

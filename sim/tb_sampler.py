@@ -2,7 +2,7 @@
 
 import cocotb
 
-from quant.formats import UQ
+from golden.base.qformat import UQ
 from sim import parts
 from sim.stimulus import as_words, corners_and_random
 from sim.streams import exchange, first_difference

@@ -2,7 +2,8 @@
 
 import cocotb
 
-from quant.formats import BIT, UQ
+from golden.base.qformat import UQ
+from quant.formats import BIT
 from sim import parts
 from sim.stimulus import as_words, corners_and_random
 from sim.streams import exchange, first_difference

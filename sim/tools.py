@@ -19,6 +19,9 @@ from typing import IO
 
 import numpy as np
 
+from golden.base.cli import UserError
+from golden.base.files import source_digest
+
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "sim"
 OLDEST = (5, 36)        # cocotb 2 needs doInertialPuts in Verilator's VPI
@@ -29,7 +32,7 @@ INSTALL = "sudo apt-get install g++ make perl"
 MAKE_FLAGS = ("CFG_CXXFLAGS_PCH_I=-include",)
 
 
-class SimError(Exception):
+class SimError(UserError):
     """A simulation that cannot be built or run; the message says what to do."""
 
 
@@ -130,8 +133,7 @@ def array_hash(*arrays: np.ndarray) -> str:
 
 def source_hash() -> str:
     """Of everything that decides the hardware: the generator and the specification."""
-    return content_hash(*(path.read_text() for package in ("rtl", "quant")
-                          for path in sorted((ROOT / package).glob("*.py"))))
+    return source_digest(ROOT / "rtl", ROOT / "quant")[:12]
 
 
 def processors() -> int:

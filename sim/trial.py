@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """Cases of one shape, hardware against the integer network: one build serves all of them."""
 
 import shutil
@@ -8,15 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from quant.integer import vectors
+from quant.integer.bounds import types_of
 from quant.integer.reference import Trace
-from rtl import image
 from rtl.core import Core
 from rtl.cycles import predict
+from rtl.plan import plan
 from sim import native, program, pysim
 from sim.compare import Tally
 from sim.comparer import SLACK, TRACKS, compare_times
 from sim.draws import Case, Shape
-from sim.tools import SimError
 
 OPTIMISE = "-O0"        # a shape runs for seconds: compiling it longer does not pay
 UNBUILT = "the core could not be built"
@@ -38,12 +37,19 @@ class Outcome:
 
 
 def run(shape: Shape, cases: list[Case], folder: Path) -> list[Outcome]:
-    """Simulate cases of one shape with the native program, several at once."""
-    core = Core(shape.base, shape.hw)
+    """Simulate cases of one shape with the native program, several at once.
+
+    The shape keeps the rules (``Shape.broken_rule``), so whatever refuses it has failed.
+    """
     try:
+        core = Core(shape.base, shape.hw)
+        for case in cases:
+            types_of(case.artifact)
         built = program.build(core, optimise=OPTIMISE)
-    except (SimError, ValueError) as error:
-        return [Outcome(f"{UNBUILT}: {error}", 0, 0, 0, False)] * len(cases)
+    except OSError:         # a full disk, say
+        raise
+    except Exception as error:
+        return [Outcome(f"{UNBUILT}: {type(error).__name__}: {error}", 0, 0, 0, False)] * len(cases)
     found = []
     for start in range(0, len(cases), TRACKS):
         batch = cases[start:start + TRACKS]
@@ -68,7 +74,7 @@ def _limit(case: Case, core: Core) -> int:
 
 
 def _job(case: Case, core: Core) -> native.Job:
-    writes = image.writes(Core(case.artifact, core.hw))
+    writes = plan(case.artifact, core.hw).writes()
     return native.Job(case.sequences, _limit(case, core), writes, case.stall, case.seed,
                       case.interrupt)
 

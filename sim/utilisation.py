@@ -6,20 +6,20 @@ that are needed over those the multipliers could make; the cycles must be those 
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
 
+from golden.base import cli
+from golden.base.files import write_json
+from golden.base.options import add_artifact, lanes_of, positive
 from quant.integer import artifact
-from quant.integer.artifact import Artifact, ArtifactError
-from golden.base.files import write_atomic
-from rtl.config import Geometry, HardwareConfig, HardwareError
+from quant.integer.artifact import Artifact
+from rtl.config import Geometry, HardwareConfig
 from rtl.core import Core
 from rtl.cycles import predict
 from sim import native, program, tools
-from sim.options import lanes_of, positive
 from sim.program import Program
 from sim.tools import SimError
 
@@ -53,7 +53,7 @@ def measure(core: Core, built: Program, values: np.ndarray) -> dict:
     first, last = MEASURED[0] - 1, MEASURED[-1]
     cycles = times[last] - times[first]
     needed = len(MEASURED) * steps * core.geo.issue
-    return {"lanes": core.hw.lanes, "multipliers": 4 * core.hw.lanes * len(core.layers),
+    return {"lanes": core.hw.lanes, "multipliers": 4 * core.hw.lanes * len(core.art.layers),
             "cycles": cycles,
             "predicted_cycles": prediction.results[last] - prediction.results[first],
             "cycles_per_step": cycles / len(MEASURED) / steps, "roofline": core.geo.issue,
@@ -78,32 +78,30 @@ def line(row: dict) -> str:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m sim.utilisation",
                                      description=__doc__.split("\n\n")[1])
-    parser.add_argument("--artifact", type=Path, required=True, metavar="DIR")
+    add_artifact(parser)
     parser.add_argument("--lanes", type=lanes_of, default=[1, 4, 8, 16], metavar="1,4,8,16")
     parser.add_argument("--steps", type=positive, metavar="L",
                         help="of each sequence; default: all")
     parser.add_argument("--json", type=Path, default=Path("build/utilisation.json"), metavar="FILE")
     args = parser.parse_args(argv)
-    rows = []
-    try:
-        art = artifact.load(args.artifact)
-        steps = args.steps or art.length
-        if steps > art.length:
-            raise SimError(f"--steps {steps}: {art.task} has 1..{art.length} steps")
-        for lanes in args.lanes:
-            Geometry(art.H, art.n, lanes)
-        for lanes in args.lanes:
-            print(f"{lanes} lanes: building and simulating ...", file=sys.stderr)
-            core = Core(art, HardwareConfig(lanes))
-            rows.append(measure(core, program.build(core), random_values(art, FED, steps)))
-            print(line(rows[-1]), flush=True)
-        write_atomic(args.json, (json.dumps({"artifact": artifact.digest(art), "task": art.task,
-                                             "steps": steps, "rows": rows}, indent=1)
-                                 + "\n").encode())
-    except (ArtifactError, HardwareError, SimError, OSError) as error:
-        print(f"sim.utilisation: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return cli.code("sim.utilisation", lambda: report(args))
+
+
+def report(args: argparse.Namespace) -> None:
+    """Measure every number of lanes, print, and write the result."""
+    art, rows = artifact.load(args.artifact), []
+    steps = args.steps or art.length
+    if steps > art.length:
+        raise SimError(f"--steps {steps}: {art.task} has 1..{art.length} steps")
+    for lanes in args.lanes:
+        Geometry(art.H, art.n, lanes)
+    for lanes in args.lanes:
+        print(f"{lanes} lanes: building and simulating ...", file=sys.stderr)
+        core = Core(art, HardwareConfig(lanes))
+        rows.append(measure(core, program.build(core), random_values(art, FED, steps)))
+        print(line(rows[-1]), flush=True)
+    write_json(args.json, {"artifact": artifact.digest(art), "task": art.task, "steps": steps,
+                           "rows": rows})
 
 
 if __name__ == "__main__":

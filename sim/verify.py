@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from golden.base import cli
+from golden.base.files import write_all_atomic
+from golden.base.options import positive
 from golden.tasks import Split, make_task
 from quant.integer.artifact import digest
-from golden.base.files import write_all_atomic
 from sim import campaign, inputs, tools
-from sim.options import positive
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,17 +34,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--report", type=Path, metavar="FOLDER",
                         help="also write the report there; default: build/sim/<task> only")
     args = parser.parse_args(argv)
-    try:
-        row = verify(args)
-        write(row, tools.BUILD / inputs.named(args))
-        if args.report:
-            write(row, args.report)
-    except inputs.MISTAKES as error:
-        print(f"sim.verify: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("sim.verify: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+    return cli.code("sim.verify", lambda: report(args),
+                    "interrupted; the same command goes on from here")
+
+
+def report(args: argparse.Namespace) -> int:
+    """The campaign and its reports; 1 if anything differs."""
+    row = verify(args)
+    write(row, tools.BUILD / inputs.named(args))
+    if args.report:
+        write(row, args.report)
     print(markdown(row))
     if not row["equal"]:
         print(f"sim.verify: DIFFERENT, first difference: {row['first_difference']}",
@@ -148,8 +148,8 @@ def markdown(row: dict) -> str:
 def write(row: dict, folder: Path) -> None:
     """<task>.verify.json and .md, both or neither."""
     name = row["name"]
-    write_all_atomic(folder, {f"{name}.verify.json": (json.dumps(row, indent=1) + "\n").encode(),
-                              f"{name}.verify.md": markdown(row).encode()})
+    write_all_atomic(folder, {f"{name}.verify.json": json.dumps(row, indent=1) + "\n",
+                              f"{name}.verify.md": markdown(row)})
 
 
 if __name__ == "__main__":

@@ -1,112 +1,116 @@
-"""Imports follow the data flow golden -> quant -> rtl -> sim -> host, and hardware needs no torch."""
+"""Imports go one way, without a circle, and what needs no PyTorch runs without it."""
 
 import ast
 import subprocess
 import sys
 import tomllib
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ALLOWED = {
-    "golden": {"golden", "quant.formats"},
-    "quant": {"quant", "golden"},
-    "rtl": {"rtl", "quant"},
-    "sim": {"sim", "rtl", "quant", "golden.tasks", "golden.data", "golden.base.cli"},
-    "host": {"host", "sim", "rtl", "quant", "golden.tasks", "golden.data", "golden.base.cli"},
-}
-# Inside golden: what these packages may take of it, beside themselves.
-INSIDE = {
-    "golden.model": {"golden.carry", "golden.chunk_matrices", "golden.ops", "golden.sampling",
-                     "golden.tasks.base"},
-    "golden.training": {"golden.model", "golden.tasks", "golden.base.cli"},
-}
-# What the hardware side may take from quant: nothing that knows PyTorch.
-INTEGER_SIDE = {"golden.base.files", "quant.formats", "quant.integer.lfsr", "quant.integer.artifact", "quant.integer.reference",
-                "quant.integer.head", "quant.integer.head_tensors", "quant.integer.network", "quant.integer.sampling",
-                "quant.integer.synthetic", "quant.integer.vectors"}
+# Lowest first: a module may import those of its own layer and of the layers below it.
+LAYERS = ("golden.base", "golden.tasks", "golden", "quant", "rtl", "sim", "host", "bench")
+# What has no PyTorch, and so may import nothing that has.
+FREE = ("golden.base", "golden.tasks", "golden.data", "quant.formats", "quant.origin",
+        "quant.integer", "rtl", "sim", "host")
+# Modules of these that train, compute or draw with PyTorch when they are asked to.
+TORCH = {"golden.tasks.pictures", "golden.tasks.shift_and_gain"}
 
 
-def imports(source: str) -> set[str]:
-    """Absolute module names imported by the text of a module."""
+def module_of(path: Path) -> str:
+    names = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(names[:-1] if names[-1] == "__init__" else names)
+
+
+FILES = {module_of(path): path for layer in LAYERS if "." not in layer
+         for path in sorted((ROOT / layer).rglob("*.py"))}
+
+
+def imports(source: str, package: str = "") -> set[str]:
+    """Modules of the project that the text of a module imports, those inside functions too."""
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    found = set()
+    for name in names:
+        while name and name not in FILES:       # a name inside a module, or of no module of ours
+            name = name.rpartition(".")[0]
+        found |= {name} - {""}
+    return found
 
 
-def violations(package: str, source: str) -> list[str]:
-    """Imports that ``package`` may not make."""
-    allowed = ALLOWED[package] - ({"quant"} if package == "rtl" else set())
-    if package == "rtl":
-        allowed |= INTEGER_SIDE
-    return [name for name in imports(source) if name.split(".")[0] in ALLOWED
-            and not any(name == ok or name.startswith(ok + ".") for ok in allowed)
-            and not (package == "rtl" and name in {ok for ok in INTEGER_SIDE})]
+def layer_of(module: str) -> str:
+    """The narrowest layer that a module lies in."""
+    names = module.split(".")
+    return next(name for k in (2, 1) if (name := ".".join(names[:k])) in LAYERS)
 
 
-def violations_inside(package: str, source: str) -> list[str]:
-    """Imports of golden that a package inside it may not make."""
-    return [name for name in imports(source) if name.split(".")[0] in ALLOWED
-            and not any(name == ok or name.startswith(ok + ".")
-                        for ok in INSIDE[package] | {package})]
+def violations(module: str, source: str) -> list[str]:
+    """Imports of layers above the module's own, and of PyTorch's side from where it is not."""
+    own = LAYERS.index(layer_of(module))
+    found = [name for name in imports(source) if LAYERS.index(layer_of(name)) > own]
+    if is_free(module):
+        found += [name for name in imports(source) if not is_free(name) and name not in TORCH]
+    return sorted(set(found))
 
 
-FILES = [f for package in ALLOWED for f in sorted((ROOT / package).rglob("*.py"))]
+def is_free(module: str) -> bool:
+    return module not in TORCH and any(module == name or module.startswith(name + ".")
+                                       for name in FREE) or module in ("golden", "quant")
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_point_upstream(path):
-    package = path.relative_to(ROOT).parts[0]
-    wrong = violations(package, path.read_text())
-    assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}; {package} may import " \
-                      f"{sorted(ALLOWED[package])}"
+@pytest.mark.parametrize("module", FILES)
+def test_imports_go_one_way(module):
+    wrong = violations(module, FILES[module].read_text())
+    assert not wrong, f"{module} imports {wrong}; the layers are {' <- '.join(LAYERS)}"
 
 
-@pytest.mark.parametrize("package", INSIDE)
-def test_packages_inside_golden_know_what_is_below_them(package):
-    files = sorted((ROOT / package.replace(".", "/")).glob("*.py"))
-    assert len(files) > 1
-    wrong = {path.name: found for path in files
-             if (found := violations_inside(package, path.read_text()))}
-    assert not wrong, f"{package} may import {sorted(INSIDE[package])} of golden: {wrong}"
+def test_there_is_no_circle():
+    graph = {module: imports(path.read_text()) - {module} for module, path in FILES.items()
+             if path.name != "__init__.py"}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"modules import each other: {' <- '.join(error.args[1])}")
 
 
 def test_a_wrong_import_is_seen():
-    assert violations_inside("golden.model", "from golden.training import recipes")
-    assert violations_inside("golden.model", "from golden import checkpoint")
-    assert violations_inside("golden.training", "from quant.formats import UQ")
-    assert not violations_inside("golden.model", "from golden.model.ops import Pass")
-    assert violations("golden", "from quant.integer.artifact import load") == ["quant.integer.artifact.load"]
-    assert violations("rtl", "import sim.runner") == ["sim.runner"]
-    assert violations("rtl", "from quant import qat") == ["quant.tune.qat"]
-    assert not violations("rtl", "from quant import reference, lfsr")
+    assert violations("golden.checkpoint", "from quant.integer.artifact import load") == [
+        "quant.integer.artifact"]
+    assert violations("rtl.core", "import sim.runner") == ["sim.runner"]
+    assert violations("rtl.core", "from quant.tune import qat") == ["quant.tune.qat"]
+    assert violations("golden.base.cli", "from golden import data") == ["golden.data"]
+    assert violations("golden.tasks.digits", "from golden.model.ops import Pass") == [
+        "golden.model.ops"]
+    assert violations("quant.integer.ops", "from quant.prepare import ready") == ["quant.prepare"]
+    assert not violations("rtl.core", "from quant.integer import reference, lfsr")
+    assert not violations("sim.verify", "from golden.base.cli import UserError")
 
 
-def test_bit_widths_are_made_in_one_file():
-    """Only quant/formats.py builds formats from literal widths; others derive or receive them."""
-    assert (ROOT / "quant" / "formats.py").exists()
+def test_bit_widths_are_made_in_one_place():
+    """Only the modules of formats build formats from literal widths; others derive or receive them.
+    """
+    places = {ROOT / "quant" / "formats.py", ROOT / "golden" / "tasks" / "formats.py"}
+    assert all(path.exists() for path in places)
     literal = []
-    for path in FILES:
-        if path == ROOT / "quant" / "formats.py":
-            continue
+    for path in set(FILES.values()) - places:
         for node in ast.walk(ast.parse(path.read_text())):
             if (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
                     and node.func.id in ("SQ", "UQ")
                     and all(isinstance(a, ast.Constant) for a in node.args)):
                 literal.append(f"{path.relative_to(ROOT)}:{node.lineno}")
-    assert not literal, f"formats with literal widths outside quant/formats.py: {literal}"
+    assert not literal, f"formats with literal widths elsewhere: {literal}"
 
 
-def test_hardware_side_imports_without_torch():
-    modules = sorted(".".join(p.relative_to(ROOT).with_suffix("").parts)
-                     for p in (ROOT / "rtl").rglob("*.py") if p.stem != "__init__")
+def test_what_is_free_of_torch_imports_without_it():
+    modules = [m for m in FILES if is_free(m) and not m.endswith("__main__")]
     code = ("import sys; sys.modules['torch'] = None\n"
-            + "\n".join(f"import {m}" for m in modules + sorted(INTEGER_SIDE)))
+            + "\n".join(f"import {m}" for m in modules))
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
 
 
@@ -115,14 +119,3 @@ def test_every_folder_of_tests_is_run():
         "testpaths"]
     folders = {f.parent.relative_to(ROOT).as_posix() for f in (ROOT / "tests").rglob("test_*.py")}
     assert folders == {path.removesuffix("/test_*.py") for path in paths}
-
-
-def test_every_package_and_its_data_is_installed():
-    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    packages = {f.parent.relative_to(ROOT).as_posix().replace("/", ".") for f in FILES}
-    assert packages == set(setuptools["packages"])
-    data = {f.relative_to(ROOT / "golden") for folder in ("checkpoints", "recipes")
-            for f in (ROOT / "golden" / folder).iterdir()}
-    listed = {f.relative_to(ROOT / "golden") for pattern in setuptools["package-data"]["golden"]
-              for f in (ROOT / "golden").glob(pattern)}
-    assert data == listed

@@ -23,7 +23,8 @@ import rtl.sampler_words
 import rtl.state_engine
 import rtl.state_update
 import rtl.x_buffer
-from quant.formats import SQ, LayerFormats, RandomFormat
+from golden.base.qformat import SQ
+from quant.formats import LayerFormats, RandomFormat
 from quant.integer.reference import run
 from quant.integer.sampling import FORMS
 from quant.integer.synthetic import random_artifact

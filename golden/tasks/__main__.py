@@ -1,11 +1,12 @@
 """``python -m golden.tasks``: every task, what data is at hand, where to get the rest."""
 
 import argparse
-import json
 from pathlib import Path
 
 from golden import data
 from golden.base import cli
+from golden.base.files import write_json
+from golden.base.options import add_data_dir
 from golden.tasks import TASKS, inputs_of, make_task
 from golden.tasks.base import Task
 
@@ -94,7 +95,7 @@ def markdown() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="golden.tasks", description=__doc__.split("``: ")[1])
-    parser.add_argument("--data-dir", help=f"folder with data files; default ${data.ENV}")
+    add_data_dir(parser)
     parser.add_argument("--json", type=Path, help="write the list to this file too")
     parser.add_argument("--markdown", action="store_true",
                         help="print the table of docs/tasks.md, whatever is at hand")
@@ -105,7 +106,7 @@ def main() -> None:
     rows = [facts(name) | here(name, args.data_dir) for name in TASKS]
     show(rows)
     if args.json:
-        cli.write_text(args.json, json.dumps(rows, indent=1) + "\n")
+        write_json(args.json, rows)
 
 
 if __name__ == "__main__":

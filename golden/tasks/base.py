@@ -8,7 +8,7 @@ import numpy as np
 from golden.base.cli import UserError
 from golden.data import DataError
 from golden.tasks.sources import Source, again
-from quant.formats import QFormat
+from golden.base.qformat import QFormat
 
 SPLITS = ("train", "val", "test")
 

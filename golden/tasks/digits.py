@@ -4,7 +4,7 @@ import numpy as np
 
 from golden.tasks.base import Split, known_split, permuted
 from golden.tasks.sources import Source
-from quant.formats import DIGIT
+from golden.tasks.formats import DIGIT
 
 SHARES = {"test": 0.2, "val": 0.1}      # the rest trains
 

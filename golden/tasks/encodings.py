@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from golden.tasks import audio
-from quant.formats import MU_LAW, PCM, QFormat
+from golden.base.qformat import QFormat
+from golden.tasks.formats import MU_LAW, PCM
 
 
 @dataclass(frozen=True)

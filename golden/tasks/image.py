@@ -14,7 +14,7 @@ import numpy as np
 from golden.data import DataError
 from golden.tasks.base import Split, counted, held_out, is_part, known_split
 from golden.tasks.sources import File, Source, again, reading
-from quant.formats import PIXEL
+from golden.tasks.formats import PIXEL
 
 COMPACT, ARCHIVE = "cifar10_gray.npz.xz", "cifar-10-python.tar.gz"
 FOLDER = "cifar-10-batches-py"

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from golden import data
 from golden.base import cli
+from golden.base.options import positive
 from golden.tasks import listops_file
 from golden.tasks.base import SPLITS, Split, known_split
 from golden.tasks.listops_rules import trees
@@ -99,7 +100,7 @@ def main() -> None:
     checks.add_argument("file", type=Path)
     makes = commands.add_parser("generate", help="write trees in the published form")
     makes.add_argument("--split", choices=SPLITS, default="test", help="default %(default)s")
-    makes.add_argument("-n", type=cli.positive, help="trees; default: as many as the split has")
+    makes.add_argument("-n", type=positive, help="trees; default: as many as the split has")
     makes.add_argument("--out", type=Path, help="file; default build/basic_SPLIT.tsv")
     args = parser.parse_args()
     if args.command == "check":

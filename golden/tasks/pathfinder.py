@@ -17,7 +17,7 @@ from golden.tasks import pathfinder_files
 from golden.tasks.base import PART, SPLITS, Split, TaskError, counted, known_split
 from golden.tasks.pathfinder_rules import Rules, pictures, rules32, rules128
 from golden.tasks.sources import Source
-from quant.formats import PIXEL
+from golden.tasks.formats import PIXEL
 
 SIZES = {"train": 160_000, "val": 20_000, "test": 20_000}
 VERSION = 1             # of seeds and generator: part of the cache's file names

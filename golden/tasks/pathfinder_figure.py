@@ -13,6 +13,7 @@ import numpy as np
 
 from golden import data
 from golden.base import cli
+from golden.base.options import add_data_dir
 from golden.tasks.pathfinder_rules import pictures, rules32, rules128
 
 ROWS = ((rules32(6), 1), (rules32(9), 1), (rules32(14), 1), (rules128(14), 2))
@@ -97,7 +98,7 @@ def row_of(made: dict, contour: int, count: int) -> list[tuple[str, np.ndarray]]
 def main() -> None:
     parser = argparse.ArgumentParser(prog="golden.tasks.pathfinder_figure",
                                      description=__doc__.split("\n\n")[0].split(":")[0])
-    parser.add_argument("--data-dir", help=f"folder with data files; default ${data.ENV}")
+    add_data_dir(parser)
     parser.add_argument("--out", type=Path, default=Path("docs/figures/pathfinder.png"))
     parser.add_argument("--beside", type=Path, default=Path("build/pathfinder.png"),
                         help="picture with the published ones, where they are at hand")

@@ -4,7 +4,7 @@ import numpy as np
 
 from golden.tasks import mnist
 from golden.tasks.base import Split, held_out, known_split, permuted
-from quant.formats import PIXEL
+from golden.tasks.formats import PIXEL
 
 
 class PermutedMNIST:

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from golden.base.files import write_all_atomic
-from quant.formats import QFormat, RandomFormat
+from golden.base.qformat import FormatError, QFormat
+from quant.formats import RandomFormat
 from quant.integer import memory, ops, schema1
 from quant.integer.head_tensors import Head
 from quant.integer.operation import ArtifactError, Operation, Tensor
@@ -86,8 +87,7 @@ def save(art: Artifact, folder: Path) -> Path:
     np.savez_compressed(buffer, **arrays)
     manifest |= {"sha256": _sha256(manifest, arrays), "task": art.task, "info": art.info}
     return write_all_atomic(folder, {"arrays.npz": buffer.getvalue(),
-                                     "manifest.json": (json.dumps(manifest, indent=1)
-                                                       + "\n").encode()})
+                                     "manifest.json": json.dumps(manifest, indent=1) + "\n"})
 
 
 def load(folder: Path) -> Artifact:
@@ -119,7 +119,8 @@ def load(folder: Path) -> Artifact:
             **{f"decoder_{x}": Tensor(arrays[f"decoder.{x}"], QFormat.parse(m["decoder"][x]))
                for x in "wb"},
             head=Head.of(m["head_formats"], arrays) if "head_formats" in m else None).check()
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError) as error:
+    except (FormatError, KeyError, TypeError, ValueError, AttributeError, IndexError,
+            OSError) as error:
         raise ArtifactError(f"{folder}/manifest.json: {error}; export again") from None
 
 

@@ -21,7 +21,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from quant.formats import QFormat, RandomFormat
+from golden.base.qformat import QFormat
+from quant.formats import RandomFormat
 
 KNOTS = 6           # knots are 2**-KNOTS apart
 EXTRA = 2           # fraction bits of a knot beyond those of y

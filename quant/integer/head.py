@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quant.formats import QFormat
+from golden.base.qformat import QFormat
 from quant.integer.head_tensors import VOTES, Head
 from quant.integer.operation import ArtifactError, round_half_even
 from quant.integer.program import Artifact

@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from quant.formats import QFormat
+from golden.base.qformat import FormatError, QFormat
+from quant.integer.operation import inside, need
 
 WORD = 63           # bits of a magnitude in int64
 TENSORS = ("w1", "b1", "w2", "b2")
@@ -29,10 +30,10 @@ class HeadFormats:
         for name, has, want in (("b1", self.b1.f_bits, self.acc_bits),
                                 ("b2", self.b2.f_bits, self.w2.f_bits + self.hidden.f_bits)):
             if has != want:
-                raise ValueError(f"head, {name}: {getattr(self, name)} must have the {want} "
-                                 f"fraction bits of its products")
+                raise FormatError(f"head, {name}: {getattr(self, name)} must have the {want} "
+                                  f"fraction bits of its products")
         if self.hidden.f_bits > self.acc_bits:
-            raise ValueError(f"head, hidden: {self.hidden} has more fraction bits than its sum, "
+            raise FormatError(f"head, hidden: {self.hidden} has more fraction bits than its sum, "
                              f"{self.acc_bits}")
 
     @property
@@ -67,20 +68,15 @@ class Head:
         """For an artifact, by name."""
         return {f"head.{name}": getattr(self, name) for name in TENSORS}
 
-    def check(self, art, need) -> None:
-        """Call ``need(condition, text)`` for every rule of the head of artifact ``art``."""
+    def check(self, art) -> None:
+        """Every rule of the head of artifact ``art``; raises ``ArtifactError``."""
         fmt, F = self.fmt, art.outputs
         need(fmt.mean.f_bits <= art.decoder_b.fmt.f_bits,
              f"head, mean: {fmt.mean} has more fraction bits than the features, "
              f"{art.decoder_b.fmt.f_bits}")
         for name, shape in (("w1", (F, 4 * F)), ("b1", (F,)), ("w2", (art.n_classes, F)),
                             ("b2", (art.n_classes,))):
-            raw = getattr(self, name)
-            need(raw.shape == shape, f"head, {name}: shape {raw.shape}, expected {shape}")
-            try:
-                getattr(fmt, name).check(raw, f"head, {name}")
-            except ValueError as error:
-                need(False, str(error))
+            inside(f"head, {name}", getattr(self, name), getattr(fmt, name), shape)
         for name, bound in self.bounds(art).items():
             need(bound < 1 << WORD - 1,
                  f"head, {name}: values up to {bound} need {bound.bit_length() + 1} bits, 64 are "

@@ -14,6 +14,7 @@ import numpy as np
 from quant.formats import RandomFormat
 
 Matrix = tuple[int, ...]    # row i is the mask of the state bits whose parity is the new bit i
+LONG = RandomFormat(width=48, taps=(48, 47, 21, 20), stream_jump=1 << 40)   # for longer streams
 
 
 def step_matrix(fmt: RandomFormat) -> Matrix:
@@ -47,6 +48,19 @@ def leap(fmt: RandomFormat, steps: int) -> Matrix:
     half = leap(fmt, steps // 2)
     whole = compose(half, half)
     return compose(step_matrix(fmt), whole) if steps % 2 else whole
+
+
+def misfit(fmt: RandomFormat, length: int, layers: int, H: int, n: int) -> str:
+    """Why a network's streams do not lie one behind the other in a generator's period, or ""."""
+    draws = length * H * n * max(fmt.k, 2 * fmt.round_bits)
+    if draws > fmt.stream_jump:
+        return f"a rounding stream needs {draws} bits, streams are {fmt.stream_jump} apart"
+    streams = stream_index(layers, 0)
+    span = (streams + 1) * fmt.stream_jump
+    if span >= 1 << fmt.width:
+        return (f"{streams} streams need {span} bits, the generator repeats after "
+                f"2**{fmt.width} - 1")
+    return ""
 
 
 def stream_start(fmt: RandomFormat, seed: int, stream: int) -> int:

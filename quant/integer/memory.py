@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quant.formats import BIT, QFormat, RandomFormat
+from golden.base.qformat import QFormat
+from quant.formats import BIT, ROUNDINGS, RandomFormat
 from quant.integer import lfsr, sampling
 from quant.integer.operation import Operation, Tensor, largest, round_half_even, top
-
-ROUNDINGS = ("stochastic", "half_even")
 
 
 @dataclass(frozen=True)

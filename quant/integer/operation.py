@@ -6,11 +6,32 @@ from typing import ClassVar
 
 import numpy as np
 
-from quant.formats import QFormat
+from golden.base.cli import UserError
+from golden.base.qformat import FormatError, QFormat
 
 
-class ArtifactError(Exception):
+class ArtifactError(UserError):
     """An artifact that cannot be used; the message says what is wrong and what to do."""
+
+
+def need(condition, text: str) -> None:
+    """Raise ``ArtifactError(text)`` unless the condition holds."""
+    if not condition:
+        raise ArtifactError(text)
+
+
+def inside(name: str, raw: np.ndarray, fmt: QFormat, shape: tuple) -> None:
+    """Raise ``ArtifactError`` unless a tensor has this shape and fits its format.
+
+    Entries of ``shape`` that are words stand for any size.
+    """
+    need(raw.ndim == len(shape) and all(isinstance(want, str) or want == has
+                                        for want, has in zip(shape, raw.shape)),
+         f"{name}: shape {raw.shape}, expected {shape}")
+    try:
+        fmt.check(raw, name) if raw.size else None
+    except FormatError as error:
+        raise ArtifactError(str(error)) from None
 
 
 @dataclass(frozen=True)

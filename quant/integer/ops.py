@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from quant.formats import BIT, TERNARY, THRESHOLD, QFormat
+from golden.base.qformat import QFormat
+from quant.formats import BIT, TERNARY, THRESHOLD
 from quant.integer import curves
 from quant.integer.operation import Operation, Tensor, largest, round_half_even
 

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from quant.formats import QFormat, RandomFormat
-from quant.integer import sampling
+from golden.base.qformat import QFormat
+from quant.formats import RandomFormat
+from quant.integer import lfsr, sampling
 from quant.integer.head_tensors import Head
 from quant.integer.memory import Fire, States
-from quant.integer.operation import ArtifactError, Operation, Tensor, wired
+from quant.integer.operation import Operation, Tensor, inside, need, wired
 from quant.integer.spiking import Spiking, recognise
 
 
@@ -100,64 +101,39 @@ class Artifact(Program):
         need((self.vocab > 0) == (self.sample is None),
              "the sample format must be there for samples and missing for tokens")
         sizes = {"H": self.H, "n": self.n, "vocab": self.vocab}
-        need(0 < self.seed < 1 << self.random.width,
-             f"seed must be in 1..2**{self.random.width} - 1, not {self.seed}")
-        self._check_streams()
+        for name, least in (("n_classes", 1), ("length", 1), ("vocab", 0)):
+            value = getattr(self, name)
+            need(type(value) is int and value >= least,
+                 f"{name} must be a whole number of at least {least}, not {value!r}")
+        need(type(self.seed) is int and 0 < self.seed < 1 << self.random.width,
+             f"seed must be in 1..2**{self.random.width} - 1, not {self.seed!r}")
+        why = lfsr.misfit(self.random, self.length, len(self.blocks), self.H, self.n)
+        need(not why, why)
         for place, op, inputs in self.operations():
             where = f"layer {place.split('.')[0]}, {op}" if place[0] != "f" else f"encoder, {op}"
             for name, tensor in op.tensors.items():
-                inside(f"{where}, {name}", tensor, tuple(
+                inside(f"{where}, {name}", tensor.raw, tensor.fmt, tuple(
                     sizes.get(s, s) for s in op.SHAPES.get(name, ("H",))))
             op.check(lambda condition, text: need(condition, f"{where}: {text}"), *inputs)
             if isinstance(op, Fire):
                 sampling.check(op, inputs[0].f_bits, self.random, self.length,
                                lambda condition, text: need(condition, f"{where}: {text}"))
             if isinstance(op, States):
-                need(op.rounding != "stochastic" or op.a_re.fmt.f_bits > self.random.round_bits,
-                     f"{where}: a_bar {op.a_re.fmt} needs more than {self.random.round_bits} "
-                     f"fraction bits for stochastic rounding")
+                bits = self.random.round_bits
+                need(op.rounding != "stochastic" or op.a_re.fmt.f_bits > bits > 0,
+                     f"{where}: a_bar {op.a_re.fmt} needs more fraction bits than the {bits} of "
+                     f"stochastic rounding, at least 1")
         for number, ops in enumerate(self.blocks):
             made = wired(ops, {"x": self.x_format})[1]["x"]
             need(made == self.x_format,
                  f"layer {number}: x is {made}, it must have one format in all layers, "
                  f"{self.x_format}")
         outputs = self.outputs if self.head else self.n_classes
-        inside("decoder_w", self.decoder_w, (outputs, self.H))
-        inside("decoder_b", self.decoder_b, (outputs,))
+        inside("decoder_w", self.decoder_w.raw, self.decoder_w.fmt, (outputs, self.H))
+        inside("decoder_b", self.decoder_b.raw, self.decoder_b.fmt, (outputs,))
         need(self.decoder_b.fmt.f_bits == self.decoder_w.fmt.f_bits + self.x_format.f_bits,
              f"decoder_b {self.decoder_b.fmt} must have the fraction bits of decoder_w * the "
              f"decoder's sum")
         if self.head:
-            self.head.check(self, need)
+            self.head.check(self)
         return self
-
-    def _check_streams(self) -> None:
-        """The random streams are long and many enough."""
-        random, streams = self.random, 3 * len(self.blocks)
-        draws = self.length * self.H * self.n * max(random.k, 2 * random.round_bits)
-        need(draws <= random.stream_jump,
-             f"a rounding stream needs {draws} bits, streams are {random.stream_jump} apart")
-        span = (streams + 1) * random.stream_jump
-        need(span < 1 << random.width, f"{streams} streams need {span} bits, the generator repeats "
-                                       f"after 2**{random.width} - 1")
-
-
-def need(condition, text: str) -> None:
-    """Raise ``ArtifactError(text)`` unless the condition holds."""
-    if not condition:
-        raise ArtifactError(text)
-
-
-def inside(name: str, tensor: Tensor, shape: tuple) -> None:
-    """Raise ``ArtifactError`` unless a tensor has this shape and fits its format.
-
-    Entries of ``shape`` that are words stand for any size.
-    """
-    raw = tensor.raw
-    need(raw.ndim == len(shape) and all(isinstance(want, str) or want == has
-                                        for want, has in zip(shape, raw.shape)),
-         f"{name}: shape {raw.shape}, expected {shape}")
-    try:
-        tensor.fmt.check(raw, name) if raw.size else None
-    except ValueError as error:
-        raise ArtifactError(str(error)) from None

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from quant.formats import QFormat
+from golden.base.qformat import QFormat
 from quant.integer.artifact import Artifact
 from quant.integer.memory import Draws, Recurrence
 from quant.integer.operation import Operation, wired

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from quant.formats import THRESHOLD, EdgeFormats, LayerFormats, QFormat, RandomFormat
+from golden.base.qformat import QFormat
+from quant.formats import THRESHOLD, EdgeFormats, LayerFormats, RandomFormat
 from quant.integer.head_tensors import Head
 from quant.integer.memory import States
 from quant.integer.operation import ArtifactError, Operation, Tensor

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from quant.formats import STREAMS, TERNARY, EdgeFormats, LayerFormats, QFormat, wider
+from golden.base.qformat import QFormat, wider
+from quant.formats import STREAMS, TERNARY, EdgeFormats, LayerFormats
 from quant.integer.memory import Fire, States
 from quant.integer.operation import ArtifactError, Operation, Tensor
 from quant.integer.ops import Add, Clamp, Curve, Embed, Limit, Mix, Round, Scale

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from quant.formats import (PIXEL, SCALE, SQ, STREAMS, EdgeFormats, LayerFormats, QFormat,
-                           RandomFormat)
+from golden.base.qformat import SQ, QFormat
+from golden.tasks.formats import PIXEL
+from quant.formats import SCALE, STREAMS, EdgeFormats, LayerFormats, RandomFormat
 from quant.integer.head_tensors import Head, HeadFormats
 from quant.integer.program import Artifact
 from quant.integer.sampling import direction_columns

@@ -7,7 +7,8 @@ from dataclasses import fields, replace
 
 import torch
 
-from quant.formats import TERNARY, QFormat, RandomFormat
+from golden.base.qformat import QFormat
+from quant.formats import TERNARY, RandomFormat
 from quant.integer.memory import Fire, States
 from quant.integer.operation import ArtifactError, Operation, Tensor
 from quant.integer.ops import Embed, Table

@@ -9,15 +9,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from golden.base.cli import UserError
-from quant.formats import (BIT, GELU_I, SIGMOID_I, SQ, TERNARY, THRESHOLD, UQ, QFormat, QuantConfig,
-                           RandomFormat, cover_signed, fit_signed)
-from quant.integer import ops
+from golden.base.qformat import SQ, UQ, QFormat, cover_signed, fit_signed
+from quant.formats import BIT, GELU_I, SIGMOID_I, TERNARY, THRESHOLD, QuantConfig, RandomFormat
+from quant.integer import lfsr, ops
 from quant.integer.head_tensors import Head, HeadFormats
 from quant.integer.memory import Fire, States
 from quant.integer.operation import Operation, Tensor
 from quant.integer.program import Program
 
-LONG = RandomFormat(width=48, taps=(48, 47, 21, 20), stream_jump=1 << 40)
 Range = tuple[np.ndarray, np.ndarray]
 
 
@@ -45,9 +44,7 @@ class Extremes:
 def random_format(length: int, layers: int, H: int, n: int) -> RandomFormat:
     """The 32-bit generator if its streams are long and many enough, else the 48-bit one."""
     short = RandomFormat()
-    draws = length * H * n * max(short.k, 2 * short.round_bits)
-    fits = draws <= short.stream_jump and (3 * layers + 1) * short.stream_jump < 1 << short.width
-    return short if fits else LONG
+    return lfsr.LONG if lfsr.misfit(short, length, layers, H, n) else short
 
 
 def fitted(name: str, values, width: int, f_max: int | None = None) -> QFormat:

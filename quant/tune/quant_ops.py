@@ -15,7 +15,8 @@ from golden import ops as fused
 from golden.model.neurons import heaviside, ternary
 from golden.model.ssm import chunked_conv
 from golden.sampling import Draw
-from quant.formats import TERNARY, THRESHOLD, QFormat
+from golden.base.qformat import QFormat
+from quant.formats import TERNARY, THRESHOLD
 from quant.integer import curves, ops
 from quant.integer.memory import Fire, States
 from quant.integer.operation import ArtifactError, Operation, Tensor

@@ -15,7 +15,7 @@ from brevitas.quant.fixed_point import (Int8WeightPerChannelFixedPoint,
 from torch import nn
 
 from quant.integer import curves as integer_gelu
-from quant.formats import QFormat
+from golden.base.qformat import QFormat
 
 
 def straight_through(value: torch.Tensor, real: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,8 @@ import torch
 from golden.batches import batch_of
 from golden.memory import batch_for
 from golden.tasks import Split, Task
-from quant.formats import BIT, QFormat
+from golden.base.qformat import QFormat
+from quant.formats import BIT
 from quant.integer.memory import States
 from quant.integer.operation import top
 from quant.integer.ops import Limit

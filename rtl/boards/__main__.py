@@ -6,19 +6,18 @@ the network does not fit, or a tool is missing.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
+from golden.base import cli
+from golden.base.files import write_json
+from golden.base.options import add_artifact_or_task, artifact_folder, positive
 from quant.integer import artifact
-from quant.integer.artifact import Artifact, ArtifactError
-from golden.base.files import write_atomic
+from quant.integer.artifact import Artifact
 from rtl import cycles
 from rtl.boards import estimate, flow
 from rtl.boards.board import Board
 from rtl.boards.catalogue import BOARDS
-from rtl.config import HardwareError
-from rtl.toolchain import ToolError
 
 WORDS = {"lut": "LUT", "ff": "flip-flops", "multiplier": "multipliers", "block_ram": "block RAM",
          "lut_ram": "LUT RAM cells", "spram": "SPRAM"}
@@ -58,10 +57,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m rtl.boards",
                                      description=__doc__.split("\n\n")[1])
     parser.add_argument("--board", choices=BOARDS, required=True)
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--artifact", type=Path, metavar="DIR")
-    which.add_argument("--task", help="the artifact in build/artifacts/TASK")
-    parser.add_argument("--lanes", type=int, metavar="P",
+    add_artifact_or_task(parser)
+    parser.add_argument("--lanes", type=positive, metavar="P",
                         help="complex modes per cycle and layer; default: the most that fit")
     parser.add_argument("--seeds", default="1,2,3", metavar="1,2",
                         help="of the placement, until one meets the timing (default %(default)s)")
@@ -74,21 +71,22 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
+    return cli.code("rtl.boards", lambda: make(args))
+
+
+def make(args: argparse.Namespace) -> int:
+    """The bitstream of the options; 1 if it does not meet its timing."""
     board = BOARDS[args.board]
-    try:
-        source = args.artifact or Path("build/artifacts") / args.task
-        art = artifact.load(source)
-        lanes = args.lanes or estimate.most(board, art)
-        estimate.check(board, art, lanes)
-        out = args.out or Path("build/bitstream") / f"{board.name}_{source.name}_{lanes}"
-        row = {"board": board.name, "device": board.device, "task": source.name,
-               "artifact": artifact.digest(art), "lanes": lanes, "baud": board.baud}
-        row = timing(row, board, art, lanes)
-        row |= flow.build(board, art, lanes, out, [int(s) for s in args.seeds.split(",")])
-        write_atomic(out / "bitstream.json", (json.dumps(row, indent=1) + "\n").encode())
-    except (ArtifactError, HardwareError, ToolError, OSError) as error:
-        print(f"rtl.boards: {error}", file=sys.stderr)
-        return 2
+    source = artifact_folder(args)
+    art = artifact.load(source)
+    lanes = args.lanes or estimate.most(board, art)
+    estimate.check(board, art, lanes)
+    out = args.out or Path("build/bitstream") / f"{board.name}_{source.name}_{lanes}"
+    row = {"board": board.name, "device": board.device, "task": source.name,
+           "artifact": artifact.digest(art), "lanes": lanes, "baud": board.baud}
+    row = timing(row, board, art, lanes)
+    row |= flow.build(board, art, lanes, out, [int(s) for s in args.seeds.split(",")])
+    write_json(out / "bitstream.json", row)
     print(table(row, board))
     print(f"written to {out / row['file']}, bitstream.json beside it")
     return int(not row.get("met", True))

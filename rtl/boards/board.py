@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """What a board is, and the top level of its bitstream."""
 
 from collections.abc import Callable

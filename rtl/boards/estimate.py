@@ -1,21 +1,19 @@
-# amaranth: UnusedElaboratable=no
 """What a network needs of a device, before synthesis: multipliers, memories, about how many LUTs."""
 
 from collections import Counter
-
-from amaranth import Shape
 
 from quant.integer.artifact import Artifact
 from rtl import scale
 from rtl.boards import smaller
 from rtl.boards.board import Board
 from rtl.config import Geometry, HardwareError
-from rtl.core import Core
+from rtl.decoder import logit_format, total_format
+from rtl.fuse import sum_word
 from rtl.link_frames import SLOT
 from rtl.link_identity import SIZE
-from rtl.link_player import SamplePlayer
+from rtl.link_player import buffer_shape
 from rtl.mixer import BEHIND
-from rtl.streams import most_saturations
+from rtl.plan import Plan, check_link, plan
 
 # Bits of a block RAM, the width of its port, the largest bank in LUT RAM.
 BLOCKS = {"ecp5": (18432, 36, 1024), "gowin": (18432, 36, 0), "ice40": (4096, 16, 0),
@@ -49,25 +47,26 @@ def _rows(bits: int, ratio: int) -> int:
     return (bits if ratio >= 9 or bits % 9 else bits // 9 * 8) // ratio
 
 
-def block_rams(core: Core, family: str) -> Counter:
+def block_rams(planned: Plan, family: str) -> Counter:
     """Block RAMs of a core and its link, by what they hold; on Xilinx in halves."""
-    art, geo = core.art, core.geo
+    art, geo = planned.art, planned.geo
     found, plain = Counter(), []
-    for memory in scale.memories(core):
+    for memory in scale.memories(planned):
         name = PARTS.get(memory.name, memory.name)
         if memory.name == "encoder" and art.vocab:
             name = f"embedding of {art.vocab} tokens"
-        if core.hw.lut_ram_bits and memory.name not in ("buffer", "decoder"):
+        if planned.hw.lut_ram_bits and memory.name not in ("buffer", "decoder"):
             found[name] += memory.blocks        # what is marked for LUT RAM does not count
         else:
             plain.append((name, memory.rows, memory.bits))
-    plain.append(("decoder", 2 * geo.words, geo.G * core.decoder.total.width))  # a second reader
-    for layer in core.layers:
-        plain += [("queues", BEHIND, Shape.cast(layer.mixer.fuse.i.payload.shape()).width),
-                  ("queues", core.max_in_flight + 1, most_saturations(art).width)]
-    player, what = SamplePlayer(art), "tokens" if art.vocab else "samples"
+    plain.append(("decoder", 2 * geo.words,     # a second reader
+                  geo.G * total_format(planned.decoder).width))
+    for spec in planned.layers:
+        plain += [("queues", BEHIND, sum_word(spec).size),
+                  ("queues", planned.max_in_flight + 1, planned.count_bits)]
+    (depth, bits), what = buffer_shape(art), "tokens" if art.vocab else "samples"
     plain += [("link", 2 * SLOT, 8), ("link", SLOT, 8), ("link", 2 * SIZE, 8),
-              (f"two sequences of {art.length} {what}", 2 * player.depth, player.bits)]
+              (f"two sequences of {art.length} {what}", 2 * depth, bits)]
     for name, rows, width in plain:
         found[name] += blocks(rows, width, family)
     return found
@@ -80,17 +79,18 @@ def count(board: Board, held: Counter) -> int:
 
 def needs(board: Board, art: Artifact, lanes: int) -> dict[str, int]:
     """Multipliers and block RAMs of a board's bitstream; an estimate of LUTs and flip-flops."""
-    core = Core(art, board.hardware(lanes))
+    planned = plan(art, board.hardware(lanes))
+    check_link(planned)
     family = board.family
-    found = {"multiplier": scale.multipliers(core),
-             "block_ram": count(board, block_rams(core, family))}
-    sums = art.H * sum(layer.mixer.acc.width for layer in core.layers)
+    found = {"multiplier": scale.multipliers(planned),
+             "block_ram": count(board, block_rams(planned, family))}
+    sums = art.H * sum(spec.fmt.w.total(art.H).width for spec in planned.layers)
     lane_bits = lanes * sum(layer.fmt.a_bar.width + layer.fmt.h.width for layer in art.layers)
     for kind, table in (("lut", LUTS), ("ff", FFS)):
         ends, layer, lane, per_sum = table[family]
         found[kind] = round(ends + layer * len(art.layers) + lane * lane_bits + per_sum * sums)
-    rows = core.geo.Q * core.geo.G * sum(layer.fmt.w.width for layer in art.layers)
-    found["ff"] += rows + art.outputs * core.decoder.logit.width
+    rows = planned.geo.Q * planned.geo.G * sum(layer.fmt.w.width for layer in art.layers)
+    found["ff"] += rows + art.outputs * logit_format(planned.decoder).width
     return found
 
 
@@ -108,7 +108,7 @@ def most(board: Board, art: Artifact) -> int:
 
 def check(board: Board, art: Artifact, lanes: int) -> None:
     """Raise :class:`HardwareError`, naming what runs out, what fills it, and what would fit."""
-    geo = Geometry.of(art, board.hardware(lanes))
+    geo = plan(art, board.hardware(lanes)).geo
     kinds = missing(board, art, lanes)
     if not kinds:
         return
@@ -130,6 +130,6 @@ def check(board: Board, art: Artifact, lanes: int) -> None:
 
 def _filled(board: Board, art: Artifact, lanes: int) -> str:
     """What most block RAMs hold, the largest first."""
-    held = block_rams(Core(art, board.hardware(lanes)), board.family)
+    held = block_rams(plan(art, board.hardware(lanes)), board.family)
     return ", ".join(f"{name} {count(board, Counter({name: number}))}"
                      for name, number in held.most_common(3))

@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """From a board's top level to its bitstream: yosys, nextpnr, packer."""
 
 import json

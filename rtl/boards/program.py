@@ -11,22 +11,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+from golden.base import cli
+from golden.base.options import positive
 from rtl.boards.catalogue import BOARDS
+from rtl.toolchain import ToolError
 
 LOADER = "openFPGALoader"
 BUILT = Path("build/bitstream")
 
 
 def find(board: str, task: str, lanes: int | None, built: Path = BUILT) -> Path:
-    """The newest bitstream; ``FileNotFoundError`` in one line if there is none."""
+    """The newest bitstream; :class:`ToolError` if there is none."""
     found = []
     for report in built.glob("*/bitstream.json"):
         row = json.loads(report.read_text())
         if (row["board"], row["task"]) == (board, task) and lanes in (None, row["lanes"]):
             found.append((report.stat().st_mtime, report.parent / row["file"]))
     if not found:
-        raise FileNotFoundError(f"no bitstream of {task} for {board} in {built}; make it with: "
-                                f"make bitstream BOARD={board} TASK={task}")
+        raise ToolError(f"no bitstream of {task} for {board} in {built}; make it with: "
+                        f"make bitstream BOARD={board} TASK={task}")
     return max(found)[1]
 
 
@@ -35,18 +38,19 @@ def main(argv: list[str] | None = None) -> int:
                                      description=__doc__.split("\n\n")[1])
     parser.add_argument("--board", choices=BOARDS, required=True)
     parser.add_argument("--task", required=True)
-    parser.add_argument("--lanes", type=int, metavar="P")
+    parser.add_argument("--lanes", type=positive, metavar="P")
     parser.add_argument("--flash", action="store_true", help="into the flash, to stay")
     args = parser.parse_args(argv)
-    try:
-        path = find(args.board, args.task, args.lanes)
-        if not shutil.which(LOADER):
-            raise FileNotFoundError(f"{LOADER} not found; install it (Debian: sudo apt-get install "
-                                    f"openfpgaloader), then: {LOADER} -b "
-                                    f"{BOARDS[args.board].programmer} {path}")
-    except FileNotFoundError as error:
-        print(f"rtl.boards.program: {error}", file=sys.stderr)
-        return 2
+    return cli.code("rtl.boards.program", lambda: load(args))
+
+
+def load(args: argparse.Namespace) -> int:
+    """Run the loader; its exit code."""
+    path = find(args.board, args.task, args.lanes)
+    if not shutil.which(LOADER):
+        raise ToolError(f"{LOADER} not found; install it (Debian: sudo apt-get install "
+                        f"openfpgaloader), then: {LOADER} -b "
+                        f"{BOARDS[args.board].programmer} {path}")
     command = [LOADER, "-b", BOARDS[args.board].programmer, *["-f"] * args.flash, str(path)]
     print(" ".join(command))
     return subprocess.run(command).returncode

@@ -11,7 +11,8 @@ from bench.state_forms import lanes_of
 from bench.state_model import (FORMS, FRACTION, SHIFTS, exact, float_run, integer_run, integers,
                                kernel, mode_shift, noise, quantised)
 from quant.integer import reference
-from quant.formats import SQ, LayerFormats, RandomFormat
+from golden.base.qformat import SQ
+from quant.formats import LayerFormats, RandomFormat
 
 STEPS = 784
 

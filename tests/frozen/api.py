@@ -24,8 +24,12 @@ from golden.base.cli import UserError
 from golden.model import before, norms
 from golden.model.network import Network
 from golden.tasks import make_task
-from quant import export as exporting
-from quant import prepare
+from quant import diagonalise, export as exporting, finetune, prepare
+from quant.integer import artifact, head, network, reference, vectors
+from quant.integer.artifact import Artifact, ArtifactError
+from quant.tune import convert, qat, ranges
+from quant.tune.draws import LfsrDraws
+from quant.tune.fit import Extremes
 from quant.formats import QUANT_CONFIGS, QuantConfig, shipped_config
 from quant.integer import artifact, head, reference, vectors
 from quant.integer.artifact import Artifact, ArtifactError

@@ -11,7 +11,8 @@ from golden.gated import GatedNetwork
 from golden.norms import reestimate
 from quant import gated_ranges
 from quant.tune.fit import LONG
-from quant.formats import SCALE, SQ, UQ, EdgeFormats, LayerFormats, QuantConfig, RandomFormat
+from golden.base.qformat import SQ, UQ
+from quant.formats import SCALE, EdgeFormats, LayerFormats, QuantConfig, RandomFormat
 from quant.gated_convert import to_artifact
 from quant.gated_fit import fit
 from quant.gated_fold import fold

@@ -6,7 +6,7 @@ They use only what ``docs/own-task.md`` promises to keep.
 import numpy as np
 
 from golden.tasks import SPLITS, Split
-from quant.formats import SQ, UQ
+from golden.base.qformat import SQ, UQ
 
 LENGTH, CLASSES, COUNT = 40, 3, 24
 

@@ -6,7 +6,7 @@ import torch
 from golden.batches import (Stored, batch_of, batches, compact, epoch_order, fast_dtype, longest,
                             rounded)
 from golden.tasks import Split
-from quant.formats import SQ, UQ
+from golden.base.qformat import SQ, UQ
 
 
 class Tokens:

@@ -10,8 +10,7 @@ import torch
 
 from golden import checkpoint, energy
 from golden.base import cli
-from golden.model.config import (LIFConfig, NetworkConfig, PaperConfig, ReleasedConfig,
-                                 StreamConfig)
+from golden.model.config import LIFConfig, NetworkConfig, PaperConfig, ReleasedConfig, StreamConfig
 from golden.model.network import Network
 from golden.tasks import make_task
 

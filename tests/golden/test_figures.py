@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from golden import checkpoint, figures
-from golden.base import cli
 from golden.activity import measure, trace
+from golden.base import cli
 from golden.model.config import LIFConfig, NetworkConfig, ReleasedConfig, StreamConfig
 from golden.model.network import Network
 from golden.tasks import make_task

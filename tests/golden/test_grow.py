@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from golden import checkpoint, train
-from golden.grow import widen
+from golden.grow import GrowError, widen
 from golden.model.config import LIFConfig, PaperConfig, ReleasedConfig, StreamConfig
 from golden.model.network import Network
 from golden.tasks import make_task
@@ -61,7 +61,7 @@ def test_new_neurons_learn():
 def test_what_cannot_be_widened(other, message):
     large = network(replace(SMALL, d_model=8), 2)
     before = {name: t.clone() for name, t in large.state_dict().items()}
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(GrowError, match=message):
         widen(large, network(other, 1).state_dict())
     assert all(torch.equal(t, before[name]) for name, t in large.state_dict().items())
 
@@ -69,9 +69,9 @@ def test_what_cannot_be_widened(other, message):
 @pytest.mark.parametrize("cls", [ReleasedConfig, StreamConfig, LIFConfig])
 def test_another_family(cls):
     other = Network(cls(n_classes=3, d_model=5, d_state=4))
-    with pytest.raises(ValueError, match=f"family {cls.family} cannot be widened, one of"):
+    with pytest.raises(GrowError, match=f"family {cls.family} cannot be widened, one of"):
         widen(other, other.state_dict())
-    with pytest.raises(ValueError, match="it has other tensors"):
+    with pytest.raises(GrowError, match="it has other tensors"):
         widen(network(SMALL, 1), other.state_dict())
 
 

@@ -12,6 +12,7 @@ from golden import evaluate, memory, sampling, train
 from golden.base.cli import UserError
 from golden.model.config import PaperConfig
 from golden.model.network import Network
+from golden.training.recipes import recipe_for
 from golden.sampling import Draw
 from golden.tasks import make_task
 from golden.training.recipes import recipe_for

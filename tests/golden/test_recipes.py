@@ -9,6 +9,7 @@ import pytest
 from golden.base import cli
 from golden.model.config import PaperConfig
 from golden.model.network import Network
+from golden.training.recipes import BENCHMARKS, GENERAL, RECIPES, recipe_for, table
 from golden.training import recipes
 from golden.training.recipes import Recipe, recipe_for, table
 

@@ -8,6 +8,7 @@ import torch
 from golden import released
 from golden.base import cli
 from golden.model.network import Network
+from golden.training.recipes import RECIPES
 from golden.released import CONFIGURATIONS
 from golden.run import optimiser
 from golden.tasks import make_task

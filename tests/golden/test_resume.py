@@ -14,6 +14,7 @@ import torch
 
 from golden import checkpoint, train
 from golden.base import cli
+from golden.training.recipes import Recipe, recipe_for
 from golden.run import Run
 from golden.tasks import make_task
 from golden.training.recipes import Recipe, recipe_for

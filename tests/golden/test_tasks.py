@@ -14,7 +14,7 @@ from golden.model.config import PaperConfig
 from golden.tasks import (SPLITS, TASKS, Split, TaskError, checked, inputs_of, make_task, slug,
                           spec, subsets_of)
 from golden.tasks.base import bit_reversal, permuted
-from quant.formats import UQ
+from golden.base.qformat import UQ
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "own-task.md"
 

@@ -14,6 +14,7 @@ import torch
 from golden import checkpoint, evaluate, ops, run, train
 from golden.base import cli
 from golden.model.config import PaperConfig
+from golden.training.recipes import Recipe
 from golden.tasks import Split, make_task
 from golden.training.recipes import Recipe
 

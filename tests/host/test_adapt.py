@@ -8,11 +8,12 @@ import pytest
 from host import adapt
 from quant.integer import artifact
 from quant.integer.artifact import ArtifactError
-from quant.formats import SQ, LayerFormats
+from golden.base.qformat import SQ
+from quant.formats import LayerFormats
 from quant.integer.synthetic import random_artifact
 from rtl.config import HardwareConfig
-from rtl.core import Core
 from rtl.link_identity import shape_digest
+from rtl.plan import plan
 
 SHAPE = dict(n_layers=2, H=4, n=2, n_classes=3, length=20)
 
@@ -34,7 +35,7 @@ def test_shape_is_the_other_one_s():
     fmt = replace(LayerFormats(), g=SQ(3, 12), bias=SQ(10, 12))
     like = random_artifact(2, **SHAPE, fmt=fmt)
     made, saturated = adapt.adapt(art, like)
-    digests = [shape_digest(Core(one, HardwareConfig(2))) for one in (art, like, made)]
+    digests = [shape_digest(plan(one, HardwareConfig(2))) for one in (art, like, made)]
     assert digests[0] != digests[1] == digests[2]
     assert artifact.digest(made) not in (artifact.digest(art), artifact.digest(like))
     old, new = art.layers[0], made.layers[0]

@@ -11,12 +11,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from golden.base.cli import UserError
 from host import __main__ as program
 from host.board import Board
 from host.line import Line, LineError
 from host.run import seeds_of
 from host.transport import PATIENCE, Transport
-from golden.base.cli import UserError
 from quant.integer.synthetic import random_artifact
 from rtl import link_protocol as protocol
 from rtl.link_protocol import Command, Status

@@ -13,9 +13,9 @@ from host.line import Line, LineError
 from host.simulated import Noise, SimulatedBoard
 from host.transport import Transport
 from quant.integer import reference
-from quant.formats import MU_LAW
+from golden.tasks.formats import MU_LAW
 from quant.integer.synthetic import random_artifact
-from rtl import cycles, image
+from rtl import cycles
 from rtl.config import HardwareConfig
 from rtl.link_protocol import Command
 
@@ -61,7 +61,7 @@ def check(board, art, seed=None, lengths=LENGTHS):
         assert answer.label == trace.label
         assert answer.logits.tolist() == trace.logits.tolist()
         assert answer.saturations.tolist() == list(trace.saturations)
-        assert answer.cycles == cycles.predict(art, board.core(art).hw, [len(sequence)]).cycles
+        assert answer.cycles == cycles.predict(art, board.plan(art).hw, [len(sequence)]).cycles
     return answers
 
 
@@ -79,7 +79,7 @@ def test_answers_seeds_and_upload(program):
         with says(ModelError, "upload it: python"):
             board.expect(OTHER, "python")
         *_, words = board.upload(OTHER)
-        assert words == len(image.writes(board.core(OTHER))) > 80
+        assert words == len(board.plan(OTHER).writes()) > 80
         board.expect(OTHER, "hint")
         check(board, OTHER)
         assert running.close().corrupted == 0

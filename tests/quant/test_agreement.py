@@ -14,6 +14,7 @@ from golden.model.config import StreamConfig
 from golden.model.network import Network
 from quant import agreement
 from quant.tune.fit import ExportError
+from golden.base.qformat import FormatError
 from quant.formats import QUANT_CONFIGS, QuantConfig
 from tests.quant.test_diagonalise import network
 from tests.quant.test_export import COUNT, RELEASED, TOY, made
@@ -110,5 +111,5 @@ def test_command(tmp_path, monkeypatch, capsys):
     found = json.loads((tmp_path / "a.json").read_text())["mine"]
     assert found["n"] == 3 and np.isfinite(found["layers"][1]["p_error"])
     monkeypatch.setattr(sys, "argv", ["quant.agreement", "--checkpoint", TOY, "--p-bits", "99"])
-    with pytest.raises(ExportError, match="p_bits must be in"):
+    with pytest.raises(FormatError, match="p_bits must be in"):
         agreement.main()

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from quant.integer.artifact import Artifact, ArtifactError, Layer, digest, load, save
-from quant.formats import SQ, LayerFormats, RandomFormat
+from golden.base.qformat import SQ
+from quant.formats import LayerFormats, RandomFormat
 from quant.integer.synthetic import random_artifact
 
 KINDS = [{}, {"residual": "plain"}, {"vocab": 9}, {"residual": "none", "act": "identity"},
@@ -95,7 +96,12 @@ def edit(folder, change):
     (lambda m: m.update(sampling="sobol"), r"directions: shape \(0, 0\), expected \(4, 6\)"),
     (lambda m: m.pop("sampling"), "'sampling'"),
     (lambda m: m["shape"].update(H=9), "is not the arrays'"),
-    (lambda m: m.update(seed="1"), "manifest.json: .*str"),
+    (lambda m: m.update(seed="1"), r"seed must be in 1..2\*\*32 - 1, not '1'"),
+    (lambda m: m.update(length=9.5), "length must be a whole number of at least 1, not 9.5"),
+    (lambda m: m.update(length=0), "length must be a whole number of at least 1, not 0"),
+    (lambda m: m.update(vocab=-3), "vocab must be a whole number of at least 0, not -3"),
+    (lambda m: m["random"].update(round_bits=0), "round_bits must be at least 1 for stochastic"),
+    (lambda m: m["random"].update(taps=[3]), "manifest.json: taps must be in 1..32"),
     (lambda m: m.update(random=[]), "manifest.json: "),
     (lambda m: m.update(edge_formats=3), "manifest.json: "),
     (lambda m: m.update(info=None) or m.pop("info"), "'info'")])

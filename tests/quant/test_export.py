@@ -17,7 +17,8 @@ from golden.tasks import make_task
 from quant import export
 from quant.integer import artifact, reference, vectors
 from quant.tune.fit import random_format
-from quant.formats import COMPACT, QUANT_CONFIGS, SQ, cover_signed, fit_signed
+from golden.base.qformat import SQ, cover_signed, fit_signed
+from quant.formats import COMPACT, QUANT_CONFIGS
 
 COUNT = {"norms": 32, "ranges": 16}
 TOY, TOKENS, SIGNED = (f"tests.quant.toy:{name}" for name in ("Toy", "ToyTokens", "ToySigned"))
@@ -186,6 +187,7 @@ WRONG = {
     "width": (("--task", TOY, "--checkpoint", "NET", "--state-bits", "99"), "state_bits must be in"),
     "seed": (("--task", TOY, "--checkpoint", "NET", "--seed", "0"), "seed must be in 1..2**32 - 1"),
     "no qat": (("--task", TOY, "--checkpoint", "NET", "--qat", "no.pt"), "no.pt does not exist"),
+    "margin": (("--task", TOY, "--checkpoint", "NET", "--margin", "inf"), "margin must be above 0"),
     "misfit": (("--task", TOY, "--checkpoint", "NET", "--state-i-bits", "1"),
                "layer 0, h: "),
 }
@@ -199,6 +201,14 @@ def test_refusals(tmp_path, monkeypatch, capsys, arguments, text):
     assert text in line and not (tmp_path / "a").exists()
     if text == "layer 0, h: ":
         assert "values leave SQ(1,15) [-1, 0.999969]: seen [" in line
+
+
+def test_a_fault_of_the_program_is_no_mistake_of_the_users(tmp_path, monkeypatch):
+    """A traceback shows where numpy refused; a line on stderr would hide it."""
+    path = made(tmp_path / "net.pt")
+    monkeypatch.setattr(export, "evaluate", lambda *a: np.zeros(2) + np.zeros(3))
+    with pytest.raises(ValueError, match="broadcast"):
+        command(monkeypatch, "--task", TOY, "--checkpoint", path, "--out", tmp_path / "a", "-n", 1)
 
 
 @pytest.mark.parametrize("arguments", [("--rounding", "up"), ("--config", "huge"), ("-n", "-1")])

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from quant.formats import SQ, UQ, EdgeFormats, LayerFormats, QFormat, RandomFormat
+from golden.base.qformat import SQ, UQ, FormatError, QFormat
+from quant.formats import EdgeFormats, LayerFormats, QuantConfig, RandomFormat
 
 SMALL = [q(i, f) for q in (SQ, UQ) for i in range(4) for f in range(-1, 4)
          if 1 <= i + f <= 4 and not (q is SQ and i < 1)]
@@ -27,13 +28,13 @@ def test_text_and_limits(fmt):
 
 @pytest.mark.parametrize("text", ["", "SQ(1)", "Q(1,2)", "SQ(1,2) ", "SQ(1.0,2)", "uq(1,2)", None])
 def test_parse_refuses(text):
-    with pytest.raises(ValueError, match="write SQ"):
+    with pytest.raises(FormatError, match="write SQ"):
         QFormat.parse(text)
 
 
 @pytest.mark.parametrize("make, i, f", [(SQ, 0, 4), (SQ, 1, -1), (UQ, 0, 0), (UQ, -3, 2)])
 def test_refuses_formats_without_room(make, i, f):
-    with pytest.raises(ValueError, match="no room"):
+    with pytest.raises(FormatError, match="no room"):
         make(i, f)
 
 
@@ -60,8 +61,8 @@ def test_total_is_exact_and_tight(fmt, count):
 
 def test_check_names_count_and_range():
     raw = np.array([[0, -9], [7, 8]])
-    with pytest.raises(ValueError, match=r"layer 2, w: 2 of 4 values outside SQ\(4,0\) \[-8, 7\]; "
-                                         r"seen \[-9, 8\]"):
+    with pytest.raises(FormatError, match=r"layer 2, w: 2 of 4 values outside SQ\(4,0\) \[-8, 7\]; "
+                                          r"seen \[-9, 8\]"):
         SQ(4, 0).check(raw, "layer 2, w")
     inside = np.array([-8, 7])
     assert SQ(4, 0).check(inside, "w") is inside
@@ -87,13 +88,13 @@ def test_derived_formats_hold_their_sums(fmt):
 @pytest.mark.parametrize("change", [{"drive": SQ(4, 11)}, {"bias": SQ(6, 11)},
                                     {"addend": SQ(6, 13)}, {"x": SQ(6, 10)}])
 def test_layer_formats_refuse_unlike_fractions(change):
-    with pytest.raises(ValueError, match=f"{next(iter(change))} .* must have the 12 fraction"):
+    with pytest.raises(FormatError, match=f"{next(iter(change))} .* must have the 12 fraction"):
         LayerFormats(**change)
 
 
 @pytest.mark.parametrize("p", [UQ(2, 12), SQ(1, 12)], ids=str)
 def test_layer_formats_refuse_other_p(p):
-    with pytest.raises(ValueError, match="p must be UQ"):
+    with pytest.raises(FormatError, match="p must be UQ"):
         LayerFormats(p=p)
 
 
@@ -103,10 +104,19 @@ def test_dictionaries_round_trip(fmt):
     assert type(fmt).from_dict(fmt.to_dict()) == fmt
 
 
-@pytest.mark.parametrize("change", [{"k": 0}, {"k": 33}, {"round_bits": 17}])
+@pytest.mark.parametrize("change", [{"k": 0}, {"k": 33}, {"round_bits": 17}, {"round_bits": -1},
+                                    {"taps": (31, 3)}, {"taps": (32, 0)}, {"taps": ()}])
 def test_random_format_refuses(change):
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(FormatError, match="must be"):
         RandomFormat(**change)
+
+
+@pytest.mark.parametrize("change", [{"margin": float("inf")}, {"margin": float("nan")},
+                                    {"margin": 0}, {"shift_bits": 0}, {"shift_bits": 6},
+                                    {"rounding": "up"}, {"state_i_bits": 0}, {"state_bits": 25}])
+def test_configurations_refuse(change):
+    with pytest.raises(FormatError, match=f"{next(iter(change))} must be"):
+        QuantConfig(**change)
 
 
 def test_sums_of_tiny_weights_have_a_sign():

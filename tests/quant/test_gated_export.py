@@ -13,13 +13,14 @@ import rtl.generate
 from golden import checkpoint
 from golden.base import cli
 from golden.tasks import make_task
-from quant import evaluate, export, finetune, gated_artifact, gated_ranges
+from quant import evaluate, export, finetune
 from quant.integer import artifact
 from quant import gated_reference as ref
 from quant.integer.artifact import ArtifactError
 from quant.tune.fit import ExportError
 from quant.lower.passes import FoldError
-from quant.formats import SQ, QuantConfig
+from golden.base.qformat import SQ, FormatError
+from quant.formats import QuantConfig
 from quant.gated_fold import fold
 from quant.integer.reference import state_update
 from tests.quant import gated
@@ -232,6 +233,15 @@ def test_artifacts_that_are_refused(tmp_path):
         gated_artifact.load(tmp_path)
 
 
+def test_only_formats_that_do_not_go_together_are_a_mistake_of_the_users(monkeypatch):
+    net = gated.network()
+    with pytest.raises(ExportError, match="has no room .*; use other widths"):
+        gated.quantised(net, QuantConfig(coef_bits=2, g_bits=24, state_bits=2, margin=1e-9))
+    monkeypatch.setattr(gated_fit, "_layer", lambda *a: np.zeros(2) + np.zeros(3))
+    with pytest.raises(ValueError, match="broadcast"):
+        gated.quantised(net)
+
+
 @pytest.mark.parametrize("change, text", [
     ({"alpha": SQ(16, 0), "x": SQ(4, 2)}, "alpha SQ.*must have at least the fraction bits"),
     ({"g": SQ(1, 30)}, "more fraction bits than a_bar"),
@@ -239,7 +249,7 @@ def test_artifacts_that_are_refused(tmp_path):
     ({"bias": SQ(8, 2)}, "more fraction bits than its sum"), ({"gate": SQ(20, -10)}, "than x")],
     ids=str)
 def test_formats_that_do_not_go_together(change, text):
-    with pytest.raises(ValueError, match=text):
+    with pytest.raises(FormatError, match=text):
         replace(gated.artifact().layers[0].fmt, **change)
 
 

@@ -1,5 +1,6 @@
 """Binary S4D and GSU over a batch of sequences: equal to the reference of each."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -58,6 +59,37 @@ def test_seed_restarts_the_rounding():
 def test_refuses(values, lengths, text):
     with pytest.raises(ValueError, match=text):
         GatedIntegerNetwork(gated.artifact()).run(np.array(values), lengths)
+
+
+def test_threads_run_blocks_at_once_and_change_nothing(monkeypatch):
+    art = gated.artifact(config=TIGHT)
+    values = np.random.default_rng(4).integers(0, 16, (3 * BLOCK + 1, 12))
+    one, two = (GatedIntegerNetwork(art, threads=count).run(values) for count in (1, 2))
+    for name in ("logits", "labels", "saturations", "spikes"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+
+    def blocks_at_once(count):
+        """Most blocks that were inside together; each waits a moment for a second one."""
+        meet, inside, most, lock = threading.Event(), [0], [0], threading.Lock()
+        plain = GatedIntegerNetwork._block
+
+        def block(self, *args):
+            with lock:
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+                if inside[0] == 2:
+                    meet.set()
+            meet.wait(5 if count > 1 else 0.2)
+            try:
+                return plain(self, *args)
+            finally:
+                with lock:
+                    inside[0] -= 1
+        with monkeypatch.context() as patch:
+            patch.setattr(GatedIntegerNetwork, "_block", block)
+            GatedIntegerNetwork(art, threads=count).run(values)
+        return most[0]
+    assert [blocks_at_once(count) for count in (1, 2)] == [1, 2]
 
 
 def test_sums_beyond_the_exact_are_refused():

@@ -121,3 +121,20 @@ def test_convolution_trains_every_parameter(kind):
     net.train()(v).square().sum().backward()
     for name, p in net.named_parameters():
         assert p.grad is not None and torch.isfinite(p.grad).all() and p.grad.any(), name
+
+
+@pytest.mark.parametrize("kind, options", [
+    ("gsu", {}), ("binary", {}), ("binary", {"surrogate": "rectangle", "surrogate_width": 0.4}),
+    ("binary", {"surrogate": "arctan", "surrogate_width": 2.5}),
+    ("binary", {"surrogate": "sigmoid", "fires_at_zero": False})], ids=str)
+def test_gradients_are_the_golden_networks(kind, options):
+    golden = gated.network(kind, **options).double()
+    net = GatedQuantNetwork(fold(golden))
+    v = torch.rand(3, 40, generator=torch.Generator().manual_seed(2)).double()
+    slopes = []
+    for model in (golden, net):
+        leaf = v.clone().requires_grad_()
+        model(leaf).square().sum().backward()
+        slopes.append(leaf.grad)
+    assert slopes[0].any()
+    torch.testing.assert_close(slopes[1], slopes[0], rtol=0, atol=1e-9)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from quant import gated_reference as ref
-from quant.formats import SQ, UQ, QuantConfig
+from golden.base.qformat import SQ, UQ
+from quant.formats import QuantConfig
 from quant.gated_tables import entries, gelu_table, sigmoid_table
 from tests.quant import gated
 

@@ -18,7 +18,8 @@ from quant.tune.convert import formats_of, to_artifact, to_folded
 from quant.tune.draws import LfsrDraws
 from quant.tune.fit import ExportError, NetworkFormats
 from quant.lower.passes import FoldError, fold
-from quant.formats import SQ, QuantConfig
+from golden.base.qformat import SQ, FormatError
+from quant.formats import QuantConfig
 from quant.integer.network import IntegerNetwork
 from quant.tune.qat import QuantNetwork
 from quant.integer.synthetic import LIMITS, random_artifact
@@ -191,7 +192,7 @@ def test_heads_that_do_not_fit(message):
     ({"b2": SQ(2, 9)}, "head, b2: SQ.2,9. must have the 14 fraction bits"),
     ({"hidden": SQ(2, 30), "b2": SQ(8, 36)}, "head, hidden: SQ.2,30. has more fraction bits")])
 def test_formats_that_do_not_fit(change, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(FormatError, match=message):
         replace(ART.head.fmt, **change)
 
 
@@ -269,9 +270,9 @@ def test_released_pairs_are_refused():
 
 
 @pytest.mark.parametrize("art, task, message", [
-    (ART, "Tiny", "its number of inputs is 2, task tiny has 1"),
+    (ART, "Tiny", "is not for task tiny: its number of inputs is 2, the task's 1"),
     (random_artifact(seed=3, H=4, n=2, length=12), "TinyPair",
-     "its number of inputs is 1, task tinypair has 2")])
+     "is not for task tinypair: its number of inputs is 1, the task's 2")])
 def test_evaluation_of_another_number_of_inputs(art, task, message, tmp_path, capsys):
     artifact.save(art, tmp_path / "a")
     assert evaluate.main(["--task", f"tests.sim.task:{task}", "--artifact",

@@ -9,7 +9,9 @@ import pytest
 from quant.integer import network, reference, sampling
 from quant.integer.artifact import ArtifactError
 from quant.integer.bounds import mixer_bound, state_bound, stream_bound, types_of
-from quant.formats import MU_LAW, PCM, SQ, UQ, LayerFormats, RandomFormat
+from golden.base.qformat import SQ, UQ
+from golden.tasks.formats import MU_LAW, PCM
+from quant.formats import LayerFormats, RandomFormat
 from quant.integer.network import IntegerNetwork
 from quant.integer.synthetic import random_artifact
 

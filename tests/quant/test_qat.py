@@ -9,7 +9,9 @@ import torch
 from golden.model.ssm import chunked_conv
 from quant.integer import reference
 from quant.tune.convert import formats_of, to_artifact, to_folded
-from quant.formats import MU_LAW, PCM, SQ, UQ, LayerFormats, RandomFormat
+from golden.base.qformat import SQ, UQ
+from golden.tasks.formats import MU_LAW, PCM
+from quant.formats import LayerFormats, RandomFormat
 from quant.tune.draws import LfsrDraws
 from quant.tune.qat import QuantNetwork
 from quant.integer.sampling import FORMS

@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import linear as product
 
 from quant.integer import curves as integer_gelu
-from quant.formats import SQ
+from golden.base.qformat import SQ
 from quant.tune.quantizers import (fixed_quantizer, gelu, grid, linear, mixer_quantizer, round_to, unit_disc,
                               weight_of)
 

@@ -11,7 +11,8 @@ import torch
 from quant.tune import ranges
 from quant.tune.convert import formats_of, to_folded
 from quant.tune.fit import ExportError, Extremes, NetworkFormats
-from quant.formats import SQ, EdgeFormats, LayerFormats, RandomFormat
+from golden.base.qformat import SQ
+from quant.formats import EdgeFormats, LayerFormats, RandomFormat
 from quant.integer.synthetic import random_artifact
 from tests.quant.toy import Toy
 

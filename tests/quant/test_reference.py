@@ -5,7 +5,8 @@ import pytest
 
 from quant.integer import lfsr, reference, sampling
 from quant.integer.artifact import Artifact, Layer
-from quant.formats import SQ, UQ, EdgeFormats, LayerFormats, RandomFormat
+from golden.base.qformat import SQ, UQ
+from quant.formats import EdgeFormats, LayerFormats, RandomFormat
 from quant.integer.synthetic import random_artifact
 
 

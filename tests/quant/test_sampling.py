@@ -9,7 +9,8 @@ from golden import sampling as golden
 from quant.integer import lfsr
 from quant.integer.artifact import NO_DIRECTIONS, ArtifactError
 from quant.tune.draws import sobol_directions
-from quant.formats import SQ, LayerFormats, RandomFormat
+from golden.base.qformat import SQ
+from quant.formats import LayerFormats, RandomFormat
 from quant.integer.sampling import (FORMS, SpikeSampler, accumulate, direction_columns, fires,
                             sampler_bits, sobol_points, start_phase)
 from quant.integer.synthetic import random_artifact

@@ -3,7 +3,7 @@
 import numpy as np
 
 from golden.tasks import Split
-from quant.formats import SQ, UQ
+from golden.base.qformat import SQ, UQ
 
 COUNTS = {"train": 48, "val": 8, "test": 12}
 

@@ -8,7 +8,8 @@ from amaranth import Module, Shape, Signal, signed, unsigned
 from amaranth.sim import Simulator
 
 from quant.integer import reference, sampling
-from quant.formats import SQ, UQ, RandomFormat
+from golden.base.qformat import SQ, UQ
+from quant.formats import RandomFormat
 from rtl import arith
 from rtl.phase_sampler import start_phase
 

@@ -6,15 +6,15 @@ import re
 import pytest
 
 from quant.integer import artifact
-from quant.formats import MU_LAW, PCM
+from golden.tasks.formats import MU_LAW, PCM
 from quant.integer.synthetic import random_artifact
 from rtl.boards import __main__ as program
 from rtl.boards import estimate, flow, smaller
 from rtl.boards import program as loader
 from rtl.boards.catalogue import BOARDS
 from rtl.config import HardwareError
-from rtl.core import Core
-from rtl.toolchain import Usage
+from rtl.plan import plan
+from rtl.toolchain import ToolError, Usage
 
 TINY = random_artifact(1, n_layers=1, H=4, n=2, n_classes=3, length=16)
 # Signals of the serial line in the constraints of each family.
@@ -73,8 +73,8 @@ def test_what_fills_the_block_rams_is_said():
     with pytest.raises(HardwareError, match=r"36 of 26 block RAMs \(two sequences of 16384 samples "
                                             r"16, .*of this shape sequences of up to 4096 steps"):
         estimate.check(BOARDS["tang-nano-9k"], art, 1)
-    held = estimate.block_rams(Core(art, BOARDS["ulx3s-85f"].hardware(1)), "ecp5")
-    twice = estimate.block_rams(Core(random_artifact(1, sample=PCM, **small),
+    held = estimate.block_rams(plan(art, BOARDS["ulx3s-85f"].hardware(1)), "ecp5")
+    twice = estimate.block_rams(plan(random_artifact(1, sample=PCM, **small),
                                      BOARDS["ulx3s-85f"].hardware(1)), "ecp5")
     assert twice.total() - held.total() == held["two sequences of 16384 samples"] == 16
     tokens = random_artifact(1, n_layers=2, H=128, n=8, length=64, vocab=257)
@@ -169,7 +169,7 @@ def test_the_newest_bitstream_is_programmed(tmp_path, capsys):
         (folder / "bitstream.json").write_text(json.dumps(
             {"board": "icebreaker", "task": "digits", "lanes": lanes, "file": "top.bin"}))
     assert loader.find("icebreaker", "digits", 1, tmp_path) == tmp_path / "x1" / "top.bin"
-    with pytest.raises(FileNotFoundError, match="make bitstream BOARD=icebreaker TASK=psmnist"):
+    with pytest.raises(ToolError, match="make bitstream BOARD=icebreaker TASK=psmnist"):
         loader.find("icebreaker", "psmnist", None, tmp_path)
     assert loader.main(["--board", "icebreaker", "--task", "nothing"]) == 2
     assert "make it with" in capsys.readouterr().err

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from quant.integer import reference
-from quant.formats import SQ, LayerFormats
+from golden.base.qformat import SQ
+from quant.formats import LayerFormats
 from quant.integer.synthetic import random_artifact
-from rtl import image
 from rtl.config import HardwareConfig
 from rtl.core import Core
+from rtl.plan import IN_FLIGHT, plan
 from rtl.cycles import predict
 from tests.rtl.fabric import observe
 
@@ -99,10 +100,10 @@ def test_fewer_registers_change_nothing_but_time():
     assert spent[1] < spent[0]
 
 
-@pytest.mark.parametrize("limit", [2, Core.max_in_flight])
+@pytest.mark.parametrize("limit", [2, IN_FLIGHT])
 def test_more_short_sequences_than_fit(limit, monkeypatch):
     """The saturation counts of sequences that wait inside stay with their sequences."""
-    monkeypatch.setattr(Core, "max_in_flight", limit)
+    monkeypatch.setattr("rtl.plan.IN_FLIGHT", limit)
     art = random_artifact(9, n_layers=1, H=2, n=2, n_classes=12, residual="plain", stress=0.5,
                           fmt=TIGHT)
     core = Core(art, HardwareConfig(4, signature=False))
@@ -119,7 +120,7 @@ def test_the_bus_loads_another_network():
     art, other = random_artifact(10, **shape), random_artifact(11, **shape)
     hw = HardwareConfig(4)      # rows of one to eight bus words, three among them
     core, values = Core(art, hw), sequences(art, (3, 2))
-    results, taps, _ = run(core, values, writes=image.writes(Core(other, hw)))
+    results, taps, _ = run(core, values, writes=plan(other, hw).writes())
     check(other, values, results, taps, core.geo)
     assert results[0]["logits"] != reference.run(art, values[0]).logits.tolist()
 

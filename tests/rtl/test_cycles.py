@@ -8,6 +8,7 @@ from rtl import step_times
 from rtl.config import HardwareConfig
 from rtl.core import Core
 from rtl.cycles import Run, predict
+from rtl.plan import plan
 from rtl.step_times import StoppingClock
 from tests.rtl.fabric import observe
 
@@ -47,7 +48,7 @@ def test_prediction_with_few_sequences_inside(monkeypatch):
     shape, lanes, lengths = CASES["tokens, short"]
     art, hw = random_artifact(1, **shape), HardwareConfig(lanes, signature=False)
     free = predict(art, hw, list(lengths)).cycles
-    monkeypatch.setattr(Core, "max_in_flight", 2)
+    monkeypatch.setattr("rtl.plan.IN_FLIGHT", 2)
     prediction = predict(art, hw, list(lengths))
     assert prediction.results == simulate(art, hw, lengths)
     assert prediction.cycles > free
@@ -67,9 +68,9 @@ def test_steady_state_of_a_network_of_useful_size():
 def test_skipping_changes_nothing(case):
     """Long and short sequences in a random order: as when every step is followed."""
     shape, lanes, _ = CASES[case]
-    core = Core(random_artifact(1, **shape), HardwareConfig(lanes))
+    planned = plan(random_artifact(1, **shape), HardwareConfig(lanes))
     lengths = np.random.default_rng(3).choice([1, 2, 3, 7, 40, 64], 40)
-    free, slow = Run(core), Run(core)
+    free, slow = Run(planned), Run(planned)
     for number, length in enumerate(lengths):
         for t in range(length):
             slow.step(t == 0, t == length - 1)
@@ -110,10 +111,10 @@ LONG_AND_SHORT = (1, 64, 1, 64, 1, 64, 1, 1, 13, 55, 37, 60, 64, 1, 1, 1, 64, 1,
 @pytest.mark.parametrize("lanes", [1, 4])
 def test_more_stops_than_a_clock_remembers(lanes, monkeypatch):
     """Every step of a tiny deep core stops its clocks: as with a memory of all of them."""
-    core = Core(random_artifact(1, H=4, n=2, n_layers=4, length=64), HardwareConfig(lanes))
-    found = predict(core.art, core.hw, list(LONG_AND_SHORT)).results
+    planned = plan(random_artifact(1, H=4, n=2, n_layers=4, length=64), HardwareConfig(lanes))
+    found = predict(planned.art, planned.hw, list(LONG_AND_SHORT)).results
     monkeypatch.setattr(step_times, "KEPT", 5000)
-    run, results = Run(core), []
+    run, results = Run(planned), []
     for length in LONG_AND_SHORT:
         for t in range(length):
             run.step(t == 0, t == length - 1)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from quant.formats import SQ
+from golden.base.qformat import SQ
 from quant.integer.synthetic import random_artifact
 from rtl.config import HardwareConfig, HardwareError
-from rtl.decoder import Decoder
-from rtl.memory import AddressMap
+from rtl.decoder import DRAIN, Decoder
+from rtl.plan import plan
 from tests.rtl.fabric import x_words
 from tests.rtl.streams import exchange, get, put
 
@@ -29,7 +29,7 @@ CASES = {
 def decoder(case, **changes):
     shape, lanes = CASES[case]
     art = random_artifact(5, n_layers=1, length=7, **shape)
-    return Decoder(replace(art, **changes), HardwareConfig(lanes), AddressMap())
+    return Decoder(plan(replace(art, **changes), HardwareConfig(lanes)).decoder)
 
 
 def inputs(dut, lengths=LENGTHS, seed=6):
@@ -68,7 +68,7 @@ def test_matches_model(case, stall):
         assert firsts[1] - firsts[0] == dut.interval
         assert cycles["o"][0] - cycles["i"][ends[0]] == dut.latency
         # short sequences are summed meanwhile, and both banks are used
-        period = dut.decode_cycles + dut.drain
+        period = dut.decode_cycles + DRAIN
         assert np.diff(cycles["o"]).tolist()[:2] == [period] * 2
         third = cycles["i"][ends[1] + 1]
         assert third == max(cycles["o"][0], firsts[3] + dut.interval)
@@ -109,4 +109,4 @@ def test_logits_that_do_not_fit_are_refused():
     art = random_artifact(H=4, n=2)
     art = replace(art, edge=replace(art.edge, dec_w=SQ(34, 6)))
     with pytest.raises(HardwareError, match=r"logits need 62 bits, there are 48; shorten"):
-        Decoder(art, HardwareConfig(2), AddressMap())
+        plan(art, HardwareConfig(2))

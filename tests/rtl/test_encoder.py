@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quant.formats import MU_LAW, PCM, SQ, UQ, EdgeFormats, LayerFormats
+from golden.base.qformat import SQ, UQ
+from golden.tasks.formats import MU_LAW, PCM
+from quant.formats import EdgeFormats, LayerFormats
 from quant.integer.synthetic import random_artifact
 from rtl.config import HardwareConfig, HardwareError
 from rtl.encoder import Encoder
-from rtl.memory import AddressMap
+from rtl.plan import plan
 from tests.rtl.fabric import observe, sequence_sums, x_words
 
 # name: artifact, lanes
@@ -28,7 +30,7 @@ CASES = {
 
 
 def encoder(art, lanes):
-    return Encoder(art, HardwareConfig(lanes), AddressMap())
+    return Encoder(plan(art, HardwareConfig(lanes)).encoder)
 
 
 def samples(values, lengths):

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from quant.integer import artifact
-from quant.formats import SQ
+from golden.base.qformat import SQ
 from quant.integer.synthetic import random_artifact
-from rtl import generate, image
+from rtl import generate
 from rtl.config import HardwareConfig
 from rtl.core import Core
+from rtl.plan import plan
 
 ART = random_artifact(1, n_layers=1, H=2, n=2)
 HW = HardwareConfig(lanes=2, signature=False)
@@ -50,23 +51,23 @@ def test_files(folder, tmp_path, capsys, monkeypatch):
         assert re.search(rf"(in|out)put \[{width - 1}:0\] {name};", verilog), name
     facts = json.loads((tmp_path / "b" / "memory_map.json").read_text())
     assert facts["artifact"] == artifact.digest(ART)
-    assert [r["name"] for r in facts["regions"]] == [r.name for r in core.map.regions]
+    assert [r["name"] for r in facts["regions"]] == [r.name for r in core.plan.regions]
     table = (tmp_path / "b" / "memory_map.md").read_text()
-    assert all(f"| {r.name} | 0x{r.base:06x} | {r.depth} |" in table for r in core.map.regions)
+    assert all(f"| {r.name} | 0x{r.base:06x} | {r.depth} |" in table for r in core.plan.regions)
 
 
 @pytest.mark.parametrize("residual", ["none", "plain"])
 @pytest.mark.parametrize("lanes", [1, 4, 8])
 def test_regions_do_not_overlap(lanes, residual):
     """No two words of the image share an address, and each lies in its own region."""
-    core = Core(random_artifact(2, H=4, n=4, residual=residual), HardwareConfig(lanes))
-    addresses = [address for address, _ in image.writes(core)]
+    planned = plan(random_artifact(2, H=4, n=4, residual=residual), HardwareConfig(lanes))
+    addresses = [address for address, _ in planned.writes()]
     assert len(set(addresses)) == len(addresses)
-    for region, rows in image.contents(core):
-        assert region.base % region.size == 0 and len(rows) == region.depth
+    for region in planned.regions:
+        assert region.base % region.size == 0
         inside = [a for a in addresses if region.base <= a < region.base + region.size]
         assert len(inside) == region.depth * region.chunks, region.name
-        assert max(row.bit_length() for row in rows) <= region.width
+        assert max(row.bit_length() for row in region.rows) <= region.width
 
 
 def test_bad_input_is_one_line(folder, tmp_path, capsys):
@@ -82,28 +83,28 @@ def test_bad_input_is_one_line(folder, tmp_path, capsys):
             (("--artifact", broken), "arrays.npz does not match the manifest's sha256"),
             (("--artifact", wide, "--lanes", 2), "logits need 67 bits, there are 48")):
         code, err = run(capsys, *args, "--out", out)
-        assert code == 2 and err.startswith("error: ") and err.count("\n") == 1
+        assert code == 2 and err.startswith("rtl.generate: ") and err.count("\n") == 1
         assert message in err
         assert not out.exists()
 
 
 @pytest.mark.parametrize("options, words", [
-    ({"act": "gelu"}, "act = gelu"), ({"gelu_out": True}, "a GELU before the output sampler"),
+    ({"act": "gelu"}, "act = gelu is not in the RTL, which has relu and identity"),
+    ({"gelu_out": True}, "a GELU before the output sampler"),
     ({"gain": True}, "a norm that stays a product"),
     ({"residual": "replace"}, "a real-valued stream without residual")])
 def test_options_that_only_the_integer_network_has(options, words, tmp_path, capsys):
     folder = artifact.save(random_artifact(1, n_layers=1, H=2, n=2, **options), tmp_path / "net")
     code, err = run(capsys, "--artifact", folder, "--lanes", 2, "--out", tmp_path / "out")
     assert code == 2 and err.count("\n") == 1 and not (tmp_path / "out").exists()
-    assert f"error: the network has {words}" in err and "quant.evaluate" in err
+    assert err.startswith("rtl.generate: layer 0: ") and words in err and "quant.evaluate" in err
 
 
 def test_a_full_disk_leaves_nothing(folder, tmp_path, capsys, monkeypatch):
-    def full(path, text):
-        path.touch()
-        raise OSError(28, "No space left on device", str(path))
+    def full(number):
+        raise OSError(28, "No space left on device")
     monkeypatch.setattr(generate.verilog, "convert", lambda *args, **kwargs: "module")
-    monkeypatch.setattr(generate.Path, "write_bytes", full)
+    monkeypatch.setattr("os.fsync", full)
     code, err = run(capsys, "--artifact", folder, "--lanes", 2, "--out", tmp_path / "out")
     assert code == 2 and err.count("\n") == 1
     assert "No space left on device" in err and "choose another --out" in err

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from quant.formats import SQ, LayerFormats
+from golden.base.qformat import SQ
+from quant.formats import LayerFormats
 from quant.integer.synthetic import random_artifact
 from rtl.config import HardwareConfig
 from rtl.layer import Layer
-from rtl.memory import AddressMap
+from rtl.plan import plan
 from rtl.state_model import expected_spikes
 from tests.rtl.fabric import observe, sequence_sums, x_words
 
@@ -24,7 +25,7 @@ CASES = {
 
 def expected(dut, x):
     """(spike words, output words, output saturations per sequence)."""
-    art, geo = dut.art, dut.mixer.geo
+    art, geo = dut.spec.art, dut.spec.geo
     spikes = expected_spikes(art, 1, geo, x_words(x, LENGTHS, geo.G))
     bits = np.array([[word["s_out"] >> g & 1 for g in range(geo.G)] for word in spikes])
     results = [dut.mixer.model(*step) for step in zip(bits.reshape(-1, art.H), x)]
@@ -37,12 +38,12 @@ def expected(dut, x):
 def test_matches_model(case, stall):
     shape, lanes = CASES[case]
     art = random_artifact(1, **shape)
-    dut = Layer(art, 1, HardwareConfig(lanes), AddressMap())
+    dut = Layer(plan(art, HardwareConfig(lanes)).layers[1])
     low, high = (-1 << 13, 1 << 13) if art.residual == "plain" else (0, 1 << art.x_format.f_bits)
     x = np.random.default_rng(2).integers(low, high + 1, (sum(LENGTHS), art.H))
     spikes, words, over = expected(dut, x)
     pulses = ["tap", "count"] + ["stream_count"] * (art.residual == "plain")
-    got, cycles = observe(dut, {"i": x_words(x, LENGTHS, dut.mixer.geo.G)}, {"o": len(words)},
+    got, cycles = observe(dut, {"i": x_words(x, LENGTHS, dut.spec.geo.G)}, {"o": len(words)},
                           pulses, stall, seed=3)
     for j, (seen, want) in enumerate(zip(got["tap"], spikes, strict=True)):
         assert seen.items() <= want.items(), f"word {j}"
@@ -53,5 +54,5 @@ def test_matches_model(case, stall):
         assert [count["value"] for count in got["stream_count"]] == over
         assert max(over) > 0 and ends[-1]["saturations"] > 0
     if not stall:
-        first_step = cycles["i"][dut.mixer.geo.words - 1]
+        first_step = cycles["i"][dut.spec.geo.words - 1]
         assert cycles["o"][0] - first_step == dut.latency

@@ -8,17 +8,15 @@ from amaranth.sim import Simulator
 from quant.integer import lfsr
 from quant.formats import RandomFormat
 from rtl.lfsr import WordSource
-from rtl.memory import AddressMap
+from rtl.memory import Region, place
 from tests.rtl.streams import SETTLE, configure, plain
 
 SMALL = RandomFormat(width=7, taps=(7, 6), k=5, round_bits=2, stream_jump=8)
-WIDE = RandomFormat(width=48, taps=(48, 47, 21, 20))
 
 
 def source(fmt, bits, count, start):
-    amap = AddressMap()
-    amap.allocate("before", 3, 8)
-    return WordSource(fmt, bits, count, amap.allocate("start", 1, fmt.width), start)
+    _, region = place([Region("before", 8, (0,) * 3), Region("start", fmt.width, (start,))])
+    return WordSource(fmt, bits, count, region)
 
 
 def simulate(dut, bench):
@@ -29,7 +27,7 @@ def simulate(dut, bench):
 
 
 @pytest.mark.parametrize("fmt, bits", [(RandomFormat(), 16), (RandomFormat(), 11), (SMALL, 5),
-                                       (SMALL, 4), (WIDE, 16)],
+                                       (SMALL, 4), (lfsr.LONG, 16)],
                          ids=["default", "odd bits", "small", "small rounding", "wide"])
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_draws(fmt, bits, count):
@@ -53,7 +51,7 @@ def test_draws(fmt, bits, count):
     simulate(dut, bench)
 
 
-@pytest.mark.parametrize("fmt", [RandomFormat(), WIDE], ids=["default", "wide"])
+@pytest.mark.parametrize("fmt", [RandomFormat(), lfsr.LONG], ids=["default", "wide"])
 def test_host_sets_the_start(fmt):
     dut = source(fmt, 16, 2, 1)
     start = lfsr.stream_start(fmt, 77, 0)
@@ -75,8 +73,8 @@ def test_host_sets_the_start(fmt):
 
 
 def test_a_reset_keeps_the_hosts_start():
-    dut = source(WIDE, 16, 2, 1)
-    start = lfsr.stream_start(WIDE, 77, 0)
+    dut = source(lfsr.LONG, 16, 2, 1)
+    start = lfsr.stream_start(lfsr.LONG, 77, 0)
     reset = Signal()
 
     async def bench(ctx):

@@ -1,6 +1,7 @@
 """The link's device side in Amaranth's simulator: every request, in and out of order, and noise."""
 
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,21 +10,21 @@ from amaranth.sim import Simulator
 from quant.integer.synthetic import random_artifact
 from rtl import link_protocol as protocol
 from rtl.config import HardwareConfig
-from rtl.core import Core
 from rtl.link import Link
 from rtl.link_identity import Identity, IdentityError, model_digest, result_bytes, shape_digest
+from rtl.plan import plan
 from rtl.link_protocol import Command, Status, decode, parse_reply, request
 
 ART = random_artifact(1, n_layers=2, H=2, n=2, n_classes=3, length=9)
-IDENTITY = Identity.of(Core(ART, HardwareConfig(2)), 48e6)
+IDENTITY = Identity.of(plan(ART, HardwareConfig(2)), 48e6)
 RESULT = {"label": 2, "logits": [-5, 1 << 40, -(1 << 47)], "saturations": [7, 8, 1 << 31]}
 
 
 class Bench:
     """A link between a line and a core that answers ``delay`` cycles after the last sample."""
 
-    def __init__(self, delay=3):
-        self.dut, self.delay = Link(ART, IDENTITY), delay
+    def __init__(self, delay=3, art=ART):
+        self.dut, self.delay = Link(art, IDENTITY), delay
         self.sequences, self.writes, self.resets = [[]], [], 0
 
     async def core(self, ctx):
@@ -119,7 +120,7 @@ def test_identities_of_others():
 def test_the_shape_decides_what_can_be_uploaded():
     def of(lanes=2, **options):
         shape = dict(seed=1, n_layers=2, H=2, n=2, n_classes=3, length=9) | options
-        return shape_digest(Core(random_artifact(**shape), HardwareConfig(lanes)))
+        return shape_digest(plan(random_artifact(**shape), HardwareConfig(lanes)))
     assert of(seed=2) == IDENTITY.shape
     others = [of(lanes=4), of(H=3), of(n_classes=4), of(length=10), of(residual="plain"),
               of(rounding="half_even"), of(act="identity")]
@@ -161,6 +162,18 @@ def test_sequences_and_results():
     model, seed, cycles, good = struct.unpack("<8sIII", registers[0])
     assert model == model_digest(ART) and seed == ART.seed
     assert good == 12     # this one is the twelfth
+
+
+@pytest.mark.parametrize("seed, register", [((1 << 32) - 1, (1 << 32) - 1),
+                                            (0x1234_89AB_CDEF, protocol.LONG_SEED)])
+def test_the_built_in_seed(seed, register):
+    """A seed of more than 32 bits is not shown, rather than its low bits."""
+    async def script(ctx):
+        seen.append((await bench.read(ctx, protocol.REGISTERS + 8, 4)).data)
+
+    seen, bench = [], Bench(art=replace(ART, seed=seed))
+    bench.run(script)
+    assert int.from_bytes(seen[0], "little") == register
 
 
 @pytest.mark.parametrize("delay", [1, 37])

@@ -6,7 +6,7 @@ from amaranth.back import rtlil
 from amaranth.sim import Simulator
 
 from rtl.config import HardwareConfig, HardwareError
-from rtl.memory import WORD, AddressMap, ConfigMemory, WideMemory
+from rtl.memory import WORD, ConfigMemory, Region, WideMemory, pack_rows, place
 from tests.rtl.streams import configure
 
 
@@ -25,12 +25,10 @@ def simulate(dut, bench):
 @pytest.mark.parametrize("bank_bits", [36, 32, 18, 16, 7])
 @pytest.mark.parametrize("depth, width", [(1, 1), (3, 32), (2, 36), (3, 37), (2, 131), (3, 256)])
 def test_the_bus_writes_every_row(depth, width, bank_bits):
-    amap = AddressMap()
-    amap.allocate("before", 5, 40)
     first, then = rows_of(depth, width), rows_of(depth, width, seed=2)
-    dut = ConfigMemory(amap.allocate("rows", depth, width), first, HardwareConfig(
-        bank_bits=bank_bits))
-    region, other = dut.region, amap.allocate("after", depth, width)
+    _, region, other = place([Region("before", 40, (0,) * 5), Region("rows", width, tuple(first)),
+                              Region("after", width, (0,) * depth)])
+    dut = ConfigMemory(region, HardwareConfig(bank_bits=bank_bits))
 
     async def bench(ctx):
         async def read(row):
@@ -89,3 +87,18 @@ def test_banks_for_block_and_lut_ram(depth, width, lut_ram_bits, blocks):
 def test_banks_that_two_words_do_not_hold(bits):
     with pytest.raises(HardwareError, match=rf"bank_bits must be 1..32 or 36, not {bits}"):
         HardwareConfig(bank_bits=bits)
+
+
+def test_rows_are_packed_in_twos_complement():
+    """Against arithmetic on Python integers: odd widths, more bits than a machine word, arrays."""
+    rng = np.random.default_rng(5)
+    columns = [(rng.integers(-(1 << bits - 1), 1 << bits - 1, (3, *shape)), width)
+               for bits, width, shape in ((1, 1, ()), (13, 13, (2,)), (40, 70, ()),
+                                          (63, 63, (2, 2)))]
+    for row, packed in enumerate(pack_rows(columns)):
+        at = 0
+        for raw, width in columns:
+            for value in raw[row].reshape(-1):
+                assert packed >> at & (1 << width) - 1 == int(value) % (1 << width)
+                at += width
+        assert packed >> at == 0

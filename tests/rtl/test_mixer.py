@@ -5,11 +5,12 @@ import pytest
 from amaranth.hdl import ResetInserter, Signal
 from amaranth.sim import Simulator
 
-from quant.formats import SQ, LayerFormats
+from golden.base.qformat import SQ
+from quant.formats import LayerFormats
 from quant.integer.synthetic import random_artifact
 from rtl.config import HardwareConfig
-from rtl.memory import WORD, AddressMap
 from rtl.mixer import Mixer
+from rtl.plan import plan
 from tests.rtl.fabric import observe, sequence_sums, spike_words, x_words
 from tests.rtl.streams import get, put
 
@@ -32,16 +33,16 @@ CASES = {
 
 def mixer(case, seed=3, number=1):
     shape, lanes = CASES[case]
-    return Mixer(random_artifact(seed, **shape), number, HardwareConfig(lanes), AddressMap())
+    return Mixer(plan(random_artifact(seed, **shape), HardwareConfig(lanes)).layers[number])
 
 
 def stimulus(dut, lengths=LENGTHS, seed=4):
     """Spikes (none, all, then random rates) and inputs at the format's ends and between."""
-    rng, H, q = np.random.default_rng(seed), dut.art.H, dut.art.x_format
+    rng, H, q = np.random.default_rng(seed), dut.spec.art.H, dut.spec.art.x_format
     steps = sum(lengths)
     s = (rng.random((steps, H)) < rng.random((steps, 1))).astype(int)
     s[0], s[1] = 0, 1
-    plain = dut.art.residual == "plain"
+    plain = dut.spec.art.residual == "plain"
     low, high = (q.lo, q.hi) if plain else (0, 1 << q.f_bits)
     x = rng.integers(low, high + 1, (steps, H))
     x = np.where(rng.random((steps, H)) < 0.3, rng.choice([low, 0, high], (steps, H)), x)
@@ -51,9 +52,9 @@ def stimulus(dut, lengths=LENGTHS, seed=4):
 def run(dut, s, x, lengths=LENGTHS, stall=0.0, writes=()):
     geo = dut.geo
     sends = {"i": spike_words(s, lengths, geo.G)}
-    if dut.art.residual != "none":
+    if dut.spec.art.residual != "none":
         sends["x"] = x_words(x, lengths, geo.G)
-    pulses = ["count"] if dut.art.residual == "plain" else []
+    pulses = ["count"] if dut.spec.art.residual == "plain" else []
     return observe(dut, sends, {"o": len(sends["i"])}, pulses, stall, seed=5, writes=writes)
 
 
@@ -166,8 +167,7 @@ def test_a_written_row_counts():
     """Weight and bias rows from the configuration bus replace the artifact's."""
     dut, other = mixer("two neurons"), mixer("two neurons", seed=6)
     stores = [*other.weights, other.fuse.rows]
-    writes = [(m.region.base + r * m.region.stride + c, row >> WORD * c & (1 << WORD) - 1)
-              for m in stores for r, row in enumerate(m.init) for c in range(m.region.chunks)]
+    writes = [pair for store in stores for pair in store.region.writes()]
     s, x = stimulus(dut)
     got, _ = run(dut, s, x, writes=writes)
     assert got["o"] == expected(other, s, x)[0] != expected(dut, s, x)[0]

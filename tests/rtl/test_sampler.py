@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from quant.formats import SQ, UQ, LayerFormats, RandomFormat
+from golden.base.qformat import SQ, UQ
+from quant.formats import LayerFormats, RandomFormat
 from rtl.sampler import AffineSampler, Sampler
 from tests.rtl.streams import exchange
 

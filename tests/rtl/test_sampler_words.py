@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from quant.integer import lfsr
+from quant.integer import lfsr, sampling
 from quant.formats import RandomFormat
 from quant.integer.synthetic import random_artifact
-from rtl.config import Geometry, HardwareConfig
-from rtl.image import rows_of
-from rtl.memory import AddressMap
+from rtl.config import HardwareConfig
+from rtl.plan import plan
 from rtl.sampler_words import SamplerWords
 from tests.rtl.streams import configure, plain
 
@@ -19,9 +18,8 @@ LENGTHS = (9, 1, 1, 2, 16, 3)
 KINDS = (lfsr.SAMPLER_IN, lfsr.SAMPLER_OUT)
 
 
-def words_of(art, lanes, kind, amap=None):
-    geo = Geometry.of(art, HardwareConfig(lanes))
-    return SamplerWords(art, 1, kind, geo, amap or AddressMap())
+def words_of(art, lanes, kind):
+    return SamplerWords(plan(art, HardwareConfig(lanes)).layers[1], kind)
 
 
 def run(dut, expected, writes=(), held=0.3, seed=0, limit=4000):
@@ -99,11 +97,9 @@ def test_words_of_sequences(form, options, lanes, kind):
 
 def test_configured_over_the_bus():
     options = dict(H=4, n=2, length=16, sampling="sobol")
-    amap = AddressMap()
-    dut = words_of(random_artifact(2, **options), 4, lfsr.SAMPLER_OUT, amap)
-    other = words_of(random_artifact(3, **options), 4, lfsr.SAMPLER_OUT)
-    other.elaborate(None)
-    rows = rows_of(other)
-    assert sorted(rows) == ["layer1.directions_out", "layer1.start_out"]
-    run(dut, other.model(16), [(region.base + r * region.stride, row) for region in amap.regions
-                               for r, row in enumerate(rows[region.name])])
+    dut = words_of(random_artifact(2, **options), 4, lfsr.SAMPLER_OUT)
+    other = random_artifact(3, **options)
+    regions = plan(other, HardwareConfig(4)).layers[1].regions
+    words = sampling.sampler_words(other, 1, lfsr.SAMPLER_OUT, other.seed, 16)
+    run(dut, words.reshape(-1, dut.geo.words, dut.geo.G),
+        regions["start_out"].writes() + regions["directions_out"].writes())

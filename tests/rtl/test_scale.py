@@ -3,11 +3,12 @@
 import pytest
 
 from quant.integer import artifact
-from quant.formats import SQ, LayerFormats
+from golden.base.qformat import SQ
+from quant.formats import LayerFormats
 from quant.integer.synthetic import random_artifact
 from rtl import scale
 from rtl.config import HardwareConfig
-from rtl.core import Core
+from rtl.plan import plan
 
 # The psmnist network's shape and formats, of which there is a synthesis report.
 PSMNIST = dict(n_layers=1, H=128, n=8, n_classes=10, length=784)
@@ -23,7 +24,7 @@ def test_block_rams(rows, bits, blocks):
 def test_blocks_of_a_layer_as_yosys_infers_them():
     """28 of the mixer, 13 and 6 of the engine, 2 of the buffer."""
     art = random_artifact(1, fmt=LayerFormats(w=SQ(8, 0)), **PSMNIST)
-    found = scale.memories(Core(art, HardwareConfig(8, False, 36, 5632)))
+    found = scale.memories(plan(art, HardwareConfig(8, False, 36, 5632)))
     blocks = {name: sum(m.blocks for m in found if m.name == name) for name in
               ("weights", "modes", "states", "buffer", "encoder", "fuse", "neurons")}
     assert blocks == {"weights": 28, "modes": 13, "states": 6, "buffer": 2, "encoder": 0,
@@ -37,7 +38,7 @@ def test_blocks_of_a_layer_as_yosys_infers_them():
     (dict(residual="none", vocab=5), 2 * 4 * 8 + 2)])       # tokens need none
 def test_multipliers(options, count):
     art = random_artifact(1, H=16, n=8, length=1000, **options)
-    assert scale.multipliers(Core(art, HardwareConfig(8))) == count
+    assert scale.multipliers(plan(art, HardwareConfig(8))) == count
 
 
 def test_rows_and_the_table(tmp_path, capsys):

@@ -4,14 +4,12 @@ import random
 
 import numpy as np
 import pytest
-from amaranth.hdl import Fragment
 
-from quant.formats import SQ, LayerFormats, RandomFormat
+from golden.base.qformat import SQ
+from quant.formats import LayerFormats, RandomFormat
 from quant.integer.synthetic import random_artifact
-from rtl.coefficients import EngineMemories
-from rtl.config import Geometry, HardwareConfig
-from rtl.image import rows_of
-from rtl.memory import WORD, AddressMap
+from rtl.config import HardwareConfig
+from rtl.plan import plan
 from rtl.state_engine import StateEngine
 from rtl.state_model import expected_spikes
 from tests.rtl.streams import exchange
@@ -47,7 +45,7 @@ LENGTHS = (2, 1, 1, 5, 2)
 
 
 def engine(art, lanes, number=1, signature=True):
-    return StateEngine(art, number, HardwareConfig(lanes, signature), AddressMap())
+    return StateEngine(plan(art, HardwareConfig(lanes, signature)).layers[number])
 
 
 def x_words(dut, lengths=LENGTHS, seed=0) -> list[dict]:
@@ -56,13 +54,13 @@ def x_words(dut, lengths=LENGTHS, seed=0) -> list[dict]:
     Every other sequence starts with the highest input: all neurons fire, save with plain.
     """
     rng = np.random.default_rng(seed)
-    q, geo = dut.art.x_format, dut.geo
+    q, geo = dut.spec.art.x_format, dut.geo
     out = []
     for number, length in enumerate(lengths):
         for t in range(length):
-            x = rng.integers(0, (1 << q.f_bits) + 1, dut.art.H)
-            ends = rng.choice([q.lo, 0, 1 << q.f_bits, q.hi], dut.art.H)
-            x = np.where(rng.random(dut.art.H) < 0.2, ends, x)
+            x = rng.integers(0, (1 << q.f_bits) + 1, dut.spec.art.H)
+            ends = rng.choice([q.lo, 0, 1 << q.f_bits, q.hi], dut.spec.art.H)
+            x = np.where(rng.random(dut.spec.art.H) < 0.2, ends, x)
             x = np.full_like(x, q.hi) if t == 0 and number % 2 else x
             out += [{"x": row.tolist(), "first": int(t == 0), "last": int(t == length - 1)}
                     for row in x.reshape(geo.words, geo.G)]
@@ -108,7 +106,7 @@ def test_lanes_do_not_change_results():
     rng = np.random.default_rng(0)
     steps = rng.integers(0, 4097, (6, art.H)).tolist()
     for lanes in (1, 2, 4, 8, 16):
-        geo = Geometry.of(art, HardwareConfig(lanes))
+        geo = plan(art, HardwareConfig(lanes)).geo
         words = [{"x": x[w * geo.G:(w + 1) * geo.G], "first": int(t in (0, 2)),
                   "last": int(t in (1, 5))}
                  for t, x in enumerate(steps) for w in range(geo.words)]
@@ -135,14 +133,9 @@ def test_configured_over_the_bus(options, lanes):
     dut = engine(random_artifact(seed=5, **options), lanes)
     other = random_artifact(seed=6, **options)
     writes = []
-    amap = AddressMap()
-    memories = EngineMemories(other, 1, dut.geo, amap)
-    for part in memories.submodules().values():
-        Fragment.get(part, None)    # Amaranth warns about components that are never built
-    found = rows_of(memories)
-    for region in amap.regions:
-        writes += [[(region.base + r * region.stride + c, row >> WORD * c & 0xFFFFFFFF)
-                    for c in range(region.chunks)] for r, row in enumerate(found[region.name])]
+    for region in plan(other, HardwareConfig(lanes)).layers[1].regions.values():
+        flat = region.writes()
+        writes += [flat[at:at + region.chunks] for at in range(0, len(flat), region.chunks)]
     random.Random(0).shuffle(writes)        # rows in any order, each one whole
     words = x_words(dut, (2, 3))
     expected = expected_spikes(other, 1, dut.geo, words)

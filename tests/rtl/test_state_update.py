@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from quant.formats import SQ, LayerFormats, RandomFormat
+from golden.base.qformat import SQ
+from quant.formats import LayerFormats, RandomFormat
 from rtl.state_update import StateUpdate
 from tests.rtl.streams import exchange
 

@@ -7,9 +7,9 @@ from amaranth.sim import Simulator
 
 from quant.integer import reference
 from quant.integer.synthetic import random_artifact
-from rtl import image
 from rtl.config import HardwareConfig
 from rtl.core import Core
+from rtl.plan import plan
 from rtl.cycles import predict
 from tests.rtl.streams import configure, plain
 from tests.rtl.test_core import check, sequences
@@ -107,7 +107,7 @@ def test_a_reset_in_the_middle_of_a_sequence(at):
     """The core forgets everything but what the host wrote; the next sequence is as any other."""
     art, other = random_artifact(22, **SHAPE), random_artifact(23, **SHAPE)
     core, values = Core(art, HardwareConfig(2)), sequences(art, (7, 2))
-    writes = image.writes(Core(other, core.hw))
+    writes = plan(other, core.hw).writes()
     results, words, _, _, first = drive(core, values, resets=(at,), writes=writes)
     check(other, values, results, words, core.geo)
     assert first == at + 1

@@ -6,6 +6,7 @@ from amaranth.sim import Simulator
 
 from quant.integer.synthetic import random_artifact
 from rtl.config import HardwareConfig
+from rtl.plan import plan
 from rtl.x_buffer import FUSE_BANKS, NO_FUSE_BANKS, XBuffer
 from tests.rtl.streams import exchange
 
@@ -15,7 +16,8 @@ SHAPES = {"words of one": (6, 2, 2), "words of two": (6, 2, 4), "one word": (4, 
 
 def buffer(shape, residual):
     H, n, lanes = SHAPES[shape]
-    return XBuffer(random_artifact(H=H, n=n, residual=residual), HardwareConfig(lanes))
+    art = random_artifact(H=H, n=n, residual=residual)
+    return XBuffer(plan(art, HardwareConfig(lanes)).layers[0])
 
 
 def random_words(dut, steps, seed=1):

@@ -21,7 +21,7 @@ class StandIn(wiring.Component):
 
     def __init__(self, art, hw):
         self.art, self.hw = art, hw
-        self.geo = geo = Geometry.of(art, hw)
+        self.geo = geo = Geometry(art.H, art.n, hw.lanes)
         tap = data.StructLayout({"valid": 1, "s_in": geo.G, "s_out": geo.G, "end": 1,
                                  "signature": 32})
         super().__init__({"i": In(stream.Signature(sample_word(art))),

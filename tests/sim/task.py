@@ -3,7 +3,7 @@
 import numpy as np
 
 from golden.tasks import Split
-from quant.formats import MU_LAW, PIXEL
+from golden.tasks.formats import MU_LAW, PIXEL
 
 
 class Tiny:

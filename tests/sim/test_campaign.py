@@ -1,7 +1,6 @@
 """Campaigns and ``python -m sim`` on a small core: agreement, differences, bad input."""
 
 import json
-import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 from quant.integer import artifact, vectors
-from quant.formats import MU_LAW
+from golden.tasks.formats import MU_LAW
 from quant.integer.synthetic import random_artifact
 from rtl import cycles
 from rtl.config import HardwareConfig
@@ -212,22 +211,6 @@ def test_command_with_a_difference(args, capsys, monkeypatch):
     assert "first difference: sequence 5, layer 0, step 2, neuron 3, s_out" in captured.err
     row = json.loads((tools.BUILD / "tests.sim.task-Tiny" / "report.json").read_text())
     assert row["equal"] is False and row["mismatches"] == 2 and row["indices"] == [5, 2]
-
-
-def test_an_old_artifact_is_exported_again(args, tmp_path, monkeypatch, capsys):
-    """Which is a task's default: missing, older than the shipped network, or neither."""
-    folder, shipped = tmp_path / "artifact", tmp_path / "net.qat.pt"
-    monkeypatch.setattr(inputs, "CHECKPOINTS", tmp_path)
-    (tmp_path / "net.small.pt").touch()        # another network of the task
-    assert inputs.export_reason(folder, "net") is None
-    shipped.touch()
-    made = (folder / "manifest.json").stat().st_mtime
-    os.utime(shipped, (made - 1, made - 1))
-    assert inputs.export_reason(folder, "net") is None
-    os.utime(shipped, (made + 1, made + 1))
-    why = f"{folder} is older than the shipped {shipped.name}"
-    assert inputs.export_reason(folder, "net") == why
-    assert inputs.export_reason(tmp_path / "none", "net") == f"no artifact in {tmp_path / 'none'}"
 
 
 def test_a_failing_export_is_one_line(monkeypatch, tmp_path, capsys):

@@ -1,11 +1,20 @@
+# amaranth: UnusedElaboratable=no
 """Fuzzing: what is drawn, what is seen, how it becomes small, what is kept."""
 
 import json
+import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from quant.formats import LayerFormats, QFormat, RandomFormat
+from golden.base.cli import UserError
+from quant.integer.bounds import types_of
+from golden.base.qformat import QFormat
+from quant.formats import LayerFormats, RandomFormat
+from quant.integer.synthetic import LIMITS
+from rtl.config import HardwareError, check_options
+from rtl.core import Core
 from sim import draws, fuzz, trial
 from sim.draws import Case, Shape
 from sim.minimise import minimise
@@ -27,7 +36,7 @@ def tiny() -> Case:
             "dec_b": "SQ(8,18)"}
     shape = Shape(lanes=2, layers=1, H=3, n=2, n_classes=2, length=6, vocab=0, act="relu",
                   residual="clampfuse", rounding="stochastic", sampling="bernoulli",
-                  formats=formats, edge=edge, random=RandomFormat(k=4).to_dict()).check()
+                  formats=formats, edge=edge, random=RandomFormat(k=4).to_dict())
     return Case(shape, seed=5, stress=0.3, limits=None, values="random", lengths=[6, 1, 4],
                 master=77, stall=0.0, interrupt=0)
 
@@ -45,6 +54,58 @@ def test_draws_reach_every_option(shapes):
     assert all(4 <= shape.H <= 96 and 1 <= shape.n <= 16 for shape in shapes)
     assert min(shape.H for shape in shapes) <= 5 and max(shape.H for shape in shapes) >= 80
     assert {1} < {shape.length for shape in shapes} and len({s.lanes for s in shapes}) > 4
+
+
+def test_the_stated_rules_are_what_the_components_refuse():
+    """Neither wider nor narrower; a component that refuses more is found by the fuzz."""
+    refused = {}
+    for number in range(150):
+        shape = draws._shape(np.random.default_rng([11, number]))
+        rule = shape.broken_rule()
+        try:
+            check_options(shape.base)
+            Core(shape.base, shape.hw)
+            for limits in LIMITS:
+                types_of(shape.artifact(0, limits=limits))
+        except UserError as error:
+            assert rule, error
+            refused[rule] = number
+        else:
+            assert rule is None, shape
+    assert len(refused) >= 4, refused
+
+
+@pytest.mark.parametrize("change, rule", [
+    ({"lanes": 5}, "lanes divide"), ({"act": "gelu"}, "options are in ALLOWED"),
+    ({"length": 1 << 20}, "streams fit"), ({"sampling": "sobol", "length": 40}, "Sobol"),
+    ({"vocab": 3}, "sample format or a vocabulary"), ({"formats": {"w": "SQ(0,0)"}}, "no room"),
+    ({"formats": {"a_bar": "SQ(1,8)"}}, "rounded at random"),
+    ({"formats": {"g": "SQ(2,40)"}}, "g is no finer"),
+    ({"formats": {"h": "SQ(40,12)"}}, "sums have 64 bits"),
+    ({"formats": {"x": "SQ(6,9)"}}, "x SQ.6,9. must have the 12 fraction bits"),
+    ({"edge": {"dec_w": "SQ(40,6)"}}, "a logit has 48 bits"),
+    ({"edge": {"enc_w": "SQ(4,3)"}}, "encoder's product"),
+    ({"edge": {"dec_b": "SQ(8,17)"}}, "decoder's bias"),
+    ({"sampling": "systematic", "formats": {"h": "SQ(2,0)", "drive": "SQ(2,0)"}}, "systematic")],
+    ids=str)
+def test_every_rule(change, rule):
+    shape = tiny().shape
+    assert shape.broken_rule() is None
+    change = {name: getattr(shape, name) | value if isinstance(value, dict) else value
+              for name, value in change.items()}
+    assert re.search(rule, replace(shape, **change).broken_rule())
+
+
+def test_a_refusal_of_an_allowed_shape_fails_the_trial(small_run, monkeypatch, tmp_path, capsys):
+    """With the component's message; the case is made small by the rules, not by the component."""
+    def refuses(art, hw):
+        raise HardwareError(f"{len(art.layers)} layers of {art.H} neurons are too many")
+    monkeypatch.setattr(trial, "Core", refuses)
+    monkeypatch.setattr(fuzz.tools, "verilator", lambda: None)
+    assert fuzz.main([*small_run, "-n", "1"]) == 1
+    assert "could not be built: HardwareError: 1 layers of 3 neurons" in capsys.readouterr().err
+    found, = (json.loads(path.read_text()) for path in (tmp_path / "kept").glob("*.json"))
+    assert found["case"]["shape"]["H"] == 1 and "1 layers of 1 neurons" in found["first"]
 
 
 def test_draws_of_cases(shapes):
@@ -94,7 +155,7 @@ def test_a_wrong_prediction_is_seen(monkeypatch):
 
 def test_minimising_keeps_what_matters_and_nothing_else():
     big = replace(tiny().shape, H=12, n=2, lanes=4, layers=3, length=40, sampling="systematic")
-    case = replace(tiny(), shape=big.check(), lengths=[9, 30, 4, 7], stall=0.5, interrupt=99,
+    case = replace(tiny(), shape=big, lengths=[9, 30, 4, 7], stall=0.5, interrupt=99,
                    stress=0.2, limits="highest", values="random")
 
     def fails(c: Case) -> bool:
@@ -179,8 +240,19 @@ def test_a_broken_core_is_found_made_small_and_kept(small_run, tmp_path, monkeyp
     assert fuzz.main(["--replay", str(kept)]) == 0
 
 
-def test_bad_input_is_one_line(capsys):
-    assert fuzz.main(["--replay", "no/such.json"]) == 2
-    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}", '{"case": {"shape": 3}}'])
+def test_bad_input_is_one_line(content, tmp_path, capsys):
+    path = tmp_path / "case.json"
+    if content is not None:
+        path.write_text(content)
+    assert fuzz.main(["--replay", str(path)]) == 2
+    line, = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("sim.fuzz: ") and str(path) in line
     with pytest.raises(SystemExit):
         fuzz.main(["-n", "0"])
+
+
+def test_a_fault_of_the_program_is_no_mistake_of_the_users(monkeypatch):
+    monkeypatch.setattr(fuzz, "fuzz", lambda args: {}["missing"])
+    with pytest.raises(KeyError):
+        fuzz.main(["-n", "1"])

@@ -1,0 +1,1 @@
+"""What everything here stands on; imports nothing of the project, and no PyTorch."""

@@ -1,0 +1,59 @@
+"""Files that are either complete or not there: everything this project writes for later."""
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+Content = bytes | str | Callable[[BinaryIO], Any]   # a function writes to the open file
+
+
+def write_all_atomic(folder: Path, contents: dict[str, Content]) -> Path:
+    """Write files of one folder under temporary names, then rename them in order; makes folders.
+
+    A full disk raises ``OSError`` before the first renaming and leaves what was there before. Two
+    processes that write the same file each write a whole one. Returns the folder.
+    """
+    folder, mark = Path(folder), uuid.uuid4().hex[:8]
+    partial = {name: folder / f"{name}.{mark}.partial" for name in contents}
+    try:
+        for name, content in contents.items():
+            partial[name].parent.mkdir(parents=True, exist_ok=True)
+            with partial[name].open("wb") as file:
+                if callable(content):
+                    content(file)
+                else:
+                    file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())     # a new name must not point to what is not there yet
+        for name in contents:
+            os.replace(partial[name], folder / name)
+    finally:
+        for path in partial.values():
+            path.unlink(missing_ok=True)
+    return folder
+
+
+def write_atomic(path: Path, content: Content) -> Path:
+    """:func:`write_all_atomic` for one file; returns its path."""
+    path = Path(path)
+    write_all_atomic(path.parent, {path.name: content})
+    return path
+
+
+def source_digest(*folders: Path) -> str:
+    """sha256 of the names and texts of all Python files below some packages."""
+    h = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            h.update(f"{folder.name}/{path.relative_to(folder).as_posix()}\0".encode()
+                     + path.read_bytes() + b"\0")
+    return h.hexdigest()
+
+
+def write_json(path: Path, value) -> Path:
+    """:func:`write_atomic` of a value as JSON."""
+    return write_atomic(path, json.dumps(value, indent=1) + "\n")

@@ -1,0 +1,117 @@
+"""Command line options that several commands have, types of their values, and where things lie.
+
+A type for argparse says in one line what is wrong with a value.
+"""
+
+import argparse
+from pathlib import Path
+
+from golden.base.cli import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = ROOT / "golden" / "checkpoints"       # trained networks, <task>[.<net>].pt
+ARTIFACTS = Path("build/artifacts")             # of exports, <task>[.<net>]
+
+
+def add_task(parser: argparse.ArgumentParser, required: bool = True, default: str = "") -> None:
+    """``--task``; ``default`` says what is taken without it."""
+    parser.add_argument("--task", required=required,
+                        help="psmnist, digits, listops, ... (python -m golden.tasks lists them), or "
+                             "your own as module:Class" + (f"; default: {default}" * bool(default)))
+
+
+def add_net(parser: argparse.ArgumentParser) -> None:
+    """``--net``."""
+    parser.add_argument("--net", default="", help="which of the networks shipped for the task; "
+                        "default: the one without a name")
+
+
+def add_data_dir(parser: argparse.ArgumentParser) -> None:
+    """``--data-dir``."""
+    parser.add_argument("--data-dir", metavar="DIR", help="folder with the data sets; default "
+                        "$SPIKESSM_DATA, else they are downloaded")
+
+
+def add_artifact(parser: argparse.ArgumentParser, default: str = "") -> None:
+    """``--artifact``; needed unless ``default`` says what is taken without it."""
+    parser.add_argument("--artifact", type=Path, metavar="DIR", required=not default,
+                        help="folder of an export" + f"; default: {default}" * bool(default))
+
+
+def add_artifact_or_task(parser: argparse.ArgumentParser) -> None:
+    """``--artifact`` or ``--task``, one of them; read them with :func:`artifact_folder`."""
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--artifact", type=Path, metavar="DIR", help="folder of an export")
+    which.add_argument("--task", help=f"the artifact in {ARTIFACTS}/TASK")
+
+
+def artifact_folder(args: argparse.Namespace) -> Path:
+    """Of the options of :func:`add_artifact_or_task`."""
+    return args.artifact or ARTIFACTS / args.task
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """``--device``, for a command that trains."""
+    import torch
+
+    def device(text: str) -> torch.device:
+        if text.startswith("cuda") and not torch.cuda.is_available():
+            raise UserError(f"--device {text}: PyTorch sees no such device here; leave it out")
+        if text.split(":")[0] not in ("cpu", "cuda"):
+            raise UserError(f"--device {text}: there are cpu and cuda")
+        return torch.device(text)
+    parser.add_argument("--device", type=device, help="cpu or cuda; here: %(default)s",
+                        default="cuda" if torch.cuda.is_available() else "cpu")
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
+def numbers(text: str) -> list[int]:
+    if not all(part.strip().isdecimal() for part in text.split(",")):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers; write 17,4242")
+    return [int(part) for part in text.split(",")]
+
+
+def lanes_of(text: str) -> list[int]:
+    try:
+        return [positive(part.strip()) for part in text.split(",")]
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of lanes; write 1,4,8,16") from None
+
+
+def _real(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def probability(text: str) -> float:
+    value = _real(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no probability from 0 to below 1")
+    return value
+
+
+def minutes(text: str) -> float:
+    value = _real(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes, 0 or more")
+    return value
+
+
+def above_zero(text: str) -> float:
+    value = _real(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value

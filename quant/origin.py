@@ -1,0 +1,87 @@
+"""What the artifact of a shipped network was made from, so that a stale one is seen; no PyTorch.
+
+The export keeps it under ``origin`` in the manifest's ``info``: sha256 of the checkpoint's file, of
+its fine-tuned file and of the sources and libraries that computed, and the options it was given.
+"""
+
+import hashlib
+import json
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from golden.base.files import source_digest
+from golden.base.options import ROOT, SHIPPED
+
+VERSIONS = ("torch", "brevitas", "numpy")
+PACKAGES = ("golden", "quant")
+
+
+def tuned_of(checkpoint: Path) -> Path | None:
+    """The fine-tuned weights shipped beside a shipped checkpoint, if there are any."""
+    path = checkpoint.with_suffix(".qat.pt")
+    return path if path.exists() else None
+
+
+def versions() -> dict[str, str | None]:
+    """Of the libraries that an export computes with; None: not installed."""
+    found = dict.fromkeys(VERSIONS)
+    for name in VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            pass
+    return found
+
+
+@lru_cache(maxsize=None)
+def sources() -> str:
+    """sha256 of the sources and the libraries' versions."""
+    code = source_digest(*(ROOT / package for package in PACKAGES))
+    return hashlib.sha256(json.dumps([code, versions()]).encode()).hexdigest()
+
+
+def _sha256(path: Path | None) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path and path.is_file() else None
+
+
+def of(checkpoint: Path, tuned: Path | None, options: dict) -> dict:
+    """What an export starts from; ``options``: those that were given, by name."""
+    return {"network": checkpoint.stem if checkpoint.parent == SHIPPED else None,
+            "checkpoint": _sha256(checkpoint), "fine_tuned": _sha256(tuned),
+            "options": options, "sources": sources()}
+
+
+def read(folder: Path) -> dict | None:
+    """The origin that an artifact tells, or None."""
+    try:
+        found = json.loads((Path(folder) / "manifest.json").read_text())["info"]["origin"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("options"), dict) else None
+
+
+def stale(folder: Path, network: str, sampling: str | None) -> str | None:
+    """Why an artifact of the network shipped as ``network`` has to be exported again, or None.
+
+    None too for one made from a checkpoint or fine-tuned weights of the user's own, where no such
+    network is shipped, and where there is no PyTorch to export with.
+    """
+    checkpoint, made = SHIPPED / f"{network}.pt", read(folder)
+    if not checkpoint.exists() or versions()["torch"] is None:
+        return None
+    if made is None:
+        return f"{folder} does not say what it was made from"
+    if made.get("network") is None:
+        return None
+    tuned = None if "no_qat" in made["options"] else tuned_of(checkpoint)
+    now = of(checkpoint, tuned, made["options"])
+    for part, words in (("network", f"of another network, {made['network']}"),
+                        ("checkpoint", f"made from another {checkpoint.name}"),
+                        ("fine_tuned", f"made from another {network}.qat.pt"),
+                        ("sources", "made by other sources or libraries")):
+        if made.get(part) != now[part]:
+            return f"{folder} is {words}"
+    if made["options"].get("sampling") != sampling:
+        return f"{folder} has sampling {made['options'].get('sampling') or 'as trained'}"
+    return None

@@ -1,0 +1,181 @@
+"""What becomes of an artifact in hardware, before anything is built.
+
+:func:`plan` refuses what the RTL lacks, decides which components there are and what they are made
+from, lays their memories out on the configuration bus with every row, and knows their timing.
+Nothing of it needs a component: :class:`rtl.core.Core` is built from it, cycles, hosts and
+simulations read it.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from quant.integer import lfsr, sampling
+from quant.integer.artifact import Artifact
+from rtl import decoder, encoder, layer
+from rtl.config import Geometry, HardwareConfig, HardwareError
+from rtl.decoder import DecoderTiming
+from rtl.layer import LayerTiming
+from rtl.link_protocol import LONGEST_SEQUENCE, OWN_WORDS
+from rtl.memory import Region, place
+from rtl.spec import EndSpec, LayerSpec, Timing
+from rtl.streams import ADDRESS_BITS, LOGIT_BITS
+
+IN_FLIGHT = 16      # sequences inside a core, at most
+COUNT_BITS = 32     # of a count of saturations, at most
+# What the RTL has of the options that change what a layer computes.
+ACTS, RESIDUALS = ("relu", "identity"), ("none", "clampfuse", "plain")
+ELSEWHERE = "run the network with python -m quant.evaluate"
+
+
+@dataclass(frozen=True)
+class CoreTiming:
+    """Timing of a core's parts."""
+
+    encoder: Timing
+    layers: tuple[LayerTiming, ...]
+    decoder: DecoderTiming
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A core: its parts, its memory map and its timing. Made by :func:`plan`."""
+
+    art: Artifact
+    hw: HardwareConfig
+    geo: Geometry
+    encoder: EndSpec
+    layers: tuple[LayerSpec, ...]
+    decoder: EndSpec
+    regions: tuple[Region, ...]     # all of the map, in rising order of their addresses
+    count_bits: int                 # of a sequence's saturations, in the queues of a core
+    max_in_flight: int              # sequences inside, so that their counts fit the queues
+
+    @cached_property
+    def timing(self) -> CoreTiming:
+        """Latency and interval of every part."""
+        return CoreTiming(encoder.timing(self.encoder),
+                          tuple(layer.timing(spec) for spec in self.layers),
+                          decoder.timing(self.decoder))
+
+    @property
+    def addresses(self) -> int:
+        """Addresses of the configuration bus that the map takes, from 0 on."""
+        return self.regions[-1].base + self.regions[-1].size
+
+    def writes(self) -> list[tuple[int, int]]:
+        """(address, 32-bit word) pairs that give any core with the same map this network."""
+        return [pair for region in self.regions for pair in region.writes()]
+
+    def seed_writes(self, seed: int) -> list[tuple[int, int]]:
+        """(address, word) pairs that start every random stream from another master seed."""
+        found = plan(replace(self.art, seed=seed), self.hw)
+        return [pair for spec in found.layers for name, region in spec.regions.items()
+                if name.startswith("start_") for pair in region.writes()]
+
+
+def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
+    """The core of an artifact.
+
+    Raises :class:`rtl.config.HardwareError`, naming the layer or end, the rule and the value, for
+    what the RTL lacks.
+    """
+    specs = [layer_of(art, number, hw) for number in range(len(art.layers))]
+    first, last = end_beside(specs[0]), end_beside(specs[-1])
+    check_encoder(first)
+    check_decoder(last)
+    parts = [(first, "", encoder.regions(first)),
+             *((spec, f"layer{spec.number}.", layer.regions(spec)) for spec in specs),
+             (last, "", decoder.regions(last))]
+    regions = place([replace(region, name=prefix + region.name)
+                     for _, prefix, found in parts for region in found])
+    rest, placed = iter(regions), []
+    for spec, _, found in parts:
+        placed.append(replace(spec, regions={local.name: next(rest) for local in found}))
+    made = Plan(art, hw, first.geo, placed[0], tuple(placed[1:-1]), placed[-1], tuple(regions),
+                specs[0].count_bits, IN_FLIGHT)
+    if made.addresses > 1 << ADDRESS_BITS:
+        raise HardwareError(f"the coefficients take {made.addresses} addresses, the configuration "
+                            f"bus has {1 << ADDRESS_BITS}; use fewer layers or neurons")
+    return made
+
+
+def layer_of(art: Artifact, number: int, hw: HardwareConfig) -> LayerSpec:
+    """What computes layer ``number``, without its place in the map.
+
+    The one place that knows how an artifact says what a layer computes.
+    """
+    tensors = art.layers[number]
+    fmt, where = tensors.fmt, f"layer {number}"
+    if art.act not in ACTS:
+        raise HardwareError(f"{where}: act = {art.act} is not in the RTL, which has "
+                            f"{' and '.join(ACTS)}; {ELSEWHERE}")
+    if art.residual not in RESIDUALS:
+        raise HardwareError(f"{where}: residual = {art.residual}, a real-valued stream without "
+                            f"residual, is not in the RTL, which has {', '.join(RESIDUALS)}; "
+                            f"{ELSEWHERE}")
+    if fmt.a is not None:
+        raise HardwareError(f"{where}: a GELU before the output sampler (a {fmt.a}) is not in the "
+                            f"RTL, whose samplers take sums; {ELSEWHERE}")
+    if fmt.gain is not None:
+        raise HardwareError(f"{where}: a norm that stays a product (gain {fmt.gain}; post-norm, or "
+                            f"behind GELU) is not in the RTL, whose norms are signs; {ELSEWHERE}")
+    plain = art.residual == "plain"
+    if plain and fmt.beta.f_bits > fmt.p_in_bits(art.residual):
+        raise HardwareError(f"{where}: beta {fmt.beta} has more fraction bits than alpha "
+                            f"{fmt.alpha} times x {fmt.x}; the input sampler adds exactly")
+    sampler = sampling.sampler_number(number, lfsr.SAMPLER_IN)
+    return LayerSpec(
+        art, number, Geometry(art.H, art.n, hw.lanes), hw, tensors, art.x_format, affine=plain,
+        relu=art.act == "relu", fused=art.residual != "none", saturates=plain,
+        rounding=art.rounding, sampling=art.sampling,
+        p_bits=(fmt.p_in_bits(art.residual), fmt.p_out_bits),
+        directions=art.directions[sampler:sampler + 2], random=art.random, seed=art.seed,
+        count_bits=count_bits(art))
+
+
+def count_bits(art: Artifact) -> int:
+    """Of a count that can be no larger than both parts of all states, in all steps."""
+    return min(COUNT_BITS, (2 * art.H * art.n * art.length).bit_length())
+
+
+def end_beside(spec: LayerSpec) -> EndSpec:
+    """Encoder or decoder beside a layer, without its place in the map."""
+    return EndSpec(spec.art, spec.geo, spec.hw, spec.x_format, spec.saturates)
+
+
+def check_encoder(spec: EndSpec) -> None:
+    """Its products are rounded to x: they must not be coarser."""
+    edge = spec.art.edge
+    if spec.art.vocab:
+        return
+    f, least = edge.enc_w.f_bits + edge.sample.f_bits, max(edge.enc_b.f_bits, spec.x_format.f_bits)
+    if f < least:
+        raise HardwareError(f"encoder: enc_w {edge.enc_w} times sample {edge.sample} has {f} "
+                            f"fraction bits; the encoder needs at least {least}")
+
+
+def check_decoder(spec: EndSpec) -> None:
+    """Its logits must fit the result."""
+    edge, logit = spec.art.edge, decoder.logit_format(spec)
+    if logit.width > LOGIT_BITS:
+        raise HardwareError(f"decoder: logits need {logit.width} bits, there are {LOGIT_BITS}; "
+                            f"shorten the sequences (length {spec.art.length}) or narrow dec_w "
+                            f"{edge.dec_w}")
+
+
+def check_link(made: Plan) -> None:
+    """Raise :class:`HardwareError` for a core that a board's link cannot serve or name."""
+    art, geo = made.art, made.geo
+    if made.addresses > OWN_WORDS:
+        raise HardwareError(f"the coefficients take {made.addresses} addresses, the link reaches "
+                            f"{OWN_WORDS}; use fewer layers or neurons")
+    if art.length > LONGEST_SEQUENCE:
+        raise HardwareError(f"the link takes sequences of up to {LONGEST_SEQUENCE} steps, the "
+                            f"artifact has {art.length}; export one for shorter sequences, or use "
+                            f"the core itself (python -m rtl.axi)")
+    for name, value, most in (("layers", len(art.layers), 255), ("neurons", geo.H, 65535),
+                              ("modes", geo.n, 65535), ("lanes", geo.lanes, 65535),
+                              ("outputs", art.outputs, 65535), ("tokens", art.vocab, 65535)):
+        if value > most:
+            raise HardwareError(f"a board's identity has room for {most} {name}, the network has "
+                                f"{value}; use the core itself (python -m rtl.axi)")

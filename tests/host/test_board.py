@@ -1,0 +1,74 @@
+# amaranth: UnusedElaboratable=no
+"""What a board is told and says of its seed, at a link that is a table of bytes."""
+
+import contextlib
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from host import __main__ as program
+from host.board import Board
+from quant.integer import lfsr
+from quant.integer.artifact import digest
+from quant.integer.synthetic import random_artifact
+from rtl import link_protocol as protocol
+from rtl.config import HardwareConfig
+from rtl.core import Core
+from rtl.link_identity import Identity
+from rtl.link_protocol import Command
+
+ART = random_artifact(1, n_layers=2, H=2, n=2, n_classes=3, length=9, random=lfsr.LONG)
+SEED = 0x1234_89AB_CDEF
+
+
+class Table:
+    """A transport whose board keeps words by address and shows its own ones."""
+
+    def __init__(self, core):
+        self.line = SimpleNamespace(port="table")
+        self.bytes = bytearray(0x200)
+        self.bytes[:64] = Identity.of(core, 50e6).pack()
+        self.words = {}
+
+    def read(self, address, count):
+        return bytes(self.bytes[address:address + count])
+
+    def write(self, requests, limit=None):
+        for command, data in requests:
+            at, data = int.from_bytes(data[:3], "little"), data[3:]
+            if command == Command.CONFIG and at >= protocol.OWN_WORDS:
+                at = protocol.REGISTERS + 4 * (at - protocol.OWN_WORDS)
+                self.bytes[at:at + len(data)] = data
+            elif command == Command.CONFIG:
+                self.words |= {at + j: int.from_bytes(data[4 * j:4 * j + 4], "little")
+                               for j in range(len(data) // 4)}
+
+
+@pytest.fixture
+def board():
+    return Board(Table(Core(ART, HardwareConfig(2))))
+
+
+@pytest.mark.parametrize("seed, register", [(77, 77), ((1 << 32) - 1, (1 << 32) - 1),
+                                            (1 << 32, protocol.LONG_SEED),
+                                            (SEED, protocol.LONG_SEED)])
+def test_the_register_says_the_seed_or_that_it_is_long(board, seed, register):
+    board.seed(ART, seed)
+    assert board.registers()["seed"] == register
+    regions = {region.name: region for region in board.core(ART).map.regions}
+    for layer, name, kind in ((0, "start_in", lfsr.SAMPLER_IN), (1, "start_rounding", lfsr.ROUNDING)):
+        region = regions[f"layer{layer}.{name}"]
+        low, high = (board.transport.words[region.base + j] for j in range(2))
+        assert low | high << 32 == lfsr.stream_start(lfsr.LONG, seed, lfsr.stream_index(layer, kind))
+
+
+@pytest.mark.parametrize("seed, said", [(5, "seed 5\n"),
+                                        (SEED, "a seed of more than 32 bits\n")])
+def test_identify_says_the_uploaded_seed(board, monkeypatch, capsys, seed, said):
+    art = replace(ART, seed=seed)
+    list(board.upload(art))
+    monkeypatch.setattr(program.session, "opened",
+                        lambda args, art: contextlib.nullcontext((board, None)))
+    assert program.main(["identify", "--port", "/dev/table"]) == 0
+    assert f"now model {digest(art)}, {said}" in capsys.readouterr().out

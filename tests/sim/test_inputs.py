@@ -1,0 +1,104 @@
+"""Which artifact a campaign starts from, and when it is exported again."""
+
+import argparse
+import os
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from quant import origin
+from quant.integer import artifact
+from quant.integer.synthetic import random_artifact
+from sim import inputs, tools
+
+ART = random_artifact(seed=7, n_layers=1, H=2, n=2)
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """(folder of the artifact, its checkpoint, parsed options) of a network shipped as net."""
+    path = tmp_path / "shipped" / "net.pt"
+    path.parent.mkdir()
+    path.write_bytes(b"weights")
+    monkeypatch.setattr(origin, "SHIPPED", path.parent)
+    monkeypatch.setattr(origin, "versions", lambda: {"torch": "2"})
+    options = argparse.Namespace(task="net", net="", sampling=None)
+    return exported(tmp_path / "made", path), path, options
+
+
+def exported(folder, path, tuned=None, **options):
+    return artifact.save(replace(ART, info={"origin": origin.of(path, tuned, options)}), folder)
+
+
+def test_an_artifact_is_exported_again_when_its_files_are_others(shipped, tmp_path):
+    """By their content: a date says nothing, neither a newer nor an older one."""
+    folder, path, options = shipped
+    assert artifact.digest(artifact.load(folder)) == artifact.digest(ART)
+    path.with_name("net.small.pt").write_bytes(b"another network of the task")
+    os.utime(path, (2e9, 2e9))
+    assert inputs.export_reason(options, folder) is None
+    path.write_bytes(b"WEIGHTS")
+    os.utime(path, (1, 1))
+    assert inputs.export_reason(options, folder) == f"{folder} is made from another net.pt"
+    exported(folder, path)
+    tuned = path.with_name("net.qat.pt")
+    tuned.write_bytes(b"tuned")
+    os.utime(tuned, (1, 1))
+    assert inputs.export_reason(options, folder) == f"{folder} is made from another net.qat.pt"
+    exported(folder, path, no_qat=True)
+    assert inputs.export_reason(options, folder) is None
+    exported(folder, path, tuned)
+    assert inputs.export_reason(options, folder) is None
+    none = tmp_path / "none"
+    assert inputs.export_reason(options, none) == f"no artifact in {none}"
+    artifact.save(ART, folder)
+    assert "does not say what it was made from" in inputs.export_reason(options, folder)
+
+
+def test_an_artifact_is_exported_again_when_sources_or_sampling_are_others(shipped, monkeypatch):
+    folder, path, options = shipped
+    options.sampling = "sobol"
+    assert inputs.export_reason(options, folder) == f"{folder} has sampling as trained"
+    exported(folder, path, sampling="sobol", state_bits=14)
+    assert inputs.export_reason(options, folder) is None
+    monkeypatch.setattr(origin, "sources", lambda: "other")
+    assert inputs.export_reason(options, folder) == (
+        f"{folder} is made by other sources or libraries")
+    ran = []
+
+    def run(command, env):
+        ran.append(command)
+        return subprocess.CompletedProcess(command, 0)
+    monkeypatch.setattr(inputs.subprocess, "run", run)
+    inputs.export(argparse.Namespace(**vars(options), data_dir=None), folder, "why")
+    assert " ".join(ran[0]).endswith(f"quant.export --task net --sampling sobol --state-bits 14 "
+                                     f"--out {folder}"), "other options stay as they were"
+
+
+def test_an_artifact_of_ones_own_stays(shipped, tmp_path, monkeypatch):
+    folder, path, options = shipped
+    own = tmp_path / "best.pt"
+    own.write_bytes(b"mine")
+    exported(folder, own)
+    assert inputs.export_reason(options, folder) is None
+    artifact.save(ART, folder)
+    monkeypatch.setattr(origin, "versions", lambda: {"torch": None})    # nothing to export with
+    assert inputs.export_reason(options, folder) is None
+    monkeypatch.setattr(origin, "versions", lambda: {"torch": "2"})
+    path.unlink()
+    assert inputs.export_reason(options, folder) is None
+
+
+def test_sources_are_found_in_every_folder(tmp_path, monkeypatch):
+    """A module that moves into a folder, or changes there, makes other hardware's hash."""
+    monkeypatch.setattr(tools, "ROOT", tmp_path)
+    for package in ("rtl", "quant"):
+        (tmp_path / package / "parts").mkdir(parents=True)
+    hashes = [tools.source_hash()]
+    for name, text in (("rtl/a.py", "1"), ("rtl/parts/b.py", "1"), ("rtl/parts/b.py", "2"),
+                       ("quant/parts/b.py", "2")):
+        (tmp_path / name).write_text(text)
+        hashes.append(tools.source_hash())
+    (tmp_path / "rtl/a.py").rename(tmp_path / "rtl/parts/a.py")
+    assert len({*hashes, tools.source_hash()}) == 6 and len(hashes[0]) == 12
