@@ -32,11 +32,11 @@ from golden import checkpoint, evaluate
 from golden.base import cli
 from golden.base.files import write_json
 from golden.base.options import add_data_dir, positive
-from quant import finetune
+from quant import prepare, tuned
 from quant.evaluate import evaluate as evaluate_integers
-from quant.evaluate import opened
-from quant.export import export, reestimate
+from quant.export import export
 from quant.formats import QUANT_CONFIGS, shipped_config
+from quant.integer import artifact
 from quant.integer.sampling import FORMS
 
 RESULTS = Path("docs/results")
@@ -67,7 +67,7 @@ class Measured:
         tuned = path.with_suffix(".qat.pt")
         self.tuned = tuned if tuned.exists() else None
         self.config = QUANT_CONFIGS[shipped_config(path.stem)]
-        both = finetune.state_digest(self.found.network) + repr(self.config)
+        both = tuned.state_digest(self.found.network) + repr(self.config)
         digest = hashlib.sha256(both.encode()).hexdigest()[:16]
         self.path = KEPT / f"{path.stem}.{digest}.{n or 'all'}.json"
         self.kept = json.loads(self.path.read_text()) if self.path.exists() else {}
@@ -85,8 +85,8 @@ class Measured:
     def floats(self) -> list[float]:
         """Test accuracy of the float network, batch norms re-estimated as for the export."""
         train = self.found.task.load("train", self.data_dir)
-        reestimate(self.found, train, 1024)
-        return evaluate.evaluate(self.found.network, self.found.task, self.split("test", self.n),
+        found = prepare.reestimated(self.found, train, 1024)
+        return evaluate.evaluate(found.network, self.found.task, self.split("test", self.n),
                                  SEEDS)["accuracies"]
 
     def integers(self, form: str, split: str) -> list[float]:
@@ -95,7 +95,7 @@ class Measured:
             export(checkpoint.load(self.source), folder, self.config, self.data_dir, n=0,
                    n_vectors=0, qat=self.tuned, source=self.source.name, sampling=form)
         part = self.split(split, self.n if split == "test" else min(self.n or 2000, 2000))
-        return evaluate_integers(opened(folder), part, SEEDS)["accuracies"]
+        return evaluate_integers(artifact.load(folder), part, SEEDS)["accuracies"]
 
     def run(self, bar: tqdm) -> dict:
         """Measure what is not known yet."""

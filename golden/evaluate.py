@@ -21,7 +21,7 @@ from golden import chosen
 from golden.base import cli
 from golden.base.files import write_json
 from golden.base.options import positive
-from golden.batches import batch_of, longest, right, spike_rates
+from golden.batches import right, spike_rates
 from golden.memory import batch_for, require
 from golden.tasks import Split, Task, spec, subset_accuracies, subsets_of
 

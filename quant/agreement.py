@@ -32,7 +32,6 @@ from golden.base.files import write_json
 from golden.base.options import add_data_dir, positive
 from golden.batches import batch_of
 from golden.checkpoint import Checkpoint
-from golden.model.network import Network
 from golden.tasks import Split
 from quant import prepare
 from quant.evaluate import seed_number

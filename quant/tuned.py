@@ -12,12 +12,12 @@ from torch import nn
 from golden import checkpoint, tasks
 from golden.checkpoint import Checkpoint
 from golden.base.qformat import QFormat
+from quant.integer.adapt import in_formats_of
 from quant.integer.artifact import described, restored
 from quant.integer.head_tensors import HeadFormats
 from quant.integer.operation import ArtifactError, Tensor
 from quant.integer.program import Program
 from quant.lower.passes import fold
-from quant.tune import convert
 from quant.tune.fit import ExportError
 from quant.tune.qat import QuantNetwork
 
@@ -81,7 +81,8 @@ def _formatted(program: Program, formats: str) -> Program:
     like = Program(vocab=program.vocab, sample=m["sample"] and QFormat.parse(m["sample"]),
                    first=part(m["first"]), blocks=tuple(map(part, m["blocks"])),
                    **{f"decoder_{x}": Tensor(none, QFormat.parse(m["decoder"][x])) for x in "wb"})
-    made = convert.in_formats_of(program, like, lambda name, t, fmt: Tensor(t.raw, fmt))
+    made = in_formats_of(program, like, lambda name, t, fmt: Tensor(t.raw, fmt),
+                         ("bits", "rounding"))
     return replace(made, head=program.head and replace(
         program.head, fmt=HeadFormats.from_dict(m["head"])))
 

@@ -28,14 +28,14 @@ WORD = 32
 
 def result_words(art: Artifact) -> int:
     """Beats of a result packet: the label, two per logit, one per saturation count."""
-    return 1 + 2 * art.outputs + len(art.layers) + 1
+    return 1 + 2 * art.outputs + len(art.blocks) + 1
 
 
 def result_layout(art: Artifact) -> list[str]:
     """What each beat of a result packet holds."""
     names = ["label"] + [f"logit {c}, {part} half" for c in range(art.outputs)
                          for part in ("low", "high")]
-    return names + [f"saturations of layer {j}" for j in range(len(art.layers))] + \
+    return names + [f"saturations of layer {j}" for j in range(len(art.blocks))] + \
         ["saturations of the stream"]
 
 

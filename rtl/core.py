@@ -83,8 +83,8 @@ class Core(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(sample_word(art))),
             "o": Out(stream.Signature(result_word(art))), "cfg": In(ConfigBus()),
-            "busy": Out(len(art.layers))}
-            | {f"tap{number}": Out(tap_layout(self.geo)) for number in range(len(art.layers))})
+            "busy": Out(len(art.blocks))}
+            | {f"tap{number}": Out(tap_layout(self.geo)) for number in range(len(art.blocks))})
 
     def model(self, values) -> reference.Trace:
         """Everything the core shows for one sequence of raw samples or tokens."""

@@ -31,17 +31,17 @@ def total_format(spec: EndSpec) -> QFormat:
 
 def logit_format(spec: EndSpec) -> QFormat:
     """Of ``W total + length b``, exact."""
-    edge = spec.art.edge
+    edge = spec.art.spiking.edge
     return (edge.dec_w * total_format(spec)).total(spec.geo.H) + edge.dec_b * length_format(spec)
 
 
 def regions(spec: EndSpec) -> list[Region]:
     """``decoder.w``: a weight per row; ``decoder.b``: a bias per row."""
-    art, edge = spec.art, spec.art.edge
+    art, edge = spec.art, spec.art.spiking.edge
     return [Region("decoder.w", edge.dec_w.width,
-                   pack_rows([(art.dec_w.reshape(-1), edge.dec_w.width)]),
+                   pack_rows([(art.spiking.dec_w.reshape(-1), edge.dec_w.width)]),
                    "one weight, classes outermost"),
-            Region("decoder.b", edge.dec_b.width, pack_rows([(art.dec_b, edge.dec_b.width)]),
+            Region("decoder.b", edge.dec_b.width, pack_rows([(art.spiking.dec_b, edge.dec_b.width)]),
                    "one bias, added every step")]
 
 
@@ -111,7 +111,7 @@ class Decoder(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(x_word(spec.x_format, spec.geo))),
             "o": Out(stream.Signature(result_word(spec.art))),
-            "saturations": In(data.ArrayLayout(32, len(spec.art.layers) + 1)),
+            "saturations": In(data.ArrayLayout(32, len(spec.art.blocks) + 1)),
             "taken": Out(1), "cfg": In(ConfigBus())})
 
     def model(self, total, length: int):
@@ -216,12 +216,12 @@ class Decoder(wiring.Component):
                      tags[0].top.eq(bit == bits - 1),
                      tags[0].one.eq(lengths[decoded].bit_select(bit, 1)), tags[0].slot.eq(slot),
                      tags[0].label.eq(label), tags[0].class_end.eq(class_end), tags[0].end.eq(end)]
-        w_shape, b_shape = shape_of(art.edge.dec_w), shape_of(art.edge.dec_b)
+        w_shape, b_shape = shape_of(art.spiking.edge.dec_w), shape_of(art.spiking.edge.dec_b)
         w, total = Signal(w_shape), Signal(shape_of(self.total))    # registers behind the RAMs
         m.d.sync += [w.eq(self.w.data),
                      total.eq(Array(read.data[g] for g in range(geo.G))[tags[0].slot])]
         # A total is wider than a multiplier: two partial products, then their sum.
-        product = Signal(shape_of(art.edge.dec_w * self.total))
+        product = Signal(shape_of(art.spiking.edge.dec_w * self.total))
         parts = {"low": total}
         if len(total) > LOW_BITS + 1:
             high = total[LOW_BITS:].as_signed() if self.total.signed else total[LOW_BITS:]

@@ -16,7 +16,7 @@ from rtl.streams import ConfigBus, sample_word, shape_of, x_word
 
 def row_layout(spec: EndSpec) -> data.StructLayout:
     """One neuron's parameters, or its x of a token."""
-    edge = spec.art.edge
+    edge = spec.art.spiking.edge
     if spec.art.vocab:
         return data.StructLayout({"x": shape_of(spec.x_format)})
     return data.StructLayout({"w": shape_of(edge.enc_w), "b": shape_of(edge.enc_b)})
@@ -24,14 +24,14 @@ def row_layout(spec: EndSpec) -> data.StructLayout:
 
 def regions(spec: EndSpec) -> list[Region]:
     """``encoder``: the parameters of G neurons per row, or G of a token's x."""
-    art, geo, edge = spec.art, spec.geo, spec.art.edge
+    art, geo, edge = spec.art, spec.geo, spec.art.spiking.edge
     if art.vocab:
-        columns = [(art.enc_w.reshape(art.vocab * geo.words, geo.G), spec.x_format.width)]
+        columns = [(art.spiking.enc_w.reshape(art.vocab * geo.words, geo.G), spec.x_format.width)]
         text = f"{geo.G} x of one token, tokens outermost"
     else:
         columns = [column for g in range(geo.G)
-                   for column in ((art.enc_w[g::geo.G], edge.enc_w.width),
-                                  (art.enc_b[g::geo.G], edge.enc_b.width))]
+                   for column in ((art.spiking.enc_w[g::geo.G], edge.enc_w.width),
+                                  (art.spiking.enc_b[g::geo.G], edge.enc_b.width))]
         text = f"{geo.G} x (w, b)"
     return [Region("encoder", row_layout(spec).size * geo.G, pack_rows(columns), text)]
 
@@ -145,7 +145,7 @@ class Encoder(wiring.Component):
 
         ``ahead`` is what ``row`` will be in the next cycle.
         """
-        edge, x_format = self.art.edge, self.spec.x_format
+        edge, x_format = self.art.spiking.edge, self.spec.x_format
         f = edge.enc_w.f_bits + edge.sample.f_bits
         v = Signal(shape_of(edge.sample))
         overs = []

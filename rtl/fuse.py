@@ -4,7 +4,9 @@ from amaranth import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant.integer import reference
+from quant.formats import BIT
+from quant.integer.ops import Mix
+from quant.integer.reference import Running
 from rtl.arith import saturate
 from rtl.memory import ConfigMemory, Region, pack_rows
 from rtl.pipeline import Pipeline, buffer_output
@@ -57,7 +59,7 @@ class Fuse(wiring.Component):
         i.total ─►[ ]─►[ ]─►(<<)─►[z]─►(+ bias, act)─►[y]─►(+-, + addend)─►[s]─►(+ x)─►[t]─►clamp
         parameter RAM ─►[row]─┘
 
-    Bit-exact model: :func:`quant.integer.reference.mix` after the sum, then :func:`quant.integer.reference.fuse`.
+    Bit-exact model: the operations of :mod:`quant.integer.ops` from ``Mix`` on.
 
     Parameters
     ----------
@@ -99,8 +101,11 @@ class Fuse(wiring.Component):
 
     def model(self, s_out, x):
         """(x_next (H,), saturated elements) from one step's spikes and input."""
-        layer, art = self.spec.tensors, self.spec.art
-        return reference.fuse(reference.mix(s_out, layer, art.act), x, layer, art.residual)
+        art = self.spec.art
+        ops = art.blocks[self.spec.number]
+        start = next(i for i, op in enumerate(ops) if isinstance(op, Mix))
+        run = Running(ops[start:], {"s_out": BIT, "x": art.x_format}, None)
+        return run(s_out=s_out, x=x), sum(run.over.values())
 
     def elaborate(self, platform):
         m = Module()

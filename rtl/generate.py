@@ -29,8 +29,8 @@ def memory_map(planned: Plan) -> dict:
     """
     art, geo = planned.art, planned.geo
     return {
-        "artifact": artifact.digest(art), "task": art.task, "residual": art.residual,
-        "layers": len(art.layers), "H": art.H, "n": art.n, "n_classes": art.n_classes,
+        "artifact": artifact.digest(art), "task": art.task, "residual": art.spiking.residual,
+        "layers": len(art.blocks), "H": art.H, "n": art.n, "n_classes": art.n_classes,
         "outputs": art.outputs,
         "lanes": geo.lanes, "neurons_per_word": geo.G, "words_per_step": geo.words,
         "max_sequences_in_flight": planned.max_in_flight, "signature": planned.hw.signature,
@@ -103,7 +103,7 @@ def make(args: argparse.Namespace) -> None:
     hw = HardwareConfig(args.lanes, signature=not args.no_signature)
     geo = plan(art, hw).geo
     path = generate(art, hw, args.out or Path("build/rtl") / f"{art.task}_{hw.lanes}")
-    print(f"{path}: {len(art.layers)} layers of {art.H} neurons of {art.n} modes, {geo.lanes} "
+    print(f"{path}: {len(art.blocks)} layers of {art.H} neurons of {art.n} modes, {geo.lanes} "
           f"lanes, {geo.issue} cycles per step at best; memory map beside it")
 
 

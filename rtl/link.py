@@ -104,7 +104,7 @@ class Link(wiring.Component):
         pieces = [(result.label, protocol.LABEL_BYTES)]
         pieces += [(result.logits[c], protocol.LOGIT_BYTES) for c in range(self.art.outputs)]
         pieces += [(result.saturations[j], protocol.SATURATION_BYTES)
-                   for j in range(len(self.art.layers) + 1)]
+                   for j in range(len(self.art.blocks) + 1)]
         padded = [Cat(Value.cast(value), Const(0, 8 * size - len(Value.cast(value))))
                   for value, size in pieces]
         return Cat(turned), Cat(padded)
@@ -133,7 +133,7 @@ class Link(wiring.Component):
         m.d.comb += [get.addr.eq(address), put.data.eq(byte),
                      put.addr.eq(protocol.REGISTERS | Cat(filled, number[:2]))]
         region = Signal(2)
-        last_result = result_bytes(len(self.art.layers), self.art.outputs)
+        last_result = result_bytes(len(self.art.blocks), self.art.outputs)
         m.d.sync += [counter.eq(counters.word_select(address[:4], 8)),
                      shown.eq(result.word_select((address - protocol.RESULT)[
                          :(last_result - 1).bit_length()], 8)),

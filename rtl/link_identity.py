@@ -32,9 +32,9 @@ def shape_digest(planned: Plan) -> bytes:
     They depend on everything of artifact and hardware but the coefficients, the seed and the name.
     """
     art = planned.art
-    facts = [art.outputs, art.length, art.vocab, art.act, art.residual, art.rounding,
-             art.sampling, art.random.to_dict(), art.edge.to_dict(),
-             [layer.fmt.to_dict() for layer in art.layers],
+    facts = [art.outputs, art.length, art.vocab, art.spiking.act, art.spiking.residual, art.spiking.rounding,
+             art.spiking.sampling, art.random.to_dict(), art.spiking.edge.to_dict(),
+             [layer.fmt.to_dict() for layer in art.spiking.layers],
              [(r.name, r.base, r.depth, r.width, r.fields) for r in planned.regions]]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).digest()[:8]
 
@@ -77,7 +77,7 @@ class Identity:
     def of(cls, planned: Plan, clock: float) -> "Identity":
         """Of a core that runs at ``clock`` Hz."""
         art = planned.art
-        return cls(protocol.VERSION, len(art.layers), art.H, art.n, planned.hw.lanes, art.outputs,
+        return cls(protocol.VERSION, len(art.blocks), art.H, art.n, planned.hw.lanes, art.outputs,
                    art.length, art.vocab, sample_bytes(art), round(clock / 1000),
                    planned.hw.spread, model_digest(art), shape_digest(planned), art.task)
 

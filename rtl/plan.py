@@ -9,7 +9,6 @@ simulations read it.
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from quant.integer import lfsr, sampling
 from quant.integer.artifact import Artifact
 from rtl import decoder, encoder, layer
 from rtl.config import Geometry, HardwareConfig, HardwareError
@@ -79,7 +78,7 @@ def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
     Raises :class:`rtl.config.HardwareError`, naming the layer or end, the rule and the value, for
     what the RTL lacks.
     """
-    specs = [layer_of(art, number, hw) for number in range(len(art.layers))]
+    specs = [layer_of(art, number, hw) for number in range(len(art.blocks))]
     first, last = end_beside(specs[0]), end_beside(specs[-1])
     check_encoder(first)
     check_decoder(last)
@@ -104,13 +103,13 @@ def layer_of(art: Artifact, number: int, hw: HardwareConfig) -> LayerSpec:
 
     The one place that knows how an artifact says what a layer computes.
     """
-    tensors = art.layers[number]
+    tensors = art.spiking.layers[number]
     fmt, where = tensors.fmt, f"layer {number}"
-    if art.act not in ACTS:
-        raise HardwareError(f"{where}: act = {art.act} is not in the RTL, which has "
+    if art.spiking.act not in ACTS:
+        raise HardwareError(f"{where}: act = {art.spiking.act} is not in the RTL, which has "
                             f"{' and '.join(ACTS)}; {ELSEWHERE}")
-    if art.residual not in RESIDUALS:
-        raise HardwareError(f"{where}: residual = {art.residual}, a real-valued stream without "
+    if art.spiking.residual not in RESIDUALS:
+        raise HardwareError(f"{where}: residual = {art.spiking.residual}, a real-valued stream without "
                             f"residual, is not in the RTL, which has {', '.join(RESIDUALS)}; "
                             f"{ELSEWHERE}")
     if fmt.a is not None:
@@ -119,17 +118,17 @@ def layer_of(art: Artifact, number: int, hw: HardwareConfig) -> LayerSpec:
     if fmt.gain is not None:
         raise HardwareError(f"{where}: a norm that stays a product (gain {fmt.gain}; post-norm, or "
                             f"behind GELU) is not in the RTL, whose norms are signs; {ELSEWHERE}")
-    plain = art.residual == "plain"
-    if plain and fmt.beta.f_bits > fmt.p_in_bits(art.residual):
+    plain = art.spiking.residual == "plain"
+    if plain and fmt.beta.f_bits > fmt.p_in_bits(art.spiking.residual):
         raise HardwareError(f"{where}: beta {fmt.beta} has more fraction bits than alpha "
                             f"{fmt.alpha} times x {fmt.x}; the input sampler adds exactly")
-    sampler = sampling.sampler_number(number, lfsr.SAMPLER_IN)
+    sampler = 2 * number
     return LayerSpec(
         art, number, Geometry(art.H, art.n, hw.lanes), hw, tensors, art.x_format, affine=plain,
-        relu=art.act == "relu", fused=art.residual != "none", saturates=plain,
-        rounding=art.rounding, sampling=art.sampling,
-        p_bits=(fmt.p_in_bits(art.residual), fmt.p_out_bits),
-        directions=art.directions[sampler:sampler + 2], random=art.random, seed=art.seed,
+        relu=art.spiking.act == "relu", fused=art.spiking.residual != "none", saturates=plain,
+        rounding=art.spiking.rounding, sampling=art.spiking.sampling,
+        p_bits=(fmt.p_in_bits(art.spiking.residual), fmt.p_out_bits),
+        directions=art.spiking.directions[sampler:sampler + 2], random=art.random, seed=art.seed,
         count_bits=count_bits(art))
 
 
@@ -145,7 +144,7 @@ def end_beside(spec: LayerSpec) -> EndSpec:
 
 def check_encoder(spec: EndSpec) -> None:
     """Its products are rounded to x: they must not be coarser."""
-    edge = spec.art.edge
+    edge = spec.art.spiking.edge
     if spec.art.vocab:
         return
     f, least = edge.enc_w.f_bits + edge.sample.f_bits, max(edge.enc_b.f_bits, spec.x_format.f_bits)
@@ -156,7 +155,7 @@ def check_encoder(spec: EndSpec) -> None:
 
 def check_decoder(spec: EndSpec) -> None:
     """Its logits must fit the result."""
-    edge, logit = spec.art.edge, decoder.logit_format(spec)
+    edge, logit = spec.art.spiking.edge, decoder.logit_format(spec)
     if logit.width > LOGIT_BITS:
         raise HardwareError(f"decoder: logits need {logit.width} bits, there are {LOGIT_BITS}; "
                             f"shorten the sequences (length {spec.art.length}) or narrow dec_w "
@@ -173,7 +172,7 @@ def check_link(made: Plan) -> None:
         raise HardwareError(f"the link takes sequences of up to {LONGEST_SEQUENCE} steps, the "
                             f"artifact has {art.length}; export one for shorter sequences, or use "
                             f"the core itself (python -m rtl.axi)")
-    for name, value, most in (("layers", len(art.layers), 255), ("neurons", geo.H, 65535),
+    for name, value, most in (("layers", len(art.blocks), 255), ("neurons", geo.H, 65535),
                               ("modes", geo.n, 65535), ("lanes", geo.lanes, 65535),
                               ("outputs", art.outputs, 65535), ("tokens", art.vocab, 65535)):
         if value > most:

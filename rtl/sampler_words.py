@@ -4,7 +4,8 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant.integer import lfsr, sampling
+from quant.integer import lfsr
+from quant.integer.memory import Draws, Fire
 from rtl.lfsr import WordSource, start_region
 from rtl.memory import ConfigMemory, Region, WideMemory
 from rtl.phase_sampler import start_phase
@@ -96,7 +97,9 @@ class SamplerWords(wiring.Component):
     def model(self, steps: int, seed: int | None = None):
         """Words (steps, words of a step, G); with ``systematic`` those of the first step only."""
         seed = self.spec.seed if seed is None else seed
-        words = sampling.sampler_words(self.spec.art, self.spec.number, self.kind, seed, steps)
+        art = self.spec.art
+        fire = [op for op in art.blocks[self.spec.number] if isinstance(op, Fire)][self.kind]
+        words = fire.words(self.f_bits, Draws(art.random, seed, art.H, art.n, steps))
         return words.reshape(-1, self.geo.words, self.geo.G)
 
     def elaborate(self, platform):

@@ -111,9 +111,9 @@ def row(art: Artifact, lanes: int) -> dict:
 
 def table(art: Artifact, rows: list[dict]) -> str:
     """Markdown: one line per number of lanes."""
-    lines = [f"{art.task}, {len(art.layers)} x {art.H} neurons of {art.n} modes; states "
-             f"{art.layers[0].fmt.h.width}, A {art.layers[0].fmt.a_bar.width}, g "
-             f"{art.layers[0].fmt.g.width}, W {art.layers[0].fmt.w.width} bits", "",
+    lines = [f"{art.task}, {len(art.blocks)} x {art.H} neurons of {art.n} modes; states "
+             f"{art.spiking.layers[0].fmt.h.width}, A {art.spiking.layers[0].fmt.a_bar.width}, g "
+             f"{art.spiking.layers[0].fmt.g.width}, W {art.spiking.layers[0].fmt.w.width} bits", "",
              f"| lanes | multipliers | cycles/step | us/step at {CLOCK:g} MHz | states kbit "
              "| coefficients kbit | W kbit | all kbit | DP16KD of 208 | on an ECP5-85F |",
              "|---|---|---|---|---|---|---|---|---|---|"]
@@ -158,7 +158,7 @@ def show(args: argparse.Namespace) -> None:
         raise HardwareError(f"--lanes {args.lanes}: write whole numbers, such as 1,2,4")
     geo = plan(art, HardwareConfig(1)).geo
     chosen = ([int(part) for part in args.lanes.split(",")] if args.lanes else
-              [lanes for lanes in geo.allowed() if 4 * lanes * len(art.layers) <= 256])
+              [lanes for lanes in geo.allowed() if 4 * lanes * len(art.blocks) <= 256])
     print(table(art, [row(art, lanes) for lanes in chosen]))
 
 

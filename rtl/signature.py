@@ -4,7 +4,8 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant.integer import lfsr, reference
+from quant.integer import lfsr
+from quant.integer.signature import MASK, crc32
 from rtl.config import Geometry
 from rtl.lfsr import xor_network
 from rtl.pipeline import Pipeline
@@ -27,7 +28,7 @@ def rotl(x: Value, by: int) -> Value:
 
 def absorb(count: int = 1) -> lfsr.Matrix:
     """What ``count`` words of zeros make of a CRC state: a linear map over GF(2)."""
-    columns = [reference.crc32([reference.MASK ^ 1 << j]) for j in range(BITS)]
+    columns = [crc32([MASK ^ 1 << j]) for j in range(BITS)]
     one = tuple(sum((column >> i & 1) << j for j, column in enumerate(columns))
                 for i in range(BITS))
     out = one
@@ -37,7 +38,7 @@ def absorb(count: int = 1) -> lfsr.Matrix:
 
 
 class StepSignature(wiring.Component):
-    """CRC-32 of G words per cycle, neuron 0's first. Model: :func:`quant.integer.reference.crc32`.
+    """CRC-32 of G words per cycle, neuron 0's first. Model: :func:`quant.integer.signature.crc32`.
 
     The words' share is made one cycle ahead, so that the loop is one fixed XOR network.
 
@@ -69,7 +70,7 @@ class StepSignature(wiring.Component):
 
     def model(self, words):
         """CRC after each cycle of a step, for words (cycles, G)."""
-        return [reference.crc32(words[:j + 1].ravel()) for j in range(len(words))]
+        return [crc32(words[:j + 1].ravel()) for j in range(len(words))]
 
     def elaborate(self, platform):
         m = Module()
@@ -78,7 +79,7 @@ class StepSignature(wiring.Component):
         total = 0
         for g in range(self.G):
             total = total ^ xor_network(absorb(self.G - g), self.words[g])
-        before = Mux(start, reference.MASK, state)
+        before = Mux(start, MASK, state)
         m.d.comb += self.crc.eq(xor_network(absorb(self.G), before) ^ share)
         with m.If(self.en):
             m.d.sync += [share.eq(total), valid.eq(self.valid), start.eq(self.start)]
@@ -88,7 +89,7 @@ class StepSignature(wiring.Component):
 
 
 class NeuronWords:
-    """Registers that gather :func:`quant.integer.reference.neuron_word` of G neurons along a pipeline.
+    """Registers that gather :func:`quant.integer.signature.neuron_word` of G neurons along a pipeline.
 
     Call the methods in their order; each argument is as of the cycle that the waits so far lead
     to. The word comes two cycles after the last wait.

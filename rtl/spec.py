@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from quant.integer.artifact import Artifact, Layer
+from quant.integer.artifact import Artifact
+from quant.integer.spiking import Layer
 from golden.base.qformat import QFormat
 from quant.formats import LayerFormats, RandomFormat
 from rtl.config import Geometry, HardwareConfig

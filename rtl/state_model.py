@@ -1,10 +1,11 @@
-"""What a state engine must answer: the reference's functions, one step after the other."""
+"""What a state engine must answer: the reference's operations, one step after the other."""
 
 import numpy as np
 
-from quant.integer import lfsr, reference
 from quant.integer.artifact import Artifact
-from quant.integer.sampling import SpikeSampler
+from quant.integer.memory import Draws
+from quant.integer.reference import Running, word_of
+from quant.integer.signature import crc32
 from rtl.config import Geometry
 
 
@@ -27,43 +28,25 @@ def expected_spikes(art: Artifact, number: int, geo: Geometry, words: list[dict]
     seed : int, optional
         Master seed other than the artifact's.
     """
-    layer, G = art.layers[number], geo.G
-    seed = art.seed if seed is None else seed
+    G, seed = geo.G, art.seed if seed is None else seed
     if len(words) % geo.words:
         raise ValueError(f"{len(words)} words are no whole steps of {geo.words}")
     steps = [words[j:j + geo.words] for j in range(0, len(words), geo.words)]
-
     starts = [j for j, step in enumerate(steps) if step[0]["first"]] + [len(steps)]
-    longest = max(b - a for a, b in zip(starts, starts[1:]))
-    all_round = reference.rounding_words(art, number, seed, longest)
-
+    draws = Draws(art.random, seed, art.H, art.n, max(b - a for a, b in zip(starts, starts[1:])))
     out = []
     for step in steps:
         if step[0]["first"]:
-            t, saturations = 0, 0
-            h_re, h_im = (np.zeros((art.H, art.n), np.int64) for _ in range(2))
-            sampler_in, sampler_out = (SpikeSampler(art, number, kind, seed, longest)
-                                       for kind in (lfsr.SAMPLER_IN, lfsr.SAMPLER_OUT))
-        r_round = all_round[t]
-        x = np.concatenate([np.asarray(word["x"], np.int64) for word in step])
-        p = reference.input_probability(x, layer, art.residual)
-        s, r_in = sampler_in(p)
-        running = []
-        for w in range(geo.words):
+            block, saturations = Running(art.blocks[number], {"x": art.x_format}, draws), 0
+        block(x=np.concatenate([np.asarray(word["x"], np.int64) for word in step]))
+        _, states, _ = block.memory
+        neurons, over = word_of(block), states.saturated.sum(1)
+        for w, word in enumerate(step):
             c = slice(w * G, (w + 1) * G)
-            h_re[c], h_im[c], over = reference.state_update(
-                h_re[c], h_im[c], s[c, None], layer.a_re[c], layer.a_im[c], layer.g_re[c],
-                layer.g_im[c], r_round[c], art.rounding, layer.fmt, art.random)
-            saturations += over
-            running.append(saturations)
-        y = reference.drive(h_re, s, layer)
-        spikes, r_out = sampler_out(y)
-        neurons = reference.neuron_word(h_re, h_im, r_round, p, r_in, y, r_out)
-        for w in range(geo.words):
-            c = slice(w * G, (w + 1) * G)
-            out.append({"s_out": bits(spikes[c]), "s_in": bits(s[c]), "first": step[w]["first"],
-                        "last": step[w]["last"], "end": int(w == geo.words - 1),
-                        "signature": reference.crc32(neurons[:c.stop]) if signature else 0,
-                        "saturations": running[w]})
-        t += 1
+            saturations += int(over[c].sum())
+            out.append({"s_out": bits(block.values["s_out"][c]),
+                        "s_in": bits(block.values["s_in"][c]), "first": word["first"],
+                        "last": word["last"], "end": int(w == geo.words - 1),
+                        "signature": crc32(neurons[:c.stop]) if signature else 0,
+                        "saturations": saturations})
     return out

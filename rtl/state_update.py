@@ -1,11 +1,13 @@
 """State update of the diagonal state space model: one complex multiply-add lane."""
 
+import numpy as np
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant.integer import reference
-from quant.formats import LayerFormats, RandomFormat
+from quant.formats import BIT, LayerFormats, RandomFormat
+from quant.integer.memory import States
+from quant.integer.operation import Tensor
 from rtl.arith import round_half_even, round_stochastic, saturate
 from rtl.multiplier import Products
 from rtl.pipeline import Pipeline
@@ -85,8 +87,12 @@ class StateUpdate(wiring.Component):
 
     def model(self, h_re, h_im, s, a_re, a_im, g_re, g_im, r=0):
         """(h_re, h_im, number of saturated parts) for raw integers, scalars or arrays."""
-        return reference.state_update(h_re, h_im, s, a_re, a_im, g_re, g_im, r, self.rounding,
-                                      self.fmt, self.random)
+        fmt = self.fmt
+        op = States("s -> y", *(Tensor(np.asarray(raw), f) for raw, f in (
+            (a_re, fmt.a_bar), (a_im, fmt.a_bar), (g_re, fmt.g), (g_im, fmt.g))), None, fmt.h,
+            self.rounding)
+        h_re, h_im, over = op.update(BIT, h_re, h_im, s, r, self.random)
+        return h_re, h_im, int(np.sum(over))
 
     def elaborate(self, platform):
         m = Module()

@@ -36,7 +36,7 @@ def spike_word(geo: Geometry) -> data.StructLayout:
 def sample_word(art: Artifact) -> data.StructLayout:
     """One sample or token; ``last`` marks the sequence's last step."""
     shape = (unsigned(max(1, (art.vocab - 1).bit_length())) if art.vocab
-             else shape_of(art.edge.sample))
+             else shape_of(art.sample))
     return data.StructLayout({"value": shape, "last": 1})
 
 
@@ -49,7 +49,7 @@ def result_word(art: Artifact) -> data.StructLayout:
     return data.StructLayout({
         "label": unsigned(max(1, (art.outputs - 1).bit_length())),
         "logits": data.ArrayLayout(signed(LOGIT_BITS), art.outputs),
-        "saturations": data.ArrayLayout(32, len(art.layers) + 1)})
+        "saturations": data.ArrayLayout(32, len(art.blocks) + 1)})
 
 
 class ConfigBus(Signature):

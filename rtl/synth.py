@@ -182,7 +182,7 @@ def route(folder: Path, device: str = "85k", seed: int = 1, target: float = 110.
 
 def table(row: dict, art: Artifact, geo: Geometry) -> str:
     """The result for people."""
-    lines = [f"{art.task}, {row['part']}: {len(art.layers)} layers of {art.H} neurons of {art.n} "
+    lines = [f"{art.task}, {row['part']}: {len(art.blocks)} layers of {art.H} neurons of {art.n} "
              f"modes, {row['lanes']} lanes a layer, {geo.issue} cycles per step, {row['family']}"]
     for kind, number in row["cells"].items():
         whole = (row["capacity"] or {}).get(kind)
@@ -230,13 +230,13 @@ def main(argv: list[str] | None = None) -> int:
 def report(args: argparse.Namespace) -> None:
     """Synthesise, route if asked to, write and print."""
     art = artifact.load(artifact_folder(args))
-    digest, whole = artifact.digest(art), len(art.layers)
+    digest, whole = artifact.digest(art), len(art.blocks)
     if args.layers is not None and not 1 <= args.layers <= whole:
         raise HardwareError(f"--layers {args.layers}: the network has {whole}")
-    art = replace(art, layers=art.layers[:args.layers])
+    art = replace(art, layers=art.spiking.layers[:args.layers])
     geo = plan(art, HardwareConfig(args.lanes)).geo
     out = args.out or Path("build/synth") / f"{art.task}_{args.family}_{args.lanes}"
-    row = {"task": art.task, "artifact": digest, "layers": len(art.layers), "of": whole,
+    row = {"task": art.task, "artifact": digest, "layers": len(art.blocks), "of": whole,
            "cycles_per_step": geo.issue}
     row |= synthesise(art, args.lanes, args.family, out, args.signature, args.part)
     if args.route:

@@ -111,7 +111,7 @@ class Comparer:
     def _compare(self, tally: Tally, values, lengths, indices, places) -> None:
         """Expected tensors chunk by chunk, against (run, position in it) of each sequence."""
         art = self.core.art
-        each = 2 * len(art.layers) * art.H * int(lengths.max())
+        each = 2 * len(art.blocks) * art.H * int(lengths.max())
         size = 2 * max(1, min(CHUNK, SPIKES // each) // 2)      # two may be one example
         for start in range(0, len(values), size):
             chunk = slice(start, start + size)

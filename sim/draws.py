@@ -6,9 +6,11 @@ from functools import cached_property
 import numpy as np
 
 from quant.integer import lfsr, sampling
-from quant.integer.artifact import ACTS, RESIDUALS, Artifact
+from quant.integer.artifact import Artifact
 from golden.base.qformat import SQ, UQ, FormatError, QFormat
 from quant.formats import ROUNDINGS, STREAMS, EdgeFormats, LayerFormats, RandomFormat
+from quant.integer.memory import Fire
+from quant.integer.spiking import ACTS, RESIDUALS
 from quant.integer.synthetic import LIMITS, random_artifact
 from rtl.config import Geometry, HardwareConfig
 from rtl.streams import LOGIT_BITS
@@ -104,6 +106,13 @@ class Shape:
         return next((rule for rule, kept in rules.items() if not kept), None)
 
 
+def with_directions(art: Artifact, base: Artifact) -> Artifact:
+    """A network with another one's direction numbers, which are constants of the hardware."""
+    return replace(art, blocks=tuple(
+        tuple(replace(op, directions=other.directions) if isinstance(op, Fire) else op
+              for op, other in zip(*pair)) for pair in zip(art.blocks, base.blocks)))
+
+
 @dataclass(frozen=True)
 class Case:
     """A network of some shape and what it is given."""
@@ -121,14 +130,13 @@ class Case:
     @cached_property
     def artifact(self) -> Artifact:
         art = self.shape.artifact(self.seed, self.stress, self.limits)
-        # Directions are constants of the hardware.
-        return replace(art, seed=self.master, directions=self.shape.base.directions).check()
+        return replace(with_directions(art, self.shape.base), seed=self.master).check()
 
     @property
     def sequences(self) -> list[np.ndarray]:
         """Raw samples or tokens."""
         rng = np.random.default_rng(self.seed)
-        sample = self.artifact.edge.sample
+        sample = self.artifact.sample
         lo, hi = (0, self.shape.vocab - 1) if sample is None else (sample.lo, sample.hi)
         found = []
         for length in self.lengths:

@@ -71,7 +71,7 @@ def counted(art: Artifact, spike_rates: np.ndarray) -> Work:
         memory += bits
         price["memory"] += bits * MEMORY_PJ
 
-    for layer, (r_in, r_out) in zip(art.layers, spike_rates):
+    for layer, (r_in, r_out) in zip(art.spiking.layers, spike_rates):
         fmt = layer.fmt
         multiply(4 * H * n, fmt.a_bar.width, fmt.h.width)
         add(2 * H * n, fmt.a_bar.width + fmt.h.width)             # inside the complex products
@@ -80,11 +80,11 @@ def counted(art: Artifact, spike_rates: np.ndarray) -> Work:
         move((2 * 2 * fmt.h.width + 2 * fmt.a_bar.width + 2 * fmt.g.width) * H * n)
         add(H * H * r_out + 2 * H, fmt.bias.width)               # the mixer, its bias and addend
         move(H * H * r_out * fmt.w.width)
-        if art.residual == "plain":
+        if art.spiking.residual == "plain":
             multiply(H, fmt.alpha.width, fmt.x.width)
-        if art.residual != "none":
+        if art.spiking.residual != "none":
             add(H, fmt.bias.width)
     if not art.vocab:
-        multiply(H, art.edge.enc_w.width, art.edge.sample.width)
+        multiply(H, art.spiking.edge.enc_w.width, art.sample.width)
     add(H, 32)                                                  # the decoder's sums over time
     return Work(products, sums, memory, price)

@@ -49,7 +49,7 @@ def shape(variant: str) -> tuple[Artifact, HardwareConfig, Geometry]:
     options, lanes = (VARIANTS | FORMS)[variant]
     art, hw = random_artifact(n_layers=1, length=16, **options), HardwareConfig(lanes)
     if not art.vocab:       # odd samples tie in the encoder's rounding
-        half = 1 << art.edge.enc_w.f_bits + art.edge.sample.f_bits - art.x_format.f_bits - 1
+        half = 1 << art.spiking.edge.enc_w.f_bits + art.sample.f_bits - art.x_format.f_bits - 1
         art = replace(art, enc_w=half * np.resize([1, 3, 5, -3], art.H))
     return art, hw, plan(art, hw).geo
 
@@ -57,17 +57,17 @@ def shape(variant: str) -> tuple[Artifact, HardwareConfig, Geometry]:
 def components(variant: str) -> dict[str, wiring.Component]:
     """The components of a variant by name, each where the plan of a core has it."""
     art, hw, geo = shape(variant)
-    fmt, planned = art.layers[0].fmt, plan(art, hw)
+    fmt, planned = art.spiking.layers[0].fmt, plan(art, hw)
     layer, start = planned.layers[0], start_region("start", art.random, art.seed, 0)
     engine = {
-        "sampler": AffineSampler(fmt, art.random, art.sampling) if art.residual == "plain" else
-        make_sampler(art.sampling, fmt.y(art.n), art.random),
+        "sampler": AffineSampler(fmt, art.random, art.spiking.sampling) if art.spiking.residual == "plain" else
+        make_sampler(art.spiking.sampling, fmt.y(art.n), art.random),
         "state_engine": StateEngine(layer),
     }
     if variant in FORMS:
         return engine
     return engine | {
-        "state_update": StateUpdate(fmt, art.random, art.rounding),
+        "state_update": StateUpdate(fmt, art.random, art.spiking.rounding),
         "lfsr": WordSource(art.random, art.random.k, geo.lanes, start),
         "mixer": Mixer(layer),
         "x_buffer": XBuffer(layer),

@@ -103,9 +103,9 @@ def build(core, trace: str | None = None, source: str | None = None,
                     ("s_in", "u1", (-(-art.H // 8),)), ("s_out", "u1", (-(-art.H // 8),))])
     answer = np.dtype([("first", "<u8"), ("last", "<u8"), ("done", "<u8"), ("label", "<u4"),
                        ("logits", "<i8", (art.outputs,)),
-                       ("saturations", "<u4", (len(art.layers) + 1,)),
-                       ("busy", "<u8", (len(art.layers),))])
-    return Program(folder / "sim", row, answer, len(art.layers), art.H, trace=trace,
+                       ("saturations", "<u4", (len(art.blocks) + 1,)),
+                       ("busy", "<u8", (len(art.blocks),))])
+    return Program(folder / "sim", row, answer, len(art.blocks), art.H, trace=trace,
                    **json.loads((folder / "cost.json").read_text()))
 
 
@@ -129,7 +129,7 @@ def shape_header(core, trace: str | None) -> str:
         return f"bits({whole(field)}, {field.low}, {field.width})"
 
     define = {
-        "LAYERS": len(art.layers), "H": geo.H, "G": geo.G, "WORDS": geo.words,
+        "LAYERS": len(art.blocks), "H": geo.H, "G": geo.G, "WORDS": geo.words,
         "CLASSES": art.outputs, "DRAIN": DRAIN,
         "VALUE_LOW": i["value"].low, "VALUE_BITS": i["value"].width, "LAST_LOW": i["last"].low,
         "LABEL_LOW": o["label"].low, "LABEL_BITS": o["label"].width,
@@ -142,7 +142,7 @@ def shape_header(core, trace: str | None) -> str:
              "BUSY": fields(core, "busy")["busy"]}
     lines += [f"#define {name} {whole(field)}" for name, field in ports.items()]
     taps = ""
-    for j in range(len(art.layers)):
+    for j in range(len(art.blocks)):
         tap = fields(core, f"tap{j}")
         taps += (f" if ({part(tap['valid'])}) layers[{j}].word({whole(tap['s_in'])}, "
                  f"{tap['s_in'].low}, {whole(tap['s_out'])}, {tap['s_out'].low}, "

@@ -47,7 +47,7 @@ def run(core, sequences: list[np.ndarray], limit: int, writes=(), stall: float =
         Elaborated ``core``, where the caller has changed it.
     """
     source, sink = Random(2 * seed), Random(2 * seed + 1)
-    taps = [getattr(core, f"tap{j}") for j in range(len(core.art.layers))]
+    taps = [getattr(core, f"tap{j}") for j in range(len(core.art.blocks))]
     width = len(taps[0].as_value())
     words, results, stamps, first = [[] for _ in taps], [], [], []
 

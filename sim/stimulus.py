@@ -39,7 +39,7 @@ def block_inputs(art: Artifact, lengths, seed: int) -> np.ndarray:
     rng, q = np.random.default_rng(seed), art.x_format
     shape = (sum(lengths), art.H)
     one = 1 << q.f_bits
-    ends = [q.lo, 0, one, q.hi] if art.residual == "plain" else [0, one]
+    ends = [q.lo, 0, one, q.hi] if art.spiking.residual == "plain" else [0, one]
     x = rng.integers(0, one + 1, shape)
     return np.where(rng.random(shape) < 0.2, rng.choice(ends, shape), x)
 

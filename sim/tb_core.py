@@ -49,7 +49,7 @@ async def every_spike(dut):
     await configure(dut, job["writes"])
     i = Stream(dut, "i", core.i.p.shape(), job["stall"], job["stall_seed"])
     o = Stream(dut, "o", core.o.p.shape(), job["stall"], job["stall_seed"] + 1)
-    words = [[] for _ in art.layers]
+    words = [[] for _ in art.spiking.layers]
     watchers = [cocotb.start_soon(watch(dut, f"tap{j}", fields(core, f"tap{j}")["valid"], layer))
                 for j, layer in enumerate(words)]
 

@@ -14,7 +14,7 @@ async def matches_model(dut, variant: str, stall: float):
     name, lengths = f"{variant}_decoder", (1, art.length, 2, 3)
     x = block_inputs(art, lengths, seed=8)
     words = framed(x, geo, lengths)
-    saturations = [3 + 1000 * j for j in range(len(art.layers) + 1)]
+    saturations = [3 + 1000 * j for j in range(len(art.blocks) + 1)]
     getattr(dut, f"{name}__saturations").value = pack(part.saturations.shape(), saturations)
     expected, at = [], 0
     for length in lengths:

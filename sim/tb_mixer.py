@@ -24,12 +24,12 @@ async def matches_model(dut, variant: str, stall: float):
                "end": int(w % geo.words == geo.words - 1), "signature": 0, "saturations": 0}
               for w, (row, word) in enumerate(zip(spikes.reshape(-1, geo.G), words))]
     counts = []
-    if art.residual == "plain":
+    if art.spiking.residual == "plain":
         cocotb.start_soon(pulses(dut, f"{name}__count", part.count.shape(), counts))
     got = await exchange(dut, part, name, {"i": events, "x": words}, {"o": len(words)}, stall)
     difference = first_difference(framed(np.array(outs), geo, LENGTHS), got["o"])
     assert not difference, difference
-    if art.residual == "plain":
+    if art.spiking.residual == "plain":
         ends = np.cumsum(LENGTHS)
         expected = [sum(overs[end - length:end]) for end, length in zip(ends, LENGTHS)]
         assert sum(expected) > 0 and counts == expected, f"saturations: expected {expected}, " \

@@ -12,10 +12,10 @@ from sim.streams import exchange, first_difference
 @cocotb.parametrize(variant=[*parts.VARIANTS, *parts.FORMS], stall=[0.0, 0.4])
 async def matches_model(dut, variant: str, stall: float):
     art = parts.shape(variant)[0]
-    part, fmt = parts.components(variant)["sampler"], art.layers[0].fmt
-    k = part.p.f_bits if art.sampling == "systematic" else art.random.k     # bits of r
+    part, fmt = parts.components(variant)["sampler"], art.spiking.layers[0].fmt
+    k = part.p.f_bits if art.spiking.sampling == "systematic" else art.random.k     # bits of r
     step = max(1, (1 << k) // 40)
-    if art.residual == "plain":
+    if art.spiking.residual == "plain":
         formats = {"x": fmt.x, "alpha": fmt.alpha, "beta": fmt.beta, "r": UQ(k, 0)}
         words = as_words(corners_and_random(formats, 200, seed=2))
         words += [{"x": 0, "alpha": 1, "beta": (r << fmt.beta.f_bits >> k) + off, "r": r}

@@ -53,7 +53,7 @@ def measure(core: Core, built: Program, values: np.ndarray) -> dict:
     first, last = MEASURED[0] - 1, MEASURED[-1]
     cycles = times[last] - times[first]
     needed = len(MEASURED) * steps * core.geo.issue
-    return {"lanes": core.hw.lanes, "multipliers": 4 * core.hw.lanes * len(core.art.layers),
+    return {"lanes": core.hw.lanes, "multipliers": 4 * core.hw.lanes * len(core.art.blocks),
             "cycles": cycles,
             "predicted_cycles": prediction.results[last] - prediction.results[first],
             "cycles_per_step": cycles / len(MEASURED) / steps, "roofline": core.geo.issue,
@@ -63,7 +63,7 @@ def measure(core: Core, built: Program, values: np.ndarray) -> dict:
 
 def random_values(art: Artifact, count: int, steps: int) -> np.ndarray:
     """(count, steps) raw samples or tokens that the network takes."""
-    sample = art.edge.sample
+    sample = art.sample
     low, high = (0, art.vocab - 1) if sample is None else (sample.lo, sample.hi)
     return np.random.default_rng(1).integers(low, high + 1, (count, steps))
 

@@ -46,7 +46,7 @@ def artifact(form: str = "bernoulli"):
                           fmt=LayerFormats(h=SQ(2, 12)),
                           random=RandomFormat(k=4, centred=False, round_bits=4))
     layers = tuple(replace(layer, b=np.maximum(layer.b, 1000), addend=np.maximum(
-        layer.addend, -500)) for layer in art.layers)
+        layer.addend, -500)) for layer in art.spiking.layers)
     # Odd multiples of half a unit in the last place: the encoder's rounding ties on odd samples.
     # Neuron 2 always has probability 1/2, which ties with one in 16 of the random words.
     return replace(art, layers=layers, enc_w=np.array([128, 3 * 128, 0, 2176]),
@@ -69,7 +69,7 @@ def compare(art) -> Tally:
     core = Core(art, HW)
     seen = pysim.run(core, stimulus(), limit=1000, stall=0.3)
     tally = Tally(core.geo.words)
-    for number, trace in enumerate(expected(art.sampling)):
+    for number, trace in enumerate(expected(art.spiking.sampling)):
         tally.add(number, trace, seen.rows(number), seen.result(number))
     tally.surplus(len(LENGTHS) - 1, *seen.surplus())
     return tally
@@ -96,12 +96,12 @@ def test_unmutated_core_passes_and_the_artifact_is_under_stress(form):
 @pytest.mark.parametrize("tensor", PLACE)
 def test_one_bit_of_a_coefficient(tensor, end):
     art, (number, place) = artifact(), PLACE[tensor]
-    layer = art.layers[number]
+    layer = art.spiking.layers[number]
     width = getattr(layer.fmt, layer.FORMAT_OF[tensor]).width
     raw = getattr(layer, tensor).copy()
     flipped = int(raw[place]) & (1 << width) - 1 ^ (1 if end == "lowest" else 1 << width - 1)
     raw[place] = flipped - (flipped >> width - 1 << width)
-    layers = list(art.layers)
+    layers = list(art.spiking.layers)
     layers[number] = replace(layer, **{tensor: raw})
     first = caught(compare(replace(art, layers=tuple(layers))))
     assert first.layer == 1 and first.kind in ("s_in", "signature")

@@ -16,7 +16,7 @@ from quant.integer.memory import Draws, Fire
 from quant.integer.operation import wired
 from quant.integer.batch import Batch, check_lengths, check_values
 from quant.integer.program import Artifact
-from quant.integer.reference import Running
+from quant.integer.reference import encode
 
 BLOCK = 64      # sequences that one thread runs side by side
 MEMORY = 1 << 28    # bytes of random words, and of a group of sequences, that are there at once
@@ -124,11 +124,7 @@ class Compiled:
         """(table (H, V) of the encoder's outputs, indices (B, L) into it, saturations (B,))."""
         seen, index = np.unique(np.where(live, values, values[0, 0]), return_inverse=True)
         check_values(self.art, seen)
-        outputs, over = [], []
-        for v in seen:
-            first = Running(self.art.first, {"v": self.art.input_format}, None)
-            outputs.append(first(v=np.array([v])))
-            over.append(sum(first.over.values()))
+        outputs, over = zip(*(encode(int(v), self.art) for v in seen))
         index = index.reshape(values.shape)
         table = np.ascontiguousarray(np.array(outputs, self._types[1]).T)
         return table, index, (np.array(over)[index] * live).sum(1)

@@ -90,8 +90,11 @@ class States(Operation):
         return self.h.total(self.a_re.raw.shape[1]) + self.d.fmt * u
 
     def update(self, u_fmt: QFormat, h_re, h_im, u, r, random: RandomFormat):
-        """One step of (H, n) states for the input u (H,); r (H, n). Returns h_re, h_im, saturated."""
-        a_re, a_im, u = self.a_re.raw, self.a_im.raw, u[..., None]
+        """One step of states (..., n) for inputs u (..., 1) and words r (..., n).
+
+        Returns h_re, h_im and where the real and the imaginary part saturated, added up.
+        """
+        a_re, a_im = self.a_re.raw, self.a_im.raw
         align, shift = self.align(u_fmt), self.a_re.fmt.f_bits
         re = a_re * h_re - a_im * h_im + (self.g_re.raw * u << align)
         im = a_re * h_im + a_im * h_re + (self.g_im.raw * u << align)
@@ -102,7 +105,7 @@ class States(Operation):
         else:
             re, im = round_half_even(re, shift), round_half_even(im, shift)
         h_re, h_im = (np.clip(part, self.h.lo, self.h.hi) for part in (re, im))
-        return h_re, h_im, np.count_nonzero(h_re != re) + np.count_nonzero(h_im != im)
+        return h_re, h_im, (h_re != re).astype(np.int64) + (h_im != im)
 
     def output(self, u_fmt: QFormat, re_sum, u):
         """y for the sum of the states' real parts."""
@@ -126,21 +129,25 @@ class States(Operation):
 
 
 class Recurrence:
-    """The states of one sequence, step after step; ``over`` counts saturated parts."""
+    """The states of one sequence, step after step.
+
+    ``word`` (H, n) rounded the last step, ``saturated`` (H, n) counts its saturated parts, ``over``
+    those of all steps.
+    """
 
     def __init__(self, op: States, u_fmt: QFormat, draws: Draws):
         self.op, self.u_fmt, self.random = op, u_fmt, draws.random
         self.h_re, self.h_im = (np.zeros(op.a_re.raw.shape, np.int64) for _ in range(2))
         self.words = (draws.rounding(op.layer) if op.rounding == "stochastic" else
                       np.zeros((draws.steps, *self.h_re.shape), np.int64))
-        self.t, self.over, self.word = 0, 0, None
+        self.t, self.over, self.word, self.saturated = 0, 0, None, None
 
     def __call__(self, u):
         self.word = self.words[self.t]
         self.t += 1
-        self.h_re, self.h_im, over = self.op.update(self.u_fmt, self.h_re, self.h_im, u, self.word,
-                                                    self.random)
-        self.over += over
+        self.h_re, self.h_im, self.saturated = self.op.update(
+            self.u_fmt, self.h_re, self.h_im, u[:, None], self.word, self.random)
+        self.over += int(self.saturated.sum())
         return self.op.output(self.u_fmt, self.h_re.sum(-1), u)
 
 

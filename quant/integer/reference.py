@@ -111,6 +111,12 @@ def execute(art: Artifact, values: np.ndarray, seed: int | None = None,
     return Record(kept, h_re, h_im, logits, int(np.argmax(logits)), over)
 
 
+def encode(value: int, art: Artifact) -> tuple[np.ndarray, int]:
+    """First block's input (H,) of one sample or token, and saturated elements."""
+    first = Running(art.first, {"v": art.input_format}, None)
+    return first(v=np.array([value])), sum(first.over.values())
+
+
 def decode(total, length: int, art: Artifact):
     """Logits ``W sum_t x_t + length b``: no division, exact for any length; (outputs,).
 

@@ -1,15 +1,13 @@
-"""The quantisation-aware model to an artifact, an artifact to real numbers, and one in the formats
-of another."""
+"""The quantisation-aware model to an artifact, and an artifact's integers back to real numbers."""
 
 import copy
-from collections.abc import Callable
 from dataclasses import fields, replace
 
 import torch
 
 from golden.base.qformat import QFormat
 from quant.formats import TERNARY, RandomFormat
-from quant.integer.memory import Fire, States
+from quant.integer.memory import Fire
 from quant.integer.operation import ArtifactError, Operation, Tensor
 from quant.integer.ops import Embed, Table
 from quant.integer.program import Artifact, Program
@@ -79,39 +77,3 @@ def without_formats(program: Program) -> Program:
     return replace(free, decoder_w=Tensor(program.decoder_w.raw),
                    decoder_b=Tensor(program.decoder_b.raw),
                    head=program.head and replace(program.head, fmt=None))
-
-
-def in_formats_of(program: Program, like: Program,
-                  moved: Callable[[str, Tensor, QFormat], Tensor]) -> Program:
-    """A program in the formats of another one, of the same operations.
-
-    ``moved(name, tensor, format)`` gives a tensor in its new format. Raises
-    :class:`ArtifactError` naming the first operation that is another.
-    """
-    def one(place, op: Operation, other: Operation) -> Operation:
-        if type(op) is not type(other) or op.wiring != other.wiring:
-            raise ArtifactError(f"layer {place} has {op}, of the other network {other}")
-        options = {f.name: getattr(other, f.name) for f in fields(op)
-                   if isinstance(getattr(other, f.name), (QFormat, int))
-                   and not isinstance(getattr(other, f.name), bool)
-                   and not f.metadata.get("training") and f.name not in ("number", "layer")}
-        if isinstance(op, States):
-            options["rounding"] = other.rounding
-        tensors = other.tensors
-        return replace(op, **options).on_tensors(lambda name, t: moved(
-            f"layer {place}, {op}, {name}", t, tensors[name].fmt))
-
-    def part(place, ops, others):
-        if len(ops) != len(others):
-            raise ArtifactError(f"layer {place} has {len(ops)} operations, of the other network "
-                                f"{len(others)}")
-        return tuple(one(place, op, other) for op, other in zip(ops, others))
-
-    if len(program.blocks) != len(like.blocks):
-        raise ArtifactError(f"{len(program.blocks)} layers, the other network has "
-                            f"{len(like.blocks)}")
-    return replace(
-        program, sample=like.sample, first=part("first", program.first, like.first),
-        blocks=tuple(part(j, *pair) for j, pair in enumerate(zip(program.blocks, like.blocks))),
-        decoder_w=moved("decoder_w", program.decoder_w, like.decoder_w.fmt),
-        decoder_b=moved("decoder_b", program.decoder_b, like.decoder_b.fmt))

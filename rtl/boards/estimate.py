@@ -85,11 +85,11 @@ def needs(board: Board, art: Artifact, lanes: int) -> dict[str, int]:
     found = {"multiplier": scale.multipliers(planned),
              "block_ram": count(board, block_rams(planned, family))}
     sums = art.H * sum(spec.fmt.w.total(art.H).width for spec in planned.layers)
-    lane_bits = lanes * sum(layer.fmt.a_bar.width + layer.fmt.h.width for layer in art.layers)
+    lane_bits = lanes * sum(layer.fmt.a_bar.width + layer.fmt.h.width for layer in art.spiking.layers)
     for kind, table in (("lut", LUTS), ("ff", FFS)):
         ends, layer, lane, per_sum = table[family]
-        found[kind] = round(ends + layer * len(art.layers) + lane * lane_bits + per_sum * sums)
-    rows = planned.geo.Q * planned.geo.G * sum(layer.fmt.w.width for layer in art.layers)
+        found[kind] = round(ends + layer * len(art.blocks) + lane * lane_bits + per_sum * sums)
+    rows = planned.geo.Q * planned.geo.G * sum(layer.fmt.w.width for layer in art.spiking.layers)
     found["ff"] += rows + art.outputs * logit_format(planned.decoder).width
     return found
 

@@ -1,29 +1,28 @@
 """Smaller networks of a shape, to say which of them would fit where the whole one does not."""
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 
-import numpy as np
-
-from quant.integer.artifact import Artifact, Layer
+from quant.integer.artifact import Artifact
+from quant.integer.operation import Operation, Tensor
 
 LEAST_NEURONS = 8
 
 
 def with_neurons(art: Artifact, H: int) -> Artifact:
     """The first H neurons of every layer."""
-    def cut(raw: np.ndarray) -> np.ndarray:
-        return raw[tuple(slice(H) if size == art.H else slice(None) for size in raw.shape)]
-    layers = tuple(replace(layer, **{f.name: cut(getattr(layer, f.name)) for f in fields(Layer)
-                                     if f.name != "fmt"}) for layer in art.layers)
-    return replace(art, layers=layers, enc_w=art.enc_w[..., :H], enc_b=art.enc_b[:H],
-                   dec_w=art.dec_w[:, :H])
+    def cut(op: Operation) -> Operation:
+        return op.on_tensors(lambda name, t: Tensor(t.raw[tuple(
+            slice(H if axis == "H" else None) for axis in op.SHAPES.get(name, ("H",)))], t.fmt))
+    return replace(art, first=tuple(map(cut, art.first)),
+                   blocks=tuple(tuple(map(cut, ops)) for ops in art.blocks),
+                   decoder_w=Tensor(art.decoder_w.raw[:, :H], art.decoder_w.fmt))
 
 
 def variants(art: Artifact) -> Iterator[tuple[tuple[str, int], Artifact]]:
     """((what, how many), network): fewer layers, then shorter sequences, then fewer neurons."""
-    for number in range(len(art.layers) - 1, 0, -1):
-        yield ("layers", number), replace(art, layers=art.layers[:number])
+    for number in range(len(art.blocks) - 1, 0, -1):
+        yield ("layers", number), replace(art, blocks=art.blocks[:number])
     steps = 1 << (art.length - 1).bit_length() >> 1
     while steps >= 16:
         yield ("steps", steps), replace(art, length=steps)

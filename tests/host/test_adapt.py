@@ -38,7 +38,7 @@ def test_shape_is_the_other_one_s():
     digests = [shape_digest(plan(one, HardwareConfig(2))) for one in (art, like, made)]
     assert digests[0] != digests[1] == digests[2]
     assert artifact.digest(made) not in (artifact.digest(art), artifact.digest(like))
-    old, new = art.layers[0], made.layers[0]
+    old, new = art.spiking.layers[0], made.layers[0]
     step = 2.0 ** -new.fmt.g.f_bits
     moved = new.g_re * step - old.g_re * 2.0 ** -old.fmt.g.f_bits
     assert np.abs(moved).max() <= step / 2 and not saturated

@@ -24,7 +24,7 @@ def folder(tmp_path):
 
 
 def with_layer(art: Artifact, number: int = 1, **change) -> Artifact:
-    layers = list(art.layers)
+    layers = list(art.spiking.layers)
     layers[number] = dataclasses.replace(layers[number], **change)
     return dataclasses.replace(art, layers=tuple(layers))
 
@@ -34,13 +34,13 @@ def test_round_trip(tmp_path, options):
     art = random_artifact(2, **options)
     back = load(save(art, tmp_path))
     assert digest(back) == digest(art)
-    for mine, other in zip(art.layers, back.layers):
+    for mine, other in zip(art.spiking.layers, back.layers):
         for field in dataclasses.fields(Layer):
             np.testing.assert_array_equal(getattr(other, field.name), getattr(mine, field.name))
     for name in ("task", "length", "vocab", "act", "residual", "rounding", "seed", "random",
                  "edge", "n_classes", "info", "sampling"):
         assert getattr(back, name) == getattr(art, name)
-    np.testing.assert_array_equal(back.directions, art.directions)
+    np.testing.assert_array_equal(back.directions, art.spiking.directions)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["arrays.npz", "manifest.json"]
 
 
@@ -122,7 +122,7 @@ def test_a_manifest_that_is_none(folder, content):
 @pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Layer) if f.name != "fmt"])
 def test_wrong_shape_or_value_is_named(name):
     art = random_artifact(1, residual="plain", gelu_out=True, gain=True)
-    raw = getattr(art.layers[1], name)
+    raw = getattr(art.spiking.layers[1], name)
     with pytest.raises(ArtifactError, match=f"layer 1, {name}: shape .* expected"):
         with_layer(art, **{name: raw[:-1]}).check()
     outside = raw.copy()
@@ -136,7 +136,7 @@ def test_wrong_shape_or_value_is_named(name):
                                         (23170, 23170, True), (23171, 23170, False)])
 def test_unstable_modes(re, im, ok):
     art = random_artifact(1)
-    a_re, a_im = art.layers[1].a_re.copy(), art.layers[1].a_im.copy()
+    a_re, a_im = art.spiking.layers[1].a_re.copy(), art.spiking.layers[1].a_im.copy()
     a_re[3, 2], a_im[3, 2] = re, im
     changed = with_layer(art, a_re=a_re, a_im=a_im)
     if ok:
@@ -160,12 +160,12 @@ def test_digest_follows_behaviour_only():
     art = random_artifact(1)
     same = dataclasses.replace(art, info={"note": 1}, task="other")
     assert digest(same) == digest(art)
-    w = art.layers[0].w.copy()
+    w = art.spiking.layers[0].w.copy()
     w[0, 0] ^= 1
     changed = [with_layer(art, 0, w=w)] + [dataclasses.replace(art, **{k: v}) for k, v in {
         "seed": 5, "act": "identity", "rounding": "half_even", "residual": "none", "length": 65,
         "sampling": "systematic",
-        "random": RandomFormat(centred=False), "dec_b": art.dec_b + 1}.items()]
+        "random": RandomFormat(centred=False), "dec_b": art.spiking.dec_b + 1}.items()]
     digests = {digest(a) for a in changed} | {digest(art)}
     assert len(digests) == len(changed) + 1
 
@@ -199,7 +199,7 @@ def test_round_trip_of_optional_tensors(tmp_path, options):
     art = random_artifact(3, H=4, n=2, **options)
     back = load(save(art, tmp_path / "net"))
     assert digest(back) == digest(art) != digest(random_artifact(3, H=4, n=2))
-    for one, other in zip(art.layers, back.layers):
+    for one, other in zip(art.spiking.layers, back.layers):
         assert one.fmt == other.fmt
         for name in ("a", "gain", "alpha"):
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name))

@@ -77,8 +77,8 @@ def test_end_to_end(tmp_path, task, options):
     out = tmp_path / "artifact"
     export.export(found, out, n=12, n_vectors=2, count=COUNT)
     art = artifact.load(out)
-    assert art.task == task and art.length == 20 and art.residual == found.network.cfg.residual
-    assert art.sampling == options.get("sampling", "bernoulli")
+    assert art.task == task and art.length == 20 and art.spiking.residual == found.network.cfg.residual
+    assert art.spiking.sampling == options.get("sampling", "bernoulli")
     stored = vectors.load(out / "vectors.npz", art)
     test = found.task.load("test")
     for b in range(2):
@@ -89,7 +89,7 @@ def test_end_to_end(tmp_path, task, options):
     info = json.loads((out / "manifest.json").read_text())["info"]
     assert info["accuracy"]["n"] == 12 and all(0 <= info["accuracy"][k] <= 1
                                                for k in ("float", "qat", "integer"))
-    assert len(info["saturations"]) == 3 and len(info["ranges"]) == 2 + (art.residual == "plain")
+    assert len(info["saturations"]) == 3 and len(info["ranges"]) == 2 + (art.spiking.residual == "plain")
     assert {row["tensor"] for row in info["tensors"]} >= {"a_bar", "g", "w", "enc_w", "dec_b"}
 
 
@@ -114,10 +114,10 @@ def test_command_line(tmp_path, monkeypatch, capsys):
             "--vectors", 1, "--seed", 99, "--state-bits", 14, "--weight-bits", 5, "--coef-bits", 18,
             "--rounding", "half_even", "--p-bits", 10, "--sampling", "systematic")
     art = artifact.load(tmp_path / "a")
-    fmt = art.layers[1].fmt
+    fmt = art.spiking.layers[1].fmt
     assert (fmt.h.width, fmt.w.width, str(fmt.a_bar), str(fmt.p)) == (14, 5, "SQ(1,17)", "UQ(1,10)")
-    assert (art.seed, art.rounding, art.sampling) == (99, "half_even", "systematic")
-    assert max(abs(layer.w).max() for layer in art.layers) <= 15
+    assert (art.seed, art.spiking.rounding, art.spiking.sampling) == (99, "half_even", "systematic")
+    assert max(abs(layer.w).max() for layer in art.spiking.layers) <= 15
     text = capsys.readouterr().out
     for part in ("a_bar", "seen in calibration", "saturations", "accuracy on 5 test sequences"):
         assert part in text
@@ -137,8 +137,8 @@ def test_released_family(options, fitted, tmp_path, monkeypatch, capsys):
     assert ("8 of 8 neurons fitted; relative kernel error" in text) == bool(fitted)
     assert ("spikes changed" in text and "quant.finetune" in text) == bool(fitted)
     assert ("diagonal" in art.info) == bool(fitted)
-    assert art.residual == ("replace" if options.get("residual") == "none" else "plain")
-    assert bool(art.layers[0].fmt.gain) == ("norm_position" in options)
+    assert art.spiking.residual == ("replace" if options.get("residual") == "none" else "plain")
+    assert bool(art.spiking.layers[0].fmt.gain) == ("norm_position" in options)
     golden = vectors.load(tmp_path / "a" / "vectors.npz", art)
     trace = reference.run(art, golden.values[0][:golden.lengths[0]])
     np.testing.assert_array_equal(golden.traces[0].signature, trace.signature)
@@ -266,8 +266,8 @@ def test_named_configurations_export(tmp_path):
     for name, config in QUANT_CONFIGS.items():
         found = checkpoint.load(made(tmp_path / "net.pt"))
         art = export.export(found, tmp_path / name, config, n=0, n_vectors=0, count=COUNT)
-        assert art.layers[0].fmt.h.width == config.state_bits
-        assert art.layers[0].fmt.a_bar.width == config.coef_bits
+        assert art.spiking.layers[0].fmt.h.width == config.state_bits
+        assert art.spiking.layers[0].fmt.a_bar.width == config.coef_bits
 
 
 def test_a_shipped_network_has_its_own_widths():

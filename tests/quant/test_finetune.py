@@ -27,7 +27,7 @@ def start(path):
 
 def integers(net):
     art = to_artifact(net, TOY, 20, 1, {})
-    return np.concatenate([np.ravel(getattr(layer, name)) for layer in art.layers
+    return np.concatenate([np.ravel(getattr(layer, name)) for layer in art.spiking.layers
                            for name in ("a_re", "g_re", "b", "w", "bias", "addend")])
 
 
@@ -72,7 +72,7 @@ def test_export_takes_the_fine_tuned_weights(tmp_path):
     tuned = finetune.finetune(found, net, tmp_path / "tuned.pt", steps=3, batch=4)
     art = export.export(checkpoint.load(tmp_path / "net.pt"), tmp_path / "a", n=4, n_vectors=0,
                         qat=tmp_path / "tuned.pt", count=COUNT)
-    np.testing.assert_array_equal(art.layers[1].w, to_artifact(tuned, TOY, 20, 1, {}).layers[1].w)
+    np.testing.assert_array_equal(art.spiking.layers[1].w, to_artifact(tuned, TOY, 20, 1, {}).layers[1].w)
     assert artifact.load(tmp_path / "a").info["checkpoint"]["fine_tuned"]
 
 
@@ -84,7 +84,7 @@ def test_the_sampling_form_is_kept_and_can_be_changed(tmp_path):
     for asked, form in ((None, "systematic"), ("sobol", "sobol")):
         art = export.export(checkpoint.load(tmp_path / "net.pt"), tmp_path / form, n=0,
                             n_vectors=0, qat=tmp_path / "tuned.pt", count=COUNT, sampling=asked)
-        assert art.sampling == form
+        assert art.spiking.sampling == form
 
 
 def test_imported_networks(tmp_path, monkeypatch, capsys):
@@ -148,5 +148,5 @@ def test_shipped():
     for path in files:
         found = checkpoint.load(path.with_name(path.name.removesuffix(".qat.pt") + ".pt"))
         art = to_artifact(finetune.load(path, found), found.task.name, found.task.length, 1, {})
-        assert (art.H, len(art.layers)) == (found.network.cfg.d_model, found.network.cfg.n_blocks)
-        assert art.layers[0].fmt.w.width < 8
+        assert (art.H, len(art.blocks)) == (found.network.cfg.d_model, found.network.cfg.n_blocks)
+        assert art.spiking.layers[0].fmt.w.width < 8

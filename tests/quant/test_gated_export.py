@@ -69,7 +69,7 @@ def test_export_and_evaluation(kind, task, options, tmp_path, monkeypatch, capsy
     assert "accuracy on 12 test sequences" in printed and "gate_w" in printed
     art = gated_artifact.load(out)
     assert art.mixer == gated.KINDS[kind]["mixer"] and art.seed == 77
-    assert art.layers[0].fmt.h.width == 14 and art.layers[0].fmt.index.width == 8
+    assert art.spiking.layers[0].fmt.h.width == 14 and art.spiking.layers[0].fmt.index.width == 8
     assert not (out / "vectors.npz").exists()
     assert all(not any(counts.values()) for counts in art.info["saturations"])
     arguments = ["--task", task, "--artifact", str(out), "--json", str(tmp_path / "r")]
@@ -154,14 +154,14 @@ def test_ranges_are_seen_and_proven():
     """No state leaves its proven range; a margin too wide names layer and tensor."""
     net, extremes = gated.quantised(gated.network("gsu"))
     art = gated.artifact("gsu")
-    top = art.edge.sample.hi
+    top = art.sample.hi
     trace = ref.run(art, np.arange(20) * 7 % (top + 1))
-    for j, layer in enumerate(art.layers):
-        limit = gated_ranges.proven(layer, 20, art.rounding) * 2 ** layer.fmt.h.f_bits
+    for j, layer in enumerate(art.spiking.layers):
+        limit = gated_ranges.proven(layer, 20, art.spiking.rounding) * 2 ** layer.fmt.h.f_bits
         low, high = extremes.layers[j]["h"]
         assert max(abs(trace.h_re[j]).max(), abs(trace.h_im[j]).max()) <= limit
         assert max(-low.min(), high.max()) * 2 ** layer.fmt.h.f_bits <= limit
-    layer = art.layers[0]       # real decays and an input at its end reach the limit
+    layer = art.spiking.layers[0]       # real decays and an input at its end reach the limit
     wide = replace(layer.fmt, h=SQ(24, layer.fmt.h.f_bits))
     layer = replace(layer, fmt=wide, a_re=abs(layer.a_re), a_im=0 * layer.a_im, g_im=0 * layer.g_im)
     h = 0 * layer.a_re
@@ -179,19 +179,19 @@ def test_round_trip(tmp_path):
     for kind in gated.KINDS:
         art = gated.artifact(kind)
         back = gated_artifact.load(gated_artifact.save(art, tmp_path / kind))
-        for a, b in zip((art, *art.layers), (back, *back.layers)):
+        for a, b in zip((art, *art.spiking.layers), (back, *back.layers)):
             for field in dataclasses.fields(a):
                 if field.name != "layers":
                     np.testing.assert_equal(getattr(b, field.name), getattr(a, field.name))
 
 
 def with_layer(art, **change):
-    return replace(art, layers=(art.layers[0], replace(art.layers[1], **change)))
+    return replace(art, layers=(art.spiking.layers[0], replace(art.spiking.layers[1], **change)))
 
 
 def test_artifacts_that_are_refused(tmp_path):
     art = gated.artifact()
-    layer = art.layers[1]
+    layer = art.spiking.layers[1]
     wrong = layer.a_re.copy()
     wrong[2, 1] = -1 << layer.fmt.a_bar.f_bits
     cases = [
@@ -203,9 +203,9 @@ def test_artifacts_that_are_refused(tmp_path):
         (replace(art, fires_at_zero=2), "fires_at_zero: 1 of"),
         (replace(art, length=1 << 30), "a rounding stream needs"),
         (replace(art, layers=()), "no layers"), (replace(art, vocab=3), "sample format"),
-        (replace(art, enc_w=art.enc_w[:2]), r"enc_w: shape \(2,\)"),
-        (replace(art, edge=replace(art.edge, dec_b=SQ(9, 3))), "dec_b"),
-        (replace(art, edge=replace(art.edge, enc_w=SQ(16, 0))), "fewer fraction bits than enc_b"),
+        (replace(art, enc_w=art.spiking.enc_w[:2]), r"enc_w: shape \(2,\)"),
+        (replace(art, edge=replace(art.spiking.edge, dec_b=SQ(9, 3))), "dec_b"),
+        (replace(art, edge=replace(art.spiking.edge, enc_w=SQ(16, 0))), "fewer fraction bits than enc_b"),
         (with_layer(art, a_re=wrong), r"layer 1, a_bar: 1 of 12 modes .* \[2 1\]"),
         (with_layer(art, table=layer.table[:-1]), "layer 1, table: shape"),
         (with_layer(art, shift=layer.shift + 16), "layer 1, shift: 6 of 6 values outside"),

@@ -30,7 +30,7 @@ def test_equals_reference(case):
         art = replace(art, fires_at_zero=False)         # of no effect: it has no step
     rng = np.random.default_rng(3)
     B = BLOCK + 2
-    top = art.vocab - 1 if art.vocab else art.edge.sample.hi
+    top = art.vocab - 1 if art.vocab else art.sample.hi
     lengths = rng.integers(1, 21, B)
     lengths[:2] = 1, 20
     values = rng.integers(0, top + 1, (B, 20))
@@ -94,7 +94,7 @@ def test_threads_run_blocks_at_once_and_change_nothing(monkeypatch):
 
 def test_sums_beyond_the_exact_are_refused():
     art = gated.artifact()
-    layer = art.layers[1]
+    layer = art.spiking.layers[1]
     wide = replace(layer, w=layer.w << 45)
     with pytest.raises(ArtifactError, match="layer 1: a sum may need 5[0-9] bits"):
-        GatedIntegerNetwork(replace(art, layers=(art.layers[0], wide)))
+        GatedIntegerNetwork(replace(art, layers=(art.spiking.layers[0], wide)))

@@ -52,10 +52,10 @@ def assert_equals_reference(net, art, values):
 
     v = torch.from_numpy(values)[None]
     if not art.vocab:
-        v = v.double() * 2.0 ** -art.edge.sample.f_bits
+        v = v.double() * 2.0 ** -art.sample.f_bits
     with torch.no_grad():
         logits = net(v, form="recurrence", draws=LfsrDraws(art), record=record, observe=observe)
-    for j, layer in enumerate(art.layers):
+    for j, layer in enumerate(art.spiking.layers):
         f = layer.fmt
         bits = {"u": f.u.f_bits, "y": f.y_bits, "s": 0, "n": f.n.f_bits, "gate": f.gate.f_bits,
                 "x": f.x.f_bits}
@@ -65,9 +65,9 @@ def assert_equals_reference(net, art, values):
         for name, f_bits in bits.items():
             got = record[j][name][0].numpy() * 2.0 ** f_bits
             first_difference(got, getattr(trace, name)[j], j, name)
-    f = art.edge.dec_b.f_bits
+    f = art.spiking.edge.dec_b.f_bits
     first_difference(logits[0].numpy()[None], trace.logits[None] * 2.0 ** -f / len(values),
-                     len(art.layers), "logits")
+                     len(art.blocks), "logits")
     return trace
 
 
@@ -76,7 +76,7 @@ def test_recurrence_equals_reference(case):
     kind, options, config = CASES[case]
     net, _ = gated.quantised(gated.network(kind, **options), config)
     art = to_artifact(net.double(), "toy", 48, 0xACE1, {})
-    top = art.vocab - 1 if art.vocab else art.edge.sample.hi
+    top = art.vocab - 1 if art.vocab else art.sample.hi
     values = np.random.default_rng(5).integers(0, top + 1, 48)
     trace = assert_equals_reference(net, art, values)
     assert (trace.saturations.sum() > 0) == (config.margin < 1)
@@ -92,7 +92,7 @@ def test_integers_and_back(kind):
     art = gated.artifact(kind)
     again = to_artifact(GatedQuantNetwork(to_folded(art), art.formats), "toy", art.length,
                         art.seed, {})
-    for a, b in zip((art, *art.layers), (again, *again.layers)):
+    for a, b in zip((art, *art.spiking.layers), (again, *again.layers)):
         for field in dataclasses.fields(a):
             x, y = getattr(a, field.name), getattr(b, field.name)
             if isinstance(x, np.ndarray):

@@ -45,7 +45,7 @@ def exactly(art, f_a, L_a, f_b, L_b) -> tuple[list[int], list[int]]:
         over[place] += not q.lo <= value <= q.hi
         return max(q.lo, min(q.hi, value))
 
-    one = 1 << art.edge.dec_b.f_bits - fmt.mean.f_bits
+    one = 1 << art.spiking.edge.dec_b.f_bits - fmt.mean.f_bits
     a, b = ([kept(round(Fraction(int(v), L * one)), fmt.mean, 0) for v in f]
             for f, L in ((f_a, L_a), (f_b, L_b)))
     unit = 2 ** fmt.mean.f_bits
@@ -67,7 +67,7 @@ def features(art, count=40, seed=0):
     lengths = rng.integers(1, art.length + 1, (2, count))
     f = rng.integers(-most, most + 1, (2, count, F)) * lengths[..., None]
     f[:, 0], f[:, 1] = most * lengths[:, :1], -most * lengths[:, 1:2]
-    half = lengths[..., None] << art.edge.dec_b.f_bits - art.head.fmt.mean.f_bits
+    half = lengths[..., None] << art.spiking.edge.dec_b.f_bits - art.head.fmt.mean.f_bits
     f[:, 2:12] = (half * rng.integers(-9, 10, f.shape) + half // 2)[:, 2:12]
     f[:, 12:22] += rng.integers(-1, 2, f.shape)[:, 12:22]
     return f[0], lengths[0], f[1], lengths[1]
@@ -131,7 +131,7 @@ def test_recurrence_network_and_reference_agree(options):
     rows = np.concatenate([np.arange(0, 6, 2), np.arange(1, 6, 2)])     # first inputs first
     v = torch.from_numpy(values[rows])
     if not art.vocab:
-        v = v.double() * 2.0 ** -art.edge.sample.f_bits
+        v = v.double() * 2.0 ** -art.sample.f_bits
     with torch.no_grad():
         logits = net(v, torch.from_numpy(lengths[rows]), "recurrence", LfsrDraws(art))
     np.testing.assert_array_equal(logits.numpy() * 2.0 ** art.head.fmt.b2.f_bits, want.logits)
@@ -231,7 +231,7 @@ def test_export_and_evaluation(found, tmp_path, capsys):
     assert info["accuracy"]["integer"] == result["accuracy_mean"]
     # Integers are near the real numbers that they stand for.
     net = QuantNetwork(to_folded(art))
-    f = batch.logits * 2.0 ** -art.edge.dec_b.f_bits / flat.lengths[:, None]
+    f = batch.logits * 2.0 ** -art.spiking.edge.dec_b.f_bits / flat.lengths[:, None]
     with torch.no_grad():
         real = net.head(torch.from_numpy(np.concatenate([f[::2], f[1::2]])))
     np.testing.assert_allclose(said.logits * 2.0 ** -art.head.fmt.b2.f_bits, real, atol=2e-3)

@@ -27,7 +27,7 @@ UNCENTRED = RandomFormat(k=6, centred=False, round_bits=5)
 
 
 def values_of(art, count, steps, seed=0):
-    lo, hi = (0, art.vocab) if art.vocab else (art.edge.sample.lo, art.edge.sample.hi + 1)
+    lo, hi = (0, art.vocab) if art.vocab else (art.sample.lo, art.sample.hi + 1)
     return np.random.default_rng(seed).integers(lo, hi, (count, steps))
 
 
@@ -170,7 +170,7 @@ def test_default_formats_run_in_32_bits_and_others_in_64():
 def test_bounds_hold_for_what_is_computed(residual):
     """The bounds are at least the largest sums of a run, in exact Python integers."""
     art = random_artifact(1, stress=1.0, residual=residual, n_layers=1)
-    layer, f = art.layers[0], art.layers[0].fmt
+    layer, f = art.spiking.layers[0], art.spiking.layers[0].fmt
     h = f.h.lo
     acc = max(abs(int(a) * h) + abs(int(b) * h) for a, b in zip(layer.a_re.flat, layer.a_im.flat))
     acc += max(int(abs(layer.g_re).max()), int(abs(layer.g_im).max())) << 13
@@ -209,8 +209,8 @@ def test_refuses_tokens_outside_the_vocabulary_and_missing_traces():
 def test_thresholds_are_the_largest_p_that_does_not_fire(random):
     art = random_artifact(5, random=random, n_layers=1)
     limits, words, *_ = IntegerNetwork(art)._draw(0, 40)
-    for limit, r, f_bits in zip(limits, words, (art.layers[0].fmt.p.f_bits,
-                                                art.layers[0].fmt.h.f_bits), strict=True):
+    for limit, r, f_bits in zip(limits, words, (art.spiking.layers[0].fmt.p.f_bits,
+                                                art.spiking.layers[0].fmt.h.f_bits), strict=True):
         limit, r = limit.astype(np.int64), r.astype(np.int64)
         assert not sampling.fires(limit, f_bits, r, random).any()
         assert sampling.fires(limit + 1, f_bits, r, random).all()
@@ -244,11 +244,11 @@ def test_formats_of_gelu_and_gains(fmt):
 
 def test_layers_may_have_gelus_of_other_formats():
     art = random_artifact(1, gelu_out=True, H=5, n=2)
-    other = replace(art.layers[1].fmt, h=SQ(6, 10), drive=SQ(4, 10))
-    art = replace(art, layers=(art.layers[0], replace(art.layers[1], fmt=other)))
-    layer = art.layers[1]
+    other = replace(art.spiking.layers[1].fmt, h=SQ(6, 10), drive=SQ(4, 10))
+    art = replace(art, layers=(art.spiking.layers[0], replace(art.spiking.layers[1], fmt=other)))
+    layer = art.spiking.layers[1]
     layer = replace(layer, d=layer.d >> 2, b=layer.b >> 2, g_re=layer.g_re >> 2)
-    art = replace(art, layers=(art.layers[0], layer)).check()
+    art = replace(art, layers=(art.spiking.layers[0], layer)).check()
     assert_equal(art, values_of(art, 2, 17))
 
 

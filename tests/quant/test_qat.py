@@ -49,7 +49,7 @@ def traced_reference(art, values, monkeypatch):
     monkeypatch.setattr(reference, "state_update", keep_state)
     monkeypatch.setattr(reference, "output_probability", keep_probability)
     trace = reference.run(art, values)
-    N = len(art.layers)
+    N = len(art.blocks)
     return trace, [[np.array([s[part] for s in states[j::N]]) for part in (0, 1)]
                    + [np.array(compared[j::N])] for j in range(N)]
 
@@ -64,11 +64,11 @@ def assert_equals_reference(net, art, values, monkeypatch):
 
     v = torch.from_numpy(values)[None]
     if not art.vocab:
-        v = v.double() * 2.0 ** -art.edge.sample.f_bits
+        v = v.double() * 2.0 ** -art.sample.f_bits
     draws = LfsrDraws(art)
     with torch.no_grad():
         logits = net(v, form="recurrence", draws=draws, record=record, observe=observe)
-    for j, (layer, seen) in enumerate(zip(art.layers, record[:-1], strict=True)):
+    for j, (layer, seen) in enumerate(zip(art.spiking.layers, record[:-1], strict=True)):
         one = 2.0 ** layer.fmt.h.f_bits
         first_difference(seen["s_in"][0].numpy(), trace.s_in[j], j, "input spikes")
         for part, name in enumerate(("Re h", "Im h")):
@@ -77,9 +77,9 @@ def assert_equals_reference(net, art, values, monkeypatch):
         first_difference(seen["p"][0].numpy() * 2.0 ** layer.fmt.p_out_bits, expected[j][2], j,
                          "p")
         first_difference(seen["s_out"][0].numpy(), trace.s_out[j], j, "output spikes")
-    f = art.edge.dec_b.f_bits
+    f = art.spiking.edge.dec_b.f_bits
     first_difference(logits[0].numpy()[None], trace.logits[None] * 2.0 ** -f / len(values),
-                     len(art.layers), "logits")
+                     len(art.blocks), "logits")
     return trace
 
 
@@ -123,7 +123,7 @@ def test_recurrence_equals_reference(options, monkeypatch):
     net = as_model(start)
     art = to_artifact(net, "synthetic", start.length, start.seed, {})
     rng = np.random.default_rng(5)
-    low, top = (0, art.vocab - 1) if art.vocab else (art.edge.sample.lo, art.edge.sample.hi)
+    low, top = (0, art.vocab - 1) if art.vocab else (art.sample.lo, art.sample.hi)
     trace = assert_equals_reference(net, art, rng.integers(low, top + 1, 48), monkeypatch)
     if "stress" in options:
         assert trace.saturations.sum() > 0

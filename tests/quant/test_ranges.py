@@ -20,7 +20,7 @@ from tests.quant.toy import Toy
 def test_proven_range_is_the_extreme_of_all_spike_trains():
     """Every one of the 2**8 inputs of 8 steps: extremes equal the bounds but for the rounding."""
     art = random_artifact(seed=1, H=5, n=3, n_layers=1)
-    layer = art.layers[0]
+    layer = art.spiking.layers[0]
     low, high = ranges.proven(layer, 8, "half_even")
     A = (layer.a_re + 1j * layer.a_im) / 2 ** 15
     g = (layer.g_re + 1j * layer.g_im) / 2 ** 14
@@ -41,8 +41,8 @@ def test_proven_range_holds_for_rounded_states(monkeypatch):
     from quant.integer import reference
     for rounding in ("stochastic", "half_even"):
         art = random_artifact(seed=6, n_layers=1, rounding=rounding, length=64)
-        fmt = dataclasses.replace(art.layers[0].fmt, h=SQ(12, 12))     # never saturates
-        art = dataclasses.replace(art, layers=(dataclasses.replace(art.layers[0], fmt=fmt),))
+        fmt = dataclasses.replace(art.spiking.layers[0].fmt, h=SQ(12, 12))     # never saturates
+        art = dataclasses.replace(art, layers=(dataclasses.replace(art.spiking.layers[0], fmt=fmt),))
         seen, update = [], reference.state_update
 
         def keep(*args):
@@ -54,7 +54,7 @@ def test_proven_range_holds_for_rounded_states(monkeypatch):
         for seed in (1, 2, 3):
             reference.run(art, np.full(64, 200), seed)
         monkeypatch.setattr(reference, "state_update", update)
-        low, high = ranges.proven(art.layers[0], 64, rounding)
+        low, high = ranges.proven(art.spiking.layers[0], 64, rounding)
         assert (np.min(seen, 0) >= low).all() and (np.max(seen, 0) <= high).all()
         assert np.max(np.max(seen, 0) / high) > 0.5
 
@@ -131,7 +131,7 @@ def test_report_rows():
     seen = ranges.seen(to_folded(art), Toy().load("train"), Toy(), np.arange(8))
     rows = ranges.report(art, seen)
     assert [(r["layer"], r["tensor"]) for r in rows] == [(0, "h"), (1, "h"), (2, "x")]
-    for row, fmt in zip(rows, [*(f.h for f in formats_of(art).layers), art.layers[0].fmt.x]):
+    for row, fmt in zip(rows, [*(f.h for f in formats_of(art).layers), art.spiking.layers[0].fmt.x]):
         assert row["format"] == str(fmt)
         assert row["holds"] == pytest.approx([fmt.lo / 2 ** fmt.f_bits, fmt.hi / 2 ** fmt.f_bits],
                                              abs=1e-6)

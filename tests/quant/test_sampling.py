@@ -99,7 +99,7 @@ def test_a_sampler_of_a_network(form, residual):
         assert sampler_bits(art, 1, kind) == f_bits
         start = lfsr.stream_start(art.random, 7, lfsr.stream_index(1, kind))
         stream = lfsr.words(art.random, start, 16, 9 * 5).reshape(9, 5)
-        points = sobol_points(art.directions[2 + kind], 9) if form == "sobol" else None
+        points = sobol_points(art.spiking.directions[2 + kind], 9) if form == "sobol" else None
         sampler, p = SpikeSampler(art, 1, kind, 7, 9), np.full(5, 3 << f_bits - 3)
         phase = start_phase(stream[0], f_bits, art.random)
         for t in range(9):
@@ -116,7 +116,7 @@ def test_a_sampler_of_a_network(form, residual):
 
 def test_what_an_artifact_must_have():
     art = random_artifact(1, sampling="sobol")
-    directions = art.directions
+    directions = art.spiking.directions
     broken = directions.copy()
     broken[3, 2] ^= 1 << 13
     wide = directions.copy()

@@ -19,7 +19,7 @@ def test_reproducible_and_different():
 def test_shapes(options):
     art = random_artifact(0, **options)
     assert (art.H, art.n) == (options.get("H", 8), options.get("n", 4))
-    assert len(art.dec_w) == options.get("n_classes", 3)
+    assert len(art.spiking.dec_w) == options.get("n_classes", 3)
 
 
 @pytest.mark.parametrize("residual", ["none", "clampfuse", "plain"])
@@ -35,14 +35,14 @@ def test_stress_saturates_and_uses_both_ends():
     values = np.random.default_rng(0).integers(0, 256, (4, 60))
     assert IntegerNetwork(art, threads=1).run(values).saturations.sum(0).all()
     for tensor, fmt in (("w", "w"), ("g_re", "g"), ("bias", "bias"), ("d", "drive")):
-        q, raw = getattr(art.layers[0].fmt, fmt), getattr(art.layers[0], tensor)
+        q, raw = getattr(art.spiking.layers[0].fmt, fmt), getattr(art.spiking.layers[0], tensor)
         assert raw.min() == q.lo and raw.max() == q.hi, tensor
 
 
 @pytest.mark.parametrize("limits", LIMITS)
 def test_every_coefficient_at_its_limit(limits):
     art = random_artifact(2, residual="plain", limits=limits)
-    for layer in art.layers:
+    for layer in art.spiking.layers:
         for tensor, name in layer.FORMAT_OF.items():
             raw, q = getattr(layer, tensor), getattr(layer.fmt, name)
             if not raw.size:        # of an option that is off
@@ -51,4 +51,4 @@ def test_every_coefficient_at_its_limit(limits):
             if tensor in ("a_re", "a_im"):
                 want = {"a_im": 0}.get(tensor, np.sign(want) * q.hi)
             assert (raw == want).all(), tensor
-    assert (art.dec_w == {"lowest": -128, "highest": 127, "zero": 0}[limits]).all()
+    assert (art.spiking.dec_w == {"lowest": -128, "highest": 127, "zero": 0}[limits]).all()

@@ -36,7 +36,7 @@ def run(core, values, stall=0.0, writes=()):
     """(results, per layer the words of its tap, cycles) of sequences that follow each other."""
     words = [{"value": int(v), "last": int(t == len(seq) - 1)} for seq in values
              for t, v in enumerate(seq)]
-    taps = [f"tap{j}" for j in range(len(core.art.layers))]
+    taps = [f"tap{j}" for j in range(len(core.art.blocks))]
     got, cycles = observe(core, {"i": words}, {"o": len(values)}, taps, stall, writes=writes)
     return got["o"], [got[tap] for tap in taps], cycles
 

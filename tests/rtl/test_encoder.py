@@ -42,7 +42,7 @@ def check(art, lanes, values, lengths, stall=0.0):
     dut = encoder(art, lanes)
     results = [dut.model(int(v)) for v in values]
     want = x_words([x for x, _ in results], lengths, dut.geo.G)
-    pulses = ["count"] if art.residual == "plain" else []
+    pulses = ["count"] if art.spiking.residual == "plain" else []
     got, cycles = observe(dut, {"i": samples(values, lengths)}, {"o": len(want)}, pulses, stall,
                           seed=1)
     for j, (out, word) in enumerate(zip(got["o"], want)):
@@ -58,7 +58,7 @@ def test_matches_model(case, stall):
     shape, lanes = CASES[case]
     art = random_artifact(2, **shape)
     lengths = (3, 1, 1, 4)
-    low, top = (0, art.vocab - 1) if art.vocab else (art.edge.sample.lo, art.edge.sample.hi)
+    low, top = (0, art.vocab - 1) if art.vocab else (art.sample.lo, art.sample.hi)
     rng = np.random.default_rng(3)
     values = np.concatenate([[low, top, top, low], rng.integers(low, top + 1, sum(lengths) - 4)])
     dut, cycles, counts = check(art, lanes, values, lengths, stall)

@@ -74,7 +74,7 @@ def test_bad_input_is_one_line(folder, tmp_path, capsys):
     out = tmp_path / "out"
     broken = artifact.save(ART, tmp_path / "broken")
     (broken / "arrays.npz").write_bytes((folder / "arrays.npz").read_bytes()[:-9])
-    wide = artifact.save(replace(ART, edge=replace(ART.edge, dec_w=SQ(40, 6))), tmp_path / "wide")
+    wide = artifact.save(replace(ART, edge=replace(ART.spiking.edge, dec_w=SQ(40, 6))), tmp_path / "wide")
     for args, message in (
             (("--artifact", folder, "--lanes", 3), "3 lanes do not divide 2 neurons of 2 modes; "
                                                    "allowed: 1, 2, 4"),

@@ -42,7 +42,7 @@ def stimulus(dut, lengths=LENGTHS, seed=4):
     steps = sum(lengths)
     s = (rng.random((steps, H)) < rng.random((steps, 1))).astype(int)
     s[0], s[1] = 0, 1
-    plain = dut.spec.art.residual == "plain"
+    plain = dut.spec.art.spiking.residual == "plain"
     low, high = (q.lo, q.hi) if plain else (0, 1 << q.f_bits)
     x = rng.integers(low, high + 1, (steps, H))
     x = np.where(rng.random((steps, H)) < 0.3, rng.choice([low, 0, high], (steps, H)), x)
@@ -52,9 +52,9 @@ def stimulus(dut, lengths=LENGTHS, seed=4):
 def run(dut, s, x, lengths=LENGTHS, stall=0.0, writes=()):
     geo = dut.geo
     sends = {"i": spike_words(s, lengths, geo.G)}
-    if dut.spec.art.residual != "none":
+    if dut.spec.art.spiking.residual != "none":
         sends["x"] = x_words(x, lengths, geo.G)
-    pulses = ["count"] if dut.spec.art.residual == "plain" else []
+    pulses = ["count"] if dut.spec.art.spiking.residual == "plain" else []
     return observe(dut, sends, {"o": len(sends["i"])}, pulses, stall, seed=5, writes=writes)
 
 

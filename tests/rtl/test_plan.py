@@ -111,7 +111,7 @@ def test_seed_writes_are_the_image_of_that_seed(case):
 def changed_format(**formats):
     """An artifact whose edge is in formats that the RTL cannot take."""
     art = random_artifact(**SMALL)
-    return replace(art, edge=replace(art.edge, **formats))
+    return replace(art, edge=replace(art.spiking.edge, **formats))
 
 
 REFUSED = {

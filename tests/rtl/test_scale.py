@@ -53,7 +53,7 @@ def test_rows_and_the_table(tmp_path, capsys):
     assert third[2:4] == ["1", "0.01"] and third[-1].startswith("too many: multipliers")
     row = scale.row(art, 4)
     assert row["bits"]["states"] == 2 * 16 * 4 * 2 * 16
-    assert row["bits"]["weights"] == 2 * 16 * 16 * art.layers[0].fmt.w.width
+    assert row["bits"]["weights"] == 2 * 16 * 16 * art.spiking.layers[0].fmt.w.width
 
 
 def test_bad_input_is_one_line(tmp_path, capsys):

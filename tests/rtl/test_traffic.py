@@ -30,7 +30,7 @@ def drive(core, values, offers=lambda cycle: True, takes=lambda cycle: True, res
     """
     samples = [{"value": int(v), "last": int(t == len(seq) - 1)} for seq in values
                for t, v in enumerate(seq)]
-    taps = [getattr(core, f"tap{j}") for j in range(len(core.art.layers))]
+    taps = [getattr(core, f"tap{j}") for j in range(len(core.art.blocks))]
     reset, seen = Signal(), {}
 
     def forget():
@@ -121,6 +121,6 @@ def test_multipliers_are_busy(lanes):
     _, _, times, busy, first = drive(core, values)
     assert [time - first for time in times] == predict(art, core.hw, [6] * 6).results
     window = np.array(busy[times[0]:times[3]])
-    steps, slots = 3 * 6, [int((window >> j & 1).sum()) for j in range(len(art.layers))]
-    assert slots == [steps * core.geo.issue] * len(art.layers)
+    steps, slots = 3 * 6, [int((window >> j & 1).sum()) for j in range(len(art.blocks))]
+    assert slots == [steps * core.geo.issue] * len(art.blocks)
     assert slots[0] / len(window) == predict(art, core.hw, [6]).utilisation == 1

@@ -26,8 +26,8 @@ class StandIn(wiring.Component):
                                  "signature": 32})
         super().__init__({"i": In(stream.Signature(sample_word(art))),
                           "o": Out(stream.Signature(result_word(art))), "cfg": In(ConfigBus()),
-                          "busy": Out(len(art.layers)),
-                          **{f"tap{j}": Out(tap) for j in range(len(art.layers))}})
+                          "busy": Out(len(art.blocks)),
+                          **{f"tap{j}": Out(tap) for j in range(len(art.blocks))}})
 
     def elaborate(self, platform):
         m = Module()
@@ -41,7 +41,7 @@ class StandIn(wiring.Component):
         m.d.comb += busy.eq(self.i.valid & ~self.o.valid & ~((fault == 1) & (count == 3)))
         end = (word == Mux(fault == 3, W - 2, W - 1)) & (fault != 2)
         last_word = word == W - 1
-        for j in range(len(self.art.layers)):
+        for j in range(len(self.art.blocks)):
             tap = getattr(self, f"tap{j}")
             bits = Cat(value, ~value, value)
             m.d.comb += [tap.valid.eq(busy), self.busy[j].eq(busy & (word >= j)),
@@ -65,7 +65,7 @@ class StandIn(wiring.Component):
 
     def trace(self, values, key: int = 0) -> Trace:
         """What the hardware does with one sequence."""
-        N, L, W, G = len(self.art.layers), len(values), self.geo.words, self.geo.G
+        N, L, W, G = len(self.art.blocks), len(values), self.geo.words, self.geo.G
         bits = len(self.i.payload.value)
         s_in, s_out = (np.zeros((N, L, W * G), np.uint8) for _ in range(2))
         for t, v in enumerate(map(int, values)):

@@ -99,7 +99,7 @@ def test_every_rule(change, rule):
 def test_a_refusal_of_an_allowed_shape_fails_the_trial(small_run, monkeypatch, tmp_path, capsys):
     """With the component's message; the case is made small by the rules, not by the component."""
     def refuses(art, hw):
-        raise HardwareError(f"{len(art.layers)} layers of {art.H} neurons are too many")
+        raise HardwareError(f"{len(art.blocks)} layers of {art.H} neurons are too many")
     monkeypatch.setattr(trial, "Core", refuses)
     monkeypatch.setattr(fuzz.tools, "verilator", lambda: None)
     assert fuzz.main([*small_run, "-n", "1"]) == 1

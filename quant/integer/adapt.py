@@ -1,0 +1,79 @@
+"""A network in the number formats of another one of the same operations."""
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+
+import numpy as np
+
+from golden.base.qformat import QFormat
+from quant.integer.head_tensors import TENSORS
+from quant.integer.operation import ArtifactError, Operation, Tensor, round_half_even
+from quant.integer.program import Artifact, Program
+
+
+def in_formats_of(program: Program, like: Program,
+                  moved: Callable[[str, Tensor, QFormat], Tensor],
+                  taken: tuple[str, ...] = ("bits",)) -> Program:
+    """A program in the formats of another one, of the same operations.
+
+    ``moved(name, tensor, format)`` gives a tensor in its new format; ``taken`` are options that
+    are the other one's too. Raises :class:`ArtifactError` naming the first operation that is
+    another, or has another option.
+    """
+    def one(place, op: Operation, other: Operation) -> Operation:
+        if type(op) is not type(other) or op.wiring != other.wiring:
+            raise ArtifactError(f"layer {place} has {op}, of the other network {other}")
+        new, tensors = {}, other.tensors
+        for name in (f.name for f in fields(op) if not f.metadata.get("training")):
+            mine, its = getattr(op, name), getattr(other, name)
+            if isinstance(its, QFormat) or name in taken:
+                new[name] = its
+            elif name not in tensors and mine != its or (mine is None) != (its is None):
+                raise ArtifactError(f"layer {place}, {op}: {name} is {mine}, of the other network "
+                                    f"{its}: no formats can make up for that")
+        return replace(op, **new).on_tensors(lambda name, t: moved(
+            f"layer {place}, {op}, {name}", t, tensors[name].fmt))
+
+    def part(place, ops, others):
+        if len(ops) != len(others):
+            raise ArtifactError(f"layer {place} has {len(ops)} operations, of the other network "
+                                f"{len(others)}")
+        return tuple(one(place, op, other) for op, other in zip(ops, others))
+
+    if len(program.blocks) != len(like.blocks):
+        raise ArtifactError(f"{len(program.blocks)} layers, the other network has "
+                            f"{len(like.blocks)}")
+    return replace(
+        program, sample=like.sample, first=part("first", program.first, like.first),
+        blocks=tuple(part(j, *pair) for j, pair in enumerate(zip(program.blocks, like.blocks))),
+        decoder_w=moved("decoder_w", program.decoder_w, like.decoder_w.fmt),
+        decoder_b=moved("decoder_b", program.decoder_b, like.decoder_b.fmt))
+
+
+def adapt(art: Artifact, like: Artifact) -> tuple[Artifact, dict[str, int]]:
+    """``art`` in the formats of ``like``, and the number of saturated elements by tensor.
+
+    Every coefficient is rounded half to even and saturated. Raises :class:`ArtifactError` naming
+    what of the shape or the options is not equal.
+    """
+    for what in ("n_classes", "inputs", "outputs", "length", "vocab", "random", "H", "n"):
+        if getattr(art, what) != getattr(like, what):
+            raise ArtifactError(f"{what} is {getattr(art, what)}, of the other network "
+                                f"{getattr(like, what)}: no formats can make up for that")
+    saturated = {}
+
+    def moved(name: str, tensor: Tensor, new: QFormat) -> Tensor:
+        drop = tensor.fmt.f_bits - new.f_bits
+        if drop and name.endswith(", w"):       # a factor of 2**shift on integers
+            raise ArtifactError(f"{name} is {tensor.fmt}, of the other network {new}")
+        raw = round_half_even(tensor.raw, drop) if drop > 0 else tensor.raw << -drop
+        kept = np.clip(raw, new.lo, new.hi)
+        count = int(np.count_nonzero(kept != raw))
+        saturated.update({name: count} if count else {})
+        return Tensor(kept, new)
+
+    made = in_formats_of(art, like, moved)
+    head = art.head and replace(art.head, fmt=like.head.fmt, **{
+        name: moved(f"head, {name}", Tensor(getattr(art.head, name), getattr(art.head.fmt, name)),
+                    getattr(like.head.fmt, name)).raw for name in TENSORS})
+    return replace(made, head=head).check(), saturated
