@@ -26,6 +26,7 @@ from golden.base import cli
 from golden.base.files import write_atomic
 from golden.base.options import SHIPPED
 from golden.model import before, pair
+from golden.model.config import NetworkConfig
 from golden.model.network import Network
 
 REQUIRED = ("network", "task", "permutation", "state")
@@ -93,6 +94,14 @@ def read(path: Path) -> dict:
     return content
 
 
+def config_of(content: dict, path: Path) -> NetworkConfig:
+    """The configuration of a file's network, of either form."""
+    try:
+        return before.config(content["network"])
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: {error}") from None
+
+
 def fill(net: nn.Module, state: dict, path: Path) -> None:
     """Copy tensors into the network; names and shapes must be its own, values finite.
 
@@ -141,10 +150,7 @@ def load(source: str | Path, net: str = "") -> Checkpoint:
     if content["permutation"] != getattr(task, "permutation", None):
         raise CheckpointError(f"{path}: permutation {content['permutation']}, but task "
                               f"{content['task']} has {getattr(task, 'permutation', None)}")
-    try:
-        config = before.config(content["network"])
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: {error}") from None
+    config = config_of(content, path)
     if (config.vocab, config.n_classes) != (task.vocab, task.n_classes):
         raise CheckpointError(
             f"{path}: {config.n_classes} classes and a vocabulary of {config.vocab}, but task "

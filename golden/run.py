@@ -28,17 +28,20 @@ class Diverged(cli.UserError):
     """The loss or a weight is no finite number any more."""
 
 
+def group_of(name: str, p: torch.Tensor) -> int:
+    """Of the optimiser's groups that of a parameter: 0 matrices, 1 the rest, 2 A, dt, B and P."""
+    if name.split(".")[-1] in ("log_A_re", "A_im", "log_dt", "B", "P"):
+        return 2
+    return int(p.ndim <= 1)
+
+
 def optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW; A, dt and a DPLR model's B and P get their own rate and no decay, as in S4.
 
     On a GPU its steps can be recorded in a graph (``golden.graphed``).
     """
-    ssm, norms, weights = [], [], []
-    for name, p in net.named_parameters():
-        last = name.split(".")[-1]
-        group = (ssm if last in ("log_A_re", "A_im", "log_dt", "B", "P")
-                 else weights if p.ndim > 1 else norms)
-        group.append(p)
+    weights, norms, ssm = ([p for name, p in net.named_parameters() if group_of(name, p) == group]
+                           for group in range(3))
     return torch.optim.AdamW([
         {"params": weights, "lr": recipe.lr, "weight_decay": recipe.weight_decay},
         {"params": norms, "lr": recipe.lr, "weight_decay": 0.0},
@@ -94,7 +97,7 @@ class Run:
         A narrower network is widened: its new neurons start like those of a new network.
         """
         content = checkpoint.read(path)
-        if before.config(content["network"]).d_model == self.recipe.network.d_model:
+        if checkpoint.config_of(content, path).d_model == self.recipe.network.d_model:
             checkpoint.fill(self.net, content["state"], path)
         else:
             self.calibrate()
@@ -144,7 +147,10 @@ class Run:
                 f"{path} is of another training ({'; '.join(differences)}); give the same options, "
                 f"another --out, or leave --resume out to start again")
         checkpoint.fill(self.net, content["state"], path)
-        self.opt.load_state_dict(content["optimiser"])
+        optimiser = content["optimiser"]
+        if "family" not in content["network"]:
+            optimiser = before.optimiser(optimiser, self.net, group_of)
+        self.opt.load_state_dict(optimiser)
         self.schedule.load_state_dict(content["schedule"])
         self.rates_on_device()
         if content["rng"].shape == self.generator().get_state().shape:  # the same kind of device

@@ -5,6 +5,7 @@ Until then a configuration was one flat record for all kinds of network (``neuro
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import MISSING, fields
 
 import torch
@@ -37,6 +38,12 @@ TENSORS = {     # by family: today's name of a tensor, and the one of before; \1
     "lif": [(r"first\.affine\.a", "input_gamma"), (r"first\.affine\.b", "input_beta"),
             (r"blocks\.(\d+)\.drive\.a", r"blocks.\1.a"),
             (r"blocks\.(\d+)\.neurons_out\.b", r"blocks.\1.b")]}
+
+ORDER = {       # in which networks had their parameters: parts of all, and by family of a block
+    "network": ("input_gamma", "input_beta", "encoder", "blocks", "last_norm", "decoder", "head"),
+    "paper": ("b", "ssm", "mixer", "fuse"), "stream": ("norm", "ssm", "mixer"),
+    "released": ("inp", "out", "norm", "ssm", "inp_branch", "ssm_branch", "mixer"),
+    "lif": ("a", "b", "neurons_in", "neurons_out", "ssm", "mixer", "fuse")}
 
 
 def config(values: dict) -> NetworkConfig:
@@ -93,3 +100,39 @@ def state(values: dict[str, torch.Tensor], own: list[str], family: str) -> dict:
     today = {old: key for key, old in names(family, own).items()}
     return {today.get(name, name): tensor for name, tensor in values.items()
             if name in today or name not in ("input_gamma", "input_beta")}
+
+
+def tensors(net) -> dict[str, torch.Tensor]:
+    """A network's tensors as files of before have them, an unused first norm at its start values."""
+    own, cfg = net.state_dict(), net.cfg
+    found = {old: own[name] for name, old in names(cfg.family, own).items()}
+    first = {"input_gamma": torch.ones(cfg.d_model), "input_beta": torch.zeros(cfg.d_model)}
+    return (first if cfg.family in ("paper", "lif") else {}) | found
+
+
+def optimiser(stored: dict, net, group_of: Callable) -> dict:
+    """The state of an optimiser that a network of before had, for today's parameters.
+
+    ``group_of(name, tensor)`` is the number of a parameter's group; in every group the parameters
+    are in the network's order, and they are numbered from group to group.
+    """
+    family, old = net.cfg.family, tensors(net)
+
+    def place(name: str) -> tuple:
+        block = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
+        part = (block[2] if block else name).split(".")[0]
+        own = (int(block[1]), ORDER[family].index(part)) if block else ()
+        return ORDER["network"].index("blocks" if block else part), *own
+
+    def numbered(parameters: dict) -> list[str]:
+        return sorted(parameters, key=lambda name: group_of(name, parameters[name]))
+
+    then = {name: old[name] for name in sorted(old, key=place)
+            if name.split(".")[-1] not in ("mean", "var", "length")}
+    number = {name: k for k, name in enumerate(numbered(then))}
+    own = dict(net.named_parameters())
+    was = [number[names(family, own)[name]] for name in numbered(own)]
+    groups = [group_of(name, own[name]) for name in numbered(own)]
+    return {"state": {k: stored["state"][j] for k, j in enumerate(was) if j in stored["state"]},
+            "param_groups": [group | {"params": [k for k, g in enumerate(groups) if g == i]}
+                             for i, group in enumerate(stored["param_groups"])]}

@@ -33,14 +33,6 @@ def flat(**options) -> dict:
     return whole | options
 
 
-def tensors(net) -> dict:
-    """A network's tensors under the names of before, with the first norm that was always there."""
-    own, cfg = net.state_dict(), net.cfg
-    found = {old: own[name] for name, old in before.names(cfg.family, own).items()}
-    first = {"input_gamma": torch.ones(cfg.d_model), "input_beta": torch.zeros(cfg.d_model)}
-    return (first if cfg.family in ("paper", "lif") else {}) | found
-
-
 def of(part: str, names: list[str]) -> list[str]:
     return [f"{part}.{name}" for name in names]
 
@@ -141,7 +133,7 @@ def test_configurations(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_tensors_have_their_names_of_before_and_come_back(kind):
     net = network(kind)
-    own, old = net.state_dict(), tensors(net)
+    own, old = net.state_dict(), before.tensors(net)
     assert set(old) == old_names(kind)
     found = before.state(old, list(own), net.cfg.family)
     assert set(found) == set(own) and all(torch.equal(found[name], own[name]) for name in own)
@@ -161,15 +153,15 @@ MOVED = {       # kind: today's name of a tensor, the one of before
 @pytest.mark.parametrize("kind", MOVED)
 def test_which_tensor_is_which(kind):
     net = network(kind)
-    own, old = net.state_dict(), tensors(net)
+    own, old = net.state_dict(), before.tensors(net)
     for today, then in MOVED[kind].items():
         assert torch.equal(own[today], old[then]), (today, then)
 
 
 def test_unused_tensors_have_their_start_values():
-    old = tensors(network("paper"))
+    old = before.tensors(network("paper"))
     assert (old["input_gamma"] == 1).all() and (old["input_beta"] == 0).all()
-    old = tensors(network("plain"))
+    old = before.tensors(network("plain"))
     assert [old[f"blocks.1.fuse.{name}"].unique().tolist() for name in NORM] == [
         [pytest.approx(0.35)], [pytest.approx(0.35)], [0.0], [1.0]]
     assert (old["blocks.0.fuse.gamma"] != 0.35).all()
@@ -181,7 +173,7 @@ def test_a_checkpoint_of_before_loads_and_is_the_same_network(kind, tmp_path):
     net, path = network(kind), tmp_path / "old.pt"
     task = "tests.golden.test_before:Pairs" if cfg.pair else "digits"
     checkpoint.write(path, {"network": flat(**options), "task": task, "permutation": getattr(
-        tasks.make_task(task), "permutation", None), "state": tensors(net), "info": {}})
+        tasks.make_task(task), "permutation", None), "state": before.tensors(net), "info": {}})
     found = checkpoint.load(path).network
     assert found.cfg == cfg and not found.training
     v = torch.rand(4, 30)
@@ -199,7 +191,7 @@ def test_a_checkpoint_of_before_loads_and_is_the_same_network(kind, tmp_path):
     ({"last_norm.gamma": torch.zeros(4)}, "unknown last_norm.gamma"),
     ({"blocks.0.b": torch.zeros(5)}, r"blocks.0.out.b has shape \(5,\)")])
 def test_tensors_of_before_that_do_not_fit(change, message, tmp_path):
-    state = {name: t for name, t in (tensors(network("paper")) | change).items()
+    state = {name: t for name, t in (before.tensors(network("paper")) | change).items()
              if t is not None}
     checkpoint.write(tmp_path / "old.pt", {
         "network": flat(), "task": "digits", "permutation": tasks.make_task("digits").permutation,
@@ -244,7 +236,7 @@ def test_a_network_of_before_is_widened():
     wide = [Network(cfg), Network(cfg)]
     wide[1].load_state_dict(wide[0].state_dict())
     widen(wide[0], small.state_dict())
-    widen(wide[1], tensors(small))
+    widen(wide[1], before.tensors(small))
     assert torch.equal(wide[0].blocks[1].out.b, wide[1].blocks[1].out.b)
     assert torch.equal(wide[0].blocks[1].out.b[:4], small.blocks[1].out.b)
     assert all(torch.equal(a, b) for a, b in zip(*(w.state_dict().values() for w in wide)))
@@ -261,7 +253,7 @@ def test_shipped_networks(path):
     assert "family" not in content["network"] and "input_gamma" in content["state"]
     net = checkpoint.load(path).network
     assert net.cfg.family == "paper" and net.cfg.d_model == content["network"]["d_model"]
-    old = tensors(net)
+    old = before.tensors(net)
     assert set(old) == set(content["state"])
     for name, tensor in content["state"].items():
         if name in old and name not in FIRST:
