@@ -11,7 +11,7 @@ import io
 import json
 import tempfile
 import zipfile
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +42,10 @@ from quant.tune import convert, ranges
 from quant.tune.draws import LfsrDraws
 from quant.tune.fit import Extremes, fit
 from quant.tune.qat import QuantNetwork
-try:
-    from rtl import cycles, image
-    from rtl.config import Geometry, HardwareConfig, HardwareError
-    from rtl.core import Core
-except ImportError as e:
-    class HardwareError(Exception): pass
+from rtl import cycles
+from rtl.config import HardwareConfig, HardwareError
+from rtl.core import Core
+from rtl.plan import plan
 
 HERE = Path(__file__).resolve().parent
 SHIPPED = checkpoints.SHIPPED
@@ -67,7 +65,9 @@ def load_artifact(name: str) -> Artifact:
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(HERE / "artifacts.zip") as file:
         for part in ("manifest.json", "arrays.npz"):
             file.extract(f"{name}/{part}", folder)
-        return artifact.load(Path(folder) / name)
+        found = artifact.load(Path(folder) / name)
+        manifest = json.loads((Path(folder) / name / "manifest.json").read_text())
+    return replace(found, info={"manifest": manifest})
 
 
 def is_spiking(art) -> bool:
@@ -144,12 +144,33 @@ def scalars(art) -> dict:
         "residual": "plain" if "add" in of else "none", "rounding": of["States"].rounding,
         "mixer": "gsu" if gsu else "glu",
         "norm_position": "pre" if of["norm"].makes == "u" else "post",
-        "fires_at_zero": int(of["Step"].fires_at_zero) if not gsu else 1,
-        "threshold": int(of["Ternary"].threshold.raw) if gsu else 38}
+        # what a neuron has not is as the file of schema 1 says
+        "fires_at_zero": art.info.get("manifest", {}).get("fires_at_zero", 1) if gsu
+        else int(of["Step"].fires_at_zero),
+        "threshold": int(of["Ternary"].threshold.raw) if gsu
+        else art.info.get("manifest", {}).get("threshold", 38)}
 
 
 def formats(art) -> dict:
-    """Number formats as text, and the generator's numbers."""
+    """Number formats as text, and the generator's numbers.
+
+    Those of tensors that a network has not were in files of schema 1, and are taken from there.
+    """
+    found, m = _formats(art), art.info.get("manifest")
+    if m is None:
+        return found
+    of = m.get("formats", {"layers": m.get("layer_formats"), "edge": m.get("edge_formats")})
+    unused = ["y"] if "network" in m else ["x"] * (m["residual"] in ("none", "clampfuse"))
+    for layer, written in zip(found["layers"], of["layers"]):
+        layer |= {name: fmt for name, fmt in written.items() if name in unused and (
+            name == "x" or name not in layer)}
+        if "network" not in m and m["residual"] in ("none", "clampfuse"):
+            layer |= {name: written[name] for name in ("alpha", "beta")}
+    found["edge"] = of["edge"] | found["edge"]
+    return found
+
+
+def _formats(art) -> dict:
     head_formats = {"head": art.head.fmt.to_dict()} if art.head else {}
     rounding = next(op.rounding for op in art.blocks[0] if isinstance(op, States))
     common = {"random": art.random.to_dict(), "rounding": rounding}
@@ -233,14 +254,14 @@ def proven(art) -> list:
 
 def lanes(art) -> list[int]:
     """Every number of lanes that fits; raises for an artifact that hardware refuses."""
-    return Geometry.of(art, HardwareConfig(1)).allowed()
+    return plan(art, HardwareConfig(1)).geo.allowed()
 
 
 def hardware(art, count: int, lengths: list[int]) -> tuple[list[tuple[int, int]], dict]:
     """Writes of the memory image, and what is predicted of the cycles."""
     hw = HardwareConfig(count)
     found = cycles.predict(art, hw, lengths)
-    return image.writes(Core(art, hw)), {
+    return plan(art, hw).writes(), {
         "results": found.results, "cycles_per_step": float(found.cycles_per_step),
         "roofline": found.roofline}
 
