@@ -29,7 +29,6 @@ from golden.model.config import PaperConfig
 from golden.model.network import Network
 from golden.training.recipes import Recipe
 from golden.tasks import make_task
-from golden.training.recipes import Recipe
 
 BASE = Recipe(PaperConfig(n_classes=10, n_blocks=2, d_model=64, d_state=8,
                           sampling="systematic"), epochs=3)

@@ -25,7 +25,6 @@ from golden.model.config import FAMILIES, NetworkConfig
 from golden.model.network import Network
 from golden.training.recipes import recipe_for
 from golden.tasks import make_task
-from golden.training.recipes import recipe_for
 
 JSON = Path("docs/results/memory.json")
 LENGTHS = (1000, 2000, 4000, 8000, 16_000, 35_000, 70_000)

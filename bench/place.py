@@ -8,7 +8,7 @@ from pathlib import Path
 
 from amaranth.back import rtlil
 
-from rtl.toolchain import ToolError
+from rtl.flow.toolchain import ToolError
 
 DEVICES = ("25k", "45k", "85k")     # one fabric; 12F is the 25k die
 PLACE = ["--package", "CABGA381", "--speed", "6", "--lpf-allow-unconstrained", "--freq", "250",

@@ -21,7 +21,8 @@ import torch
 from rich.table import Table
 from tqdm import tqdm
 
-from golden import batches, checkpoint, tasks
+from golden import checkpoint, tasks
+from golden.training import batches
 from golden.base import cli
 from golden.base.files import write_json
 from golden.base.options import add_data_dir, positive

@@ -64,8 +64,8 @@ class Measured:
         self.source, self.data_dir, self.n = path, data_dir, n
         self.found = checkpoint.load(path)
         self.own = self.found.network.cfg.sampling
-        tuned = path.with_suffix(".qat.pt")
-        self.tuned = tuned if tuned.exists() else None
+        beside = path.with_suffix(".qat.pt")
+        self.tuned = beside if beside.exists() else None
         self.config = QUANT_CONFIGS[shipped_config(path.stem)]
         both = tuned.state_digest(self.found.network) + repr(self.config)
         digest = hashlib.sha256(both.encode()).hexdigest()[:16]

@@ -22,7 +22,7 @@ from golden.base.files import write_json
 from golden.base.options import add_data_dir
 from golden.base.qformat import QFormat, fit_signed
 from quant.formats import LayerFormats, RandomFormat
-from rtl.state_update import StateUpdate
+from rtl.layer.state_update import StateUpdate
 
 WIDTHS = (14, 16, 18)
 STEPS = 784

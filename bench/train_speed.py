@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from bench import fft_form, released_form
 from golden.base import cli
-from golden.base.files import write_atomic, write_json
+from golden.base.files import write_json
 from golden.base.options import positive
 from golden.model.config import PaperConfig
 from golden.model.network import Network, chunks

@@ -1,6 +1,6 @@
 """Operations and 45 nm energy of a spiking network: ``python -m golden.energy --task psmnist``.
 
-Spike rates are measured on data; then ``golden.operations`` counts twice: as the paper does, and
+Spike rates are measured on data; then ``golden.analysis.counts`` counts twice: as the paper does, and
 with the state updates that it leaves out. Both times the same counting is applied to an S4D of
 equal size without spikes and to LIF neurons, with an SSM before them and alone, these at the same
 spike rates, or at their own with ``--lif``.
@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from golden import checkpoint, chosen, operations
-from golden.activity import Activity, measure
+from golden import checkpoint
+from golden.analysis import chosen, counts as operations
+from golden.analysis.activity import Activity, measure
 from golden.base import cli
 from golden.base.files import write_json
 from golden.base.options import natural
 from golden.model.config import NetworkConfig
-from golden.operations import Count
+from golden.analysis.counts import Count
 from golden.tasks import Split, Task, spec
 
 PAPER, FULL = "as the paper counts", "with state updates"

@@ -17,11 +17,11 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from golden import chosen
+from golden.analysis import chosen
 from golden.base import cli
 from golden.base.files import write_json
 from golden.base.options import positive
-from golden.batches import right, spike_rates
+from golden.training.batches import right, spike_rates
 from golden.memory import batch_for, require
 from golden.tasks import Split, Task, spec, subset_accuracies, subsets_of
 

@@ -16,12 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from golden import chosen
+from golden.analysis import chosen
 from golden.base import cli
-from golden.activity import CURVES, Activity, Trace, measure, trace
-from golden.base import cli
+from golden.analysis.activity import CURVES, Activity, Trace, measure, trace
 from golden.base.files import write_all_atomic
-from golden.base.options import natural, probability
+from golden.base.options import natural
 
 WIDTH, DPI = 7.0, 100               # inches, dots per inch
 NEAR_ZERO = 0.1                     # mean probability below which a neuron counts as silent

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from golden import checkpoint, released_check
+from golden import checkpoint
+from golden.released import check as released_check
 from golden.base import cli
 from golden.model import dplr
 from golden.model.network import Network
-from golden.released_build import network
-from golden.released_state import Release, ReleaseError, read, sizes
+from golden.released.build import network
+from golden.released.state import Release, ReleaseError, read, sizes
 from golden.tasks import make_task
 
 CONDITION = 1e4                 # of the eigenvectors, up to which a layer is made diagonal

@@ -34,7 +34,7 @@ def batch_for(wanted: int, lengths: np.ndarray, neurons: int, device: torch.devi
 
 
 def fused(cfg: NetworkConfig) -> bool:
-    """Whether the blocks' element-wise parts are fused, see ``golden.ops``."""
+    """Whether the blocks' element-wise parts are fused, see ``golden.kernels.ops``."""
     return (cfg.family == "paper" and cfg.act == "relu" and cfg.residual != "plain"
             and not cfg.gelu_before_sampler)
 

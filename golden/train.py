@@ -25,8 +25,8 @@ from golden import checkpoint, memory
 from golden.base import cli
 from golden.base.files import write_atomic
 from golden.base.options import add_data_dir, add_device, add_task, minutes, natural, positive
-from golden.batches import accuracy, spike_rates
-from golden.run import Run
+from golden.training.batches import accuracy, spike_rates
+from golden.training.run import Run
 from golden.tasks import Task, checked, make_task, slug
 from golden.training.recipes import Recipe, recipe_for
 

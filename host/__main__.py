@@ -23,7 +23,7 @@ from host import run, session
 from host.session import SIM
 from quant.integer import artifact
 from quant.integer.sampling import FORMS
-from rtl.link_protocol import LONG_SEED
+from rtl.link.protocol import LONG_SEED
 from sim import inputs
 
 

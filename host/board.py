@@ -11,9 +11,9 @@ from golden.base.cli import UserError
 from host.line import LineError
 from host.transport import Request, Transport
 from quant.integer.artifact import Artifact
-from rtl import link_protocol as protocol
-from rtl.link_identity import Identity, IdentityError, model_digest, result_bytes, shape_digest
-from rtl.link_protocol import Command, Status
+from rtl.link import protocol as protocol
+from rtl.link.identity import Identity, IdentityError, model_digest, result_bytes, shape_digest
+from rtl.link.protocol import Command, Status
 from rtl.plan import Plan, plan
 
 NO_MODEL = bytes(8)         # what a board says whose upload was not finished

@@ -8,8 +8,8 @@ import serial
 from serial.tools import list_ports
 
 from golden.base.cli import UserError
-from rtl import link_protocol as protocol
-from rtl.link_protocol import FrameError, Reply
+from rtl.link import protocol as protocol
+from rtl.link.protocol import FrameError, Reply
 
 BAUD = 1_000_000
 WRITE_LIMIT = 2.0       # seconds that the port may refuse bytes

@@ -16,7 +16,7 @@ from host.simulated import Noise, SimulatedBoard
 from host.transport import Transport
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
-from rtl.config import HardwareConfig
+from rtl.parts.config import HardwareConfig
 from rtl.plan import check_link, plan
 from sim import tools
 

@@ -11,9 +11,10 @@ from amaranth.back import verilog
 
 from host.line import BAUD
 from quant.integer.artifact import Artifact
-from rtl.config import HardwareConfig
-from rtl.link_core import LinkCore
-from sim import tools, wrapper
+from rtl.parts.config import HardwareConfig
+from rtl.link.core import LinkCore
+from sim import tools
+from sim.native import wrapper
 from sim.tools import SimError
 
 SOURCE = Path(__file__).with_name("board.cpp")

@@ -4,8 +4,8 @@ import time
 from collections.abc import Sequence
 
 from host.line import Line, LineError
-from rtl import link_protocol as protocol
-from rtl.link_protocol import Command, Reply, Status
+from rtl.link import protocol as protocol
+from rtl.link.protocol import Command, Reply, Status
 
 PATIENCE = 3.0          # seconds without any reply until the board is given up
 LONGEST_BURST = 32      # frames on their way; tags tell 128 apart

@@ -30,7 +30,7 @@ from golden import checkpoint
 from golden.base import cli
 from golden.base.files import write_json
 from golden.base.options import add_data_dir, positive
-from golden.batches import batch_of
+from golden.training.batches import batch_of
 from golden.checkpoint import Checkpoint
 from golden.tasks import Split
 from quant import prepare

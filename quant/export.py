@@ -23,7 +23,7 @@ import torch
 from golden import checkpoint, tasks
 from golden.base import cli
 from golden.base.options import ARTIFACTS, add_data_dir, add_net, add_task, natural
-from golden.batches import accuracy, right
+from golden.training.batches import accuracy, right
 from golden.checkpoint import Checkpoint
 from golden.memory import batch_for, require
 from quant import origin, prepare, tuned

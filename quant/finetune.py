@@ -23,7 +23,7 @@ from tqdm import tqdm
 from golden import checkpoint, memory, tasks
 from golden.base import cli
 from golden.base.options import above_zero, add_data_dir, add_task, natural, positive
-from golden.batches import batch_of
+from golden.training.batches import batch_of
 from golden.checkpoint import Checkpoint
 from quant import prepare, tuned
 from quant.tune.fit import ExportError

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from golden.batches import batch_of, longest
+from golden.training.batches import batch_of, longest
 from golden.checkpoint import Checkpoint
 from golden.memory import batch_for
 from golden.model import norms

@@ -18,7 +18,7 @@ from golden.base import cli
 from golden.base.options import add_artifact
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
-from rtl.config import HardwareConfig
+from rtl.parts.config import HardwareConfig
 from rtl.core import Core
 from rtl.generate import memory_map, write_design
 
@@ -162,7 +162,7 @@ targets:
 def generate(art: Artifact, hw: HardwareConfig, out: Path) -> Path:
     """Write Verilog, core file and memory map to folder ``out``; returns the Verilog's path.
 
-    Raises :class:`rtl.config.HardwareError` when artifact and ``hw`` do not fit, or ``out`` cannot
+    Raises :class:`rtl.parts.config.HardwareError` when artifact and ``hw`` do not fit, or ``out`` cannot
     be written.
     """
     top = AxiCore(art, hw)

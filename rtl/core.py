@@ -23,13 +23,13 @@ from amaranth.lib.wiring import In, Out
 
 from quant.integer import reference
 from quant.integer.artifact import Artifact
-from rtl.config import HardwareConfig
+from rtl.parts.config import HardwareConfig
 from rtl.decoder import Decoder
 from rtl.encoder import Encoder
-from rtl.layer import Layer, tap_layout
-from rtl.memory import delay_bus
+from rtl.layer.layer import Layer, tap_layout
+from rtl.parts.memory import delay_bus
 from rtl.plan import plan
-from rtl.streams import ConfigBus, result_word, sample_word
+from rtl.parts.streams import ConfigBus, result_word, sample_word
 
 
 class Core(wiring.Component):

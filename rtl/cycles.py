@@ -7,7 +7,7 @@ recurrences; here they are followed until they repeat, and what repeats is count
 from dataclasses import dataclass
 
 from quant.integer.artifact import Artifact
-from rtl.config import HardwareConfig
+from rtl.parts.config import HardwareConfig
 from rtl.plan import Plan, plan
 from rtl.step_times import KEPT, DecoderTimes, EncoderTimes, LayerTimes
 

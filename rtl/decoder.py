@@ -8,10 +8,10 @@ from amaranth.lib.wiring import In, Out
 
 from quant.integer import reference
 from golden.base.qformat import UQ, QFormat
-from rtl.memory import ConfigMemory, Region, pack_rows
-from rtl.multiplier import Products
+from rtl.parts.memory import ConfigMemory, Region, pack_rows
+from rtl.parts.multiplier import Products
 from rtl.spec import EndSpec, Timing
-from rtl.streams import ConfigBus, result_word, shape_of, x_word
+from rtl.parts.streams import ConfigBus, result_word, shape_of, x_word
 
 LOW_BITS = 17       # unsigned, so that a signed multiplier of 18 bits takes them
 FILL = 2            # cycles from the transfer of the last word to the first product's address

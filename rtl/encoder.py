@@ -5,13 +5,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from quant.integer import reference
-from rtl.arith import round_half_even, saturate
-from rtl.fuse import clamp_to_one
-from rtl.memory import ConfigMemory, Region, pack_rows
-from rtl.multiplier import Products
-from rtl.pipeline import buffer_output
+from rtl.parts.arith import round_half_even, saturate
+from rtl.layer.fuse import clamp_to_one
+from rtl.parts.memory import ConfigMemory, Region, pack_rows
+from rtl.parts.multiplier import Products
+from rtl.parts.pipeline import buffer_output
 from rtl.spec import EndSpec, Timing
-from rtl.streams import ConfigBus, sample_word, shape_of, x_word
+from rtl.parts.streams import ConfigBus, sample_word, shape_of, x_word
 
 
 def row_layout(spec: EndSpec) -> data.StructLayout:

@@ -16,9 +16,9 @@ from golden.base.files import write_all_atomic
 from golden.base.options import add_artifact
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
-from rtl.config import HardwareConfig, HardwareError
+from rtl.parts.config import HardwareConfig, HardwareError
 from rtl.core import Core
-from rtl.memory import Region
+from rtl.parts.memory import Region
 from rtl.plan import Plan, plan
 
 
@@ -57,7 +57,7 @@ def generate(art: Artifact, hw: HardwareConfig, out: Path) -> Path:
     """Write the core of ``art`` to folder ``out``, every file whole or not at all.
 
     Returns the path of ``core.v``. The output depends on the artifact and ``hw`` alone. Raises
-    :class:`rtl.config.HardwareError` when they do not fit, or ``out`` cannot be written.
+    :class:`rtl.parts.config.HardwareError` when they do not fit, or ``out`` cannot be written.
     """
     core = Core(art, hw)
     facts = memory_map(core.plan)

@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from quant.integer.artifact import Artifact
-from rtl import decoder, encoder, layer
-from rtl.config import Geometry, HardwareConfig, HardwareError
+from rtl import decoder, encoder
+from rtl.layer import layer
+from rtl.parts.config import Geometry, HardwareConfig, HardwareError
 from rtl.decoder import DecoderTiming
-from rtl.layer import LayerTiming
-from rtl.link_protocol import LONGEST_SEQUENCE, OWN_WORDS
-from rtl.memory import Region, place
+from rtl.layer.layer import LayerTiming
+from rtl.link.protocol import LONGEST_SEQUENCE, OWN_WORDS
+from rtl.parts.memory import Region, place
 from rtl.spec import EndSpec, LayerSpec, Timing
-from rtl.streams import ADDRESS_BITS, LOGIT_BITS
+from rtl.parts.streams import ADDRESS_BITS, LOGIT_BITS
 
 IN_FLIGHT = 16      # sequences inside a core, at most
 COUNT_BITS = 32     # of a count of saturations, at most
@@ -75,7 +76,7 @@ class Plan:
 def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
     """The core of an artifact.
 
-    Raises :class:`rtl.config.HardwareError`, naming the layer or end, the rule and the value, for
+    Raises :class:`rtl.parts.config.HardwareError`, naming the layer or end, the rule and the value, for
     what the RTL lacks.
     """
     specs = [layer_of(art, number, hw) for number in range(len(art.blocks))]

@@ -18,9 +18,9 @@ from golden.base.qformat import SQ
 from quant.formats import LayerFormats
 from quant.integer.lfsr import LONG
 from quant.integer.synthetic import random_artifact
-from rtl.config import HardwareConfig, HardwareError
+from rtl.parts.config import HardwareConfig, HardwareError
 from rtl.decoder import LOW_BITS, total_format
-from rtl.memory import Region, banks, block_banks, rows_built
+from rtl.parts.memory import Region, banks, block_banks, rows_built
 from rtl.plan import Plan, plan
 from rtl.synth import FAMILIES
 
@@ -50,7 +50,7 @@ class Memory:
 
 
 def _wide(name: str, depth: int, width: int, hw: HardwareConfig) -> Memory:
-    """A :class:`rtl.memory.WideMemory`."""
+    """A :class:`rtl.parts.memory.WideMemory`."""
     depth, found = rows_built(depth), banks(width, hw)
     cut = block_banks(depth, width, hw)
     return Memory(name, depth, width, sum(block_rams(depth, bits) for _, bits in found[:cut]),

@@ -9,8 +9,8 @@ from quant.integer.artifact import Artifact
 from quant.integer.spiking import Layer
 from golden.base.qformat import QFormat
 from quant.formats import LayerFormats, RandomFormat
-from rtl.config import Geometry, HardwareConfig
-from rtl.memory import Region
+from rtl.parts.config import Geometry, HardwareConfig
+from rtl.parts.memory import Region
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ give the exact cycle of everything. Cycle 0 is the first sample's.
 from collections import deque
 
 from rtl.decoder import DRAIN, FILL, DecoderTiming
-from rtl.fuse import Fuse
-from rtl.layer import LayerTiming
-from rtl.mixer import BEHIND
-from rtl.queue import Queue
+from rtl.layer.fuse import Fuse
+from rtl.layer.layer import LayerTiming
+from rtl.layer.mixer import BEHIND
+from rtl.parts.queue import Queue
 from rtl.spec import LayerSpec, Timing
-from rtl.x_buffer import XBuffer
+from rtl.layer.x_buffer import XBuffer
 
 NEVER = -1 << 60    # a time that holds nothing up
 KEPT = 64           # stops that a clock remembers: more than lie between two of its questions

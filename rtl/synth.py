@@ -18,15 +18,15 @@ from golden.base.files import write_json
 from golden.base.options import above_zero, add_artifact_or_task, artifact_folder
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
-from rtl import floorplan
-from rtl.config import Geometry, HardwareConfig, HardwareError
+from rtl.flow import floorplan
+from rtl.parts.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core
-from rtl.harness import Harness
-from rtl.layer import Layer
-from rtl.mixer import Mixer
+from rtl.flow.harness import Harness
+from rtl.layer.layer import Layer
+from rtl.layer.mixer import Mixer
 from rtl.plan import plan
-from rtl.state_engine import StateEngine
-from rtl.toolchain import ToolError, call
+from rtl.layer.state_engine import StateEngine
+from rtl.flow.toolchain import ToolError, call
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Family:
     lut_ram_bits: int           # of each memory, for LUT RAM; 0: there is none
     luts_per: dict[str, int]    # LUTs that a cell other than a LUT occupies
     spread: bool                # large devices: more registers
-    multiplier: str = ""        # cell of rtl.multiplier.Products
+    multiplier: str = ""        # cell of rtl.parts.multiplier.Products
     device: str = ""
     capacity: dict[str, int] | None = None
 

@@ -23,13 +23,16 @@ from golden.base.options import lanes_of, positive
 from golden.tasks import Split, make_task
 from quant.integer import vectors
 from quant.integer.artifact import digest
-from rtl.config import Geometry, HardwareConfig
+from rtl.parts.config import Geometry, HardwareConfig
 from rtl.core import Core
 from rtl.cycles import predict
-from sim import bench_table, campaign, cosim, energy, inputs, native, program, pysim, toggles, tools
+from sim import campaign, inputs, pysim, tools
+from sim.benches import cosim
+from sim.measure import bench_table, energy, toggles
+from sim.native import native, program
 from sim import utilisation
 from sim.comparer import TRACKS
-from sim.program import Program
+from sim.native.program import Program
 from sim.tools import SimError
 from sim.verify import machine
 

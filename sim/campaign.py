@@ -12,9 +12,11 @@ from amaranth.back import verilog
 
 from quant.integer import vectors
 from quant.integer.artifact import Artifact, digest
-from rtl.config import HardwareConfig
+from rtl.parts.config import HardwareConfig
 from rtl.core import Core
-from sim import cosim, program, tools
+from sim import tools
+from sim.benches import cosim
+from sim.native import program
 from sim.comparer import TRACKS, Comparer, Part
 from sim.journal import Journal
 from sim.tools import SimError

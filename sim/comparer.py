@@ -11,9 +11,10 @@ import numpy as np
 from quant.integer import vectors
 from rtl.core import Core
 from rtl.cycles import Prediction, predict
-from sim import heads, native
+from sim import heads
+from sim.native import native
 from sim.compare import Difference, Tally, named
-from sim.program import Program
+from sim.native.program import Program
 
 TRACKS = 8              # cores in a process, where they are simulated one by one
 BACK_TO_BACK = 4        # sequences of each at least, where there are so many

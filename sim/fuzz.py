@@ -20,8 +20,9 @@ from tqdm import tqdm
 from golden.base import cli
 from golden.base.files import write_atomic
 from golden.base.options import positive
-from sim import draws, minimise, tools, trial
-from sim.draws import Case
+from sim import tools
+from sim.fuzzing import draws, minimise, trial
+from sim.fuzzing.draws import Case
 from sim.journal import Journal
 from sim.tools import SimError
 

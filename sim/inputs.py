@@ -16,7 +16,7 @@ from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from quant.evaluate import fits
 from quant.integer.sampling import FORMS
-from rtl.config import HardwareConfig
+from rtl.parts.config import HardwareConfig
 from rtl.plan import plan
 from sim.tools import SimError
 

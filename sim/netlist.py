@@ -20,8 +20,9 @@ from quant.integer import vectors
 from quant.integer.synthetic import random_artifact
 from rtl.core import Core
 from rtl.synth import FAMILIES, READ, count
-from rtl.toolchain import call
-from sim import cosim, tools
+from rtl.flow.toolchain import call
+from sim import tools
+from sim.benches import cosim
 from sim.tools import SimError
 
 # Yosys's models of the families' cells, and cells that it has no model of.
@@ -89,7 +90,7 @@ def blackboxes(source: str, family: str) -> set[str]:
 def check(family: str, folder: Path) -> dict:
     """Build and run; returns the bench's tally with the cells' counts.
 
-    Raises :class:`SimError` or :class:`rtl.toolchain.ToolError` when that is not possible.
+    Raises :class:`SimError` or :class:`rtl.flow.toolchain.ToolError` when that is not possible.
     """
     core = small_core(family)
     source, cells = netlist(core, family, folder)

@@ -55,7 +55,7 @@ class Verilator:
             env.pop(name, None)
         env["MAKEFLAGS"] = " ".join(MAKE_FLAGS)
         env["OBJCACHE"] = os.environ.get("OBJCACHE") or " ".join(
-            [sys.executable, str(Path(__file__).with_name("objcache.py")), self.root or "/",
+            [sys.executable, str(Path(__file__).parent / "native" / "objcache.py"), self.root or "/",
              str(BUILD / "runtime")])
         return env
 

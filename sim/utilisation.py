@@ -16,11 +16,12 @@ from golden.base.files import write_json
 from golden.base.options import add_artifact, lanes_of, positive
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
-from rtl.config import Geometry, HardwareConfig
+from rtl.parts.config import Geometry, HardwareConfig
 from rtl.core import Core
 from rtl.cycles import predict
-from sim import native, program, tools
-from sim.program import Program
+from sim import tools
+from sim.native import native, program
+from sim.native.program import Program
 from sim.tools import SimError
 
 MEASURED = range(1, 4)      # sequences 2 to 4, counted from 0

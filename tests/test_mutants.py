@@ -14,22 +14,22 @@ import numpy as np
 import pytest
 
 import rtl.encoder
-import rtl.fuse
-import rtl.lfsr
-import rtl.phase_sampler
-import rtl.pipeline
-import rtl.sampler
-import rtl.sampler_words
-import rtl.state_engine
-import rtl.state_update
-import rtl.x_buffer
+import rtl.layer.fuse
+import rtl.parts.lfsr
+import rtl.layer.phase_sampler
+import rtl.parts.pipeline
+import rtl.layer.sampler
+import rtl.layer.sampler_words
+import rtl.layer.state_engine
+import rtl.layer.state_update
+import rtl.layer.x_buffer
 from golden.base.qformat import SQ
 from quant.formats import LayerFormats, RandomFormat
 from quant.integer.reference import run
 from quant.integer.sampling import FORMS
 from quant.integer.synthetic import random_artifact
-from rtl import arith
-from rtl.config import HardwareConfig
+from rtl.parts import arith
+from rtl.parts.config import HardwareConfig
 from rtl.core import Core
 from sim import pysim
 from sim.compare import Tally
@@ -117,7 +117,7 @@ TEXT_MUTANTS = {
     "stochastic rounding floors": (
         arith, "round_stochastic", "Cat(Const(1, 1), r)", "Cat(Const(0, 1), r & 0)", "signature"),
     "rounding word one bit off": (
-        rtl.state_update.StateUpdate, "elaborate", "low = bits * (part == \"im\")", "low = 0",
+        rtl.layer.state_update.StateUpdate, "elaborate", "low = bits * (part == \"im\")", "low = 0",
         "signature"),
     "half up for half to even": (
         arith, "round_half_even", "(half & (rest.any() | odd))", "half", "signature"),
@@ -130,10 +130,10 @@ TEXT_MUTANTS = {
         arith, "fires", "(p << f - f_bits) > (u << f - u_bits)",
         "(p << f - f_bits) >= (u << f - u_bits)", "s_in"),
     "draw order within a word": (
-        rtl.lfsr.WordSource, "elaborate", "lfsr.leap(self.fmt, j * self.bits)",
+        rtl.parts.lfsr.WordSource, "elaborate", "lfsr.leap(self.fmt, j * self.bits)",
         "lfsr.leap(self.fmt, (self.count - 1 - j) * self.bits)", None),
     "draws of a step too few": (
-        rtl.lfsr.WordSource, "elaborate", "self.count * self.bits", "self.bits", None),
+        rtl.parts.lfsr.WordSource, "elaborate", "self.count * self.bits", "self.bits", None),
     "last one step late": (
         rtl.encoder.Encoder, "elaborate", "after_last.eq(self.i.payload.last)",
         "after_last.eq(sample.last)", None),
@@ -141,12 +141,12 @@ TEXT_MUTANTS = {
         rtl.encoder.Encoder, "elaborate", "tags[0].last.eq(sample.last)",
         "tags[0].last.eq(self.i.payload.last)", None),
     "stalled word dropped by the buffer": (
-        rtl.x_buffer.XBuffer, "elaborate", "fetch = ~side.valid | side.ready",
+        rtl.layer.x_buffer.XBuffer, "elaborate", "fetch = ~side.valid | side.ready",
         "fetch = ~side.valid | 1", None),
     "stalled word dropped by the encoder": (
-        rtl.pipeline, "buffer_output", "en.eq(~spare_valid)", "en.eq(1)", None),
+        rtl.parts.pipeline, "buffer_output", "en.eq(~spare_valid)", "en.eq(1)", None),
     "streams go on into the next sequence": (
-        rtl.lfsr.WordSource, "elaborate", "self.rewind | ~self.advance", "~self.advance",
+        rtl.parts.lfsr.WordSource, "elaborate", "self.rewind | ~self.advance", "~self.advance",
         None),
 }
 
@@ -160,7 +160,7 @@ def mutate(monkeypatch, owner, name: str, text: str, mutated: str) -> None:
     exec(compile(source.replace(text, mutated), f"<mutant of {name}>", "exec"),
          function.__globals__, scope)
     users = [owner] if inspect.isclass(owner) else [
-        owner, rtl.state_update, rtl.sampler, rtl.sampler_words, rtl.encoder, rtl.fuse]
+        owner, rtl.layer.state_update, rtl.layer.sampler, rtl.layer.sampler_words, rtl.encoder, rtl.layer.fuse]
     for user in users:
         if getattr(user, name, None) is function:
             monkeypatch.setattr(user, name, scope[name])
@@ -174,7 +174,7 @@ def test_text_mutant(mutant, monkeypatch):
     assert kind in (None, first.kind)
 
 
-PHASE, WORDS = rtl.phase_sampler.PhaseSampler, rtl.sampler_words.SamplerWords
+PHASE, WORDS = rtl.layer.phase_sampler.PhaseSampler, rtl.layer.sampler_words.SamplerWords
 # name: form, owner, function, text, mutated text
 FORM_MUTANTS = {
     "negative sums fire": (
@@ -184,10 +184,10 @@ FORM_MUTANTS = {
     "phases of the last sequence": (
         "systematic", WORDS, "_phases", "Mux(first, starts, phases.r_data)", "phases.r_data"),
     "start phase in the low bits": (
-        "systematic", rtl.phase_sampler, "start_phase",
+        "systematic", rtl.layer.phase_sampler, "start_phase",
         "Cat(Const(random.centred << finer >> 1, finer), r)", "Cat(r, Const(0, finer))"),
     "phases back to the first word": (
-        "systematic", rtl.state_engine.StateEngine, "_feed", "words.back.word.eq(slot.word)",
+        "systematic", rtl.layer.state_engine.StateEngine, "_feed", "words.back.word.eq(slot.word)",
         "words.back.word.eq(0)"),
     "points of the last sequence": (
         "sobol", WORDS, "_point", "Mux(self.last, 0, following)", "following"),

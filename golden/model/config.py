@@ -108,7 +108,7 @@ class PaperConfig(NetworkConfig):
     act: str = "relu"               # activation of the mixer
     gelu_before_sampler: bool = False   # as in the released code; the paper has none
     residual: str = "clampfuse"     # how z joins the next block's input, see golden.model.families
-    sampling: str = "bernoulli"     # how spikes are drawn, see golden.sampling
+    sampling: str = "bernoulli"     # how spikes are drawn, see golden.kernels.sampling
     features: int = 0               # of two sequences that are classified together; 0: one sequence
 
     family = "paper"

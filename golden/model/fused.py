@@ -1,14 +1,14 @@
-"""Runs of steps that are computed as one where a fused form exists (``golden.ops``)."""
+"""Runs of steps that are computed as one where a fused form exists (``golden.kernels.ops``)."""
 
 from dataclasses import dataclass
 
 import torch
 
-from golden import ops
+from golden.kernels import ops
 from golden.model.families import Block, Wired
 from golden.model.norms import Norm
 from golden.model.ops import Add, Clamp, Curve, Dropout, Fire, Mix, Pass
-from golden.sampling import Draw
+from golden.kernels.sampling import Draw
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from torch import nn
 
 from golden.model.neurons import SURROGATES
 from golden.model.ops import Pass, Step
-from golden.sampling import Draw
+from golden.kernels.sampling import Draw
 
 
 @nb.njit(cache=True)

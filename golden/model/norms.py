@@ -81,7 +81,7 @@ def reestimate(net: nn.Module, batches: Iterable[tuple], dtype: torch.dtype | No
     ----------
     batches
         Tuples that begin with (values (B, L), lengths (B,) or None), as of
-        ``golden.batches.batch_of``.
+        ``golden.training.batches.batch_of``.
     dtype
         Of the large tensors, see ``golden.model.network.Network.forward``.
     """

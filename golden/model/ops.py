@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from golden import ops
+from golden.kernels import ops
 from golden.model.columns import Columns
 from golden.model.neurons import heaviside, ternary
-from golden.sampling import Draw
+from golden.kernels.sampling import Draw
 
 CURVES = {"relu": F.relu, "gelu": F.gelu, "identity": lambda z: z, "sigmoid": torch.sigmoid}
 
@@ -29,7 +29,7 @@ class Pass:
     own, dtype : torch.dtype
         Of the parameters, and of the large tensors.
     sampling : str
-        Form of the draws, see ``golden.sampling``; None in a network that draws nothing.
+        Form of the draws, see ``golden.kernels.sampling``; None in a network that draws nothing.
     given : list of (H, N)
         Uniform draws in place of drawn ones, by the number of the sampler.
     seen : callable
@@ -91,7 +91,7 @@ class Affine(Step):
 
 
 class Fire(Step):
-    """SpikeSampler of ``p = y [+ b]``, sampler ``number`` of the network; see ``golden.sampling``.
+    """SpikeSampler of ``p = y [+ b]``, sampler ``number`` of the network; see ``golden.kernels.sampling``.
 
     ``shares`` names the uniform draws, 2 block + 0 or 1, that it has in common with others;
     ``output`` says that it is a block's output sampler, whose p is recorded.

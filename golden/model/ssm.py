@@ -14,8 +14,8 @@ import math
 import torch
 from torch import nn
 
-from golden.carry import carried, few
-from golden.chunk_matrices import chunk_matrices, powers
+from golden.kernels.carry import carried, few
+from golden.kernels.chunk_matrices import chunk_matrices, powers
 from golden.model.config import NetworkConfig
 from golden.model.ops import States
 
@@ -58,7 +58,7 @@ def chunked_conv(s: torch.Tensor, A_bar: torch.Tensor, g: torch.Tensor, d: torch
     Returns
     -------
     (H, C, M, B), in the dtype of ``s``: inside a chunk a Toeplitz product, between chunks the
-    state: ``T @ s + G @ S(V @ s)``. Memory grows with the number of steps, see ``golden.carry``.
+    state: ``T @ s + G @ S(V @ s)``. Memory grows with the number of steps, see ``golden.kernels.carry``.
     """
     H, C, M, B = s.shape
     n = A_bar.shape[1]

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from golden import data
+from golden.tasks import data
 from golden.base import cli
 from golden.base.files import write_json
 from golden.base.options import add_data_dir

@@ -10,7 +10,7 @@ import wave
 
 import numpy as np
 
-from golden.data import DataError
+from golden.tasks.data import DataError
 from golden.tasks.sources import again
 
 MU = 255

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from golden.base.cli import UserError
-from golden.data import DataError
+from golden.tasks.data import DataError
 from golden.tasks.sources import Source, again
 from golden.base.qformat import QFormat
 
@@ -68,7 +68,7 @@ class Task(Protocol):
     source: Source                  # where the data comes from (optional)
 
     def load(self, split: str, data_dir=None) -> Split:
-        """``split`` is train, val or test; raises ``golden.data.DataError``."""
+        """``split`` is train, val or test; raises ``golden.tasks.data.DataError``."""
 
     def subsets(self, split: str, data_dir=None) -> dict[str, np.ndarray]:
         """Parts of a split whose accuracy is stated too, bool (n,) by name (optional)."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.data import DataError
+from golden.tasks.data import DataError
 from golden.tasks.base import Split, counted, held_out, is_part, known_split
 from golden.tasks.sources import File, Source, again, reading
 from golden.tasks.formats import PIXEL

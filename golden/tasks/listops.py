@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from golden import data
+from golden.tasks import data
 from golden.base import cli
 from golden.base.options import positive
 from golden.tasks import listops_file

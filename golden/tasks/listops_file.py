@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from golden import data
-from golden.data import DataError
+from golden.tasks import data
+from golden.tasks.data import DataError
 from golden.tasks.base import Split
 from golden.tasks.listops_rules import CLOSE, MIN, flat, nested
 from golden.tasks.sources import again, reading

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from golden import data
+from golden.tasks import data
 from golden.tasks import pathfinder_files
 from golden.tasks.base import PART, SPLITS, Split, TaskError, counted, known_split
 from golden.tasks.pathfinder_rules import Rules, pictures, rules32, rules128

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from golden import data
+from golden.tasks import data
 from golden.base import cli
 from golden.base.options import add_data_dir
 from golden.tasks.pathfinder_rules import pictures, rules32, rules128

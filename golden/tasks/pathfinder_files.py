@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from golden.data import DataError
+from golden.tasks.data import DataError
 from golden.tasks.base import Split
 from golden.tasks.sources import again, reading
 

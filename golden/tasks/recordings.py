@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from golden import data
+from golden.tasks import data
 from golden.tasks.sources import PIECE, reading
 
 VERSION = 1         # of what is decoded: part of the cache's file names

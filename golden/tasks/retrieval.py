@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from golden import data
-from golden.data import DataError
+from golden.tasks import data
+from golden.tasks.data import DataError
 from golden.tasks import bytetext
 from golden.tasks.base import Split, counted, is_part, known_split
 from golden.tasks.sources import File, Source, again, reading

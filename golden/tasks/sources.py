@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from golden import data
-from golden.data import DataError
+from golden.tasks import data
+from golden.tasks.data import DataError
 
 PIECE = 1 << 20         # bytes read at once
 DAMAGE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, tarfile.TarError,

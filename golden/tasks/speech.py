@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.data import DataError
+from golden.tasks.data import DataError
 from golden.tasks import audio, recordings, speech_commands
 from golden.tasks.base import PART, Split, TaskError, known_split
 from golden.tasks.encodings import ENCODINGS

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from golden.data import DataError
+from golden.tasks.data import DataError
 from golden.tasks import audio
 from golden.tasks.recordings import files, shuffled
 from golden.tasks.sources import again, reading

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from golden.batches import batch_of
+from golden.training.batches import batch_of
 from golden.checkpoint import Checkpoint
 from golden.model.dplr import DPLR
 from golden.model.network import Network

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from golden import ops as fused
+from golden.kernels import ops as fused
 from golden.model.columns import Columns
 from golden.model.network import chunks as chunks_of
-from golden.sampling import Draw
+from golden.kernels.sampling import Draw
 from quant.formats import TERNARY
 from quant.integer.memory import Fire
 from quant.integer.operation import Tensor, wired
@@ -61,7 +61,7 @@ class Now:
 
 @dataclass
 class Fused:
-    """From a block's output spikes to its x and the next block's spikes, as ``golden.ops`` has it."""
+    """From a block's output spikes to its x and the next block's spikes, as ``golden.kernels.ops`` has it."""
 
     mix: QuantOperation
     sign: QuantOperation

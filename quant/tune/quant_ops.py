@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from golden import ops as fused
+from golden.kernels import ops as fused
 from golden.model.neurons import heaviside, ternary
 from golden.model.ssm import chunked_conv
-from golden.sampling import Draw
+from golden.kernels.sampling import Draw
 from golden.base.qformat import QFormat
 from quant.formats import TERNARY, THRESHOLD
 from quant.integer import curves, ops

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from golden.batches import batch_of
+from golden.training.batches import batch_of
 from golden.memory import batch_for
 from golden.tasks import Split, Task
 from golden.base.qformat import QFormat

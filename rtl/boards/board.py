@@ -7,10 +7,10 @@ from amaranth import ClockDomain, ClockSignal, Elaboratable, Module, Signal
 from amaranth.lib.cdc import ResetSynchronizer
 
 from quant.integer.artifact import Artifact
-from rtl.config import HardwareConfig
-from rtl.link_core import LinkCore
+from rtl.parts.config import HardwareConfig
+from rtl.link.core import LinkCore
 from rtl.synth import FAMILIES, Family
-from rtl.uart import clocks_per_bit
+from rtl.link.uart import clocks_per_bit
 
 BAUD = 1_000_000
 

@@ -6,13 +6,13 @@ from quant.integer.artifact import Artifact
 from rtl import scale
 from rtl.boards import smaller
 from rtl.boards.board import Board
-from rtl.config import Geometry, HardwareError
+from rtl.parts.config import Geometry, HardwareError
 from rtl.decoder import logit_format, total_format
-from rtl.fuse import sum_word
-from rtl.link_frames import SLOT
-from rtl.link_identity import SIZE
-from rtl.link_player import buffer_shape
-from rtl.mixer import BEHIND
+from rtl.layer.fuse import sum_word
+from rtl.link.frames import SLOT
+from rtl.link.identity import SIZE
+from rtl.link.player import buffer_shape
+from rtl.layer.mixer import BEHIND
 from rtl.plan import Plan, check_link, plan
 
 # Bits of a block RAM, the width of its port, the largest bank in LUT RAM.

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from quant.integer.artifact import Artifact
 from rtl.boards.board import Board, Top
-from rtl import floorplan
+from rtl.flow import floorplan
 from rtl.synth import PLACE, count, mapping
-from rtl.toolchain import ToolError, call
+from rtl.flow.toolchain import ToolError, call
 
 # Family: (nextpnr's options, the packer and its arguments, the bitstream)
 PACKING = {

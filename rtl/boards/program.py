@@ -14,7 +14,7 @@ from pathlib import Path
 from golden.base import cli
 from golden.base.options import positive
 from rtl.boards.catalogue import BOARDS
-from rtl.toolchain import ToolError
+from rtl.flow.toolchain import ToolError
 
 LOADER = "openFPGALoader"
 BUILT = Path("build/bitstream")

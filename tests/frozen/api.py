@@ -19,31 +19,27 @@ import torch
 from amaranth.back import rtlil as backend
 
 from golden import checkpoint as checkpoints
-from golden import operations, released_build, released_check, released_state
+from golden.analysis import counts as operations
+from golden.released import (build as released_build, check as released_check,
+                             state as released_state)
 from golden.base.cli import UserError
 from golden.model import before, norms
 from golden.model.network import Network
 from golden.tasks import make_task
-from quant import diagonalise, export as exporting, finetune, prepare
-from quant.integer import artifact, head, network, reference, vectors
+from quant import export as exporting, prepare
+from quant.integer import artifact, head, reference, vectors
 from quant.integer.artifact import Artifact, ArtifactError
-from quant.tune import convert, qat, ranges
+from quant.tune import convert, ranges
 from quant.tune.draws import LfsrDraws
 from quant.tune.fit import Extremes
 from quant.formats import QUANT_CONFIGS, QuantConfig, shipped_config
-from quant.integer import artifact, head, reference, vectors
-from quant.integer.artifact import Artifact, ArtifactError
 from quant.integer.memory import Fire, States
 from quant.integer.network import IntegerNetwork
-from quant.integer.ops import Table, Ternary
-from quant.lower import diagonalise
 from quant.lower.passes import fold
-from quant.tune import convert, ranges
-from quant.tune.draws import LfsrDraws
-from quant.tune.fit import Extremes, fit
+from quant.tune.fit import fit
 from quant.tune.qat import QuantNetwork
 from rtl import cycles
-from rtl.config import HardwareConfig, HardwareError
+from rtl.parts.config import HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.plan import plan
 

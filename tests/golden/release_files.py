@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from golden import released_reference
+from golden.released import reference as released_reference
 from golden.model.dplr import hippo_legs
 
 

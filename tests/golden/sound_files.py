@@ -9,7 +9,7 @@ import wave
 import numpy as np
 import pytest
 
-from golden import data
+from golden.tasks import data
 from golden.tasks import SPLITS, make_task
 from golden.tasks.speech import TEN
 

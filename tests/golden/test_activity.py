@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from golden import activity, checkpoint
+from golden import checkpoint
+from golden.analysis import activity
 from golden.base.cli import UserError
 from golden.model.config import PaperConfig
 from golden.model.network import Network

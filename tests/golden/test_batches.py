@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from golden.batches import (Stored, batch_of, batches, compact, epoch_order, fast_dtype, longest,
+from golden.training.batches import (Stored, batch_of, batches, compact, epoch_order, fast_dtype, longest,
                             rounded)
 from golden.tasks import Split
 from golden.base.qformat import SQ, UQ

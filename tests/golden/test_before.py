@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from golden import checkpoint, tasks
-from golden.grow import widen
+from golden.training.grow import widen
 from golden.model import before
 from golden.model.config import LIFConfig, PaperConfig, ReleasedConfig, StreamConfig
 from golden.model.network import Network

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from golden.chunk_matrices import chunk_matrices, plain
+from golden.kernels.chunk_matrices import chunk_matrices, plain
 
 H, N_MODES = 3, 4
 SHAPES = [(1, 1), (1, 3), (2, 1), (5, 2), (7, 4), (56, 14)]     # chunks of C steps, M of them

@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 
-from golden import data
+from golden.tasks import data
 from golden.tasks import mnist
 from golden.tasks.sources import File, Source, download
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from golden import checkpoint, figures
-from golden.activity import measure, trace
+from golden.analysis.activity import measure, trace
 from golden.base import cli
 from golden.model.config import LIFConfig, NetworkConfig, ReleasedConfig, StreamConfig
 from golden.model.network import Network

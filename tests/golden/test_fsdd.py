@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from golden import data
+from golden.tasks import data
 from golden.tasks import SPLITS, audio, checked, make_task
 from golden.tasks.fsdd import ARCHIVE
 from tests.golden.sound_files import (lay, noise, own_folders, pack, refused, samples_of,

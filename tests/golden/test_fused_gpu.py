@@ -5,15 +5,16 @@ import os
 import pytest
 import torch
 
-from golden import carry, fused_cpu, sampling
-from golden.sampling import Draw
+from golden.kernels import carry, fused_cpu
+from golden.kernels.sampling import Draw
 from tests.golden.test_chunk_matrices import H as H_SYSTEM
 from tests.golden.test_chunk_matrices import N_MODES, SHAPES, exact, system
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"        # read when triton is imported
 pytest.importorskip("triton", reason="Triton comes with PyTorch for GPUs only")
-from golden import fused_gpu, matrices_gpu      # noqa: E402
+from golden import matrices_gpu      # noqa: E402
+from golden.kernels import fused_gpu
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 H, CHUNKS = 5, (7, 4, 19)
@@ -144,7 +145,7 @@ def test_chunk_matrices(C, M, delay):
 
 @pytest.mark.parametrize("M", [5, 300])
 def test_states_of_groups_of_chunks(M, monkeypatch):
-    """``golden.carry`` with the matrices of the GPU, against plain float64."""
+    """``golden.kernels.carry`` with the matrices of the GPU, against plain float64."""
     A_bar, rng = system()[0].detach(), torch.Generator().manual_seed(2)
     left = torch.randn(H_SYSTEM * N_MODES, 2, M, 2, generator=rng)
     wanted = carry.carried(left.double(), A_bar, 3)

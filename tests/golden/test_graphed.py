@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from golden.run import Run
+from golden.training.run import Run
 from golden.tasks import make_task
 from golden.training.recipes import recipe_for
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from golden import checkpoint, train
-from golden.grow import GrowError, widen
+from golden.training.grow import GrowError, widen
 from golden.model.config import LIFConfig, PaperConfig, ReleasedConfig, StreamConfig
 from golden.model.network import Network
 from golden.tasks import make_task

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from golden import checkpoint, import_release, released_reference
+from golden import checkpoint, import_release
+from golden.released import reference as released_reference
 from golden.base import cli
-from golden.released_build import network
-from golden.released_check import Fixture, compare
-from golden.released_state import Release
+from golden.released.build import network
+from golden.released.check import Fixture, compare
+from golden.released.state import Release
 from golden.tasks import make_task
 from tests.golden import release_files
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from golden import data
+from golden.tasks import data
 from golden.base import cli
 from golden.tasks import Split, checked, listops, listops_file, make_task
 from golden.tasks.listops_rules import MAX, MED, MIN, SM, SYMBOLS, combine, flat, nested, trees

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from bench import memory as bench
-from golden import evaluate, memory, sampling, train
+from golden import evaluate, memory, train
+from golden.kernels import sampling
 from golden.base.cli import UserError
 from golden.model.config import PaperConfig
 from golden.model.network import Network
 from golden.training.recipes import recipe_for
-from golden.sampling import Draw
+from golden.kernels.sampling import Draw
 from golden.tasks import make_task
-from golden.training.recipes import recipe_for
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = json.loads((ROOT / bench.JSON).read_text())["steps"]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from golden import ops
+from golden.kernels import ops
 from golden.model.config import LIFConfig, PaperConfig, ReleasedConfig
 from golden.model.encoder import Encoder
 from golden.model.network import Network, chunks

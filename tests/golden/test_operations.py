@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from golden import activity, checkpoint, operations
+from golden import checkpoint
+from golden.analysis import activity, counts as operations
 from golden.energy import rates_of
 from golden.model.config import LIFConfig, PaperConfig, ReleasedConfig
-from golden.operations import Count, total
+from golden.analysis.counts import Count, total
 
 SHAPE = {"n_classes": 3, "n_blocks": 2, "d_model": 4, "d_state": 6}
 CFG = PaperConfig(**SHAPE)      # n = 3 modes

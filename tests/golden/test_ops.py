@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from golden import fused_cpu, ops
-from golden.sampling import Draw
+from golden.kernels import fused_cpu, ops
+from golden.kernels.sampling import Draw
 from tests.golden.test_fused import mixing, run
 
 H, N = 6, 4000

@@ -8,7 +8,7 @@ import torch
 
 from golden import checkpoint, train
 from golden.base.cli import UserError
-from golden.batches import accuracy, batch_of, batches, spike_rates
+from golden.training.batches import accuracy, batch_of, batches, spike_rates
 from golden.checkpoint import CheckpointError
 from golden.evaluate import evaluate
 from golden.model.config import LIFConfig, PaperConfig, StreamConfig, from_dict

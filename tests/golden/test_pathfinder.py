@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from golden import data
+from golden.tasks import data
 from golden.tasks import TaskError, checked, make_task, pathfinder, spec
 from golden.tasks.pathfinder_figure import middles, recovered
 from golden.tasks.pathfinder_loops import (DISTRACTOR, FULL, MOST, ONE, SEEDS, fits, join, mark,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from golden import data
+from golden.tasks import data
 from golden.tasks import checked, make_task, pathfinder
 from golden.tasks.pathfinder_rules import pictures, rules32, rules128
 

@@ -9,7 +9,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from golden import data
+from golden.tasks import data
 from golden.tasks import SPLITS, TaskError, bytetext, checked, image, make_task, spec, subsets_of
 
 REVIEWS = [(k % 2, k // 2, f"review {k}\twith a tab, caf\u00e9 <br />".encode()) for k in range(40)]

@@ -5,12 +5,11 @@ import sys
 import pytest
 import torch
 
-from golden import released
+from golden.released import configurations as released
 from golden.base import cli
 from golden.model.network import Network
-from golden.training.recipes import RECIPES
-from golden.released import CONFIGURATIONS
-from golden.run import optimiser
+from golden.released.configurations import CONFIGURATIONS
+from golden.training.run import optimiser
 from golden.tasks import make_task
 from golden.training.recipes import made, read, recipe_for
 

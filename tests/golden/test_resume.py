@@ -15,9 +15,8 @@ import torch
 from golden import checkpoint, train
 from golden.base import cli
 from golden.training.recipes import Recipe, recipe_for
-from golden.run import Run
+from golden.training.run import Run
 from golden.tasks import make_task
-from golden.training.recipes import Recipe, recipe_for
 from tests.golden.test_train import TINY, command, log_of, one_thread       # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[2]

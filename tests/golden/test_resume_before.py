@@ -10,7 +10,7 @@ from golden import checkpoint
 from golden.model import before
 from golden.model.config import NetworkConfig
 from golden.model.network import Network
-from golden.run import Run, group_of
+from golden.training.run import Run, group_of
 from golden.tasks import make_task
 from golden.training.recipes import recipe_for
 from tests.golden.test_before import KINDS, flat, network

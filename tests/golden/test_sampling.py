@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from golden import ops, sampling
+from golden.kernels import ops, sampling
 from golden.model.config import CHOICES, PaperConfig
 from golden.model.network import Network
-from golden.sampling import Draw
+from golden.kernels.sampling import Draw
 
 FORMS = [f for f in CHOICES["sampling"] if f != "mean"]
 CHUNKS = (14, 4, 32)            # C, M, B: 56 steps of 32 sequences

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
-from golden import data
+from golden.tasks import data
 from golden.tasks import SPLITS, TaskError, audio, checked, make_task, recordings, spec
 from golden.tasks.speech import ALL, ARCHIVE, FOLDER, SC4_FILE, SC10_FILE, TEN
 from tests.golden.sound_files import (FILES, RNG, lay, noise, own_folders, pack, refused,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from golden import carry
+from golden.kernels import carry
 from golden.model import ssm as ssm_module
 from golden.model.config import PaperConfig
 from golden.model.network import chunks

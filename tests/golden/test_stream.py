@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from golden import checkpoint
-from golden.batches import spike_rates
+from golden.training.batches import spike_rates
 from golden.model import norms
 from golden.model.config import StreamConfig
 from golden.model.network import Network
-from golden.run import Run
+from golden.training.run import Run
 from golden.tasks import Split, make_task
 from golden.training.recipes import recipe_for
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from golden import data
+from golden.tasks import data
 from golden.base import cli
 from golden.tasks import TASKS, __main__ as listing, make_task
 

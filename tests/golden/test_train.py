@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from golden import checkpoint, evaluate, ops, run, train
+from golden import checkpoint, evaluate, train
+from golden.kernels import ops
+from golden.training import run
 from golden.base import cli
 from golden.model.config import PaperConfig
 from golden.training.recipes import Recipe
 from golden.tasks import Split, make_task
-from golden.training.recipes import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = Recipe(PaperConfig(n_classes=10, n_blocks=1, d_model=8, d_state=4, dropout=0.1), epochs=3,

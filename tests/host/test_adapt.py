@@ -11,8 +11,8 @@ from quant.integer.artifact import ArtifactError
 from golden.base.qformat import SQ
 from quant.formats import LayerFormats
 from quant.integer.synthetic import random_artifact
-from rtl.config import HardwareConfig
-from rtl.link_identity import shape_digest
+from rtl.parts.config import HardwareConfig
+from rtl.link.identity import shape_digest
 from rtl.plan import plan
 
 SHAPE = dict(n_layers=2, H=4, n=2, n_classes=3, length=20)

@@ -12,11 +12,11 @@ from host.board import Board
 from quant.integer import lfsr
 from quant.integer.artifact import digest
 from quant.integer.synthetic import random_artifact
-from rtl import link_protocol as protocol
-from rtl.config import HardwareConfig
+from rtl.link import protocol as protocol
+from rtl.parts.config import HardwareConfig
 from rtl.core import Core
-from rtl.link_identity import Identity
-from rtl.link_protocol import Command
+from rtl.link.identity import Identity
+from rtl.link.protocol import Command
 
 ART = random_artifact(1, n_layers=2, H=2, n=2, n_classes=3, length=9, random=lfsr.LONG)
 SEED = 0x1234_89AB_CDEF

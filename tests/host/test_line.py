@@ -18,8 +18,8 @@ from host.line import Line, LineError
 from host.run import seeds_of
 from host.transport import PATIENCE, Transport
 from quant.integer.synthetic import random_artifact
-from rtl import link_protocol as protocol
-from rtl.link_protocol import Command, Status
+from rtl.link import protocol as protocol
+from rtl.link.protocol import Command, Status
 
 LIMIT = 5.0         # seconds until whatever is wrong has been said
 

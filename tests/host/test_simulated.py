@@ -16,8 +16,8 @@ from quant.integer import reference
 from golden.tasks.formats import MU_LAW
 from quant.integer.synthetic import random_artifact
 from rtl import cycles
-from rtl.config import HardwareConfig
-from rtl.link_protocol import Command
+from rtl.parts.config import HardwareConfig
+from rtl.link.protocol import Command
 
 pytestmark = pytest.mark.cosim
 SHAPE = dict(n_layers=2, H=4, n=2, n_classes=3, length=16_384, residual="clampfuse", stress=0.2,

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from golden import sampling as golden
+from golden.kernels import sampling as golden
 from quant.integer import lfsr
 from quant.integer.artifact import NO_DIRECTIONS, ArtifactError
 from quant.tune.draws import sobol_directions

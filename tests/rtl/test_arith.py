@@ -10,8 +10,8 @@ from amaranth.sim import Simulator
 from quant.integer import reference, sampling
 from golden.base.qformat import SQ, UQ
 from quant.formats import RandomFormat
-from rtl import arith
-from rtl.phase_sampler import start_phase
+from rtl.parts import arith
+from rtl.layer.phase_sampler import start_phase
 
 
 def values(shape: Shape) -> range:

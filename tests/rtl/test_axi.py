@@ -7,8 +7,8 @@ import pytest
 
 from rtl import axi
 from rtl.axi import AxiCore, result_layout, result_words
-from sim import tb_axi
-from sim.runner import simulate
+from sim.benches import tb_axi
+from sim.benches.runner import simulate
 
 PORTS = {"aclk": 1, "aresetn": 1}
 for prefix, bits in (("s_axis", 8), ("m_axis", 32), ("cfg_axis", 32)):
@@ -36,4 +36,4 @@ def test_command_line(tmp_path, capsys):
 
 @pytest.mark.cosim
 def test_streams():
-    simulate(AxiCore(tb_axi.ART, tb_axi.HW), "sim.tb_axi", "spikessm_axis")
+    simulate(AxiCore(tb_axi.ART, tb_axi.HW), "sim.benches.tb_axi", "spikessm_axis")

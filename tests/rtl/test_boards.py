@@ -12,9 +12,9 @@ from rtl.boards import __main__ as program
 from rtl.boards import estimate, flow, smaller
 from rtl.boards import program as loader
 from rtl.boards.catalogue import BOARDS
-from rtl.config import HardwareError
+from rtl.parts.config import HardwareError
 from rtl.plan import plan
-from rtl.toolchain import ToolError, Usage
+from rtl.flow.toolchain import ToolError, Usage
 
 TINY = random_artifact(1, n_layers=1, H=4, n=2, n_classes=3, length=16)
 # Signals of the serial line in the constraints of each family.

@@ -7,7 +7,7 @@ from quant.integer import reference
 from golden.base.qformat import SQ
 from quant.formats import LayerFormats
 from quant.integer.synthetic import random_artifact
-from rtl.config import HardwareConfig
+from rtl.parts.config import HardwareConfig
 from rtl.core import Core
 from rtl.plan import IN_FLIGHT, plan
 from rtl.cycles import predict

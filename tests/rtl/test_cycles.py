@@ -5,7 +5,7 @@ import pytest
 
 from quant.integer.synthetic import random_artifact
 from rtl import step_times
-from rtl.config import HardwareConfig
+from rtl.parts.config import HardwareConfig
 from rtl.core import Core
 from rtl.cycles import Run, predict
 from rtl.plan import plan

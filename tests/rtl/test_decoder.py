@@ -8,7 +8,7 @@ from amaranth.sim import Simulator
 
 from golden.base.qformat import SQ
 from quant.integer.synthetic import random_artifact
-from rtl.config import HardwareConfig, HardwareError
+from rtl.parts.config import HardwareConfig, HardwareError
 from rtl.decoder import DRAIN, Decoder
 from rtl.plan import plan
 from tests.rtl.fabric import x_words

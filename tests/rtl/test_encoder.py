@@ -9,7 +9,7 @@ from golden.base.qformat import SQ, UQ
 from golden.tasks.formats import MU_LAW, PCM
 from quant.formats import EdgeFormats, LayerFormats
 from quant.integer.synthetic import random_artifact
-from rtl.config import HardwareConfig, HardwareError
+from rtl.parts.config import HardwareConfig, HardwareError
 from rtl.encoder import Encoder
 from rtl.plan import plan
 from tests.rtl.fabric import observe, sequence_sums, x_words

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from rtl import floorplan
-from rtl.floorplan import assign, part, places
+from rtl.flow import floorplan
+from rtl.flow.floorplan import assign, part, places
 
 
 def netlist(layers: int, lanes: int = 8, prefix: str = "core.") -> dict[str, str]:

@@ -10,7 +10,7 @@ from quant.integer import artifact
 from golden.base.qformat import SQ
 from quant.integer.synthetic import random_artifact
 from rtl import generate
-from rtl.config import HardwareConfig
+from rtl.parts.config import HardwareConfig
 from rtl.core import Core
 from rtl.plan import plan
 

@@ -6,10 +6,10 @@ import pytest
 from golden.base.qformat import SQ
 from quant.formats import LayerFormats
 from quant.integer.synthetic import random_artifact
-from rtl.config import HardwareConfig
-from rtl.layer import Layer
+from rtl.parts.config import HardwareConfig
+from rtl.layer.layer import Layer
 from rtl.plan import plan
-from rtl.state_model import expected_spikes
+from rtl.layer.state_model import expected_spikes
 from tests.rtl.fabric import observe, sequence_sums, x_words
 
 LENGTHS = (2, 1, 1, 3)

@@ -7,8 +7,8 @@ from amaranth.sim import Simulator
 
 from quant.integer import lfsr
 from quant.formats import RandomFormat
-from rtl.lfsr import WordSource
-from rtl.memory import Region, place
+from rtl.parts.lfsr import WordSource
+from rtl.parts.memory import Region, place
 from tests.rtl.streams import SETTLE, configure, plain
 
 SMALL = RandomFormat(width=7, taps=(7, 6), k=5, round_bits=2, stream_jump=8)

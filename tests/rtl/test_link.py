@@ -8,12 +8,12 @@ import pytest
 from amaranth.sim import Simulator
 
 from quant.integer.synthetic import random_artifact
-from rtl import link_protocol as protocol
-from rtl.config import HardwareConfig
-from rtl.link import Link
-from rtl.link_identity import Identity, IdentityError, model_digest, result_bytes, shape_digest
+from rtl.link import protocol as protocol
+from rtl.parts.config import HardwareConfig
+from rtl.link.link import Link
+from rtl.link.identity import Identity, IdentityError, model_digest, result_bytes, shape_digest
 from rtl.plan import plan
-from rtl.link_protocol import Command, Status, decode, parse_reply, request
+from rtl.link.protocol import Command, Status, decode, parse_reply, request
 
 ART = random_artifact(1, n_layers=2, H=2, n=2, n_classes=3, length=9)
 IDENTITY = Identity.of(plan(ART, HardwareConfig(2)), 48e6)

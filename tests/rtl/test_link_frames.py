@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from rtl import link_protocol as protocol
-from rtl.link_frames import FrameReceiver, FrameSender
-from rtl.link_protocol import FrameError, decode, encode
+from rtl.link import protocol as protocol
+from rtl.link.frames import FrameReceiver, FrameSender
+from rtl.link.protocol import FrameError, decode, encode
 from tests.rtl.streams import exchange
 
 RNG = np.random.default_rng(1)

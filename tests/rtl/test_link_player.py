@@ -5,7 +5,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from quant.integer.synthetic import random_artifact
-from rtl.link_player import SamplePlayer
+from rtl.link.player import SamplePlayer
 from tests.rtl.streams import get
 
 ART = random_artifact(1, n_layers=1, H=2, n=2, length=9)

@@ -5,8 +5,8 @@ import pytest
 from amaranth.back import rtlil
 from amaranth.sim import Simulator
 
-from rtl.config import HardwareConfig, HardwareError
-from rtl.memory import WORD, ConfigMemory, Region, WideMemory, pack_rows, place
+from rtl.parts.config import HardwareConfig, HardwareError
+from rtl.parts.memory import WORD, ConfigMemory, Region, WideMemory, pack_rows, place
 from tests.rtl.streams import configure
 
 

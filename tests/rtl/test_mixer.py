@@ -8,8 +8,8 @@ from amaranth.sim import Simulator
 from golden.base.qformat import SQ
 from quant.formats import LayerFormats
 from quant.integer.synthetic import random_artifact
-from rtl.config import HardwareConfig
-from rtl.mixer import Mixer
+from rtl.parts.config import HardwareConfig
+from rtl.layer.mixer import Mixer
 from rtl.plan import plan
 from tests.rtl.fabric import observe, sequence_sums, spike_words, x_words
 from tests.rtl.streams import get, put

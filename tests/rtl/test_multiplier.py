@@ -7,10 +7,10 @@ from amaranth import signed, unsigned
 from amaranth.back import rtlil, verilog
 from amaranth.sim import Simulator
 
-from rtl.multiplier import Products
+from rtl.parts.multiplier import Products
 from sim import netlist
-from sim.runner import simulate
-from sim.tb_multiplier import component
+from sim.benches.runner import simulate
+from sim.benches.tb_multiplier import component
 
 SHAPES = {"a": signed(3), "b": signed(2), "u": unsigned(3)}
 PAIRS = {"aa": ("a", "a"), "ab": ("a", "b"), "bu": ("b", "u")}
@@ -57,7 +57,7 @@ def test_cell_per_product_and_logic_for_wide_operands():
 def test_cell_in_verilog():
     """With our model of the cell, which the netlist check uses too."""
     source = verilog.convert(component(), name="products", emit_src=False) + netlist.multiplier()
-    simulate(component(), "sim.tb_multiplier", "products", source=source)
+    simulate(component(), "sim.benches.tb_multiplier", "products", source=source)
 
 
 @pytest.mark.cosim
@@ -66,4 +66,4 @@ def test_model_without_output_register_fails():
     broken = source.replace('REG_OUTPUT_CLK("CLK0")', 'REG_OUTPUT_CLK("NONE")', 1)
     assert broken != source
     with pytest.raises(netlist.SimError, match="cycle .*expected"):
-        simulate(component(), "sim.tb_multiplier", "products", source=broken)
+        simulate(component(), "sim.benches.tb_multiplier", "products", source=broken)

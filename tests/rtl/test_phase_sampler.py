@@ -5,8 +5,8 @@ import pytest
 
 from golden.base.qformat import SQ, UQ
 from quant.formats import LayerFormats, RandomFormat
-from rtl.phase_sampler import PhaseSampler
-from rtl.sampler import AffineSampler, make_sampler
+from rtl.layer.phase_sampler import PhaseSampler
+from rtl.layer.sampler import AffineSampler, make_sampler
 from tests.rtl.streams import exchange
 
 

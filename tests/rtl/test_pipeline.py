@@ -7,9 +7,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from rtl.config import Geometry
-from rtl.pipeline import Pipeline, buffer_output, tree_stages
-from rtl.scheduler import Scheduler
+from rtl.parts.config import Geometry
+from rtl.parts.pipeline import Pipeline, buffer_output, tree_stages
+from rtl.layer.scheduler import Scheduler
 from tests.rtl.streams import exchange, plain
 
 

@@ -14,17 +14,17 @@ from quant.formats import LayerFormats
 from quant.integer.synthetic import random_artifact
 from rtl.boards import estimate
 from rtl.boards.catalogue import BOARDS
-from rtl.config import HardwareConfig, HardwareError
+from rtl.parts.config import HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.cycles import predict
 from rtl.decoder import Decoder
 from rtl.encoder import Encoder
-from rtl.layer import Layer
-from rtl.link_core import LinkCore
-from rtl.link_identity import shape_digest
-from rtl.memory import ConfigMemory, ConfigRegister
+from rtl.layer.layer import Layer
+from rtl.link.core import LinkCore
+from rtl.link.identity import shape_digest
+from rtl.parts.memory import ConfigMemory, ConfigRegister
 from rtl.plan import check_link, plan
-from rtl.x_buffer import FUSE_BANKS
+from rtl.layer.x_buffer import FUSE_BANKS
 
 SMALL = dict(n_layers=2, H=4, n=2, length=16)
 # Options that decide which parts there are, and a number of lanes.

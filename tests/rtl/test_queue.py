@@ -5,7 +5,7 @@ import pytest
 from amaranth.lib import data
 from amaranth.sim import Simulator
 
-from rtl.queue import Queue
+from rtl.parts.queue import Queue
 
 WORD = data.StructLayout({"a": 5, "b": 3})
 

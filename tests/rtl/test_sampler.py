@@ -5,7 +5,7 @@ import pytest
 
 from golden.base.qformat import SQ, UQ
 from quant.formats import LayerFormats, RandomFormat
-from rtl.sampler import AffineSampler, Sampler
+from rtl.layer.sampler import AffineSampler, Sampler
 from tests.rtl.streams import exchange
 
 RANDOM = {"centred": RandomFormat(), "plain": RandomFormat(centred=False),

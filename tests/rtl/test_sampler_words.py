@@ -9,9 +9,9 @@ from amaranth.sim import Simulator
 from quant.integer import lfsr, sampling
 from quant.formats import RandomFormat
 from quant.integer.synthetic import random_artifact
-from rtl.config import HardwareConfig
+from rtl.parts.config import HardwareConfig
 from rtl.plan import plan
-from rtl.sampler_words import SamplerWords
+from rtl.layer.sampler_words import SamplerWords
 from tests.rtl.streams import configure, plain
 
 LENGTHS = (9, 1, 1, 2, 16, 3)

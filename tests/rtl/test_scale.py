@@ -7,7 +7,7 @@ from golden.base.qformat import SQ
 from quant.formats import LayerFormats
 from quant.integer.synthetic import random_artifact
 from rtl import scale
-from rtl.config import HardwareConfig
+from rtl.parts.config import HardwareConfig
 from rtl.plan import plan
 
 # The psmnist network's shape and formats, of which there is a synthesis report.

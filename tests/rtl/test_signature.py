@@ -6,7 +6,7 @@ from amaranth import Module, Signal, signed, unsigned
 from amaranth.sim import Simulator
 
 from quant.integer import reference
-from rtl.signature import StepSignature, rotl
+from rtl.layer.signature import StepSignature, rotl
 
 
 @pytest.mark.parametrize("shape", [signed(5), unsigned(5), signed(32), signed(40)], ids=str)

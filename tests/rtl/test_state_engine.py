@@ -8,10 +8,10 @@ import pytest
 from golden.base.qformat import SQ
 from quant.formats import LayerFormats, RandomFormat
 from quant.integer.synthetic import random_artifact
-from rtl.config import HardwareConfig
+from rtl.parts.config import HardwareConfig
 from rtl.plan import plan
-from rtl.state_engine import StateEngine
-from rtl.state_model import expected_spikes
+from rtl.layer.state_engine import StateEngine
+from rtl.layer.state_model import expected_spikes
 from tests.rtl.streams import exchange
 
 NARROW = LayerFormats(h=SQ(2, 8), drive=SQ(3, 8), g=SQ(3, 14))    # the first step saturates

@@ -7,7 +7,7 @@ import pytest
 
 from golden.base.qformat import SQ
 from quant.formats import LayerFormats, RandomFormat
-from rtl.state_update import StateUpdate
+from rtl.layer.state_update import StateUpdate
 from tests.rtl.streams import exchange
 
 FORMATS = {

@@ -11,10 +11,11 @@ from amaranth.lib.wiring import In
 
 from quant.integer import artifact
 from quant.integer.synthetic import random_artifact
-from rtl import synth, toolchain
-from rtl.config import HardwareConfig
+from rtl import synth
+from rtl.flow import toolchain
+from rtl.parts.config import HardwareConfig
 from rtl.core import Core
-from rtl.harness import Harness
+from rtl.flow.harness import Harness
 
 # As small as a core gets: tokens, one class, one lane.
 TINY = dict(n_layers=1, H=2, n=1, n_classes=1, length=2, vocab=2, residual="none",

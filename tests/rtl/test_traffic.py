@@ -5,9 +5,8 @@ import pytest
 from amaranth import ResetInserter, Signal
 from amaranth.sim import Simulator
 
-from quant.integer import reference
 from quant.integer.synthetic import random_artifact
-from rtl.config import HardwareConfig
+from rtl.parts.config import HardwareConfig
 from rtl.core import Core
 from rtl.plan import plan
 from rtl.cycles import predict

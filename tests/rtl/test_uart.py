@@ -7,7 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from rtl.uart import UartReceiver, UartTransmitter, clocks_per_bit
+from rtl.link.uart import UartReceiver, UartTransmitter, clocks_per_bit
 from tests.rtl.streams import put
 
 BYTES = [0x00, 0xFF, 0x55, 0xAA, 0x01, 0x80, 0x7F, 0xFE]

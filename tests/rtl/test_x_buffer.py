@@ -5,9 +5,9 @@ import pytest
 from amaranth.sim import Simulator
 
 from quant.integer.synthetic import random_artifact
-from rtl.config import HardwareConfig
+from rtl.parts.config import HardwareConfig
 from rtl.plan import plan
-from rtl.x_buffer import FUSE_BANKS, NO_FUSE_BANKS, XBuffer
+from rtl.layer.x_buffer import FUSE_BANKS, NO_FUSE_BANKS, XBuffer
 from tests.rtl.streams import exchange
 
 SHAPES = {"words of one": (6, 2, 2), "words of two": (6, 2, 4), "one word": (4, 2, 8),

@@ -6,8 +6,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from quant.integer.reference import Trace
-from rtl.config import Geometry
-from rtl.streams import ConfigBus, result_word, sample_word
+from rtl.parts.config import Geometry
+from rtl.parts.streams import ConfigBus, result_word, sample_word
 
 
 class StandIn(wiring.Component):

@@ -12,7 +12,7 @@ from quant.integer import artifact, vectors
 from golden.tasks.formats import MU_LAW
 from quant.integer.synthetic import random_artifact
 from rtl import cycles
-from rtl.config import HardwareConfig
+from rtl.parts.config import HardwareConfig
 from rtl.core import Core
 from sim import __main__ as cli
 from sim import campaign, comparer, inputs, pysim, tools

@@ -3,8 +3,8 @@
 import pytest
 from amaranth.back import verilog
 
-from sim.parts import Parts
-from sim.runner import simulate
+from sim.benches.parts import Parts
+from sim.benches.runner import simulate
 
 COMPONENTS = ("state_update", "sampler", "lfsr", "state_engine", "mixer", "x_buffer", "encoder",
               "decoder", "layer")
@@ -22,4 +22,4 @@ def parts():
 def test_component(component, parts):
     """Two shapes of the component, free and stalled."""
     part, source = parts
-    simulate(part, f"sim.tb_{component}", "parts", source=source)
+    simulate(part, f"sim.benches.tb_{component}", "parts", source=source)

@@ -5,7 +5,7 @@ import pytest
 
 from quant.integer import vectors
 from quant.integer.synthetic import random_artifact
-from sim import energy
+from sim.measure import energy
 
 RATES = np.array([[0.5, 0.25], [0.0, 1.0]])
 

@@ -13,11 +13,12 @@ from quant.integer.bounds import types_of
 from golden.base.qformat import QFormat
 from quant.formats import LayerFormats, RandomFormat
 from quant.integer.synthetic import LIMITS
-from rtl.config import HardwareError, check_options
+from rtl.parts.config import HardwareError, check_options
 from rtl.core import Core
-from sim import draws, fuzz, trial
-from sim.draws import Case, Shape
-from sim.minimise import minimise
+from sim import fuzz
+from sim.fuzzing import draws, trial
+from sim.fuzzing.draws import Case, Shape
+from sim.fuzzing.minimise import minimise
 from tests.test_mutants import TEXT_MUTANTS, mutate
 
 KEPT = sorted(fuzz.REGRESSIONS.glob("*.json"))

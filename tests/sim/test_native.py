@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from quant.integer.synthetic import random_artifact
-from rtl.config import HardwareConfig
-from sim import edge, native, program as programs, tools
+from rtl.parts.config import HardwareConfig
+from sim import tools
+from sim.native import edge, native, program as programs
 from sim.compare import Tally
 from sim.tools import SimError
 from tests.sim.standin import StandIn

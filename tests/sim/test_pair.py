@@ -12,7 +12,7 @@ from host.run import Tally as Answers
 from quant.integer import artifact, head, vectors
 from quant.integer.network import IntegerNetwork
 from quant.integer.synthetic import random_artifact
-from rtl.config import HardwareConfig
+from rtl.parts.config import HardwareConfig
 from rtl.core import Core
 from sim import __main__ as sim
 from sim import campaign, heads, inputs, pysim, verify

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from quant.integer.synthetic import random_artifact
-from rtl.config import HardwareConfig
-from sim import campaign, edge, simd
+from rtl.parts.config import HardwareConfig
+from sim import campaign
+from sim.native import edge, simd
 
 HEADER = """
             VL_IN8(clk,0,0);

@@ -1,6 +1,6 @@
 """Toggles counted in a waveform."""
 
-from sim import toggles
+from sim.measure import toggles
 
 HEADER = """$timescale 1ps $end
 $scope module TOP $end

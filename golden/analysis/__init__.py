@@ -1,0 +1,1 @@
+"""What networks do on data, and what they cost."""

@@ -1,0 +1,1 @@
+"""The arithmetic of training: samplers, fused steps, convolutions in chunks."""

@@ -1,0 +1,1 @@
+"""Open tools around the RTL: synthesis, placement, harness."""

@@ -1,0 +1,129 @@
+"""One block of the network: input buffer, state engine, mixer."""
+
+from dataclasses import dataclass
+
+from amaranth import Module
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl.layer import coefficients, fuse, mixer, state_engine
+from rtl.parts.config import Geometry
+from rtl.parts.memory import Region, delay_bus
+from rtl.layer.mixer import Mixer, MixerTiming
+from rtl.spec import LayerSpec, Timing
+from rtl.layer.state_engine import EngineTiming, StateEngine
+from rtl.parts.streams import ConfigBus, x_word
+from rtl.layer.x_buffer import FUSE_BANKS, NO_FUSE_BANKS, XBuffer
+
+
+def tap_layout(geo: Geometry) -> data.StructLayout:
+    """A spike word as the verification sees it, in the cycle of its transfer (``valid``)."""
+    return data.StructLayout({"valid": 1, "s_in": geo.G, "s_out": geo.G, "end": 1,
+                              "signature": 32})
+
+
+def regions(spec: LayerSpec) -> list[Region]:
+    """The regions of a layer's parts, in the order of the map."""
+    return coefficients.regions(spec) + mixer.regions(spec) + fuse.regions(spec)
+
+
+@dataclass(frozen=True)
+class LayerTiming(Timing):
+    """Cycles of a layer.
+
+    latency : from a step's last word on ``i`` to its first on ``o``, nothing else going on;
+    interval : cycles per step.
+    """
+
+    engine: EngineTiming
+    mixer: MixerTiming
+    banks: int          # steps that the input buffer has room for
+
+
+def timing(spec: LayerSpec) -> LayerTiming:
+    """Timing of a layer, from its parts'."""
+    geo, engine, mix = spec.geo, state_engine.timing(spec), mixer.timing(spec)
+    interval, banks = max(engine.interval, mix.interval), NO_FUSE_BANKS
+    spikes = (geo.words - 1) * geo.F + engine.latency
+    if spec.fused:      # the residual addition comes late, and holds nothing up
+        fill, drain = geo.words + XBuffer.latency, geo.words + mix.fill + 2
+        banks = max(FUSE_BANKS, -(-(fill + spikes + drain) // interval))
+    return LayerTiming(XBuffer.latency + spikes + mix.latency, interval, engine, mix, banks)
+
+
+class Layer(wiring.Component):
+    """A block's input words to the next block's input words.
+
+    .. code-block:: text
+
+        i ──►[XBuffer]──►[StateEngine]──► spikes ──►[Mixer]──► o
+                  │                         └──► tap  ▲
+                  └── x again, for the residual ──────┘
+
+    Parameters
+    ----------
+    spec : LayerSpec
+
+    Members
+    -------
+    i : ``In(stream.Signature(x_word(x_format, geo)))``
+    o : ``Out(stream.Signature(x_word(x_format, geo)))``
+    tap : ``Out(tap_layout(geo))``
+    busy : ``Out(1)``
+        Every multiplier of the engine's lanes takes operands in this cycle.
+    count : ``Out(StructLayout({"valid": 1, "value": 32}))``
+        Saturated states of a sequence, one pulse in the cycle after its last spike word.
+    stream_count : same
+        Saturated elements of this layer's output; only where they saturate.
+    cfg : ``In(ConfigBus())``
+
+    Timing
+    ------
+    :func:`timing`.
+
+    Resources
+    ---------
+    The sum of its parts.
+    """
+
+    def __init__(self, spec: LayerSpec):
+        self.spec, found = spec, timing(spec)
+        self.latency, self.interval = found.latency, found.interval
+        self.engine, self.mixer = StateEngine(spec), Mixer(spec)
+        self.buffer = XBuffer(spec, found.banks)
+        word = x_word(spec.x_format, spec.geo)
+        count = data.StructLayout({"valid": 1, "value": 32})
+        members = {"i": In(stream.Signature(word)), "o": Out(stream.Signature(word)),
+                   "tap": Out(tap_layout(spec.geo)), "busy": Out(1), "count": Out(count),
+                   "cfg": In(ConfigBus())}
+        if spec.saturates:
+            members["stream_count"] = Out(count)
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.buffer, m.submodules.engine = self.buffer, self.engine
+        m.submodules.mixer = self.mixer
+        spikes = self.engine.o
+        wiring.connect(m, wiring.flipped(self.i), self.buffer.i)
+        wiring.connect(m, self.buffer.o, self.engine.i)
+        wiring.connect(m, spikes, self.mixer.i)
+        wiring.connect(m, self.mixer.o, wiring.flipped(self.o))
+        wiring.connect(m, wiring.flipped(self.cfg), self.engine.cfg)
+        mixer_cfg = delay_bus(m, self.cfg, "cfg_mixer") if self.spec.hw.spread else \
+            wiring.flipped(self.cfg)
+        wiring.connect(m, mixer_cfg, self.mixer.cfg)
+        if self.spec.fused:
+            wiring.connect(m, self.buffer.fuse, self.mixer.x)
+        if self.spec.saturates:
+            m.d.comb += self.stream_count.eq(self.mixer.count)
+        word = spikes.payload
+        m.d.comb += [
+            self.tap.valid.eq(spikes.valid & spikes.ready), self.tap.s_in.eq(word.s_in),
+            self.tap.s_out.eq(word.s_out), self.tap.end.eq(word.end),
+            self.tap.signature.eq(word.signature),
+            self.busy.eq(self.engine.busy),
+        ]
+        m.d.sync += [self.count.valid.eq(self.tap.valid & word.end & word.last),
+                     self.count.value.eq(word.saturations)]
+        return m

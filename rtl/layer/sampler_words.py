@@ -1,0 +1,154 @@
+"""What a layer's samplers hold against p: random words, Sobol points or phases."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from quant.integer import lfsr
+from quant.integer.memory import Draws, Fire
+from rtl.parts.lfsr import WordSource, start_region
+from rtl.parts.memory import ConfigMemory, Region, WideMemory
+from rtl.layer.phase_sampler import start_phase
+from rtl.parts.pipeline import Pipeline
+from rtl.spec import LayerSpec
+from rtl.parts.streams import ConfigBus
+
+NAMES = {lfsr.SAMPLER_IN: "in", lfsr.SAMPLER_OUT: "out"}
+
+
+def regions(spec: LayerSpec, kind: int) -> list[Region]:
+    """``start_in`` (or ``_out``), and with ``sobol`` ``directions_in``."""
+    found = [start_region(f"start_{NAMES[kind]}", spec.random, spec.seed,
+                          lfsr.stream_index(spec.number, kind))]
+    if spec.sampling == "sobol":
+        found.append(Region(f"directions_{NAMES[kind]}", spec.random.k,
+                            tuple(int(row) for row in spec.directions[kind]),
+                            "Sobol direction number of column r in row r"))
+    return found
+
+
+def latency(sampling: str) -> int:
+    """Enabled cycles from ``take`` to the words."""
+    return 2 if sampling == "systematic" else 1
+
+
+class SamplerWords(wiring.Component):
+    """The words of one sampler of a layer, for G neurons at a time, in the artifact's form.
+
+    * ``bernoulli``: new draws for every word of neurons.
+    * ``sobol``: every step has the stream's first H draws again, the masks, XOR the step's point.
+      So there is no memory of masks.
+    * ``systematic``: a memory of phases; in a sequence's first step the stream's draws in their
+      place. So nothing is cleared.
+
+    Parameters
+    ----------
+    spec : LayerSpec
+    kind : int
+        ``lfsr.SAMPLER_IN`` or ``SAMPLER_OUT``.
+
+    Members
+    -------
+    cfg : ``In(ConfigBus())``
+    en : ``In(1)``
+        Clock enable of the pipeline that this is part of.
+    take : ``In(1)``
+        The words of G neurons are asked for; only with ``en``.
+    first, last : ``In(1)``
+        With ``take``: of the sequence's first step; of its last.
+    word : ``In(range(words))``
+        With ``take``: which ones.
+    words : ``Out(ArrayLayout(bits, G))``
+        ``latency`` enabled cycles after ``take``. ``systematic``: p's fraction bits, else k.
+    back : ``In(StructLayout({"valid", "word", "phases"}))``
+        ``systematic`` only: new phases, written in this cycle. Those of a word must be back before
+        it is asked for again.
+
+    Timing
+    ------
+    Latency of :func:`latency`; G words per cycle. ``sobol``: two steps'
+    last takes are at least 2 cycles apart.
+
+    Resources
+    ---------
+    A :class:`WordSource`; ``sobol``: a memory of ``log2(length)`` rows of k bits; ``systematic``: a
+    memory of H phases.
+    """
+
+    def __init__(self, spec: LayerSpec, kind: int):
+        self.spec, self.kind, self.geo = spec, kind, spec.geo
+        geo, random, text = spec.geo, spec.random, NAMES[kind]
+        self.source = WordSource(random, random.k, geo.G, spec.regions[f"start_{text}"])
+        self.f_bits = spec.p_bits[kind]
+        word = range(max(2, geo.words))
+        members = {"cfg": In(ConfigBus()), "en": In(1), "take": In(1), "first": In(1),
+                   "last": In(1), "word": In(word)}
+        self.latency, bits = latency(spec.sampling), random.k
+        if spec.sampling == "sobol":
+            self.directions = ConfigMemory(spec.regions[f"directions_{text}"], spec.hw)
+        elif spec.sampling == "systematic":
+            bits = self.f_bits
+            self.phases = WideMemory(geo.words, geo.G * bits, [], spec.hw)
+            members["back"] = In(data.StructLayout(
+                {"valid": 1, "word": word, "phases": data.ArrayLayout(bits, geo.G)}))
+        members["words"] = Out(data.ArrayLayout(bits, geo.G))
+        super().__init__(members)
+
+    def model(self, steps: int, seed: int | None = None):
+        """Words (steps, words of a step, G); with ``systematic`` those of the first step only."""
+        seed = self.spec.seed if seed is None else seed
+        art = self.spec.art
+        fire = [op for op in art.blocks[self.spec.number] if isinstance(op, Fire)][self.kind]
+        words = fire.words(self.f_bits, Draws(art.random, seed, art.H, art.n, steps))
+        return words.reshape(-1, self.geo.words, self.geo.G)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.source = source = self.source
+        wiring.connect(m, wiring.flipped(self.cfg), source.cfg)
+        pipe = Pipeline(m, self.en)
+        end = self.word == self.geo.words - 1
+        m.d.comb += source.advance.eq(self.take)
+        if self.spec.sampling == "bernoulli":
+            m.d.comb += [source.rewind.eq(end & self.last),
+                         self.words.eq(pipe.register(source.words, "drawn"))]
+        elif self.spec.sampling == "sobol":
+            point = self._point(m)
+            m.d.comb += source.rewind.eq(end)
+            for g, mask in enumerate(source.words):
+                m.d.comb += self.words[g].eq(pipe.register(mask ^ point, f"drawn{g}"))
+        else:
+            m.d.comb += [source.advance.eq(self.take & self.first), source.rewind.eq(end)]
+            self._phases(m, pipe)
+        return m
+
+    def _point(self, m) -> Signal:
+        """The step's point.
+
+        The first column is the highest bit in every dimension, so only every other step needs the
+        memory: its row is there in time, for a step of one word is longer than 2 cycles.
+        """
+        m.submodules.directions = directions = self.directions
+        wiring.connect(m, wiring.flipped(self.cfg), directions.cfg)
+        columns = directions.region.depth
+        k = self.spec.random.k
+        point, t = Signal(k), Signal(columns)
+        m.d.comb += directions.en.eq(1)
+        for c in reversed(range(columns)):          # trailing zeros of t + 1
+            with m.If(~t[c]):
+                m.d.comb += directions.addr.eq(c)
+        following = point ^ Mux(t[0], directions.data, 1 << k - 1)
+        with m.If(self.take & (self.word == self.geo.words - 1)):
+            m.d.sync += [point.eq(Mux(self.last, 0, following)), t.eq(Mux(self.last, 0, t + 1))]
+        return point
+
+    def _phases(self, m, pipe) -> None:
+        m.submodules.phases = phases = self.phases
+        m.d.comb += [phases.r_addr.eq(self.word), phases.r_en.eq(self.en),
+                     phases.w_addr.eq(self.back.word), phases.w_data.eq(self.back.phases),
+                     phases.w_en.eq(self.back.valid.replicate(len(phases.w_en)))]
+        first = pipe.register(self.first, "first")
+        drawn = pipe.register(self.source.words, "drawn")
+        starts = Cat(start_phase(drawn[g], self.f_bits, self.spec.random)
+                     for g in range(self.geo.G))
+        m.d.comb += self.words.eq(pipe.register(Mux(first, starts, phases.r_data), "phases"))

@@ -1,0 +1,135 @@
+"""The signature of a step in hardware: a CRC over everything that the spikes do not show."""
+
+from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from quant.integer import lfsr
+from quant.integer.signature import MASK, crc32
+from rtl.parts.config import Geometry
+from rtl.parts.lfsr import xor_network
+from rtl.parts.pipeline import Pipeline
+
+BITS = 32
+
+
+def rotl(x: Value, by: int) -> Value:
+    """32-bit rotation to the left of ``x``, sign-extended or cut to 32 bits.
+
+    The sign's copies are a constant behind a multiplexer: a simulator would add bit after bit.
+    """
+    x = Value.cast(x)
+    word = Cat(x[:BITS], Const(0, max(0, BITS - len(x)))).rotate_left(by % BITS)
+    if x.shape().signed and len(x) < BITS:
+        copies = sum(1 << (bit + by) % BITS for bit in range(len(x), BITS))
+        word = word ^ Mux(x[-1], Const(copies, BITS), Const(0, BITS))
+    return word
+
+
+def absorb(count: int = 1) -> lfsr.Matrix:
+    """What ``count`` words of zeros make of a CRC state: a linear map over GF(2)."""
+    columns = [crc32([MASK ^ 1 << j]) for j in range(BITS)]
+    one = tuple(sum((column >> i & 1) << j for j, column in enumerate(columns))
+                for i in range(BITS))
+    out = one
+    for _ in range(count - 1):
+        out = lfsr.compose(one, out)
+    return out
+
+
+class StepSignature(wiring.Component):
+    """CRC-32 of G words per cycle, neuron 0's first. Model: :func:`quant.integer.signature.crc32`.
+
+    The words' share is made one cycle ahead, so that the loop is one fixed XOR network.
+
+    Members
+    -------
+    en : ``In(1)``
+        Clock enable of the pipeline that this is part of.
+    valid, start : ``In(1)``
+        ``words`` count; they are the first ones of a step.
+    words : ``In(ArrayLayout(32, G))``
+    crc : ``Out(32)``
+        CRC of the step up to and with ``words``, one enabled cycle later; holds for that cycle.
+
+    Timing
+    ------
+    Latency 1 enabled cycle, G words per cycle.
+
+    Resources
+    ---------
+    66 registers and 32 XOR trees of up to 32 (G + 1) bits.
+    """
+
+    latency = 1
+
+    def __init__(self, G: int):
+        self.G = G
+        super().__init__({"en": In(1), "valid": In(1), "start": In(1),
+                          "words": In(data.ArrayLayout(BITS, G)), "crc": Out(BITS)})
+
+    def model(self, words):
+        """CRC after each cycle of a step, for words (cycles, G)."""
+        return [crc32(words[:j + 1].ravel()) for j in range(len(words))]
+
+    def elaborate(self, platform):
+        m = Module()
+        share, state = Signal(BITS, reset_less=True), Signal(BITS, reset_less=True)
+        valid, start = Signal(), Signal()
+        total = 0
+        for g in range(self.G):
+            total = total ^ xor_network(absorb(self.G - g), self.words[g])
+        before = Mux(start, MASK, state)
+        m.d.comb += self.crc.eq(xor_network(absorb(self.G), before) ^ share)
+        with m.If(self.en):
+            m.d.sync += [share.eq(total), valid.eq(self.valid), start.eq(self.start)]
+            with m.If(valid):
+                m.d.sync += state.eq(self.crc)
+        return m
+
+
+class NeuronWords:
+    """Registers that gather :func:`quant.integer.signature.neuron_word` of G neurons along a pipeline.
+
+    Call the methods in their order; each argument is as of the cycle that the waits so far lead
+    to. The word comes two cycles after the last wait.
+    """
+
+    def __init__(self, pipe: Pipeline, geo: Geometry):
+        self.pipe = pipe
+        self.geo = geo
+        self.words = []
+
+    def add_inputs(self, head, p_in, r_in, r_round) -> None:
+        """Input samplers' values and draws (counted in a word's first cycle), rounding words."""
+        for g in range(self.geo.G):
+            word = Mux(head, rotl(p_in[g], 0) ^ rotl(r_in[g], 11), 0)
+            for k in range(self.geo.M if r_round is not None else 0):
+                word = word ^ rotl(r_round[g * self.geo.M + k], 5 * k + 9)
+            self.words.append(word)
+
+    def wait(self, cycles: int) -> None:
+        """Nothing to add for some cycles."""
+        self.words = [self.pipe.delay(word, cycles, f"word{g}")
+                      for g, word in enumerate(self.words)]
+
+    def add_states(self, states) -> None:
+        """New states of the cycle's G M modes."""
+        for j, h in enumerate(states):
+            g, k = divmod(j, self.geo.M)
+            self.words[g] = self.words[g] ^ rotl(h.h_re, 5 * k + 1) ^ rotl(h.h_im, 5 * k + 17)
+
+    def finish(self, head, y, r_out) -> list:
+        """Sum over a word's cycles; drives and draws, one cycle after ``head``. Returns words.
+
+        A cycle's modes are rotated by 5 M more than those of the cycle before. Rotating what there
+        is back by 5 M, and the whole forth at the end, needs no shifter.
+        """
+        turn, out = 5 * self.geo.M, []
+        for g, word in enumerate(self.words):
+            kept = Signal(BITS, name=f"word{g}_kept", reset_less=True)
+            with self.pipe.m.If(self.pipe.en):
+                self.pipe.m.d.sync += kept.eq(Mux(head, 0, rotl(kept, -turn)) ^ word)
+            whole = rotl(kept, turn * (self.geo.F - 1)) ^ rotl(y[g], 3) ^ rotl(r_out[g], 23)
+            out.append(self.pipe.register(whole, f"word{g}_whole"))
+        return out

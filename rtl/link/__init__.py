@@ -1,0 +1,1 @@
+"""The serial line that talks to a core on a board."""

@@ -1,0 +1,110 @@
+"""What a board says it is: 64 bytes that host and bitstream both derive from the artifact."""
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+
+from amaranth.hdl import Shape
+
+from quant.integer import artifact
+from quant.integer.artifact import Artifact
+from rtl.link import protocol as protocol
+from rtl.parts.config import HardwareConfig
+from rtl.link.protocol import LABEL_BYTES, LOGIT_BYTES, SATURATION_BYTES
+from rtl.plan import Plan
+from rtl.parts.streams import sample_word
+
+MAGIC = b"SSM\x1a"
+SIZE = 64
+# magic, version, layers, H, n, lanes, outputs, length, vocab, bytes per sample, clock in kHz,
+# spread, built-in model, shape, task
+PACKED = struct.Struct("<4sBBHHHHHHBI?8s8s16s")
+
+
+class IdentityError(ValueError):
+    """Bytes that no board of this project says."""
+
+
+def shape_digest(planned: Plan) -> bytes:
+    """Eight bytes that two cores share if one's coefficients can be written into the other.
+
+    They depend on everything of artifact and hardware but the coefficients, the seed and the name.
+    """
+    art = planned.art
+    facts = [art.outputs, art.length, art.vocab, art.spiking.act, art.spiking.residual, art.spiking.rounding,
+             art.spiking.sampling, art.random.to_dict(), art.spiking.edge.to_dict(),
+             [layer.fmt.to_dict() for layer in art.spiking.layers],
+             [(r.name, r.base, r.depth, r.width, r.fields) for r in planned.regions]]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).digest()[:8]
+
+
+def model_digest(art: Artifact) -> bytes:
+    """:func:`quant.integer.artifact.digest` as eight bytes."""
+    return bytes.fromhex(artifact.digest(art))
+
+
+def sample_bytes(art: Artifact) -> int:
+    """Bytes of a sample in a SAMPLES frame."""
+    return -(-Shape.cast(sample_word(art)["value"].shape).width // 8)
+
+
+def result_bytes(layers: int, outputs: int) -> int:
+    """Bytes of the result region: label, logits, saturations of the layers and the stream."""
+    return LABEL_BYTES + LOGIT_BYTES * outputs + SATURATION_BYTES * (layers + 1)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A board's bitstream: protocol, shape, clock and the model it was built with."""
+
+    version: int
+    layers: int
+    H: int
+    n: int
+    lanes: int
+    outputs: int        # of the core: classes, or features of a network with two inputs
+    length: int
+    vocab: int
+    sample_bytes: int
+    clock_khz: int
+    spread: bool        # of HardwareConfig
+    model: bytes        # the built-in one; REGISTERS has the present one
+    shape: bytes
+    task: str
+
+    @classmethod
+    def of(cls, planned: Plan, clock: float) -> "Identity":
+        """Of a core that runs at ``clock`` Hz."""
+        art = planned.art
+        return cls(protocol.VERSION, len(art.blocks), art.H, art.n, planned.hw.lanes, art.outputs,
+                   art.length, art.vocab, sample_bytes(art), round(clock / 1000),
+                   planned.hw.spread, model_digest(art), shape_digest(planned), art.task)
+
+    def pack(self) -> bytes:
+        """The identity region."""
+        name = self.task.encode()[:16]
+        return PACKED.pack(MAGIC, self.version, self.layers, self.H, self.n, self.lanes,
+                           self.outputs, self.length, self.vocab, self.sample_bytes,
+                           self.clock_khz, self.spread, self.model, self.shape,
+                           name).ljust(SIZE, b"\0")
+
+    @classmethod
+    def unpack(cls, raw: bytes) -> "Identity":
+        """Inverse of :meth:`pack`; raises :class:`IdentityError`."""
+        magic, *fields, name = PACKED.unpack_from(raw)
+        if magic != MAGIC:
+            raise IdentityError(f"it answers, but says {magic!r} in place of {MAGIC!r}")
+        if fields[0] != protocol.VERSION:
+            raise IdentityError(f"it speaks version {fields[0]} of the link, this program version "
+                                f"{protocol.VERSION}; build its bitstream again")
+        return cls(*fields, name.rstrip(b"\0").decode(errors="replace"))
+
+    def hardware(self) -> HardwareConfig:
+        """What decides the map of the core's memories, and its cycles."""
+        return HardwareConfig(self.lanes, spread=self.spread)
+
+    def __str__(self) -> str:
+        return (f"{self.layers} layers of {self.H} neurons of {self.n} modes, {self.outputs} "
+                f"outputs, up to {self.length} steps, {self.lanes} lanes, "
+                f"{self.clock_khz / 1000:g} MHz")

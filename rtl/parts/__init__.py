@@ -1,0 +1,1 @@
+"""Small components that every other is made of, and the hardware's configuration."""

@@ -1,0 +1,63 @@
+"""Payloads of the streams between components, and the configuration bus."""
+
+from amaranth import Shape, signed, unsigned
+from amaranth.lib import data
+from amaranth.lib.wiring import Out, Signature
+
+from quant.integer.artifact import Artifact
+from golden.base.qformat import QFormat
+from rtl.parts.config import Geometry
+
+
+def shape_of(fmt: QFormat) -> Shape:
+    """Amaranth shape that stores a raw integer of format ``fmt``."""
+    return Shape(fmt.width, signed=fmt.signed)
+
+
+def x_word(fmt: QFormat, geo: Geometry) -> data.StructLayout:
+    """G neurons' block inputs of one time step, in the format of x between blocks.
+
+    ``first`` and ``last`` mark every word of a sequence's first and last step.
+    """
+    return data.StructLayout({"x": data.ArrayLayout(shape_of(fmt), geo.G),
+                              "first": 1, "last": 1})
+
+
+def spike_word(geo: Geometry) -> data.StructLayout:
+    """G neurons' spikes of one time step.
+
+    ``end`` marks the step's last word; there ``signature`` is the step's CRC, and on a sequence's
+    last step ``saturations`` the sequence's count (both are without meaning elsewhere).
+    """
+    return data.StructLayout({"s_out": geo.G, "s_in": geo.G, "first": 1, "last": 1, "end": 1,
+                              "signature": 32, "saturations": 32})
+
+
+def sample_word(art: Artifact) -> data.StructLayout:
+    """One sample or token; ``last`` marks the sequence's last step."""
+    shape = (unsigned(max(1, (art.vocab - 1).bit_length())) if art.vocab
+             else shape_of(art.sample))
+    return data.StructLayout({"value": shape, "last": 1})
+
+
+LOGIT_BITS = 48
+ADDRESS_BITS = 24       # of the configuration bus
+
+
+def result_word(art: Artifact) -> data.StructLayout:
+    """One sequence's answer: class, logits, and saturations (per layer, then the stream's)."""
+    return data.StructLayout({
+        "label": unsigned(max(1, (art.outputs - 1).bit_length())),
+        "logits": data.ArrayLayout(signed(LOGIT_BITS), art.outputs),
+        "saturations": data.ArrayLayout(32, len(art.blocks) + 1)})
+
+
+class ConfigBus(Signature):
+    """Writes of 32-bit words to the coefficient memories: no back-pressure, one a cycle.
+
+    Every component hears every write and takes those in its own regions; write only while no
+    sequence is in flight. The core's map of regions is made by ``rtl.generate``.
+    """
+
+    def __init__(self):
+        super().__init__({"en": Out(1), "addr": Out(ADDRESS_BITS), "data": Out(32)})

@@ -1,0 +1,1 @@
+"""Test benches of the components, in cocotb."""

@@ -1,0 +1,1 @@
+"""The native simulation program: Verilator's model in one process."""
