@@ -20,8 +20,9 @@ from quant.formats import QuantConfig
 from quant.integer import artifact, reference
 from quant.integer.network import IntegerNetwork, Vectorised
 from quant.integer.operation import ArtifactError, Tensor
-from quant.tune import convert
+from quant.tune import convert, ranges
 from quant.tune.draws import LfsrDraws
+from quant.tune.fit import ExportError
 from quant.tune.qat import QuantNetwork
 from rtl.parts.config import HardwareError
 from rtl.plan import plan
@@ -122,13 +123,13 @@ def test_an_integer_membrane_by_hand(found):
     op = replace(op, leak=Tensor(np.array([3]), leak), theta=Tensor(np.array([4]), v),
                  v=replace(v, i_bits=3))
     run, spikes, membranes = op.begin((y,), None), [], []
-    for step in (3, 3, 1, -9, 9, 9, 0):
+    for step in (3, 2, 1, -10, 9, 9, 0, -1):
         spikes.append(int(run(np.array([step]))[0]))
         membranes.append(int(run.v[0]))
-    # 3; 2.25 + 3 = 5, fires, 1; 0.75 + 1 = 2; 1.5 - 9 = -8; -6 + 9 = 3; 2.25 + 9 = 11, cut to 7,
-    # fires, 3; 2.25 = 2
-    assert spikes == [0, 1, 0, 0, 0, 1, 0] and membranes == [3, 1, 2, -8, 3, 3, 2]
-    assert run.over == 1
+    # 3; 2.25 + 2 = 4, fires, 0; 1; 0.75 - 10 = -9, cut to -8; -6 + 9 = 3; 2.25 + 9 = 11, cut to 7,
+    # fires, 3; 2.25 = 2; 1.5 - 1 = 0.5 = 0, the even one
+    assert spikes == [0, 1, 0, 0, 0, 1, 0, 0] and membranes == [3, 0, 1, -8, 3, 3, 2, 0]
+    assert run.over == 2
 
 
 def test_the_model_on_the_grid_equals_the_reference(found):
@@ -160,6 +161,21 @@ def test_fine_tuning_moves_leak_and_threshold(found, tmp_path):
     again = tuned.load(tmp_path / "tuned.pt", prepared.found)
     made = [convert.to_artifact(each, "bursts", 40, 1, {}) for each in (net, again)]
     assert artifact.digest(made[0]) == artifact.digest(made[1])
+
+
+def test_membranes_are_in_reports_and_must_fit(found):
+    trained, art = found
+    rows = {(row["layer"], row["tensor"]): row for row in art.info["ranges"]}
+    i, op = the_leak(art)
+    assert rows[0, "v"]["format"] == str(op.v) and (1, "v") in rows
+    assert art.info["saturations"]["v"] == [0, 0, 0]
+    seen = prepare.measure(convert.without_formats(convert.to_program(art)),
+                           trained.task.load("train"), trained.task, 32)
+    block = list(art.blocks[0])
+    block[i] = replace(op, v=replace(op.v, i_bits=op.v.i_bits - 2))
+    ranges.check_seen(seen, art, 1.0)
+    with pytest.raises(ExportError, match=r"layer 0, v: \d+ of 16 values leave SQ"):
+        ranges.check_seen(seen, replace(art, blocks=(tuple(block), *art.blocks[1:])), 1.0)
 
 
 def test_the_plan_refuses_it_by_name(found):
