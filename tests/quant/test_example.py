@@ -29,7 +29,8 @@ from rtl.plan import plan
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text()
-COMMANDS = re.search(r"```sh\n(export.*?)```", PAGE, re.S)[1].splitlines()
+EXPORT = re.search(r"`export (\w+)=(\S+)`", PAGE).groups()
+COMMANDS = re.search(r"```sh\n(.*?)```", PAGE, re.S)[1].splitlines()
 REFUSED = re.search(r"```\n(rtl\.generate: .*)\n```", PAGE)[1]
 
 
@@ -38,12 +39,13 @@ def made(tmp_path_factory):
     """What the page's commands print, their exit codes, and the folder in which they ran."""
     folder = tmp_path_factory.mktemp("example")
     (folder / "docs").symlink_to(ROOT / "docs")
-    name, path = COMMANDS[0].removeprefix("export ").split("=")
+    name, path = EXPORT
     before = [p for p in os.environ.get("PYTHONPATH", "").split(":") if p]
     env = os.environ | {name: ":".join([*before, str(ROOT), path])}
     said = {}
-    for line in COMMANDS[1:]:
-        _, *arguments = shlex.split(line)
+    for line in COMMANDS:
+        python, *arguments = shlex.split(line)
+        assert python == "python"
         done = subprocess.run([sys.executable, *arguments], cwd=folder, env=env, text=True,
                               capture_output=True, timeout=300)
         said[arguments[1]] = done.returncode, done.stdout, done.stderr
