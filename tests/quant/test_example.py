@@ -82,6 +82,14 @@ def test_the_commands_do_what_the_page_says(made):
     assert (code, error.strip()) == (2, REFUSED)
 
 
+def test_hardware_reads_the_artifact_without_torch(made):
+    """``rtl.generate`` above, and the integer side of the example."""
+    code = ("import sys; sys.modules['torch'] = None; sys.path.append(sys.argv[2])\n"
+            "from quant.integer import artifact; artifact.load(sys.argv[1])")
+    paths = made[1] / "artifacts" / "leaky.task-Bursts", ROOT / "docs" / "examples"
+    subprocess.run([sys.executable, "-c", code, *map(str, paths)], cwd=ROOT, check=True, timeout=120)
+
+
 def test_floats_and_integers_agree(found):
     """Every class but a few; at least 8 of 10 are right, as the page says about nine."""
     trained, art = found
