@@ -9,7 +9,10 @@ simulations read it.
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from quant.integer import ops
 from quant.integer.artifact import Artifact
+from quant.integer.memory import Fire, States
+from quant.integer.program import part_of
 from rtl import decoder, encoder
 from rtl.layer import layer
 from rtl.parts.config import Geometry, HardwareConfig, HardwareError
@@ -22,6 +25,14 @@ from rtl.parts.streams import ADDRESS_BITS, LOGIT_BITS
 
 IN_FLIGHT = 16      # sequences inside a core, at most
 COUNT_BITS = 32     # of a count of saturations, at most
+# The components that compute an operation, of those that the RTL has.
+COMPONENTS: dict[type, tuple[str, ...]] = {
+    ops.Embed: ("rtl.encoder",), ops.Scale: ("rtl.encoder", "rtl.layer.sampler", "rtl.layer.fuse"),
+    ops.Round: ("rtl.encoder",), ops.Limit: ("rtl.encoder", "rtl.layer.fuse"),
+    ops.Clamp: ("rtl.encoder", "rtl.layer.fuse"), Fire: ("rtl.layer.sampler",
+                                                         "rtl.layer.phase_sampler"),
+    States: ("rtl.layer.state_engine",), ops.Mix: ("rtl.layer.mixer",),
+    ops.Curve: ("rtl.layer.fuse",), ops.Add: ("rtl.layer.fuse",)}
 # What the RTL has of the options that change what a layer computes.
 ACTS, RESIDUALS = ("relu", "identity"), ("none", "clampfuse", "plain")
 ELSEWHERE = "run the network with python -m quant.evaluate"
@@ -79,6 +90,10 @@ def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
     Raises :class:`rtl.parts.config.HardwareError`, naming the layer or end, the rule and the value, for
     what the RTL lacks.
     """
+    for where, op, _ in art.operations():
+        if type(op) not in COMPONENTS:
+            raise HardwareError(f"{part_of(where)}: {op} has no component in the RTL, which has "
+                                f"{', '.join(kind.__name__ for kind in COMPONENTS)}; {ELSEWHERE}")
     specs = [layer_of(art, number, hw) for number in range(len(art.blocks))]
     first, last = end_beside(specs[0]), end_beside(specs[-1])
     check_encoder(first)

@@ -2,10 +2,12 @@
 
 A folder with ``manifest.json`` and ``arrays.npz``. Schema 2: the manifest lists the operations, each
 with its wiring, options and the formats of its tensors, which are in the arrays under
-``<block>.<operation>.<tensor>``; one sha256 is over everything but ``info`` and ``task``.
+``<block>.<operation>.<tensor>``; one sha256 is over everything but ``info`` and ``task``. A user's
+own operation is named by its module and class, from where it is imported.
 """
 
 import hashlib
+import importlib
 import io
 import json
 from collections.abc import Callable
@@ -30,7 +32,9 @@ KINDS = {cls.__name__: cls for module in (ops, memory) for cls in vars(module).v
 
 def described(op: Operation) -> dict:
     """An operation as plain json, its tensors by their formats."""
-    found = {"operation": type(op).__name__}
+    cls = type(op)
+    own = KINDS.get(cls.__name__) is not cls
+    found = {"operation": f"{cls.__module__}:{cls.__name__}" if own else cls.__name__}
     for f in fields(op):
         value = getattr(op, f.name)
         if value is not None and not f.metadata.get("training"):
@@ -39,10 +43,28 @@ def described(op: Operation) -> dict:
     return found
 
 
+def _kind(name: str) -> type:
+    """The class of an operation: one of ours, or of a user's ``package.module:Class``."""
+    module, colon, own = name.partition(":")
+    if not colon:
+        if name not in KINDS:
+            raise ArtifactError(f"operation {name} is unknown; known: {', '.join(KINDS)}, or one of "
+                                f"your own as package.module:Class")
+        return KINDS[name]
+    try:
+        cls = getattr(importlib.import_module(module), own, None)
+    except ImportError as error:
+        raise ArtifactError(f"operation {name}: {error}; run from the folder that contains the "
+                            f"module, or set PYTHONPATH") from None
+    if not (isinstance(cls, type) and issubclass(cls, Operation)):
+        raise ArtifactError(f"operation {name}: module {module} has no operation {own!r}")
+    return cls
+
+
 def restored(values: dict, array: Callable[[str], np.ndarray]) -> Operation:
     """Inverse of :func:`described`; ``array(name)`` gives a tensor's integers."""
     values = dict(values)
-    cls = KINDS[values.pop("operation")]
+    cls = _kind(values.pop("operation"))
     types = {f.name: str(f.type) for f in fields(cls)}
     return cls(**{name: Tensor(array(name), QFormat.parse(value)) if "Tensor" in types[name]
                   else QFormat.parse(value) if "QFormat" in types[name] else value

@@ -68,6 +68,10 @@ class States(Operation):
     SHAPES = {name: ("H", "n") for name in ("a_re", "a_im", "g_re", "g_im")}
     states = True
 
+    @property
+    def saturates(self):
+        return {"h": self.h}
+
     def align(self, u: QFormat) -> int:
         """Left shift of ``g u`` to the fraction bits of ``A_bar h``."""
         return self.a_re.fmt.f_bits + self.h.f_bits - self.g_re.fmt.f_bits - u.f_bits
@@ -180,13 +184,13 @@ class Fire(Operation):
             return sampling.sobol_points(self.directions.raw, steps, first)[:, None] ^ r
         return sampling.start_phase(r, f_bits, random) if self.form == "systematic" else r
 
-    def along(self, p, f_bits: int, draws: Draws):
-        """Spikes of p (B, L, H), all steps of B sequences at once."""
+    def along(self, formats, draws: Draws, p):
+        f_bits = formats[0].f_bits
         words = self.words(f_bits, draws, 0, p.shape[1])
         if self.form != "systematic":
-            return sampling.fires(p, f_bits, words, draws.random)
+            return sampling.fires(p, f_bits, words, draws.random), None
         total = words + np.cumsum(np.clip(p, 0, 1 << f_bits), 1)
-        return np.diff(total >> f_bits, axis=1, prepend=0)
+        return np.diff(total >> f_bits, axis=1, prepend=0), None
 
     def begin(self, formats, draws: Draws) -> "Sampler":
         return Sampler(self, formats[0].f_bits, draws)

@@ -79,6 +79,10 @@ class Limit(Operation):
     def check(self, need, x):
         need(self.to.f_bits <= x.f_bits, f"{self.to} has more fraction bits than its sum, {x}")
 
+    @property
+    def saturates(self):
+        return {self.makes: self.to} if self.counted else {}
+
     def format(self, x):
         return self.to
 
