@@ -70,7 +70,7 @@ def write(path: Path, content: dict) -> None:
 def read(path: Path) -> dict:
     """Content of a checkpoint file, its keys checked.
 
-    Raises :class:`CheckpointError` if it is missing, is no checkpoint or has other keys.
+    Raises :class:`CheckpointError` if it is missing, is not a checkpoint or has other keys.
     """
     path = Path(path)
     if not path.is_file():
@@ -79,13 +79,13 @@ def read(path: Path) -> dict:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
-        raise CheckpointError(f"{path} is damaged or is no checkpoint of this project") from None
+        raise CheckpointError(f"{path} is damaged or is not a checkpoint of this project") from None
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path} is no checkpoint of this project: it holds a "
+        raise CheckpointError(f"{path} is not a checkpoint of this project: it holds a "
                               f"{type(content).__name__}, not a dict")
     missing = [key for key in REQUIRED if key not in content]
     if missing:
-        raise CheckpointError(f"{path} is no checkpoint of this project: "
+        raise CheckpointError(f"{path} is not a checkpoint of this project: "
                               f"it lacks {', '.join(missing)}")
     unknown = sorted(map(str, set(content) - set(REQUIRED) - set(RESUME) - {"info", "part"}))
     if unknown:

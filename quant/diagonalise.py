@@ -32,7 +32,7 @@ def _stack_input(path: Path, net: Network) -> torch.Tensor:
         with np.load(path, allow_pickle=False) as file:
             x = file["x"]
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DiagonaliseError(f"{path} is no npz file with an array x: {error}") from None
+        raise DiagonaliseError(f"{path} is not an npz file with an array x: {error}") from None
     H = net.cfg.d_model
     if net.cfg.family != "released":
         raise DiagonaliseError("--inputs needs a network of family released; leave it out")

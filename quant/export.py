@@ -77,7 +77,7 @@ def _replace(art: Artifact, golden: vectors.Vectors | None, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.exists() and not (out.is_dir() and ((out / "manifest.json").exists()
                                                or not any(out.iterdir()))):
-        raise ExportError(f"{out} exists and is no artifact; give another --out")
+        raise ExportError(f"{out} exists and is not an artifact; give another --out")
     fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         artifact.save(art, fresh)

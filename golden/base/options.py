@@ -78,7 +78,7 @@ def natural(text: str) -> int:
 
 def numbers(text: str) -> list[int]:
     if not all(part.strip().isdecimal() for part in text.split(",")):
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers; write 17,4242")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers; write it as 17,4242")
     return [int(part) for part in text.split(",")]
 
 
@@ -86,7 +86,7 @@ def lanes_of(text: str) -> list[int]:
     try:
         return [positive(part.strip()) for part in text.split(",")]
     except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of lanes; write 1,4,8,16") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of lanes; write it as 1,4,8,16") from None
 
 
 def _real(text: str) -> float:
@@ -99,7 +99,7 @@ def _real(text: str) -> float:
 def probability(text: str) -> float:
     value = _real(text)
     if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no probability from 0 to below 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a probability: it must be at least 0 and below 1")
     return value
 
 

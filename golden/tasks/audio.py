@@ -80,7 +80,7 @@ def read_wav(raw: bytes, name: str, rate: int, path, most_channels: int = 1) -> 
             n = file.getnframes()
             samples = file.readframes(n)
     except (wave.Error, EOFError, OverflowError, ValueError) as error:
-        raise DataError(f"{path}: {name} is no wav file of plain samples ("
+        raise DataError(f"{path}: {name} is not a wav file of plain samples ("
                         f"{str(error) or 'it ends too soon'}); {again(path)}") from None
     if channels > most_channels or (bits, found) != (16, rate):
         allowed = "1 channel" if most_channels == 1 else f"1 to {most_channels} channels"

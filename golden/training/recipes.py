@@ -92,7 +92,7 @@ def read(name: str) -> dict:
     except OSError as error:
         raise UserError(f"cannot read recipe {path}: {error.strerror}") from None
     except ValueError as error:             # of tomllib, or no UTF-8
-        raise UserError(f"recipe {path} is no TOML file: {error}") from None
+        raise UserError(f"recipe {path} is not a TOML file: {error}") from None
     check(content, path)
     return content
 
