@@ -178,7 +178,7 @@ def ship(source: str | Path, note: str | None = None, folder: Path = SHIPPED,
          net: str = "") -> Path:
     """Copy a training's result to ``folder`` as <task>[.<net>].pt, with its log beside it.
 
-    ``note`` joins the information of the checkpoint (such as "untuned").
+    ``note`` joins the information of the checkpoint (such as untuned).
     """
     source = Path(source)
     found = load(source)
@@ -200,8 +200,9 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("ship", help="copy to golden/checkpoints/, without optimiser")
     command.add_argument("file", type=Path, help="build/train/<task>/best.pt or last.pt")
-    command.add_argument("--note", help="a word on the network, such as untuned")
-    command.add_argument("--net", default="", help="name, beside the task's other networks")
+    command.add_argument("--note", help="a short remark on the network, such as untuned")
+    command.add_argument("--net", default="",
+                         help="name that tells it from the task's other networks")
     args = parser.parse_args()
     target = ship(args.file, args.note, net=args.net)
     print(f"{target} {target.stat().st_size} bytes")

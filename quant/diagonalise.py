@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, help="a network with DPLR layers")
     parser.add_argument("--out", type=Path, help="file for the diagonal network; default: none")
     parser.add_argument("--modes", type=positive,
-                        help="of a fitted neuron (default: half of the states)")
+                        help="modes of a fitted neuron (default: half of the states)")
     parser.add_argument("--inputs", type=Path, help="npz with the stack's input x (B, L, H), by "
                         "which changed spikes are counted; default: training sequences")
     parser.add_argument("-n", type=positive, default=8, help="training sequences (default 8)")

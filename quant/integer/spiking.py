@@ -153,12 +153,12 @@ class _Reader:
     def take(self, cls: type, /, **options) -> Operation:
         """The next one; raises :class:`ArtifactError` naming it where it is another."""
         if not self.fits(cls, **options):
-            found = f"{self.left[0]}" if self.left else "nothing"
+            found = f"{self.left[0]}" if self.left else "its end"
             raise ArtifactError(
-                f"{self.where}: {found} stands where a {cls.__name__} with "
-                f"{', '.join(f'{k} = {v}' for k, v in options.items()) or 'any options'} would; "
-                f"hardware has only the operations of P-SpikeSSM's blocks, in their order, yet: run "
-                f"this network with python -m quant.evaluate")
+                f"{self.where}: found {found}, but hardware needs a {cls.__name__} here, with "
+                f"{', '.join(f'{k} = {v}' for k, v in options.items()) or 'any options'}; it has "
+                f"only the operations of P-SpikeSSM's blocks, in their order. In integers this "
+                f"network runs with python -m quant.evaluate")
         return self.left.pop(0)
 
     def maybe(self, cls: type, /, **options) -> Operation | None:
@@ -166,8 +166,9 @@ class _Reader:
 
     def end(self) -> None:
         if self.left:
-            raise ArtifactError(f"{self.where}: {self.left[0]} stands behind what hardware has; "
-                                f"run this network with python -m quant.evaluate")
+            raise ArtifactError(f"{self.where}: {self.left[0]} comes after the last operation "
+                                f"that hardware has; in integers this network runs with "
+                                f"python -m quant.evaluate")
 
 
 def _layer(ops: tuple[Operation, ...], number: int) -> tuple[Layer, dict, tuple[Fire, Fire]]:
@@ -194,7 +195,8 @@ def _layer(ops: tuple[Operation, ...], number: int) -> tuple[Layer, dict, tuple[
     r.end()
     f = mix.bias.fmt.f_bits
     if abs(sign.a.raw).min(initial=1) != 1 or (rounded and rounded.bits != f):
-        raise ArtifactError(f"layer {number}: {sign} must be a sign, a gain be rounded to {f} bits")
+        raise ArtifactError(f"layer {number}: {sign} must be a sign (1 or -1), and a gain "
+                            f"must be rounded to {f} bits")
     tensors = {"a_re": states.a_re, "a_im": states.a_im, "g_re": states.g_re, "g_im": states.g_im,
                "d": states.d, "b": out.b, "w": mix.w, "shift": mix.shift, "bias": mix.bias,
                "addend": addend.b} | (
@@ -210,7 +212,7 @@ def _layer(ops: tuple[Operation, ...], number: int) -> tuple[Layer, dict, tuple[
     residual = (("plain" if joined else "replace") if affine else
                 "clampfuse" if clamped else "none")
     if joined and not affine:
-        raise ArtifactError(f"layer {number}: {joined} belongs to a real-valued stream")
+        raise ArtifactError(f"layer {number}: {joined} needs a real-valued stream")
     return layer, {"act": curve.kind if curve else "identity", "residual": residual,
                    "rounding": states.rounding, "sampling": fire_in.form}, (fire_in, fire_out)
 
@@ -221,8 +223,8 @@ def recognise(art) -> Spiking:
     options = found[0][1]
     for number, (_, own, _) in enumerate(found):
         if own != options:
-            raise ArtifactError(f"layer {number} has {own}, layer 0 {options}: hardware needs one "
-                                f"kind of layer")
+            raise ArtifactError(f"layer {number} has {own}, but layer 0 has {options}; hardware "
+                                f"needs layers of one kind")
     layers = tuple(layer for layer, _, _ in found)
     streams = options["residual"] in STREAMS
     r = _Reader(art.first, "encoder")

@@ -220,7 +220,7 @@ WRONG = {
     "layers.1.out_b contains values that are not finite": changed(
         layers__1__out_b=np.full(6, np.nan)),
     "it has no key such as layers.0.inp_a": {"state.weight": np.ones(3)},
-    "6 of 6 neurons cannot be un-folded": changed(**{
+    "6 of 6 neurons cannot be unfolded": changed(**{
         KERNEL + "inv_dt": np.full((6, 1), -40.0)}),
 }
 
