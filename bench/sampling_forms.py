@@ -89,10 +89,12 @@ def main() -> None:
     parser.add_argument("--sequences", type=positive, default=20_000, help="to train on")
     parser.add_argument("-n", type=positive, default=2000, help="validation sequences")
     parser.add_argument("--seeds", type=positive, default=5)
-    parser.add_argument("--json", type=Path, default=Path("build/sampling/results.json"))
+    parser.add_argument("--json", type=Path, default=Path("build/sampling/results.json"),
+                        help="file for the results; default: %(default)s")
     add_data_dir(parser)
     add_device(parser)
-    parser.add_argument("--threads", type=positive, default=1)
+    parser.add_argument("--threads", type=positive, default=1,
+                        help="processor threads; default: %(default)s")
     parser.add_argument("--train", action="store_true", help="train and do not judge")
     parser.add_argument("--show", action="store_true", help="print what is known, train nothing")
     args = parser.parse_args()

@@ -79,7 +79,8 @@ def show(result: dict) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="golden.evaluate", description=__doc__.split("\n")[0])
     chosen.add_options(parser, None, "test")
-    parser.add_argument("--seeds", type=positive, default=3, help="default 3")
+    parser.add_argument("--seeds", type=positive, default=3,
+                        help="number of sampler seeds (default 3)")
     parser.add_argument("--json", type=Path, help="write the result to this file too")
     args = parser.parse_args()
     found, split, _ = chosen.load(args, parser)

@@ -173,7 +173,7 @@ def check_decoder(spec: EndSpec) -> None:
     """Its logits must fit the result."""
     edge, logit = spec.art.spiking.edge, decoder.logit_format(spec)
     if logit.width > LOGIT_BITS:
-        raise HardwareError(f"decoder: logits need {logit.width} bits, there are {LOGIT_BITS}; "
+        raise HardwareError(f"decoder: logits need {logit.width} bits, but there are {LOGIT_BITS}; "
                             f"shorten the sequences (length {spec.art.length}) or narrow dec_w "
                             f"{edge.dec_w}")
 
@@ -182,8 +182,8 @@ def check_link(made: Plan) -> None:
     """Raise :class:`HardwareError` for a core that a board's link cannot serve or name."""
     art, geo = made.art, made.geo
     if made.addresses > OWN_WORDS:
-        raise HardwareError(f"the coefficients take {made.addresses} addresses, the link reaches "
-                            f"{OWN_WORDS}; use fewer layers or neurons")
+        raise HardwareError(f"the coefficients take {made.addresses} addresses, but the link "
+                            f"reaches {OWN_WORDS}; use fewer layers or neurons")
     if art.length > LONGEST_SEQUENCE:
         raise HardwareError(f"the link takes sequences of up to {LONGEST_SEQUENCE} steps, the "
                             f"artifact has {art.length}; export one for shorter sequences, or use "

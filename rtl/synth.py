@@ -172,7 +172,7 @@ def route(folder: Path, device: str = "85k", seed: int = 1, target: float = 110.
         used = {name: cells["used"] for name, cells in found["utilization"].items()
                 if cells["used"]}
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ToolError(f"{folder / report} is no report of a finished route ({error!r}); see "
+        raise ToolError(f"{folder / report} is not the report of a finished route ({error!r}); see "
                         f"nextpnr.{seed}.log beside it") from None
     worst = max(paths, key=lambda path: sum(step["delay"] for step in path), default=[])
     return {"device": DEVICES[device], "seed": seed, "target": target, "fmax": round(fmax, 2),

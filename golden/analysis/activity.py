@@ -121,7 +121,7 @@ def trace(net, split: Split, task: Task, sequence: int = 0, block: int | None = 
     for name, value, count in (("sequence", sequence, len(split)), ("block", block, K),
                                ("neuron", 0 if neuron is None else neuron, H)):
         if not 0 <= value < count:
-            raise UserError(f"{name} {value} does not exist; allowed are 0 to {count - 1}")
+            raise UserError(f"{name} {value} does not exist; it must be from 0 to {count - 1}")
     torch.manual_seed(seed)
     values, lengths, _ = batch_of(split, np.array([sequence]), task)
     record = recorded(net, values, lengths)[block]

@@ -28,7 +28,7 @@ def add_net(parser: argparse.ArgumentParser) -> None:
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:
     """``--data-dir``."""
-    parser.add_argument("--data-dir", metavar="DIR", help="folder with the data sets; default "
+    parser.add_argument("--data-dir", metavar="DIR", help="folder with the data sets; default: "
                         "$SPIKESSM_DATA, else they are downloaded")
 
 
@@ -58,7 +58,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         if text.startswith("cuda") and not torch.cuda.is_available():
             raise UserError(f"--device {text}: PyTorch sees no such device here; leave it out")
         if text.split(":")[0] not in ("cpu", "cuda"):
-            raise UserError(f"--device {text}: there are cpu and cuda")
+            raise UserError(f"--device {text}: it must be cpu or cuda")
         return torch.device(text)
     parser.add_argument("--device", type=device, help="cpu or cuda; here: %(default)s",
                         default="cuda" if torch.cuda.is_available() else "cpu")
@@ -78,7 +78,8 @@ def natural(text: str) -> int:
 
 def numbers(text: str) -> list[int]:
     if not all(part.strip().isdecimal() for part in text.split(",")):
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers; write 17,4242")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers; write it as "
+                                         "17,4242")
     return [int(part) for part in text.split(",")]
 
 
@@ -86,7 +87,8 @@ def lanes_of(text: str) -> list[int]:
     try:
         return [positive(part.strip()) for part in text.split(",")]
     except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of lanes; write 1,4,8,16") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of lanes; write it as "
+                                         "1,4,8,16") from None
 
 
 def _real(text: str) -> float:
@@ -99,7 +101,8 @@ def _real(text: str) -> float:
 def probability(text: str) -> float:
     value = _real(text)
     if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no probability from 0 to below 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a probability: it must be at least 0 "
+                                         "and below 1")
     return value
 
 

@@ -66,7 +66,7 @@ class NetworkConfig:
             if name in self.IDLE and not self.reads(name) and value != field.default:
                 other, values = self.IDLE[name]
                 raise ValueError(f"{name} = {value} has no effect with {other} = "
-                                 f"{getattr(self, other)}: it is read with {other} "
+                                 f"{getattr(self, other)}: it is used with {other} "
                                  f"{' or '.join(map(str, values))}; leave it out")
         if self.d_state < 2 or self.d_state % 2:
             raise ValueError(f"d_state must be even and at least 2, not {self.d_state}")

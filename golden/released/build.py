@@ -112,5 +112,5 @@ def _check_folding(net: Network, found: Release) -> None:
             if bad:
                 raise ReleaseError(
                     f"{found.path}: layers.{k}.{'layer' if name == 'ssm' else 'reverse_layer'}: C "
-                    f"of {bad} of {len(smallest)} neurons cannot be un-folded, I - A_bar^"
+                    f"of {bad} of {len(smallest)} neurons cannot be unfolded, I - A_bar^"
                     f"{int(ssm.length)} is singular (to {smallest.min():.1e})")

@@ -33,7 +33,7 @@ UNUSED = [re.compile(rf"layers\.\d+\.({names})") for names in (
 
 
 class ReleaseError(UserError):
-    """A file is no checkpoint of the released code; the message says what is wrong with it."""
+    """A file is not a checkpoint of the released code; the message says what is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, AttributeError, KeyError, zipfile.BadZipFile) as error:
-        raise ReleaseError(f"{path} is no npz file: {error}") from None
+        raise ReleaseError(f"{path} is not an npz file: {error}") from None
 
 
 def _is_npz(path: Path) -> bool:
@@ -84,7 +84,7 @@ def _state_dict(content, path: Path) -> dict:
         if found:
             return found[0]
         level = [v for d in level for v in d.values() if isinstance(v, dict)]
-    raise ReleaseError(f"{path} is no checkpoint of the released code: it has no key such as "
+    raise ReleaseError(f"{path} is not a checkpoint of the released code: it has no key such as "
                        f"layers.0.inp_a")
 
 
@@ -92,7 +92,7 @@ def read(path: Path) -> Release:
     """Tensors of a checkpoint file. Raises :class:`ReleaseError` if it is none."""
     path = Path(path)
     if not path.is_file():
-        raise ReleaseError(f"{path} is no file; give a checkpoint of the released code")
+        raise ReleaseError(f"{path} is not a file; give a checkpoint of the released code")
     if _is_npz(path):
         arrays = read_npz(path)
         content = {k[len("state."):]: v for k, v in arrays.items() if k.startswith("state.")}
@@ -103,12 +103,12 @@ def read(path: Path) -> Release:
                 content = torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             if "GLOBAL" not in str(error):
-                raise ReleaseError(f"{path} is no torch file and no npz") from None
+                raise ReleaseError(f"{path} is neither a torch file nor an npz file") from None
             raise ReleaseError(
                 f"{path} holds Python objects, which are not run here; where it was made, save its "
                 f"tensors alone: torch.save(torch.load(FILE)['state_dict'], NEW)") from None
         except (RuntimeError, OSError, EOFError, ValueError, KeyError, UnicodeDecodeError):
-            raise ReleaseError(f"{path} is no torch file and no npz") from None
+            raise ReleaseError(f"{path} is neither a torch file nor an npz file") from None
         if not isinstance(content, dict):
             raise ReleaseError(f"{path} holds a {type(content).__name__}, not a state dict")
     state = _state_dict(content, path)

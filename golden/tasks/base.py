@@ -160,7 +160,7 @@ def checked(split: Split, task: Task) -> Split:
         array = getattr(split, name)
         if array.min() < low or array.max() > high:
             raise TaskError(f"task {task.name}: {name} from {array.min()} to {array.max()}, "
-                            f"allowed are {low} to {high}")
+                            f"they must be from {low} to {high}")
     return split
 
 

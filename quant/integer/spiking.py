@@ -144,7 +144,7 @@ def matched(ops: tuple[Operation, ...], wanted: list[Operation], where: str) -> 
     named = {}
     for op, want in zip_longest(ops, wanted):
         wrong = "" if type(op) is type(want) and op.wiring == want.wiring else (
-            f"{op or 'nothing'} stands where {want or 'nothing'} would")
+            f"found {op or 'its end'}, but hardware needs {want or 'its end'} here")
         for f in fields(op) if not wrong else ():
             has, as_wanted = getattr(op, f.name), getattr(want, f.name)
             if isinstance(as_wanted, Of) and has is not None:
@@ -153,9 +153,9 @@ def matched(ops: tuple[Operation, ...], wanted: list[Operation], where: str) -> 
                 shown = "a tensor" if isinstance(has, Tensor) else has
                 wrong = wrong or f"{op} has {f.name} = {shown}, not {as_wanted}"
         if wrong:
-            raise ArtifactError(f"{where}: {wrong}; hardware has only the operations of P-SpikeSSM's "
-                                f"blocks, in their order, yet: run this network with python -m "
-                                f"quant.evaluate")
+            raise ArtifactError(f"{where}: {wrong}; it has only the operations of P-SpikeSSM's "
+                                f"blocks, in their order. In integers this network runs with "
+                                f"python -m quant.evaluate")
     return named
 
 
@@ -187,7 +187,8 @@ def _layer(ops: tuple[Operation, ...], number: int) -> tuple[Layer, dict, list[n
                                  gain=len(scales) > 1), where)
     f, sign = named["bias"].fmt.f_bits, named["sign"]
     if sign.fmt != TERNARY or (abs(sign.raw) != 1).any() or named.get("p_bits", f) != f:
-        raise ArtifactError(f"{where}: {scales[0]} must be a sign, a gain be rounded to {f} bits")
+        raise ArtifactError(f"{where}: {scales[0]} must be a sign (1 or -1), and a gain "
+                            f"must be rounded to {f} bits")
     tensors = {name: named[name] for name in Layer.FORMAT_OF if name in named}
     formats = {Layer.FORMAT_OF[name]: t.fmt for name, t in tensors.items()}
     formats |= {"drive": wider(named["d"].fmt, named["b"].fmt), "h": named["h"],
@@ -204,8 +205,8 @@ def recognise(art) -> Spiking:
     options = found[0][1]
     for number, (_, own, _) in enumerate(found):
         if own != options:
-            raise ArtifactError(f"layer {number} has {own}, layer 0 {options}: hardware needs one "
-                                f"kind of layer")
+            raise ArtifactError(f"layer {number} has {own}, but layer 0 has {options}; hardware "
+                                f"needs layers of one kind")
     layers = tuple(layer for layer, _, _ in found)
     f, streams, usual = layers[0].fmt, options["residual"] in STREAMS, EdgeFormats()
     named = matched(art.first, filled(encoder_pattern(art.sample is None, streams), {

@@ -123,7 +123,7 @@ def test_diverged_training_stops_and_keeps_the_last_good_file(tmp_path, monkeypa
     assert command(monkeypatch, train, "--task", "digits", "--limit", 80, "--epochs", 1, "--out",
                    tmp_path, "--threads", 1, "--save-minutes", 0) == 2
     line = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "epoch 1, step 6 of 10: the loss or a weight is no finite number" in line
+    assert "epoch 1, step 6 of 10: the loss or a weight is no longer a finite number" in line
     assert "smaller lr (now 0.1)" in line
     content = checkpoint.read(tmp_path / "last.pt")
     assert content["part"]["steps"] == 5

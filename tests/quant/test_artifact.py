@@ -84,7 +84,7 @@ def edit(folder, change):
     (lambda m: m.update(rounding="floor"), "rounding must be one of stochastic, half_even"),
     (lambda m: m.update(seed=0), "seed must be in 1"),
     (lambda m: m.update(layer_formats=[]), "no layers"),
-    (lambda m: m["layer_formats"][0].update(w="8 bits"), "'8 bits' is no number format"),
+    (lambda m: m["layer_formats"][0].update(w="8 bits"), "'8 bits' is not a number format"),
     (lambda m: m["layer_formats"][0].update(w="SQ(2,0)"), "layer 0, w: .* outside SQ"),
     (lambda m: m["layer_formats"].append(m["layer_formats"][0]), "layer2"),
     (lambda m: m["edge_formats"].update(sample=None), "sample format"),

@@ -176,7 +176,7 @@ def test_out_that_is_something_else(tmp_path, monkeypatch, capsys):
     out.mkdir()
     (out / "letter.txt").write_text("keep")
     line = refused(monkeypatch, capsys, "--task", TOY, "--checkpoint", path, "--out", out, "-n", 0)
-    assert "exists and is no artifact" in line and (out / "letter.txt").read_text() == "keep"
+    assert "exists and is not an artifact" in line and (out / "letter.txt").read_text() == "keep"
 
 
 WRONG = {

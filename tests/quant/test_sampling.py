@@ -126,7 +126,7 @@ def test_what_an_artifact_must_have():
             ({"sampling": "systematic"}, "Sobol directions with sampling systematic"),
             ({"directions": NO_DIRECTIONS}, r"shape \(0, 0\), expected \(4, 6\)"),
             ({"directions": directions[:3]}, r"shape \(3, 6\), expected \(4, 6\)"),
-            ({"directions": broken}, r"1 of 24 are no direction numbers of 16 bits.*\[3 2\]"),
+            ({"directions": broken}, r"1 of 24 are not direction numbers of 16 bits.*\[3 2\]"),
             ({"directions": wide}, r"1 of 24 .*\[1 0\]"),
             ({"random": RandomFormat(k=5)}, "repeats after 32 steps, the longest sequence has 64")):
         with pytest.raises(ArtifactError, match=text):

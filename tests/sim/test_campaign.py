@@ -227,7 +227,7 @@ def test_a_failing_export_is_one_line(monkeypatch, tmp_path, capsys):
     (["--lanes", "3"], "3 lanes do not divide 4 neurons of 2 modes; allowed: 1, 2, 4, 8"),
     (["--indices", "6"], "sequences 0..5"),
     (["-n", "7"], "has 6 sequences"),
-    (["--seed", "0"], "--seed 0: allowed are 1..4294967295"),
+    (["--seed", "0"], "--seed 0: it must be in 1..4294967295"),
     (["--artifact", "no/such/folder"], "no/such/folder"),
     (["--net", "small"], "--net chooses what is exported; leave it or --artifact out"),
     (["--sampling", "sobol"], "--sampling chooses what is exported"),

@@ -166,5 +166,5 @@ def test_adapted_heads():
     np.testing.assert_array_equal(made.head.w1, ART.head.w1)
     np.testing.assert_array_equal(made.head.b1, np.clip(np.rint(ART.head.b1 / 16), fmt.b1.lo,
                                                         fmt.b1.hi))
-    with pytest.raises(artifact.ArtifactError, match="inputs is 2, of the other network 1"):
+    with pytest.raises(artifact.ArtifactError, match="inputs is 2, but 1 in the other network"):
         adapt.adapt(ART, ONE)
