@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from golden.base.qformat import QFormat, wider
+from golden.base.qformat import FormatError, QFormat, wider
 from quant.formats import STREAMS, TERNARY, EdgeFormats, LayerFormats
 from quant.integer.memory import Fire, States
 from quant.integer.operation import ArtifactError, Operation, Tensor
@@ -203,8 +203,12 @@ def _layer(ops: tuple[Operation, ...], number: int) -> tuple[Layer, dict, tuple[
     formats = {Layer.FORMAT_OF[name]: t.fmt for name, t in tensors.items()}
     formats["drive"] = wider(states.d.fmt, out.b.fmt)
     p = QFormat(1, f, False)
-    fmt = LayerFormats(h=states.h, p=p, x=end.to if affine else replace(LayerFormats().x, i_bits=2,
-                                                                        f_bits=f), **formats)
+    x = end.to if affine else replace(LayerFormats().x, i_bits=2, f_bits=f)
+    try:
+        fmt = LayerFormats(h=states.h, p=p, x=x, **formats)
+    except FormatError as error:
+        raise ArtifactError(f"layer {number}: {error}; run this network with "
+                            f"python -m quant.evaluate") from None
     layer = Layer(fmt, negate=(sign.a.raw < 0).astype(np.int64),
                   **{name: t.raw for name, t in tensors.items()})
     residual = (("plain" if joined else "replace") if affine else
@@ -212,7 +216,8 @@ def _layer(ops: tuple[Operation, ...], number: int) -> tuple[Layer, dict, tuple[
     if joined and not affine:
         raise ArtifactError(f"layer {number}: {joined} belongs to a real-valued stream")
     return layer, {"act": curve.kind if curve else "identity", "residual": residual,
-                   "rounding": states.rounding, "sampling": fire_in.form}, (fire_in, fire_out)
+                   "rounding": states.rounding, "sampling": fire_in.form,
+                   "gelu_out": bool(gelu), "gain": bool(gain)}, (fire_in, fire_out)
 
 
 def recognise(art) -> Spiking:
@@ -223,6 +228,7 @@ def recognise(art) -> Spiking:
         if own != options:
             raise ArtifactError(f"layer {number} has {own}, layer 0 {options}: hardware needs one "
                                 f"kind of layer")
+    options = {name: value for name, value in options.items() if name not in ("gelu_out", "gain")}
     layers = tuple(layer for layer, _, _ in found)
     streams = options["residual"] in STREAMS
     r = _Reader(art.first, "encoder")
