@@ -201,10 +201,10 @@ def _layer(ops: tuple[Operation, ...], number: int) -> tuple[Layer, dict, tuple[
         {"alpha": affine.a, "beta": affine.b} if affine else {}) | (
         {"a": out.a} if gelu else {}) | ({"gain": gain.a} if gain else {})
     formats = {Layer.FORMAT_OF[name]: t.fmt for name, t in tensors.items()}
-    formats["drive"] = wider(states.d.fmt, out.b.fmt)
     p = QFormat(1, f, False)
     x = end.to if affine else replace(LayerFormats().x, i_bits=2, f_bits=f)
     try:
+        formats["drive"] = wider(states.d.fmt, out.b.fmt)
         fmt = LayerFormats(h=states.h, p=p, x=x, **formats)
     except FormatError as error:
         raise ArtifactError(f"layer {number}: {error}; run this network with "
