@@ -16,7 +16,7 @@ from itertools import zip_longest
 
 import numpy as np
 
-from golden.base.qformat import QFormat, wider
+from golden.base.qformat import FormatError, QFormat, wider
 from quant.formats import STREAMS, TERNARY, EdgeFormats, LayerFormats
 from quant.integer.memory import Fire, States
 from quant.integer.operation import ArtifactError, Operation, Tensor
@@ -191,10 +191,14 @@ def _layer(ops: tuple[Operation, ...], number: int) -> tuple[Layer, dict, list[n
                             f"must be rounded to {f} bits")
     tensors = {name: named[name] for name in Layer.FORMAT_OF if name in named}
     formats = {Layer.FORMAT_OF[name]: t.fmt for name, t in tensors.items()}
-    formats |= {"drive": wider(named["d"].fmt, named["b"].fmt), "h": named["h"],
-                "p": QFormat(1, f, False),
-                "x": named.get("x") or replace(LayerFormats().x, i_bits=2, f_bits=f)}
-    layer = Layer(LayerFormats(**formats), negate=(sign.raw < 0).astype(np.int64),
+    x = named.get("x") or replace(LayerFormats().x, i_bits=2, f_bits=f)
+    try:
+        formats["drive"] = wider(named["d"].fmt, named["b"].fmt)
+        fmt = LayerFormats(h=named["h"], p=QFormat(1, f, False), x=x, **formats)
+    except FormatError as error:
+        raise ArtifactError(f"{where}: {error}; in integers this network runs with "
+                            f"python -m quant.evaluate") from None
+    layer = Layer(fmt, negate=(sign.raw < 0).astype(np.int64),
                   **{name: t.raw for name, t in tensors.items()})
     return layer, options, [named[row].raw for row in ("row_in", "row_out") if row in named]
 
