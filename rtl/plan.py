@@ -27,7 +27,8 @@ IN_FLIGHT = 16      # sequences inside a core, at most
 COUNT_BITS = 32     # of a count of saturations, at most
 # The components that compute an operation, of those that the RTL has.
 COMPONENTS: dict[type, tuple[str, ...]] = {
-    ops.Embed: ("rtl.encoder",), ops.Scale: ("rtl.encoder", "rtl.layer.sampler", "rtl.layer.fuse"),
+    ops.Embed: ("rtl.encoder",), ops.Scale: (
+        "rtl.encoder", "rtl.layer.sampler", "rtl.layer.state_engine", "rtl.layer.fuse"),
     ops.Round: ("rtl.encoder",), ops.Limit: ("rtl.encoder", "rtl.layer.fuse"),
     ops.Clamp: ("rtl.encoder", "rtl.layer.fuse"), Fire: ("rtl.layer.sampler",
                                                          "rtl.layer.phase_sampler"),

@@ -49,9 +49,9 @@ def round_stochastic(raw, shift: int, r, r_bits: int):
 
 @dataclass(frozen=True)
 class States(Operation):
-    """``h <- saturate(round(A_bar h + g u))`` of n complex modes, ``y = sum Re h + d u``, exact.
+    """``h <- saturate(round(A_bar h + g u))`` for n complex modes h, then ``y = sum Re h + d u``.
 
-    u is a spike or a value of any format; h after the update. The rounding is stochastic, with a
+    u is a spike or a value of any format; y is exact. The rounding is stochastic, with a
     word of which the low ``round_bits`` round the real part and the next the imaginary part, or
     half to even.
     """
@@ -91,6 +91,7 @@ class States(Operation):
                            f"neuron, mode {bad[0] if len(bad) else ''}")
 
     def format(self, u):
+        """Of the exact sum of n states and ``d u``"""
         return self.h.total(self.a_re.raw.shape[1]) + self.d.fmt * u
 
     def update(self, u_fmt: QFormat, h_re, h_im, u, r, random: RandomFormat):
@@ -157,7 +158,7 @@ class Recurrence:
 
 @dataclass(frozen=True)
 class Fire(Operation):
-    """SpikeSampler of probabilities, one of the forms of ``quant.integer.sampling``.
+    """1 with the probability p, kept in [0, 1], else 0, as ``quant.integer.sampling`` draws them.
 
     ``number`` is its own in the network, two for each block: 2 layer + 0 at its input, + 1 at its
     output. ``directions`` (columns,) are a Sobol dimension's, k bits each.
@@ -171,6 +172,7 @@ class Fire(Operation):
     states = True
 
     def format(self, p):
+        """One bit, UQ(1,0)"""
         return BIT
 
     def words(self, f_bits: int, draws: Draws, first: int = 0, steps: int | None = None):

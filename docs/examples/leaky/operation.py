@@ -34,7 +34,7 @@ class Leak(Operation):
         leak, theta, v = self.leak.fmt, self.theta, self.v
         need(not leak.signed and leak.i_bits == 0, f"leak must be UQ(0, f), below 1, not {leak}")
         need(v.f_bits <= self.sum(y).f_bits, f"v {v} has more fraction bits than leak v + y")
-        need(theta.fmt.f_bits == v.f_bits, f"theta {theta.fmt} must have the fraction bits of v {v}")
+        need(theta.fmt.f_bits == v.f_bits, f"theta {theta.fmt} must have the fraction bits of {v}")
         need(theta.raw.min() > 0, f"theta must be above 0; the smallest is {theta.raw.min()}")
 
     def format(self, y):
