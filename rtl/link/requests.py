@@ -32,8 +32,10 @@ class Requests:
         self.byte = link.receiver.byte
         self.tag, self.command, self.expected = Signal(8), Signal(8), Signal(8)
         self.refused, self.wrong = Signal(), Signal()
-        self.index, self.left, self.step = Signal(5), Signal(5), Signal()   # step: to the next byte
-        # Numbers come lowest byte first, so they shift in from above.
+        # The byte that is looked at; those behind it, or that READ still gives; go to the next one.
+        self.index, self.left, self.step = Signal(5), Signal(5), Signal()
+        # Address, position or length; what comes behind it, lowest byte first, so it shifts in from
+        # above; and how many bytes of that there are.
         self.number, self.word, self.filled = Signal(24), Signal(32), Signal(2)
         self.address = Signal(16)
 
