@@ -97,7 +97,6 @@ def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
                                 f"{', '.join(kind.__name__ for kind in COMPONENTS)}; {ELSEWHERE}")
     specs = [layer_of(art, number, hw) for number in range(len(art.blocks))]
     first, last = end_beside(specs[0]), end_beside(specs[-1])
-    check_encoder(first)
     check_decoder(last)
     parts = [(first, "", encoder.regions(first)),
              *((spec, f"layer{spec.number}.", layer.regions(spec)) for spec in specs),
@@ -136,9 +135,6 @@ def layer_of(art: Artifact, number: int, hw: HardwareConfig) -> LayerSpec:
         raise HardwareError(f"{where}: a norm that stays a product (gain {fmt.gain}; post-norm, or "
                             f"behind GELU) is not in the RTL, whose norms are signs; {ELSEWHERE}")
     plain = art.spiking.residual == "plain"
-    if plain and fmt.beta.f_bits > fmt.p_in_bits(art.spiking.residual):
-        raise HardwareError(f"{where}: beta {fmt.beta} has more fraction bits than alpha "
-                            f"{fmt.alpha} times x {fmt.x}; the input sampler adds exactly")
     sampler = 2 * number
     return LayerSpec(
         art, number, Geometry(art.H, art.n, hw.lanes), hw, tensors, art.x_format, affine=plain,
@@ -157,17 +153,6 @@ def count_bits(art: Artifact) -> int:
 def end_beside(spec: LayerSpec) -> EndSpec:
     """Encoder or decoder beside a layer, without its place in the map."""
     return EndSpec(spec.art, spec.geo, spec.hw, spec.x_format, spec.saturates)
-
-
-def check_encoder(spec: EndSpec) -> None:
-    """Its products are rounded to x: they must not be coarser."""
-    edge = spec.art.spiking.edge
-    if spec.art.vocab:
-        return
-    f, least = edge.enc_w.f_bits + edge.sample.f_bits, max(edge.enc_b.f_bits, spec.x_format.f_bits)
-    if f < least:
-        raise HardwareError(f"encoder: enc_w {edge.enc_w} times sample {edge.sample} has {f} "
-                            f"fraction bits; the encoder needs at least {least}")
 
 
 def check_decoder(spec: EndSpec) -> None:
