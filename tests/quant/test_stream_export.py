@@ -87,6 +87,7 @@ def test_export_and_evaluation(kind, task, options, tmp_path, monkeypatch, capsy
     assert result["accuracies"][0] == np.mean([t.label for t in found] == split.labels)
     fired = sum((t.values["s_out"] != 0).sum((1, 2)) for t in found) / (split.lengths.sum() * art.H)
     np.testing.assert_allclose(result["spike_rates"], fired)
+    assert result["saturations"] == [0, 0, 0]
     assert rtl.generate.main(["--artifact", str(out), "--out", str(tmp_path / "v")]) == 2
     lines = capsys.readouterr().err.splitlines()
     first = str(art.blocks[0][0])
