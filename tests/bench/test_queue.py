@@ -118,7 +118,7 @@ def test_two_queues_do_not_share_a_folder(tmp_path):
 
 def test_a_failed_training_is_named_with_its_reason(tmp_path):
     path = tmp_path / "list.toml"
-    path.write_text(f'folder = "{tmp_path}/out"\n[[training]]\nname = "a"\ntask = "digitz"\n')
+    path.write_text(f'folder = "{tmp_path}/out"\nnice = 0\n[[training]]\nname = "a"\ntask = "digitz"\n')
     done = run(path)
     out, err = done.communicate(timeout=300)
     assert done.returncode == 2
