@@ -71,8 +71,8 @@ def test_the_other_artifacts_of_the_host_are_checked_too(folders, tmp_path, caps
     good, bad = (str(folder) for folder in folders)
     assert_refused(host.adapt.main, ["--artifact", good, "--like", bad, "--out",
                                      str(tmp_path / "out")], bad, capsys)
-    assert_refused(host.__main__.main, ["run", *TASK, "--port", "sim", "-n", "1", "--artifact", good,
-                                        "--built-for", bad], bad, capsys)
+    assert_refused(host.__main__.main, ["run", *TASK, "--port", "sim", "-n", "1", "--artifact",
+                                        good, "--built-for", bad], bad, capsys)
 
 
 def test_no_command_is_left_out():

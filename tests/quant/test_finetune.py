@@ -115,7 +115,7 @@ def test_files_that_do_not_fit(tmp_path):
     with pytest.raises(ExportError, match="it lacks golden, formats, steps"):
         tuned.load(tmp_path / "net.pt", found)
     content = torch.load(tmp_path / "tuned.pt", weights_only=True)
-    old = dict.fromkeys(("layers", "edge", "random", "rounding"), [])       # formats before schema 2
+    old = dict.fromkeys(("layers", "edge", "random", "rounding"), [])     # formats before schema 2
     torch.save(content | {"formats": old}, tmp_path / "old.pt")
     with pytest.raises(ExportError, match="old.pt was made by an earlier version; make it again "
                                           "with python -m quant.finetune") as error:

@@ -20,7 +20,8 @@ RELEASED = ReleasedConfig(**SHAPE, init="s4d_lin")
 @pytest.fixture(autouse=True)
 def draws_by_position(monkeypatch):
     """``torch.rand_like`` fills by memory layout, which a transposed embedding changes."""
-    monkeypatch.setattr(torch, "rand_like", lambda p, dtype=None: torch.rand(p.shape, dtype=p.dtype))
+    monkeypatch.setattr(torch, "rand_like",
+                        lambda p, dtype=None: torch.rand(p.shape, dtype=p.dtype))
 
 
 def trained_like(cfg: NetworkConfig, seed: int = 0) -> Network:

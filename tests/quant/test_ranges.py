@@ -1,4 +1,4 @@
-"""Ranges of the states: the proven one is tight, the seen one is what happens, misfits are named."""
+"""Ranges of the states: the proven one is tight, the seen one happens, misfits are named."""
 
 import itertools
 import re
@@ -109,7 +109,8 @@ def test_seen_range_of_what_is_limited():
     program = without_formats(to_program(random_artifact(seed=3, residual="plain")))
     seen = ranges.seen(program, Toy().load("train"), Toy(), np.arange(8))
     assert set(seen.blocks) == {("first", "x"), *((j, name) for j in (0, 1) for name in "hx")}
-    assert seen.blocks[0, "x"][0].shape == (8,) and seen.of("x").max() > 0.5 > 0 > seen.of("x").min()
+    assert seen.blocks[0, "x"][0].shape == (8,)
+    assert seen.of("x").max() > 0.5 > 0 > seen.of("x").min()
     _, seen = stream.quantised(stream.network("gsu"))
     assert {name for place, name in seen.blocks if place == 1} == {"u", "h", "y_in", "n", "gate",
                                                                    "x"}

@@ -143,7 +143,8 @@ def test_widths_that_do_not_do(options, text, tmp_path, monkeypatch, capsys):
     (QuantConfig(p_bits=16, encoder_bits=5), "encoder, a: 6 values .* use a wider encoder"),
     (QuantConfig(g_bits=4, state_bits=24), "has fewer fraction bits than h"),
     (QuantConfig(weight_bits=2, shift_bits=1), r"layer 0, Mix .*: . of 6 rows need a left shift"),
-    (QuantConfig(coef_bits=2, g_bits=24, state_bits=2, margin=1e-9), r"layer 0, .*g: SQ.* has no room for .*; use other"),
+    (QuantConfig(coef_bits=2, g_bits=24, state_bits=2, margin=1e-9),
+     r"layer 0, .*g: SQ.* has no room for .*; use other"),
 ], ids=["encoder", "d", "shift", "g"])
 def test_formats_that_cannot_be_fitted(config, text):
     with pytest.raises(ExportError, match=text) as error:
