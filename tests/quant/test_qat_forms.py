@@ -1,4 +1,4 @@
-"""Both forms of the quantisation-aware model: round trips, lengths, gradients, the golden network."""
+"""Both forms of the quantisation-aware model: round trips, lengths, gradients, golden networks."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The sampling forms in integers: rates, running sums and Sobol's points, exhaustively where small."""
+"""The sampling forms in integers: rates, running sums and Sobol's points, all of them where few."""
 
 from dataclasses import replace
 

@@ -68,6 +68,12 @@ def place_of(program: Program, block: int, kind: type, makes: str | None = None)
                 if isinstance(op, kind) and makes in (None, op.makes))
 
 
+def op_at(program: Program, place: str) -> Operation:
+    """The operation at a place."""
+    where, i = place.split(".")
+    return (program.first if where == "first" else program.blocks[int(where)])[int(i)]
+
+
 def at(program: Program, place: str) -> tuple[Operation, tuple]:
     """The operation at a place, and the formats of what it reads."""
     return next((op, inputs) for where, op, inputs in program.operations() if where == place)
@@ -76,8 +82,8 @@ def at(program: Program, place: str) -> tuple[Operation, tuple]:
 def with_op(program: Program, place: str, **change) -> Program:
     """A program with other fields of the operation at a place; a tensor's may be its integers."""
     where, i = place.split(".")
-    ops = list(program.first if where == "first" else program.blocks[int(where)])
-    op = ops[int(i)]
+    ops, op = list(dict(program.parts())["first" if where == "first" else int(where)]), op_at(
+        program, place)
     ops[int(i)] = replace(op, **{
         name: Tensor(value, op.tensors[name].fmt) if isinstance(value, np.ndarray) else value
         for name, value in change.items()})
