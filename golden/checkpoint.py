@@ -184,10 +184,11 @@ def ship(source: str | Path, note: str | None = None, folder: Path = SHIPPED,
     found = load(source)
     log = source.with_name("log.jsonl")
     if not log.is_file():
-        raise CheckpointError(f"{log} does not exist; a network is shipped with the log of its run")
+        raise CheckpointError(f"{log} does not exist; a network is shipped with the log of its "
+                              f"run")
     if net == "qat" or not re.fullmatch("[A-Za-z0-9_-]*", net):
-        raise CheckpointError(f"--net {net}: a name is made of letters, digits, _ and -, and is not "
-                              f"qat")
+        raise CheckpointError(f"--net {net}: a name is made of letters, digits, _ and -, and is "
+                              f"not qat")
     target = folder / shipped(tasks.spec(found.task), net).name
     save(target, found.network, found.task, found.info | ({"note": note} if note else {}))
     write_atomic(target.with_name(target.stem + ".log.jsonl"), log.read_bytes())

@@ -27,29 +27,19 @@ class NoSpikes(UserError):
 class Activity:
     """Spikes of a network on some sequences; K blocks of H neurons, T steps.
 
-    Attributes
-    ----------
-    sequences, steps : int
-        What was counted; padding behind a sequence's end is not.
-    active_in, active_out : (K, T)
-        Share of a block's neurons that spike at step t, at the input and at the output, mean over
-        the sequences that reach step t.
-    rate_in, rate_out : (K, H)
-        Spikes per step of every neuron, mean over all steps of all sequences.
-    mean_p : (K, H)
-        Probability to spike at the output, the same mean; ``rate_out`` in a network whose neurons
-        draw nothing.
-
-    ``active_in`` and ``rate_in`` are None where the blocks' input does not spike.
+    Padding behind a sequence's end does not count. ``active`` is the share of a block's neurons
+    that spike at step t, mean over the sequences that reach it, ``rate`` the spikes per step of
+    every neuron, mean over all steps of all sequences; of the blocks' input None where that does
+    not spike.
     """
 
     sequences: int
     steps: int
-    active_in: np.ndarray | None
+    active_in: np.ndarray | None    # (K, T)
     active_out: np.ndarray
-    rate_in: np.ndarray | None
+    rate_in: np.ndarray | None      # (K, H)
     rate_out: np.ndarray
-    mean_p: np.ndarray
+    mean_p: np.ndarray      # probability of an output spike; ``rate_out`` where nothing is drawn
 
 
 @dataclass(frozen=True)
@@ -108,13 +98,10 @@ def measure(net, split: Split, task: Task, batch: int = 50, seed: int = 0) -> Ac
 
 def trace(net, split: Split, task: Task, sequence: int = 0, block: int | None = None,
           neuron: int | None = None, seed: int = 0) -> Trace:
-    """One neuron of one sequence.
+    """Neuron ``neuron`` of block ``block``, both from 0, on one sequence.
 
-    Parameters
-    ----------
-    block, neuron : int
-        From 0. None: the last block, and there the liveliest neuron: the largest deviation of its
-        curve over time, times how often it starts or stops to spike.
+    Without them the last block, and there the liveliest neuron: the largest deviation of its curve
+    over time, times how often it starts or stops to spike.
     """
     K, H = len(net.blocks), net.cfg.d_model
     block = K - 1 if block is None else block

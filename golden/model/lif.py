@@ -122,16 +122,9 @@ def lif(x: torch.Tensor, alpha: torch.Tensor, theta: float = 1.0, subtract: bool
         chunks: tuple[int, int, int] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """Spikes and membranes before the reset, both (H, N); the membranes carry no gradient.
 
-    Parameters
-    ----------
-    x : (H, N)
-        Drive, float32 or float64.
-    alpha : (H,)
-        Decay per step.
-    surrogate, width
-        Of the configuration, see ``golden.model.neurons``.
-    chunks : (C, M, B)
-        Order of the columns as in ``golden.model.columns``; None: (N, 1, 1), one sequence.
+    x (H, N) is the drive, float32 or float64, alpha (H,) the decay per step; ``surrogate`` and
+    ``width`` are the configuration's. ``chunks`` (C, M, B) is the order of the columns as in
+    ``golden.model.columns``, None: (N, 1, 1), one sequence.
     """
     chunks = chunks or (x.shape[1], 1, 1)
     if x.device.type != "cpu":

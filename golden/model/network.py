@@ -95,20 +95,13 @@ class Network(nn.Module):
 
         With ``pair`` row k and row k + B / 2 belong together and there are B / 2 logits.
 
-        Parameters
-        ----------
-        lengths : (B,)
-            Steps that count; the mean over time leaves the rest out. None: all of them.
-        dtype
-            Of the large tensors; bfloat16 for speed on processors with AMX. None: v's, or the
-            parameters' for tokens.
-        record : list
-            Gets one dict per block with (B, L, H) tensors, by family: ``s_in``, ``p``, ``s_out``
-            (samplers), ``u``, ``y``, ``s_out`` (streams: bits, ternary values or, in a network
-            without spikes, activations), ``s_in``, ``s_out``, ``membrane`` (LIF: of the output
-            neurons before the reset, in units of the threshold).
-        seen : callable
-            Called with (norm, its input, (N,) valid or None) for every norm.
+        The mean over time is over ``lengths`` (B,) steps, None: all of them. ``dtype`` is that of
+        the large tensors: bfloat16 for speed on processors with AMX; None: v's, or the parameters'
+        for tokens. ``record`` gets one dict per block with (B, L, H) tensors, by family: ``s_in``,
+        ``p``, ``s_out`` (samplers), ``u``, ``y``, ``s_out`` (streams: bits, ternary values or, in a
+        network without spikes, activations), ``s_in``, ``s_out``, ``membrane`` (LIF: of the output
+        neurons before the reset, in units of the threshold). ``seen`` is called with (norm, its
+        input, (N,) valid or None) for every norm.
         """
         x, now = self.start(v, lengths, dtype, seen)
         records = None if record is None else []

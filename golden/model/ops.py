@@ -21,21 +21,11 @@ CURVES = {"relu": F.relu, "gelu": F.gelu, "identity": lambda z: z, "sigmoid": to
 class Pass:
     """What the steps of one forward pass share.
 
-    Attributes
-    ----------
-    columns : Columns
-    valid : (N,)
-        1 where a step belongs to its sequence; None: everywhere.
-    own, dtype : torch.dtype
-        Of the parameters, and of the large tensors.
-    sampling : str
-        Form of the draws, see ``golden.kernels.sampling``; None in a network that draws nothing.
-    given : list of (H, N)
-        Uniform draws in place of drawn ones, by the number of the sampler.
-    seen : callable
-        Called with (norm, its input, ``valid``) for every norm; see ``golden.model.norms``.
-    notes : dict
-        Gets tensors by name while a block is recorded, else None.
+    ``own`` is the parameters' type, ``dtype`` that of the large tensors, ``sampling`` the form of
+    the draws (``golden.kernels.sampling``), None in a network that draws nothing. ``given`` (H, N)
+    are uniform draws in place of drawn ones, by the number of the sampler. ``seen`` is called with
+    (norm, its input, ``valid``) for every norm. ``valid`` (N,) is 1 where a step belongs to its
+    sequence, None: everywhere. ``notes`` gets tensors by name while a block is recorded, else None.
     """
 
     def __init__(self, columns: Columns, own: torch.dtype, dtype: torch.dtype,
@@ -91,7 +81,7 @@ class Affine(Step):
 
 
 class Fire(Step):
-    """SpikeSampler of ``p = y [+ b]``, sampler ``number`` of the network; see ``golden.kernels.sampling``.
+    """SpikeSampler of ``p = y [+ b]``, ``number`` in the network; see ``golden.kernels.sampling``.
 
     ``shares`` names the uniform draws, 2 block + 0 or 1, that it has in common with others;
     ``output`` says that it is a block's output sampler, whose p is recorded.
