@@ -4,6 +4,7 @@ Values are (H, N), one row per neuron, N = time x batch in the order of ``golden
 ``golden.model.families`` says which steps a block has, ``golden.model.network`` runs them.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 
 from golden.kernels import ops
 from golden.model.columns import Columns
+from golden.model.config import NetworkConfig
 from golden.model.neurons import heaviside, ternary
 from golden.kernels.sampling import Draw
 
@@ -55,12 +57,22 @@ class Pass:
             self.seen(norm, x, self.valid)
 
 
+def start_log_dt(cfg: NetworkConfig) -> torch.Tensor:
+    """(H,) logarithms of dt, uniform over the configuration's range."""
+    low, high = math.log(cfg.dt_min), math.log(cfg.dt_max)
+    return low + torch.rand(cfg.d_model) * (high - low)
+
+
 class Step(nn.Module):
     """One step; ``forward(*values, now)`` makes its value, ``now`` is the :class:`Pass`."""
 
 
 class States(Step):
     """State space models of H neurons: subclasses have ``convolve`` on (H, C, M, B)."""
+
+    def sides(self) -> list[nn.Parameter]:
+        """C of the past and, with a two-sided kernel, of the future."""
+        return [self.C, self.C_future] if self.two_sided else [self.C]
 
     def forward(self, s, now: Pass):
         return self.convolve(s.view(-1, *now.chunks)).reshape(s.shape)

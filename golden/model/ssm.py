@@ -17,7 +17,7 @@ from torch import nn
 from golden.kernels.carry import carried, few
 from golden.kernels.chunk_matrices import chunk_matrices, powers
 from golden.model.config import NetworkConfig
-from golden.model.ops import States
+from golden.model.ops import States, start_log_dt
 
 
 def initial_A(init: str, n: int) -> torch.Tensor:
@@ -72,27 +72,23 @@ def chunked_conv(s: torch.Tensor, A_bar: torch.Tensor, g: torch.Tensor, d: torch
 class DiagonalSSM(States):
     """H neurons, each with n complex modes.
 
-    ``scaled`` false leaves the output scale ``a`` out, for a block that has its own;
-    ``direct`` starts D at random, as S4D does, not at zero.
+    ``scaled`` false leaves the output scale ``a`` out, for a block that has its own.
     """
 
-    def __init__(self, cfg: NetworkConfig, scaled: bool = True, direct: bool = False):
+    def __init__(self, cfg: NetworkConfig, scaled: bool = True):
         super().__init__()
         H, n = cfg.d_model, cfg.n_modes
         rows = 1 if cfg.shared_A else H
         A = initial_A(cfg.init, n).to(torch.complex64)
         self.log_A_re = nn.Parameter(torch.log(-A.real).expand(rows, n).clone())
         self.A_im = nn.Parameter(A.imag.expand(rows, n).clone())
-        log_min, log_max = math.log(cfg.dt_min), math.log(cfg.dt_max)
-        self.log_dt = nn.Parameter(log_min + torch.rand(H) * (log_max - log_min))
+        self.log_dt = nn.Parameter(start_log_dt(cfg))
         self.C = nn.Parameter(torch.randn(H, n, 2) / math.sqrt(2))
         self.D = nn.Parameter(torch.zeros(H))
         self.a = nn.Parameter(torch.ones(H)) if scaled else None
         self.two_sided = cfg.kernel == "two_sided"
         if self.two_sided:
             self.C_future = nn.Parameter(torch.randn(H, n, 2) / math.sqrt(2))
-        if direct:
-            nn.init.normal_(self.D)
 
     def discrete(self, future: bool = False) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(A_bar, g, d): (H, n) complex, (H, n) complex, (H,)."""
