@@ -109,12 +109,9 @@ def fill(net: nn.Module, state: dict, path: Path) -> None:
     """
     own = net.state_dict()
     state = before.state(state, list(own), net.cfg.family)
-    missing, extra = sorted(set(own) - set(state)), sorted(set(state) - set(own))
-    if missing or extra:
-        raise CheckpointError(
-            f"{path}: the tensors do not fit the configuration: "
-            + "; ".join(f"{word} {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
-                        for word, names in (("missing", missing), ("unknown", extra)) if names))
+    different = cli.differing(own, state)
+    if different:
+        raise CheckpointError(f"{path}: the tensors do not fit the configuration: {different}")
     for name, tensor in state.items():
         if tensor.shape != own[name].shape:
             raise CheckpointError(f"{path}: {name} has shape {tuple(tensor.shape)}, "

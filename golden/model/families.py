@@ -35,8 +35,6 @@ s_out = LIF(a y + b). y is the SSM's output, as in the comparison of Figure 2 of
 with ``drive`` "spikes" s itself: a plain spiking network, whose only memory is its membranes.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
@@ -45,34 +43,9 @@ from golden.model.dplr import DPLR
 from golden.model.lif import Integrate
 from golden.model.norms import Norm
 from golden.model.ops import (Add, Affine, Clamp, ClampInput, Concat, Curve, Dropout, Fire,
-                              Heaviside, Mask, Mix, Pass, Product, States, Step, Ternary,
+                              Heaviside, Mask, Mix, Product, States, Step, Ternary,
                               TernaryMix)
 from golden.model.ssm import DiagonalSSM
-
-
-@dataclass(frozen=True)
-class Wired:
-    """A step with the names of the values that it reads and makes."""
-
-    op: Step
-    reads: tuple[str, ...]
-    makes: tuple[str, ...]
-
-    def run(self, values: dict[str, torch.Tensor], now: Pass) -> None:
-        values[self.makes[0]] = self.op(*(values[name] for name in self.reads), now)
-
-
-class Block(nn.Module):
-    """Steps by name, from {name: (wiring such as "z x -> x", step)}; a missing step is None."""
-
-    def __init__(self, steps: dict[str, tuple[str, Step | None]]):
-        super().__init__()
-        self.steps = []
-        for name, (wiring, op) in steps.items():
-            if op is not None:
-                self.add_module(name, op)
-                reads, makes = wiring.split(" -> ")
-                self.steps.append(Wired(op, tuple(reads.split()), (makes,)))
 
 
 def ssm(cfg: NetworkConfig, scaled: bool = False, direct: bool = False) -> States:
@@ -230,17 +203,17 @@ class Stream(Family):
         """From the SSM's output to z."""
         H = cfg.d_model
         value = Mix(H, H)
+        neuron = (Curve("gelu") if cfg.neuron == "gelu" else
+                  Heaviside(cfg.surrogate, cfg.surrogate_width, cfg.fires_at_zero))
         if cfg.mixer == "linear":
-            return {"neuron": ("y -> s_out", Curve("gelu")), "value": ("s_out -> z", value),
+            return {"neuron": ("y -> s_out", neuron), "value": ("s_out -> z", value),
                     "act": ("z -> z", Curve(cfg.act))}
         if cfg.mixer == "gsu":
-            return {"neuron": ("y -> a", Curve("gelu")),
+            return {"neuron": ("y -> a", neuron),
                     "ternary": ("a -> s_out", Ternary(cfg.ternary_threshold)),
                     "value": ("s_out -> n", value),
                     "gate": ("a -> gate", TernaryMix(H, H, cfg.ternary_threshold)),
                     "product": ("n gate -> z", Product())}
-        neuron = (Curve("gelu") if cfg.neuron == "gelu" else
-                  Heaviside(cfg.surrogate, cfg.surrogate_width, cfg.fires_at_zero))
         return {"neuron": ("y -> s_out", neuron), "value": ("s_out -> n", value),
                 "gate": ("s_out -> gate", Mix(H, H)), "sigmoid": ("gate -> gate", Curve("sigmoid")),
                 "product": ("n gate -> z", Product())}

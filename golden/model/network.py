@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from golden.model import families
+from golden.model.block import Block
 from golden.model.columns import Columns
 from golden.model.config import NetworkConfig
 from golden.model.encoder import Encoder
@@ -28,10 +29,10 @@ class Network(nn.Module):
         super().__init__()
         self.cfg, family, H = cfg, families.of(cfg), cfg.d_model
         self.encoder = Encoder(cfg)
-        self.first = families.Block(family.first(cfg))
-        self.blocks = nn.ModuleList(families.Block(family.block(cfg, k))
+        self.first = Block(family.first(cfg))
+        self.blocks = nn.ModuleList(Block(family.block(cfg, k))
                                     for k in range(cfg.n_blocks))
-        self.last = families.Block(family.last(cfg))
+        self.last = Block(family.last(cfg))
         self.decoder = (PairHead(H, cfg.n_classes) if cfg.pair and not cfg.features
                         else nn.Linear(H, cfg.features or cfg.n_classes))
         self.head = PairHead(cfg.features, cfg.n_classes) if cfg.features else None
