@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from golden.base.cli import UserError
+from golden.base.cli import UserError, differing
 
 # Names by which a state dict is known, whatever stands in front of them.
 ANCHOR = re.compile(r"(.*?)layers\.\d+\.(inp_[ab]|out_[ab]|layer\.layer\.|bidirectional_linear)")
@@ -189,14 +189,11 @@ def tensors(made: Sizes) -> dict[str, tuple[str, tuple[int, ...]]]:
 def check(found: Release, made: Sizes) -> None:
     """Raise :class:`ReleaseError` naming tensors that are missing, unknown or of another shape."""
     used = tensors(made)
-    missing = sorted(set(used) - set(found.stack))
-    extra = sorted(name for name in set(found.stack) - set(used)
-                   if not UNUSED[made.branch].fullmatch(name)
-                   and name.replace("num_batches_tracked", "weight") not in used)
-    if missing or extra:
-        raise ReleaseError(f"{found.path}: " + "; ".join(
-            f"{word} {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
-            for word, names in (("missing", missing), ("unknown", extra)) if names))
+    different = differing(used, (
+        name for name in found.stack if not UNUSED[made.branch].fullmatch(name)
+        and name.replace("num_batches_tracked", "weight") not in used or name in used))
+    if different:
+        raise ReleaseError(f"{found.path}: {different}")
     for name, (_, shape) in used.items():
         if found.stack[name].shape != shape:
             raise ReleaseError(f"{found.path}: {name} has shape {found.stack[name].shape}, "

@@ -8,7 +8,8 @@ import torch
 
 from golden.model.columns import Columns
 from golden.model.config import LIFConfig, PaperConfig
-from golden.model.families import Block, Paper
+from golden.model.block import Block
+from golden.model.families import Paper
 from golden.model.fused import ClampFuse, program
 from golden.model.network import Network
 from golden.model.ops import Pass

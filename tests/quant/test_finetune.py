@@ -124,8 +124,8 @@ def test_files_that_do_not_fit(tmp_path):
 
 
 @pytest.mark.parametrize("change, text", [
-    ({"residual": "plain"}, "encoder has 2 operations, of the other network 3"),
-    ({"act": "identity"}, "layer 0 has 9 operations, of the other network 10"),
+    ({"residual": "plain"}, "encoder has 2 operations, the other network has 3"),
+    ({"act": "identity"}, "layer 0 has 9 operations, the other network has 10"),
     ({"n_blocks": 3}, "3 layers, the other network has 2")], ids=str)
 def test_a_file_of_other_operations(change, text, tmp_path):
     """One that says it belongs to the network, with the formats of another."""

@@ -73,7 +73,7 @@ def edited(folder, target, change) -> Path:
     (lambda m: m.pop("sampling"), "'sampling'"),
     (lambda m: m.update(seed=0), "seed must be in 1"),
     (lambda m: m.update(layer_formats=[]), "manifest.json: "),
-    (lambda m: m["layer_formats"][0].update(w="8 bits"), "'8 bits' is no number format"),
+    (lambda m: m["layer_formats"][0].update(w="8 bits"), "'8 bits' is not a number format"),
     (lambda m: m["layer_formats"][0].update(w="SQ(2,0)"), r"layer 0, Mix .*, w: .* outside SQ"),
     (lambda m: m["layer_formats"].append(m["layer_formats"][0]), "missing"),
     (lambda m: m["edge_formats"].update(sample=None), "sample format"),
