@@ -108,5 +108,5 @@ def test_the_lowest_index_wins_a_tie(rows, label):
 def test_logits_that_do_not_fit_are_refused():
     art = random_artifact(H=4, n=2)
     art = replace(art, edge=replace(art.spiking.edge, dec_w=SQ(34, 6)))
-    with pytest.raises(HardwareError, match=r"logits need 62 bits, there are 48; shorten"):
+    with pytest.raises(HardwareError, match=r"logits need 62 bits, but there are 48; shorten"):
         plan(art, HardwareConfig(2))

@@ -129,7 +129,7 @@ REFUSED = {
     "encoder": (changed_format(sample=UQ(4, 0), enc_w=SQ(4, 8), enc_b=SQ(4, 8)),
                 r"encoder: enc_w SQ\(4,8\) times sample UQ\(4,0\) has 8 fraction bits; .* 12"),
     "decoder": (changed_format(dec_w=SQ(34, 6)),
-                r"decoder: logits need 60 bits, there are 48; .*length 16.* dec_w SQ\(34,6\)"),
+                r"decoder: logits need 60 bits, but there are 48; .*length 16.* dec_w SQ\(34,6\)"),
     "lanes": (random_artifact(n_layers=1, H=3, n=4), "8 lanes do not divide 3 neurons of 4 modes"),
 }
 
@@ -172,7 +172,7 @@ def test_a_map_that_is_too_large(monkeypatch):
         monkeypatch.setattr(f"rtl.plan.{name}", number)
     check_link(plan(planned.art, planned.hw))
     monkeypatch.setattr("rtl.plan.OWN_WORDS", top - 1)
-    with pytest.raises(HardwareError, match=f"take {top} addresses, the link reaches {top - 1}"):
+    with pytest.raises(HardwareError, match=f"take {top} addresses, but the link reaches {top - 1}"):
         check_link(planned)
     bits = top.bit_length() - 1
     monkeypatch.setattr("rtl.plan.ADDRESS_BITS", bits)
