@@ -172,7 +172,8 @@ def test_a_map_that_is_too_large(monkeypatch):
         monkeypatch.setattr(f"rtl.plan.{name}", number)
     check_link(plan(planned.art, planned.hw))
     monkeypatch.setattr("rtl.plan.OWN_WORDS", top - 1)
-    with pytest.raises(HardwareError, match=f"take {top} addresses, but the link reaches {top - 1}"):
+    with pytest.raises(HardwareError, match=f"take {top} addresses, but the link "
+                                            f"reaches {top - 1}"):
         check_link(planned)
     bits = top.bit_length() - 1
     monkeypatch.setattr("rtl.plan.ADDRESS_BITS", bits)
