@@ -26,6 +26,7 @@ import torch
 
 from golden.base.cli import UserError
 from golden.model import families, ops
+from golden.model.block import Block, Wired
 from golden.model.config import NetworkConfig, PaperConfig
 from golden.model.norms import Norm
 from golden.model.ssm import DiagonalSSM
@@ -155,7 +156,7 @@ COUNTS: dict[type, Callable] = {
     ops.Ternary: lambda op, at: {"neurons": Count(compare=3 * at.H)}}   # one for the maximum
 
 
-def live(cfg: NetworkConfig) -> list[tuple[int, families.Wired, bool]]:
+def live(cfg: NetworkConfig) -> list[tuple[int, Wired, bool]]:
     """(block, step, whether no other reads what it reads); not those that make what no one reads.
     """
     family = families.of(cfg)
@@ -163,7 +164,7 @@ def live(cfg: NetworkConfig) -> list[tuple[int, families.Wired, bool]]:
     with torch.device("meta"):          # numbers are not needed
         parts = [family.first(cfg), *(family.block(cfg, k) for k in range(cfg.n_blocks))]
         steps = [(max(k - 1, 0), step) for k, part in enumerate(parts)
-                 for step in families.Block(part).steps]
+                 for step in Block(part).steps]
     needed, found = {"x"}, []
     for k, step in reversed(steps):
         if step.makes[0] in needed and type(step.op) is not ops.Dropout:

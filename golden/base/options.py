@@ -85,7 +85,8 @@ def _whole(text: str) -> int:
 
 positive = _number(_whole, lambda n: n >= 1, "not a whole number of at least 1")
 natural = _number(_whole, lambda n: n >= 0, "not a whole number of at least 0")
-probability = _number(float, lambda p: 0 <= p < 1, "not a probability: it must be at least 0 and below 1")
+probability = _number(float, lambda p: 0 <= p < 1,
+                      "not a probability: it must be at least 0 and below 1")
 minutes = _number(float, lambda x: 0 <= x < math.inf, "not a number of minutes, 0 or more")
 above_zero = _number(float, lambda x: 0 < x < math.inf, "not a number above 0")
 

@@ -85,7 +85,7 @@ def test_standing_from_a_log(listed):
 
 @pytest.mark.parametrize("text, said", [
     ("jobs = 2", "has no \\[\\[training\\]\\]"),
-    ("folder = ", "is no TOML file"),
+    ("folder = ", "is not a TOML file"),
     ("speed = 3\n[[training]]\nname = 'a'\ntask = 'digits'", "speed is unknown; known: folder"),
     ("jobs = 0\n[[training]]\nname = 'a'\ntask = 'digits'",
      "jobs must be a whole number of at least 1, not 0"),

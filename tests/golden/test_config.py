@@ -58,7 +58,7 @@ def test_an_option_without_effect_is_refused(cls, name):
             continue
         refused += 1
         with pytest.raises(ValueError, match=f"{name} = {value} has no effect with {switch} = "
-                                             f"{setting}: it is read with {switch} {reading[0]}"):
+                                             f"{setting}: it is used with {switch} {reading[0]}"):
             cls(**options)
         assert not cls(**{k: v for k, v in options.items() if k != name}).reads(name)
     assert refused

@@ -138,7 +138,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     saves.write()
     with torch.no_grad():
         run.net.decoder.weight[0, 0] = torch.inf
-    with pytest.raises(cli.UserError, match="no finite number"):
+    with pytest.raises(cli.UserError, match="no longer a finite number"):
         saves.write()
     assert torch.isfinite(checkpoint.read(tmp_path / "last.pt")["state"]["decoder.weight"]).all()
 

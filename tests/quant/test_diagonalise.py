@@ -173,6 +173,6 @@ def test_command(tmp_path, monkeypatch, capsys):
     with pytest.raises(DiagonaliseError, match="diagonal already"):
         run(monkeypatch, "--checkpoint", tmp_path / "diagonal.pt")
     np.savez(tmp_path / "wrong.npz", x=np.zeros((2, 64, 5)))
-    for name, words in (("wrong.npz", r"takes \(B, L, 4\)"), ("dense.pt", "no npz file")):
+    for name, words in (("wrong.npz", r"takes \(B, L, 4\)"), ("dense.pt", "not an npz file")):
         with pytest.raises(DiagonaliseError, match=words):
             run(monkeypatch, "--checkpoint", tmp_path / "dense.pt", "--inputs", tmp_path / name)

@@ -110,5 +110,5 @@ def test_logits_that_do_not_fit_are_refused():
     art = random_artifact(H=4, n=2)
     edge = replace(art.spiking.edge, dec_w=SQ(34, 6))
     art = replace(art, **replace(art.spiking, edge=edge).parts()).check()
-    with pytest.raises(HardwareError, match=r"logits need 62 bits, there are 48; shorten"):
+    with pytest.raises(HardwareError, match=r"logits need 62 bits, but there are 48; shorten"):
         plan(art, HardwareConfig(2))

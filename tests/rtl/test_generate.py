@@ -83,7 +83,7 @@ def test_bad_input_is_one_line(folder, tmp_path, capsys):
             (("--artifact", folder, "--lanes", 0), "lanes must be at least 1, not 0"),
             (("--artifact", tmp_path / "no"), "no/manifest.json does not exist; make the artifact"),
             (("--artifact", broken), "broken does not match its manifest's sha256"),
-            (("--artifact", wide, "--lanes", 2), "logits need 67 bits, there are 48")):
+            (("--artifact", wide, "--lanes", 2), "logits need 67 bits, but there are 48")):
         code, err = run(capsys, *args, "--out", out)
         assert code == 2 and err.startswith("rtl.generate: ") and err.count("\n") == 1
         assert message in err

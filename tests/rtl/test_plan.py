@@ -127,7 +127,7 @@ REFUSED = {
     "gain": (random_artifact(gain=True, **SMALL),
              r"layer 0: a norm that stays a product \(gain SQ\(.*; post-norm"),
     "decoder": (with_edge(dec_w=SQ(34, 6)),
-                r"decoder: logits need 60 bits, there are 48; .*length 16.* dec_w SQ\(34,6\)"),
+                r"decoder: logits need 60 bits, but there are 48; .*length 16.* dec_w SQ\(34,6\)"),
     "lanes": (random_artifact(n_layers=1, H=3, n=4), "8 lanes do not divide 3 neurons of 4 modes"),
 }
 
@@ -184,7 +184,8 @@ def test_a_map_that_is_too_large(monkeypatch):
         monkeypatch.setattr(f"rtl.plan.{name}", number)
     check_link(plan(planned.art, planned.hw))
     monkeypatch.setattr("rtl.plan.OWN_WORDS", top - 1)
-    with pytest.raises(HardwareError, match=f"take {top} addresses, the link reaches {top - 1}"):
+    with pytest.raises(HardwareError, match=f"take {top} addresses, but the link "
+                                            f"reaches {top - 1}"):
         check_link(planned)
     bits = top.bit_length() - 1
     monkeypatch.setattr("rtl.plan.ADDRESS_BITS", bits)
