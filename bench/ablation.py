@@ -112,10 +112,12 @@ def main() -> None:
     parser = argparse.ArgumentParser("bench.ablation", description=__doc__.splitlines()[0])
     parser.add_argument("--row", action="append", choices=ROWS, help="default: all of them")
     parser.add_argument("--sequences", type=positive, default=20_000)
-    parser.add_argument("--json", type=Path, default=Path("build/ablation/results.json"))
+    parser.add_argument("--json", type=Path, default=Path("build/ablation/results.json"),
+                        help="file for the results; default: %(default)s")
     add_data_dir(parser)
     add_device(parser)
-    parser.add_argument("--threads", type=positive, default=1)
+    parser.add_argument("--threads", type=positive, default=1,
+                        help="processor threads; default: %(default)s")
     parser.add_argument("--show", action="store_true", help="print what is known, train nothing")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -21,8 +21,8 @@ def opened(path: Path, settings: dict, part: str, show: bool) -> dict:
     result = json.loads(path.read_text())
     for name, value in settings.items():
         if result[name] != value and not show:
-            raise cli.UserError(f"{path} is of {result[name]} {name}, not {value}; give another "
-                                f"--json")
+            raise cli.UserError(f"{path} was made with {result[name]} {name}, not {value}; "
+                                f"give another --json")
     return result
 
 

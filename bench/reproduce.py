@@ -166,7 +166,8 @@ def main() -> None:
     parser.add_argument("-n", type=positive, help="the first N test sequences; default all")
     parser.add_argument("--out", type=Path, default=Path("docs/figures"), help="for the pictures")
     add_data_dir(parser)
-    parser.add_argument("--threads", type=positive, default=2)
+    parser.add_argument("--threads", type=positive, default=2,
+                        help="processor threads; default: %(default)s")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))

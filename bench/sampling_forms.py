@@ -28,13 +28,12 @@ from golden import checkpoint, tasks, train
 from golden.base import cli
 from golden.base.options import add_data_dir, add_device, positive
 from golden.tasks import make_task
-from quant.tune.convert import to_artifact
+from quant import prepare
 from quant.evaluate import evaluate
-from quant.export import SEED, prepare
-from quant.tune.fit import fit
+from quant.export import SEED
 from quant.formats import QuantConfig
-from quant.tune.qat import QuantNetwork
 from quant.integer.sampling import FORMS
+from quant.tune.convert import to_artifact
 
 NETWORKS = [f"{residual}, {form}" for residual, form in product(("clampfuse", "none"), FORMS)]
 VOTES = 8
@@ -45,10 +44,8 @@ def accuracies(found: checkpoint.Checkpoint, data_dir, count: int, seeds: int) -
     task, rows = found.task, {}
     val = task.load("val", data_dir)
     val = val.take(np.arange(min(count, len(val))))
-    prepared = prepare(found, task.load("train", data_dir))
-    formats = fit(prepared.folded, prepared.seen, QuantConfig(), task.sample_format, task.length)
+    net = prepare.prepare(found, task.load("train", data_dir)).model(QuantConfig())
     for form in FORMS:
-        net = QuantNetwork(prepared.folded, formats)
         net.sampling = form
         art = to_artifact(net, tasks.spec(task), task.length, SEED, {})
         rows[form] = {"single": evaluate(art, val, seeds)["accuracies"],
@@ -89,10 +86,12 @@ def main() -> None:
     parser.add_argument("--sequences", type=positive, default=20_000, help="to train on")
     parser.add_argument("-n", type=positive, default=2000, help="validation sequences")
     parser.add_argument("--seeds", type=positive, default=5)
-    parser.add_argument("--json", type=Path, default=Path("build/sampling/results.json"))
+    parser.add_argument("--json", type=Path, default=Path("build/sampling/results.json"),
+                        help="file for the results; default: %(default)s")
     add_data_dir(parser)
     add_device(parser)
-    parser.add_argument("--threads", type=positive, default=1)
+    parser.add_argument("--threads", type=positive, default=1,
+                        help="processor threads; default: %(default)s")
     parser.add_argument("--train", action="store_true", help="train and do not judge")
     parser.add_argument("--show", action="store_true", help="print what is known, train nothing")
     args = parser.parse_args()

@@ -127,8 +127,10 @@ def main() -> None:
     parser = argparse.ArgumentParser("bench.train_speed", description=__doc__.splitlines()[0])
     parser.add_argument("--shape", choices=SHAPES, help="default: both")
     parser.add_argument("--repeats", type=positive, default=5)
-    parser.add_argument("--threads", type=positive, default=os.cpu_count())
-    parser.add_argument("--json", type=Path, default=Path("build/bench_train.json"))
+    parser.add_argument("--threads", type=positive, default=os.cpu_count(),
+                        help="processor threads; default: %(default)s")
+    parser.add_argument("--json", type=Path, default=Path("build/bench_train.json"),
+                        help="file for the results; default: %(default)s")
     parser.add_argument("--only", choices=FORMS,
                         help="print the peak memory in bytes of three steps of one form")
     args = parser.parse_args()

@@ -138,9 +138,9 @@ def read(path: Path, jobs: int | None = None, only: list[str] | None = None) -> 
     try:
         content = tomllib.loads(path.read_text())
     except FileNotFoundError:
-        raise cli.UserError(f"{path} does not exist; bench/trainings.toml is a list") from None
+        raise cli.UserError(f"{path} does not exist; bench/trainings.toml is an example") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise cli.UserError(f"{path} is no TOML file: {error}") from None
+        raise cli.UserError(f"{path} is not a TOML file: {error}") from None
     entries = content.pop("training", [])
     if not isinstance(entries, list) or not entries:
         raise cli.UserError(f"{path} has no [[training]]")

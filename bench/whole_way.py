@@ -72,7 +72,8 @@ def main() -> None:
     parser = argparse.ArgumentParser("bench.whole_way", description=__doc__.splitlines()[0])
     parser.add_argument("--task", action="append", help=f"default: {', '.join(TASKS)}")
     parser.add_argument("-n", type=positive, default=2, help="test sequences; default 2")
-    parser.add_argument("--json", type=Path, default=WORK / "results.json")
+    parser.add_argument("--json", type=Path, default=WORK / "results.json",
+                        help="file for the results; default: %(default)s")
     add_data_dir(parser)
     parser.add_argument("--show", action="store_true", help="print what is known, do nothing")
     args = parser.parse_args()

@@ -104,9 +104,11 @@ def main() -> None:
                         metavar="STATE,A,G,W,P", help="in bits, beside the usual ones")
     parser.add_argument("-n", type=positive, default=5000, help="validation sequences")
     parser.add_argument("--seeds", type=positive, default=5)
-    parser.add_argument("--json", type=Path, default=Path("build/widths/results.json"))
+    parser.add_argument("--json", type=Path, default=Path("build/widths/results.json"),
+                        help="file for the results; default: %(default)s")
     add_data_dir(parser)
-    parser.add_argument("--threads", type=positive, default=1)
+    parser.add_argument("--threads", type=positive, default=1,
+                        help="processor threads; default: %(default)s")
     parser.add_argument("--show", action="store_true", help="print what is known")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -70,7 +70,7 @@ def write(path: Path, content: dict) -> None:
 def read(path: Path) -> dict:
     """Content of a checkpoint file, its keys checked.
 
-    Raises :class:`CheckpointError` if it is missing, is no checkpoint or has other keys.
+    Raises :class:`CheckpointError` if it is missing, is not a checkpoint or has other keys.
     """
     path = Path(path)
     if not path.is_file():
@@ -79,13 +79,13 @@ def read(path: Path) -> dict:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
-        raise CheckpointError(f"{path} is damaged or is no checkpoint of this project") from None
+        raise CheckpointError(f"{path} is damaged or is not a checkpoint of this project") from None
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path} is no checkpoint of this project: it holds a "
+        raise CheckpointError(f"{path} is not a checkpoint of this project: it holds a "
                               f"{type(content).__name__}, not a dict")
     missing = [key for key in REQUIRED if key not in content]
     if missing:
-        raise CheckpointError(f"{path} is no checkpoint of this project: "
+        raise CheckpointError(f"{path} is not a checkpoint of this project: "
                               f"it lacks {', '.join(missing)}")
     unknown = sorted(map(str, set(content) - set(REQUIRED) - set(RESUME) - {"info", "part"}))
     if unknown:
@@ -109,12 +109,9 @@ def fill(net: nn.Module, state: dict, path: Path) -> None:
     """
     own = net.state_dict()
     state = before.state(state, list(own), net.cfg.family)
-    missing, extra = sorted(set(own) - set(state)), sorted(set(state) - set(own))
-    if missing or extra:
-        raise CheckpointError(
-            f"{path}: the tensors do not fit the configuration: "
-            + "; ".join(f"{word} {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
-                        for word, names in (("missing", missing), ("unknown", extra)) if names))
+    different = cli.differing(own, state)
+    if different:
+        raise CheckpointError(f"{path}: the tensors do not fit the configuration: {different}")
     for name, tensor in state.items():
         if tensor.shape != own[name].shape:
             raise CheckpointError(f"{path}: {name} has shape {tuple(tensor.shape)}, "
@@ -178,16 +175,17 @@ def ship(source: str | Path, note: str | None = None, folder: Path = SHIPPED,
          net: str = "") -> Path:
     """Copy a training's result to ``folder`` as <task>[.<net>].pt, with its log beside it.
 
-    ``note`` joins the information of the checkpoint (such as "untuned").
+    ``note`` joins the information of the checkpoint (such as untuned).
     """
     source = Path(source)
     found = load(source)
     log = source.with_name("log.jsonl")
     if not log.is_file():
-        raise CheckpointError(f"{log} does not exist; a network is shipped with the log of its run")
+        raise CheckpointError(f"{log} does not exist; a network is shipped with the log of its "
+                              f"run")
     if net == "qat" or not re.fullmatch("[A-Za-z0-9_-]*", net):
-        raise CheckpointError(f"--net {net}: a name is made of letters, digits, _ and -, and is not "
-                              f"qat")
+        raise CheckpointError(f"--net {net}: a name is made of letters, digits, _ and -, and is "
+                              f"not qat")
     target = folder / shipped(tasks.spec(found.task), net).name
     save(target, found.network, found.task, found.info | ({"note": note} if note else {}))
     write_atomic(target.with_name(target.stem + ".log.jsonl"), log.read_bytes())
@@ -200,8 +198,9 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("ship", help="copy to golden/checkpoints/, without optimiser")
     command.add_argument("file", type=Path, help="build/train/<task>/best.pt or last.pt")
-    command.add_argument("--note", help="a word on the network, such as untuned")
-    command.add_argument("--net", default="", help="name, beside the task's other networks")
+    command.add_argument("--note", help="a short remark on the network, such as untuned")
+    command.add_argument("--net", default="",
+                         help="name that tells it from the task's other networks")
     args = parser.parse_args()
     target = ship(args.file, args.note, net=args.net)
     print(f"{target} {target.stat().st_size} bytes")

@@ -1,7 +1,7 @@
 """Operations and 45 nm energy of a spiking network: ``python -m golden.energy --task psmnist``.
 
-Spike rates are measured on data; then ``golden.analysis.counts`` counts twice: as the paper does, and
-with the state updates that it leaves out. Both times the same counting is applied to an S4D of
+Spike rates are measured on data; then ``golden.analysis.counts`` counts twice: as the paper does,
+and with the state updates that it leaves out. Both times the same counting is applied to an S4D of
 equal size without spikes and to LIF neurons, with an SSM before them and alone, these at the same
 spike rates, or at their own with ``--lif``.
 """
@@ -124,8 +124,9 @@ def measured_lif(path: Path, task: Task, split: Split, seed: int) -> tuple[Netwo
 def main() -> None:
     parser = argparse.ArgumentParser(prog="golden.energy", description=__doc__.split("\n")[0])
     chosen.add_options(parser, n=200)
-    parser.add_argument("--seed", type=natural, default=0, help="of the samplers; default 0")
-    parser.add_argument("--lif", type=Path, help="a checkpoint of family lif, for its own rates")
+    parser.add_argument("--seed", type=natural, default=0, help="seed of the samplers; default 0")
+    parser.add_argument("--lif", type=Path,
+                        help="a checkpoint of family lif, whose own spike rates are used")
     parser.add_argument("--json", type=Path, help="write the result to this file too")
     args = parser.parse_args()
     found, split, _ = chosen.load(args, parser)

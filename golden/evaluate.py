@@ -31,16 +31,12 @@ def evaluate(net: nn.Module, task: Task, split: Split, seeds: int = 1, batch: in
              ) -> dict:
     """Accuracy over ``split`` for each of the seeds 0 .. seeds - 1, and spike rates.
 
-    ``subsets`` are bool (n,) by name (``golden.tasks.subsets_of``).
-
-    Returns
-    -------
-    dict
-        accuracy_mean, accuracy_std (0 to 1; the sample deviation over seeds, 0 for one), seeds, n,
-        accuracies (one per seed), spike_rates (one dict per block: share of neurons that fire per
-        step at the input (``s_in``, if there is one) and output (``s_out``) of the neuron, over up
-        to 200 sequences), seconds; and, where there are subsets, ``subsets``: for each by name
-        accuracy_mean, accuracy_std, n, accuracies.
+    ``subsets`` are bool (n,) by name (``golden.tasks.subsets_of``). Returned are accuracy_mean,
+    accuracy_std (0 to 1; the sample deviation over seeds, 0 for one), seeds, n, accuracies (one per
+    seed), spike_rates (one dict per block: share of neurons that fire per step at the input
+    (``s_in``, if there is one) and output (``s_out``) of the neuron, over up to 200 sequences),
+    seconds; and, where there are subsets, ``subsets``: for each by name accuracy_mean,
+    accuracy_std, n, accuracies.
     """
     began = time.time()
     net.eval()
@@ -79,7 +75,8 @@ def show(result: dict) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="golden.evaluate", description=__doc__.split("\n")[0])
     chosen.add_options(parser, None, "test")
-    parser.add_argument("--seeds", type=positive, default=3, help="default 3")
+    parser.add_argument("--seeds", type=positive, default=3,
+                        help="number of sampler seeds (default 3)")
     parser.add_argument("--json", type=Path, help="write the result to this file too")
     args = parser.parse_args()
     found, split, _ = chosen.load(args, parser)

@@ -119,9 +119,11 @@ def draw(seen: Activity, one: Trace, out: Path, name: str) -> list[Path]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="golden.figures", description=__doc__.split("\n")[0])
     chosen.add_options(parser, n=100)
-    parser.add_argument("--seed", type=natural, default=0, help="of the samplers; default 0")
-    parser.add_argument("--sequence", type=int, default=0, help="of the neuron's figure, from 0")
-    parser.add_argument("--block", type=int, help="of the neuron, from 0; default the last")
+    parser.add_argument("--seed", type=natural, default=0, help="seed of the samplers; default 0")
+    parser.add_argument("--sequence", type=int, default=0,
+                        help="sequence in the neuron's figure, counted from 0")
+    parser.add_argument("--block", type=int,
+                        help="block of the neuron, counted from 0; default: the last")
     parser.add_argument("--neuron", type=int,
                         help="default: the one whose probability varies most")
     parser.add_argument("--out", type=Path, default=Path("docs/figures"),

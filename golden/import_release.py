@@ -64,11 +64,12 @@ def main() -> None:
     parser.add_argument("--check", type=Path, metavar="FIXTURE.npz",
                         help="compare with the released code's outputs, block by block")
     parser.add_argument("--residual", choices=("none", "plain"),
-                        help="not in the file; default: as the fixture shows")
+                        help="whether blocks have a residual, which the file does not say; "
+                        "default: as the fixture of --check shows")
     parser.add_argument("--norm-position", choices=("pre", "post"),
-                        help="refuse the file if it is another")
-    parser.add_argument("--task", default="psmnist", help="what encoder and decoder are for; they "
-                        "start afresh where the file has none; default psmnist")
+                        help="refuse the file if its norm is elsewhere")
+    parser.add_argument("--task", default="psmnist", help="task of encoder and decoder, which get "
+                        "start values where the file has none; default: psmnist")
     args = parser.parse_args()
     torch.set_num_threads(1)
     task = make_task(args.task)

@@ -53,14 +53,10 @@ def kept_log(path: Path, epochs: int) -> str:
 
 
 class Saves:
-    """What a training leaves in its folder, each file whole at any moment.
+    """What a training leaves in its folder ``out``, each file whole at any moment.
 
-    Parameters
-    ----------
-    out : Path
-        The folder; what killed runs left half-written in it is removed.
-    minutes : float
-        At most so long, and a step, between two times that ``last.pt`` is written in an epoch.
+    What killed runs left half-written there is removed. At most ``minutes``, and a step, pass
+    between two times that ``last.pt`` is written in an epoch.
     """
 
     def __init__(self, run: Run, out: Path, minutes: float):
@@ -154,24 +150,26 @@ def train(task: Task, recipe: Recipe, out: Path, data_dir=None, resume: bool = F
 def main() -> None:
     parser = argparse.ArgumentParser(prog="golden.train", description=__doc__.split("\n")[0])
     add_task(parser)
-    parser.add_argument("--recipe", help="a name, default the task's (small fits every task), or a "
-                        "TOML file")
+    parser.add_argument("--recipe", help="a name or a TOML file; default: the task's own "
+                        "(small fits every task)")
     parser.add_argument("--out", type=Path, help="default: build/train/<task>")
     add_data_dir(parser)
-    parser.add_argument("--epochs", type=positive, help="instead of the recipe's")
-    parser.add_argument("--batch", type=positive, help="instead of the recipe's")
-    parser.add_argument("--seed", type=natural, help="instead of the recipe's")
+    parser.add_argument("--epochs", type=positive, help="number of epochs; default: the recipe's")
+    parser.add_argument("--batch", type=positive,
+                        help="sequences in a batch; default: the recipe's")
+    parser.add_argument("--seed", type=natural, help="of the training; default: the recipe's")
     parser.add_argument("--limit", type=positive,
-                        help="sequences of each split, for a quick look")
+                        help="only the first N sequences of each split, for a quick look")
     add_device(parser)
-    parser.add_argument("--threads", type=positive, default=os.cpu_count())
+    parser.add_argument("--threads", type=positive, default=os.cpu_count(),
+                        help="processor threads; default: %(default)s")
     parser.add_argument("--start", type=Path, help="last.pt of an earlier training to go on from; "
                         "a narrower network is widened")
     parser.add_argument("--teacher", type=Path, help="checkpoint to follow, if the recipe distils")
     parser.add_argument("--resume", action="store_true",
                         help="continue from last.pt, or start if there is none")
     parser.add_argument("--save-minutes", type=minutes, default=SAVE_MINUTES,
-                        help="between two times that last.pt is written; default %(default)g")
+                        help="minutes between two writes of last.pt; default %(default)g")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     task = make_task(args.task)

@@ -103,7 +103,7 @@ class Line:
         return found
 
     def _gone(self, error) -> LineError:
-        return LineError(f"{self.port} has gone: {_reason(error)}; plug the board in again and "
+        return LineError(f"{self.port} is gone: {_reason(error)}; plug the board in again and "
                          f"start once more")
 
 

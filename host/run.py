@@ -73,7 +73,7 @@ class Tally:
 def seeds_of(art: Artifact, seed: int | None, votes: int) -> list[int]:
     """Master seeds of the runs of a sequence, as ``quant.evaluate --votes`` has them."""
     if seed is not None and votes > 1:
-        raise UserError("--seed and --votes: votes have seeds of their own; leave one away")
+        raise UserError("--seed and --votes: votes have seeds of their own; leave one of them out")
     return [seed] if seed is not None else [seed_number(art, j) for j in range(votes)]
 
 

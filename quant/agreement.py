@@ -192,7 +192,7 @@ def main() -> None:
                         help="a file, or a task whose network is shipped; may be repeated")
     parser.add_argument("-n", type=positive, default=16, help="test sequences (default 16)")
     parser.add_argument("--modes", type=positive,
-                        help="of fitted kernels, see quant.diagonalise")
+                        help="modes of a fitted neuron; see quant.diagonalise")
     add_data_dir(parser)
     parser.add_argument("--json", type=Path, help="file for the results")
     prepare.add_width_options(parser)

@@ -32,7 +32,7 @@ def _stack_input(path: Path, net: Network) -> torch.Tensor:
         with np.load(path, allow_pickle=False) as file:
             x = file["x"]
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DiagonaliseError(f"{path} is no npz file with an array x: {error}") from None
+        raise DiagonaliseError(f"{path} is not an npz file with an array x: {error}") from None
     H = net.cfg.d_model
     if net.cfg.family != "released":
         raise DiagonaliseError("--inputs needs a network of family released; leave it out")
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, help="a network with DPLR layers")
     parser.add_argument("--out", type=Path, help="file for the diagonal network; default: none")
     parser.add_argument("--modes", type=positive,
-                        help="of a fitted neuron (default: half of the states)")
+                        help="modes of a fitted neuron (default: half of the states)")
     parser.add_argument("--inputs", type=Path, help="npz with the stack's input x (B, L, H), by "
                         "which changed spikes are counted; default: training sequences")
     parser.add_argument("-n", type=positive, default=8, help="training sequences (default 8)")

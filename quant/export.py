@@ -77,7 +77,7 @@ def _replace(art: Artifact, golden: vectors.Vectors | None, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.exists() and not (out.is_dir() and ((out / "manifest.json").exists()
                                                or not any(out.iterdir()))):
-        raise ExportError(f"{out} exists and is no artifact; give another --out")
+        raise ExportError(f"{out} exists and is not an artifact; give another --out")
     fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         artifact.save(art, fresh)
@@ -165,17 +165,20 @@ def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("quant.export", description=__doc__.splitlines()[0])
     add_task(parser, required=False, default="the checkpoint's")
     add_net(parser)
-    parser.add_argument("--checkpoint", type=Path, help="a trained network; default: the shipped")
+    parser.add_argument("--checkpoint", type=Path,
+                        help="a trained network; default: the one shipped")
     parser.add_argument("--qat", type=Path, help="fine-tuned weights of quant.finetune; default: "
                         "the ones shipped with the shipped checkpoint, if there are any")
-    parser.add_argument("--no-qat", action="store_true", help="leave shipped fine-tuning out")
+    parser.add_argument("--no-qat", action="store_true",
+                        help="do not use the fine-tuned weights that are shipped")
     parser.add_argument("--out", type=Path, help="folder; default build/artifacts/<task>[.<net>]")
     add_data_dir(parser)
     parser.add_argument("-n", type=natural, default=1000,
                         help="test sequences for the accuracies (default 1000, 0: none)")
     parser.add_argument("--vectors", type=natural, default=4,
                         help="golden vectors of the first N test sequences (default 4, 0: none)")
-    parser.add_argument("--seed", type=int, default=SEED, help=f"of the samplers, default {SEED}")
+    parser.add_argument("--seed", type=int, default=SEED,
+                        help=f"seed of the samplers; default {SEED}")
     prepare.add_width_options(parser)
     return parser
 

@@ -77,16 +77,18 @@ def finetune(found: Checkpoint, net: nn.Module, path: Path, data_dir=None, steps
 def main() -> None:
     parser = argparse.ArgumentParser("quant.finetune", description=__doc__.splitlines()[0])
     add_task(parser)
-    parser.add_argument("--checkpoint", type=Path, help="a trained network; default: the shipped")
+    parser.add_argument("--checkpoint", type=Path,
+                        help="a trained network; default: the one shipped")
     parser.add_argument("--out", type=Path, help="file; default build/qat/<task>.pt")
     add_data_dir(parser)
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=positive, help="times the training split")
+    length.add_argument("--epochs", type=positive, help="passes over the training split")
     length.add_argument("--steps", type=positive, help="batches; default 200")
     parser.add_argument("--batch", type=positive, default=32, help="default 32")
     parser.add_argument("--lr", type=above_zero, default=1e-3, help="default 0.001")
     parser.add_argument("--seed", type=natural, default=0, help="default 0")
-    parser.add_argument("--threads", type=positive, default=os.cpu_count())
+    parser.add_argument("--threads", type=positive, default=os.cpu_count(),
+                        help="processor threads; default: %(default)s")
     parser.add_argument("--resume", action="store_true", help="go on from --out if it exists")
     prepare.add_width_options(parser)
     args = parser.parse_args()

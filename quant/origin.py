@@ -76,12 +76,12 @@ def stale(folder: Path, network: str, sampling: str | None) -> str | None:
         return None
     tuned = None if "no_qat" in made["options"] else tuned_of(checkpoint)
     now = of(checkpoint, tuned, made["options"])
-    for part, words in (("network", f"of another network, {made['network']}"),
-                        ("checkpoint", f"made from another {checkpoint.name}"),
-                        ("fine_tuned", f"made from another {network}.qat.pt"),
-                        ("sources", "made by other sources or libraries")):
+    for part, words in (("network", f"was made from another network, {made['network']}"),
+                        ("checkpoint", f"was made from another {checkpoint.name}"),
+                        ("fine_tuned", f"was made from another {network}.qat.pt"),
+                        ("sources", "was made by other sources or libraries")):
         if made.get(part) != now[part]:
-            return f"{folder} is {words}"
+            return f"{folder} {words}"
     if made["options"].get("sampling") != sampling:
         return f"{folder} has sampling {made['options'].get('sampling') or 'as trained'}"
     return None

@@ -86,13 +86,14 @@ def prepare(found: Checkpoint, train: Split, count: dict[str, int] = SEQUENCES) 
 
 def add_width_options(parser: argparse.ArgumentParser) -> None:
     """Options that choose a :class:`quant.formats.QuantConfig`; read them with ``config_of``."""
-    parser.add_argument("--config", choices=QUANT_CONFIGS, help="widths to start from; the export "
-                        "of a shipped network: those it is shipped in, else default")
+    parser.add_argument("--config", choices=QUANT_CONFIGS, help="set of widths to start from; "
+                        "default: that of the shipped network, else the one named default")
     for name, what in WIDTHS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=what)
-    parser.add_argument("--margin", type=float, help="times the seen range that formats must hold "
-                        "(default 1.5); fine-tuning moves ranges, so give it more there")
-    parser.add_argument("--rounding", choices=ROUNDINGS, help="of the state")
+    parser.add_argument("--margin", type=float, help="how many times the range that was seen a "
+                        "format must hold (default 1.5); before fine-tuning, which moves ranges, "
+                        "take more")
+    parser.add_argument("--rounding", choices=ROUNDINGS, help="how the state is rounded")
     parser.add_argument("--sampling", choices=FORMS,
                         help="how spikes are drawn; default: as the network was trained")
 

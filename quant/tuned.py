@@ -103,7 +103,7 @@ def build(content: dict, found: Checkpoint) -> QuantNetwork:
         program = _formatted(fold(in_form(found, content.get("sampling")).network),
                              content["formats"])
     except ArtifactError as error:
-        raise ExportError(f"the fine-tuned file is of other operations: {error}") from None
+        raise ExportError(f"the fine-tuned file has other operations: {error}") from None
     net = QuantNetwork(program)
     net.load_state_dict(content["state"])
     return net.eval()

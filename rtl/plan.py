@@ -97,7 +97,6 @@ def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
                                 f"{', '.join(kind.__name__ for kind in COMPONENTS)}; {ELSEWHERE}")
     specs = [layer_of(art, number, hw) for number in range(len(art.blocks))]
     first, last = end_beside(specs[0]), end_beside(specs[-1])
-    check_encoder(first)
     check_decoder(last)
     parts = [(first, "", encoder.regions(first)),
              *((spec, f"layer{spec.number}.", layer.regions(spec)) for spec in specs),
@@ -136,9 +135,6 @@ def layer_of(art: Artifact, number: int, hw: HardwareConfig) -> LayerSpec:
         raise HardwareError(f"{where}: a norm that stays a product (gain {fmt.gain}; post-norm, or "
                             f"behind GELU) is not in the RTL, whose norms are signs; {ELSEWHERE}")
     plain = art.spiking.residual == "plain"
-    if plain and fmt.beta.f_bits > fmt.p_in_bits(art.spiking.residual):
-        raise HardwareError(f"{where}: beta {fmt.beta} has more fraction bits than alpha "
-                            f"{fmt.alpha} times x {fmt.x}; the input sampler adds exactly")
     sampler = 2 * number
     return LayerSpec(
         art, number, Geometry(art.H, art.n, hw.lanes), hw, tensors, art.x_format, affine=plain,
@@ -159,22 +155,11 @@ def end_beside(spec: LayerSpec) -> EndSpec:
     return EndSpec(spec.art, spec.geo, spec.hw, spec.x_format, spec.saturates)
 
 
-def check_encoder(spec: EndSpec) -> None:
-    """Its products are rounded to x: they must not be coarser."""
-    edge = spec.art.spiking.edge
-    if spec.art.vocab:
-        return
-    f, least = edge.enc_w.f_bits + edge.sample.f_bits, max(edge.enc_b.f_bits, spec.x_format.f_bits)
-    if f < least:
-        raise HardwareError(f"encoder: enc_w {edge.enc_w} times sample {edge.sample} has {f} "
-                            f"fraction bits; the encoder needs at least {least}")
-
-
 def check_decoder(spec: EndSpec) -> None:
     """Its logits must fit the result."""
     edge, logit = spec.art.spiking.edge, decoder.logit_format(spec)
     if logit.width > LOGIT_BITS:
-        raise HardwareError(f"decoder: logits need {logit.width} bits, there are {LOGIT_BITS}; "
+        raise HardwareError(f"decoder: logits need {logit.width} bits, but there are {LOGIT_BITS}; "
                             f"shorten the sequences (length {spec.art.length}) or narrow dec_w "
                             f"{edge.dec_w}")
 
@@ -183,8 +168,8 @@ def check_link(made: Plan) -> None:
     """Raise :class:`HardwareError` for a core that a board's link cannot serve or name."""
     art, geo = made.art, made.geo
     if made.addresses > OWN_WORDS:
-        raise HardwareError(f"the coefficients take {made.addresses} addresses, the link reaches "
-                            f"{OWN_WORDS}; use fewer layers or neurons")
+        raise HardwareError(f"the coefficients take {made.addresses} addresses, but the link "
+                            f"reaches {OWN_WORDS}; use fewer layers or neurons")
     if art.length > LONGEST_SEQUENCE:
         raise HardwareError(f"the link takes sequences of up to {LONGEST_SEQUENCE} steps, the "
                             f"artifact has {art.length}; export one for shorter sequences, or use "

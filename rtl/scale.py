@@ -130,7 +130,8 @@ def table(art: Artifact, rows: list[dict]) -> str:
 def paper(state: int, a: int, g: int, weights: int) -> Artifact:
     """Random contents in the paper's shape, with so many bits a number."""
     if not (8 <= state <= 18 and 8 <= a <= 18 and 6 <= g <= 18 and 2 <= weights <= 8):
-        raise HardwareError("--state and --a from 8 to 18, --g 6 to 18, --weights 2 to 8 bits")
+        raise HardwareError("--state and --a must be from 8 to 18 bits, --g from 6 to 18, "
+                            "--weights from 2 to 8")
     fmt = LayerFormats(h=SQ(5, state - 5), drive=SQ(4, state - 5), a_bar=SQ(1, a - 1),
                        g=SQ(1, g - 1), w=SQ(weights, 0))
     return random_artifact(1, fmt=fmt, random=LONG, **PAPER)

@@ -172,7 +172,7 @@ def route(folder: Path, device: str = "85k", seed: int = 1, target: float = 110.
         used = {name: cells["used"] for name, cells in found["utilization"].items()
                 if cells["used"]}
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ToolError(f"{folder / report} is no report of a finished route ({error!r}); see "
+        raise ToolError(f"{folder / report} is not the report of a finished route ({error!r}); see "
                         f"nextpnr.{seed}.log beside it") from None
     worst = max(paths, key=lambda path: sum(step["delay"] for step in path), default=[])
     return {"device": DEVICES[device], "seed": seed, "target": target, "fmax": round(fmax, 2),
@@ -233,7 +233,7 @@ def report(args: argparse.Namespace) -> None:
     digest, whole = artifact.digest(art), len(art.blocks)
     if args.layers is not None and not 1 <= args.layers <= whole:
         raise HardwareError(f"--layers {args.layers}: the network has {whole}")
-    art = replace(art, layers=art.spiking.layers[:args.layers])
+    art = replace(art, blocks=art.blocks[:args.layers])
     geo = plan(art, HardwareConfig(args.lanes)).geo
     out = args.out or Path("build/synth") / f"{art.task}_{args.family}_{args.lanes}"
     row = {"task": art.task, "artifact": digest, "layers": len(art.blocks), "of": whole,

@@ -91,7 +91,7 @@ def measure(args: argparse.Namespace) -> dict:
         Geometry(art.H, art.n, number)
     for name, most in (("steps", art.length), ("trace_steps", toggles.MOST_STEPS)):
         if (getattr(args, name) or 1) > most:
-            raise SimError(f"--{name.replace('_', '-')} {getattr(args, name)}: allowed are at most "
+            raise SimError(f"--{name.replace('_', '-')} {getattr(args, name)}: it must be at most "
                            f"{most}")
     split = split.take(np.arange(min(SEQUENCES, len(split)))).sequences()
     length = int(split.lengths.max())

@@ -104,7 +104,7 @@ def replay(path: Path) -> str | None:
         row = json.loads(path.read_text())
         case, slowly = Case.from_dict(row["case"]), row["simulator"] == "amaranth"
     except (ValueError, KeyError, TypeError) as error:
-        raise SimError(f"{path} is no kept case ({error!r}); give a file of "
+        raise SimError(f"{path} is not a kept case ({error!r}); give a file of "
                        f"{REGRESSIONS.relative_to(tools.ROOT)}") from None
     return trial.run_slowly(case).first if slowly else first_difference(case)
 

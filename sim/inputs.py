@@ -52,7 +52,7 @@ def load(args: argparse.Namespace, task) -> tuple[Artifact, HardwareConfig]:
     plan(art, hw)
     limit = 1 << art.random.width
     if args.seed is not None and not 0 < args.seed < limit:
-        raise SimError(f"--seed {args.seed}: allowed are 1..{limit - 1}")
+        raise SimError(f"--seed {args.seed}: it must be in 1..{limit - 1}")
     return art, hw
 
 

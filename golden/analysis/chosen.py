@@ -23,7 +23,8 @@ def add_options(parser: argparse.ArgumentParser, n: int | None, split: str = "va
                         help="part of the data whose inputs are read; default %(default)s")
     parser.add_argument("-n", type=positive, default=n,
                         help=f"the first N sequences; default {n or 'all'}")
-    parser.add_argument("--threads", type=positive, default=os.cpu_count())
+    parser.add_argument("--threads", type=positive, default=os.cpu_count(),
+                        help="processor threads; default: %(default)s")
 
 
 def load(args: argparse.Namespace, parser: argparse.ArgumentParser

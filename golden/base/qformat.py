@@ -72,7 +72,7 @@ class QFormat:
         """Inverse of ``str``: ``SQ(4,12)``."""
         match = re.fullmatch(r"([SU])Q\((-?\d+),(-?\d+)\)", str(text))
         if not match:
-            raise FormatError(f"{text!r} is no number format; write SQ(i,f) or UQ(i,f)")
+            raise FormatError(f"{text!r} is not a number format; write SQ(i,f) or UQ(i,f)")
         return cls(int(match[2]), int(match[3]), match[1] == "S")
 
 

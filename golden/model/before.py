@@ -58,8 +58,8 @@ def config(values: dict) -> NetworkConfig:
         if old[name] not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {old[name]!r}")
     if (old["ssm"] == "dplr") != (old["init"] == "hippo_legs"):
-        raise ValueError(f"ssm {old['ssm']} with init {old['init']}: a dplr model starts from "
-                         f"hippo_legs and only it does")
+        raise ValueError(f"ssm {old['ssm']} with init {old['init']}: dplr needs init hippo_legs, "
+                         f"and only dplr can have it")
     family = "released" if old["architecture"] == "released" else OF_NEURON[old["neuron"]]
     for name in REFUSED[family]:
         if old[name] != DEFAULTS[name]:
@@ -103,7 +103,7 @@ def state(values: dict[str, torch.Tensor], own: list[str], family: str) -> dict:
 
 
 def tensors(net) -> dict[str, torch.Tensor]:
-    """A network's tensors as files of before have them, an unused first norm at its start values."""
+    """A network's tensors as files of before have them; an unused first norm starts."""
     own, cfg = net.state_dict(), net.cfg
     found = {old: own[name] for name, old in names(cfg.family, own).items()}
     first = {"input_gamma": torch.ones(cfg.d_model), "input_beta": torch.zeros(cfg.d_model)}

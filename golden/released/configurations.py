@@ -65,8 +65,10 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME",
                         help=f"of {', '.join(CONFIGURATIONS)}; default all")
     parser.add_argument("--length", type=positive, help="steps; default: the full length")
-    parser.add_argument("--batch", type=positive, default=1)
-    parser.add_argument("--threads", type=positive, default=1)
+    parser.add_argument("--batch", type=positive, default=1,
+                        help="sequences at once; default: 1")
+    parser.add_argument("--threads", type=positive, default=1,
+                        help="processor threads; default: %(default)s")
     args = parser.parse_args()
     unknown = [name for name in args.names if name not in CONFIGURATIONS]
     if unknown:

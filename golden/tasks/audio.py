@@ -80,12 +80,12 @@ def read_wav(raw: bytes, name: str, rate: int, path, most_channels: int = 1) -> 
             n = file.getnframes()
             samples = file.readframes(n)
     except (wave.Error, EOFError, OverflowError, ValueError) as error:
-        raise DataError(f"{path}: {name} is no wav file of plain samples ("
+        raise DataError(f"{path}: {name} is not a wav file of plain samples ("
                         f"{str(error) or 'it ends too soon'}); {again(path)}") from None
     if channels > most_channels or (bits, found) != (16, rate):
         allowed = "1 channel" if most_channels == 1 else f"1 to {most_channels} channels"
         raise DataError(f"{path}: {name} has {found} Hz, {bits} bits, channels: {channels}; "
-                        f"allowed are {rate} Hz, 16 bits, {allowed}; {again(path)}")
+                        f"it must have {rate} Hz, 16 bits, {allowed}; {again(path)}")
     if len(samples) != 2 * channels * n or n == 0:
         raise DataError(f"{path}: {name} holds {len(samples) // (2 * channels)} samples, its "
                         f"header says {n}, and at least 1 is needed; {again(path)}")

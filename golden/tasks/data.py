@@ -24,7 +24,8 @@ def folder(data_dir: str | os.PathLike | None) -> Path | None:
     chosen = data_dir or os.environ.get(ENV)
     if chosen and not Path(chosen).is_dir():
         source = "--data-dir" if data_dir else f"${ENV}"
-        raise DataError(f"the data folder {chosen} (from {source}) does not exist")
+        raise DataError(f"the data folder {chosen} (from {source}) does not exist; make it, or "
+                        f"name another")
     return Path(chosen) if chosen else None
 
 

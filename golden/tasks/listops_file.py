@@ -49,7 +49,7 @@ def rows(path: Path) -> Iterator[tuple[int, str, int]]:
                     found = True
                     yield number, source, int(target)
         except UnicodeDecodeError:
-            raise DataError(f"{path} is no text file; {again(path)}") from None
+            raise DataError(f"{path} is not a text file; {again(path)}") from None
     if header != HEADER:
         raise DataError(f"{path}: the first line must be Source TAB Target; {again(path)}")
     if not found:
@@ -63,7 +63,7 @@ def read(path: Path, length: int) -> Split:
         try:
             tokens = np.array(flat(source), np.uint8)
         except KeyError as error:
-            raise DataError(f"{path}, line {number}: {error.args[0][:20]!r} is no symbol of "
+            raise DataError(f"{path}, line {number}: {error.args[0][:20]!r} is not a symbol of "
                             f"ListOps; {again(path)}") from None
         brackets = source.count("(")
         depth = np.cumsum(((MIN <= tokens) & (tokens < CLOSE)).astype(np.int64) - (tokens == CLOSE))

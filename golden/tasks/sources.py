@@ -131,7 +131,7 @@ def reading(path: Path, *more: type[Exception]):
     try:
         yield
     except (*DAMAGE, *more) as error:
-        raise DataError(f"{path} is damaged or no complete file of its kind ("
+        raise DataError(f"{path} is damaged or not a complete file of its kind ("
                         f"{str(error) or type(error).__name__}); {again(path)}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error})") from None

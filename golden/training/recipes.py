@@ -92,7 +92,7 @@ def read(name: str) -> dict:
     except OSError as error:
         raise UserError(f"cannot read recipe {path}: {error.strerror}") from None
     except ValueError as error:             # of tomllib, or no UTF-8
-        raise UserError(f"recipe {path} is no TOML file: {error}") from None
+        raise UserError(f"recipe {path} is not a TOML file: {error}") from None
     check(content, path)
     return content
 
@@ -101,7 +101,7 @@ def check(content: dict, path: Path) -> None:
     """Raise ``UserError`` for content that is not a recipe's."""
     network = content.get("network")
     if not isinstance(network, dict):
-        raise UserError(f"recipe {path}: it needs a table [network] with family and options")
+        raise UserError(f"recipe {path}: a table [network] with family and options is missing")
     family = network.get("family")
     if family not in list(FAMILIES):
         raise UserError(f"recipe {path}: family in [network] must be one of {', '.join(FAMILIES)}, "
@@ -117,7 +117,7 @@ def check(content: dict, path: Path) -> None:
                 raise UserError(f"recipe {path}: unknown key {key}{where}; "
                                 f"known: {', '.join(sorted(allowed))}")
     if "epochs" not in content:
-        raise UserError(f"recipe {path}: it lacks epochs")
+        raise UserError(f"recipe {path}: epochs is missing")
     try:
         made(content, 1, 0, False)
     except ValueError as error:

@@ -14,7 +14,8 @@ from tqdm import tqdm
 from golden import checkpoint
 from golden.training import grow
 from golden.base import cli
-from golden.training.batches import Stored, device_of, epoch_order, fast_dtype, longest, part_changed
+from golden.training.batches import (Stored, device_of, epoch_order, fast_dtype, longest,
+                                     part_changed)
 from golden.training.graphed import GraphedStep
 from golden.memory import batch_for
 from golden.model import before
@@ -26,7 +27,7 @@ START = {"steps": 0, "sums": [0.0, 0.0], "seconds": 0.0, "cpu_seconds": 0.0}   #
 
 
 class Diverged(cli.UserError):
-    """The loss or a weight is no finite number any more."""
+    """The loss or a weight is no longer a finite number."""
 
 
 def group_of(name: str, p: torch.Tensor) -> int:
@@ -214,7 +215,7 @@ class Run:
             return
         recipe = self.recipe
         raise Diverged(
-            f"{where}: the loss or a weight is no finite number any more. What was saved before is "
+            f"{where}: the loss or a weight is no longer a finite number. What was saved before is "
             f"kept. Try a larger --batch (now {recipe.batch}) or another --seed (now "
             f"{recipe.seed}) with another --out, or a recipe with a smaller lr (now {recipe.lr:g}) "
             f"or a longer warmup (now {recipe.warmup} steps)")

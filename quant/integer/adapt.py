@@ -22,21 +22,21 @@ def in_formats_of(program: Program, like: Program,
     """
     def one(place, op: Operation, other: Operation) -> Operation:
         if type(op) is not type(other) or op.wiring != other.wiring:
-            raise ArtifactError(f"layer {place} has {op}, of the other network {other}")
+            raise ArtifactError(f"{place} has {op}, the other network has {other} there")
         new, tensors = {}, other.tensors
         for name in (f.name for f in fields(op) if not f.metadata.get("training")):
             mine, its = getattr(op, name), getattr(other, name)
             if isinstance(its, QFormat) or name in taken:
                 new[name] = its
             elif name not in tensors and mine != its or (mine is None) != (its is None):
-                raise ArtifactError(f"layer {place}, {op}: {name} is {mine}, of the other network "
-                                    f"{its}: no formats can make up for that")
+                raise ArtifactError(f"{place}, {op}: {name} is {mine}, but {its} in the "
+                                    f"other network; changing formats cannot make them equal")
         return replace(op, **new).on_tensors(lambda name, t: moved(
-            f"layer {place}, {op}, {name}", t, tensors[name].fmt))
+            f"{place}, {op}, {name}", t, tensors[name].fmt))
 
     def part(place, ops, others):
         if len(ops) != len(others):
-            raise ArtifactError(f"layer {place} has {len(ops)} operations, of the other network "
+            raise ArtifactError(f"{place} has {len(ops)} operations, the other network has "
                                 f"{len(others)}")
         return tuple(one(place, op, other) for op, other in zip(ops, others))
 
@@ -44,8 +44,9 @@ def in_formats_of(program: Program, like: Program,
         raise ArtifactError(f"{len(program.blocks)} layers, the other network has "
                             f"{len(like.blocks)}")
     return replace(
-        program, sample=like.sample, first=part("first", program.first, like.first),
-        blocks=tuple(part(j, *pair) for j, pair in enumerate(zip(program.blocks, like.blocks))),
+        program, sample=like.sample, first=part("encoder", program.first, like.first),
+        blocks=tuple(part(f"layer {j}", *pair)
+                     for j, pair in enumerate(zip(program.blocks, like.blocks))),
         decoder_w=moved("decoder_w", program.decoder_w, like.decoder_w.fmt),
         decoder_b=moved("decoder_b", program.decoder_b, like.decoder_b.fmt))
 
@@ -58,14 +59,15 @@ def adapt(art: Artifact, like: Artifact) -> tuple[Artifact, dict[str, int]]:
     """
     for what in ("n_classes", "inputs", "outputs", "length", "vocab", "random", "H", "n"):
         if getattr(art, what) != getattr(like, what):
-            raise ArtifactError(f"{what} is {getattr(art, what)}, of the other network "
-                                f"{getattr(like, what)}: no formats can make up for that")
+            raise ArtifactError(f"{what} is {getattr(art, what)}, but {getattr(like, what)} in the "
+                                f"other network; changing formats cannot make them equal")
     saturated = {}
 
     def moved(name: str, tensor: Tensor, new: QFormat) -> Tensor:
         drop = tensor.fmt.f_bits - new.f_bits
         if drop and name.endswith(", w"):       # a factor of 2**shift on integers
-            raise ArtifactError(f"{name} is {tensor.fmt}, of the other network {new}")
+            raise ArtifactError(f"{name} is {tensor.fmt}, but {new} in the other network: their "
+                                f"fraction bits must be equal")
         raw = round_half_even(tensor.raw, drop) if drop > 0 else tensor.raw << -drop
         kept = np.clip(raw, new.lo, new.hi)
         count = int(np.count_nonzero(kept != raw))

@@ -84,5 +84,5 @@ def check(fire, f_bits: int, random: RandomFormat, length: int, need) -> None:
     need(raw.shape == (columns,), f"directions: shape {raw.shape}, expected {(columns,)}")
     wrong = np.flatnonzero(((raw & -raw) != 1 << k - 1 - np.arange(columns))
                            | (raw < 0) | (raw >> k != 0))
-    need(not len(wrong), f"directions: {len(wrong)} of {columns} are no direction numbers of {k} "
+    need(not len(wrong), f"directions: {len(wrong)} of {columns} are not direction numbers of {k} "
                          f"bits, first at column {wrong[0] if len(wrong) else ''}")

@@ -99,7 +99,7 @@ def load(path: Path, art: Artifact | None = None) -> Vectors:
     except FileNotFoundError:
         raise VectorError(f"{path} does not exist; {again}") from None
     except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise VectorError(f"{path} is no vector file, truncated or edited ({error}); "
+        raise VectorError(f"{path} is not a vector file, or is truncated or edited ({error}); "
                           f"{again}") from None
     if m.get("schema") != SCHEMA:
         raise VectorError(f"{path} has schema {m.get('schema')}, this version reads schema "

@@ -164,8 +164,8 @@ def fold(net: Network) -> Program:
     """
     cfg = net.cfg
     if cfg.dplr:
-        raise FoldError(f"the network has init = {cfg.init} and so matrices that are not diagonal, "
-                        f"which integers need; make them so with python -m quant.diagonalise")
+        raise FoldError(f"the network has init = {cfg.init}, so its matrices are not diagonal, but "
+                        f"integers need diagonal ones; make them with python -m quant.diagonalise")
     check(net)
     encoder = net.encoder
     _, carried = handed_on(operations(net.first, net))
@@ -193,7 +193,7 @@ def fold(net: Network) -> Program:
 
 
 def checked(program: Program) -> Program:
-    """The program itself; raises :class:`FoldError` for values that are not finite or decay not."""
+    """The program itself; :class:`FoldError` for values that are not finite or do not decay."""
     named = {"decoder_w": program.decoder_w.raw, "decoder_b": program.decoder_b.raw}
     for place, ops in program.parts():
         for op in ops:
@@ -202,7 +202,7 @@ def checked(program: Program) -> Program:
                 bad = np.count_nonzero(np.hypot(op.a_re.raw, op.a_im.raw) >= 1)
                 if bad:
                     raise FoldError(f"layer {place}, A_bar: {bad} of {op.a_re.raw.size} modes have "
-                                    f"|A_bar| >= 1, the state would not decay")
+                                    f"|A_bar| >= 1, so the state would not decay")
     if program.head:
         named |= {f"head, {name}": raw for name, raw in vars(program.head).items() if name != "fmt"}
     for name, raw in named.items():

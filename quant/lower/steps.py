@@ -107,8 +107,8 @@ def check(net) -> None:
     cfg, forms = net.cfg, getattr(net.cfg, "sampling", FORMS[0])
 
     def refuse(name, value, allowed, also=""):
-        raise FoldError(f"the network has {name} = {value}, the hardware needs {allowed}; train one "
-                        f"with that option{also}")
+        raise FoldError(f"the network has {name} = {value}, but the hardware needs {allowed}; train "
+                        f"one with that option{also}")
 
     if forms not in FORMS:
         refuse("sampling", forms, " or ".join(FORMS), ", or give one with --sampling")
@@ -118,17 +118,17 @@ def check(net) -> None:
         raise FoldError("the network has pair = True and family = released, whose head sees every "
                         "neuron; the hardware needs family paper and its features")
     if cfg.family == "stream" and (cfg.neuron, cfg.mixer) not in STREAMS:
-        raise FoldError(f"the network has neuron = {cfg.neuron} and mixer = {cfg.mixer}; of those "
-                        f"with a real-valued stream only heaviside with glu (Binary S4D) and gelu "
-                        f"with gsu become integers")
+        raise FoldError(f"the network has neuron = {cfg.neuron} and mixer = {cfg.mixer}; of "
+                        f"networks of family stream only heaviside with glu (Binary S4D) and gelu "
+                        f"with gsu have an integer form")
     for k, step in net.steps():
         kind, where = type(step.op), "the network" if k is None else f"block {k} of the network"
         if kind is Norm and step.op.kind != "batch":
             refuse("norm", step.op.kind, "batch")
         if kind not in STEPS and kind is not DPLR:
             why = WHY_NOT.get(kind, f"steps of kind {kind.__name__}")
-            raise FoldError(f"{where} has {why} ({kind.__name__}), which integers have not yet; "
-                            f"they have {', '.join(sorted(k.__name__ for k in STEPS))}")
+            raise FoldError(f"{where} has {why} ({kind.__name__}), which has no integer form yet; "
+                            f"these have one: {', '.join(sorted(k.__name__ for k in STEPS))}")
 
 
 def operations(block, net) -> list[Operation]:

@@ -72,7 +72,7 @@ def to_program(art: Program) -> Program:
 
 def without_formats(program: Program) -> Program:
     """The same real numbers on no grid."""
-    free = program.on_tensors(lambda place, name, t: Tensor(     # a sign is no number to train
+    free = program.on_tensors(lambda place, name, t: Tensor(     # a sign is not trained
         t.raw, t.fmt if (name, t.fmt) == ("a", TERNARY) else None))
     return replace(free, decoder_w=Tensor(program.decoder_w.raw),
                    decoder_b=Tensor(program.decoder_b.raw),

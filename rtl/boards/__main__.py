@@ -61,7 +61,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--lanes", type=positive, metavar="P",
                         help="complex modes per cycle and layer; default: the most that fit")
     parser.add_argument("--seeds", default="1,2,3", metavar="1,2",
-                        help="of the placement, until one meets the timing (default %(default)s)")
+                        help="placement seeds, tried until one meets the clock (default "
+                        "%(default)s)")
     parser.add_argument("--out", type=Path, metavar="DIR")
     args = parser.parse_args(argv)
     if not all(seed.isdecimal() for seed in args.seeds.split(",")):

@@ -39,7 +39,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--board", choices=BOARDS, required=True)
     parser.add_argument("--task", required=True)
     parser.add_argument("--lanes", type=positive, metavar="P")
-    parser.add_argument("--flash", action="store_true", help="into the flash, to stay")
+    parser.add_argument("--flash", action="store_true",
+                        help="write it to the flash memory, so that it is kept without power")
     args = parser.parse_args(argv)
     return cli.code("rtl.boards.program", lambda: load(args))
 

@@ -29,7 +29,7 @@ def find(tool: str) -> str:
     if os.environ.get(variable):
         found = shutil.which(os.environ[variable])
         if not found:
-            raise ToolError(f"${variable} names {os.environ[variable]}, which is no program")
+            raise ToolError(f"${variable} names {os.environ[variable]}, which is not a program")
         return found
     beside = [Path(sys.executable).with_name(name) for name in (f"yowasp-{tool}", tool)]
     found = next((str(path) for path in beside if path.exists()), None) or \

@@ -30,7 +30,7 @@ def expected_spikes(art: Artifact, number: int, geo: Geometry, words: list[dict]
     """
     G, seed = geo.G, art.seed if seed is None else seed
     if len(words) % geo.words:
-        raise ValueError(f"{len(words)} words are no whole steps of {geo.words}")
+        raise ValueError(f"{len(words)} words are not whole steps of {geo.words}")
     steps = [words[j:j + geo.words] for j in range(0, len(words), geo.words)]
     starts = [j for j, step in enumerate(steps) if step[0]["first"]] + [len(steps)]
     draws = Draws(art.random, seed, art.H, art.n, max(b - a for a, b in zip(starts, starts[1:])))

@@ -58,7 +58,7 @@ LONGEST_SEQUENCE = (1 << 16) - 1    # steps: positions and lengths have two byte
 
 
 class FrameError(ValueError):
-    """Bytes that are no frame; the message says why."""
+    """Bytes that are not a frame; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def encode(content: bytes) -> bytes:
 def decode(line: bytes) -> bytes:
     """Content of a frame without its zero; raises :class:`FrameError`."""
     if not 4 <= len(line) < LONGEST:
-        raise FrameError(f"{len(line) + 1} bytes are no frame")
+        raise FrameError(f"{len(line) + 1} bytes are not a frame")
     whole = unstuff(line)
     if crc16(whole[:-2]) != int.from_bytes(whole[-2:], "big"):
         raise FrameError("the checksum is wrong")
@@ -127,10 +127,10 @@ def request(tag: int, command: Command, data: bytes = b"") -> bytes:
 def parse_reply(content: bytes) -> Reply:
     """Fields of a reply's content; raises :class:`FrameError`."""
     if len(content) < REPLY_HEAD:
-        raise FrameError(f"{len(content)} bytes are no reply")
+        raise FrameError(f"{len(content)} bytes are not a reply")
     tag, command, expected, status = content[:REPLY_HEAD]
     try:
         return Reply(tag, Command(command - REPLY), expected, Status(status & 15),
                      content[REPLY_HEAD:])
     except ValueError:
-        raise FrameError(f"0x{command:02x} is no reply") from None
+        raise FrameError(f"0x{command:02x} is not a reply") from None

@@ -42,6 +42,6 @@ def test_refusals(tmp_path, command, capsys):
     assert command("--json", path, "--show") == 2
     path.write_text(json.dumps({"sequences": 5, "rows": {}}))
     assert command("--json", path, "--row", "base") == 2
-    assert "of 5 sequences, not 20000" in capsys.readouterr().err
+    assert "with 5 sequences, not 20000" in capsys.readouterr().err
     with pytest.raises(cli.UserError, match="mean"):
         ablation.run("mean first", 10, None, tmp_path / "mean.pt", None)

@@ -35,7 +35,7 @@ def test_networks_are_kept_and_shown(tmp_path, command, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "62.50" in out and "87.50" in out and len(trained) == 2
     assert command("--json", path, "--seeds", 3) == 2
-    assert "is of 2 seeds, not 3" in capsys.readouterr().err
+    assert "was made with 2 seeds, not 3" in capsys.readouterr().err
     assert command("--json", tmp_path / "none.json", "--show") == 2
 
 

@@ -71,4 +71,4 @@ def test_cells_are_kept_and_shown(tmp_path, command, monkeypatch, capsys):
               for line in out.splitlines() if "psmnist.small" in line}
     assert marked["smallest"] == "13, 12, 12, 8, 8" and marked["shipped"] == "14, 12, 10, 7, 8"
     assert command("--json", path, *of[:-1], 3) == 2
-    assert "is of 2 seeds, not 3" in capsys.readouterr().err
+    assert "was made with 2 seeds, not 3" in capsys.readouterr().err

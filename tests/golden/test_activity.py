@@ -81,7 +81,7 @@ def test_trace_is_the_chosen_neuron_of_the_chosen_sequence():
 
 @pytest.mark.parametrize("wrong, says", [({"sequence": 100}, "sequence 100"),
                                          ({"block": 2}, "block 2"), ({"neuron": -1}, "neuron -1"),
-                                         ({"neuron": 64}, "allowed are 0 to 63")])
+                                         ({"neuron": 64}, "it must be from 0 to 63")])
 def test_what_does_not_exist_is_named(wrong, says):
     found = checkpoint.load("digits")
     with pytest.raises(UserError, match=says):

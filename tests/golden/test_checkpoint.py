@@ -73,7 +73,7 @@ def test_damaged_file(path, damage):
         torch.save({"state": Path("x")}, path)
     else:
         path.write_bytes({"truncated": good[:-100], "text": b"hello", "empty": b""}[damage])
-    with pytest.raises(CheckpointError, match="no checkpoint of this project") as error:
+    with pytest.raises(CheckpointError, match="not a checkpoint of this project") as error:
         checkpoint.load(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 

@@ -95,7 +95,7 @@ def test_images_become_rows(tmp_path):
 
 @pytest.mark.parametrize("content, message", [
     (None, "does not exist; get .* from http.* and put it there"), (b"", "md5"),
-    (b"hello", "no complete file of its kind"), (GZ[:-9], "fetch it again"),
+    (b"hello", "not a complete file of its kind"), (GZ[:-9], "fetch it again"),
     (GZ[:15] + bytes([GZ[15] ^ 255]) + GZ[16:], "fetch it again"),
     (gzip.compress(RAW[:-1]), "expected")],
     ids=["missing", "empty", "no gzip", "truncated", "flipped byte", "other content"])
@@ -152,7 +152,7 @@ def test_no_mirror_works(tmp_path, mirrors):
     with pytest.raises(data.DataError) as error:
         read(source)
     text = str(error.value)
-    assert "status 404" in text and "no complete file" in text and "--data-dir" in text
+    assert "status 404" in text and "not a complete file" in text and "--data-dir" in text
     assert "\n" not in text and cached(tmp_path) == ["mnist"]
 
 
@@ -161,7 +161,7 @@ def test_without_a_checksum_gzip_has_its_own(tmp_path, mirrors):
     file = dataclasses.replace(source.files[0], checksum=None)
     unknown = dataclasses.replace(source, files=(file,))
     answers[:] = [b"<html>", GZ[:-5]]
-    with pytest.raises(data.DataError, match="no complete file of its kind"):
+    with pytest.raises(data.DataError, match="not a complete file of its kind"):
         download(file, "mnist", "")
     assert cached(tmp_path) == ["mnist"]
     answers[0] = GZ

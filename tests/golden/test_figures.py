@@ -117,7 +117,7 @@ def test_a_network_without_spikes_has_none(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("args, says", [
     (["--checkpoint", "none.pt"], "none.pt does not exist"),
     (["--task", "nothing"], "task 'nothing' is unknown"),
-    (["--task", "digits", "--neuron", "64"], "neuron 64 does not exist; allowed are 0 to 63"),
+    (["--task", "digits", "--neuron", "64"], "neuron 64 does not exist; it must be from 0 to 63"),
     (["--task", "digits", "--sequence", "9999"], "sequence 9999 does not exist"),
     (["--task", "digits", "--out", "pyproject.toml"], "pyproject.toml")])
 def test_mistakes_are_one_line(args, says, monkeypatch, capsys):

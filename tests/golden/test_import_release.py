@@ -220,7 +220,7 @@ WRONG = {
     "layers.1.out_b contains values that are not finite": changed(
         layers__1__out_b=np.full(6, np.nan)),
     "it has no key such as layers.0.inp_a": {"state.weight": np.ones(3)},
-    "6 of 6 neurons cannot be un-folded": changed(**{
+    "6 of 6 neurons cannot be unfolded": changed(**{
         KERNEL + "inv_dt": np.full((6, 1), -40.0)}),
 }
 
@@ -235,8 +235,8 @@ def test_a_wrong_state_is_one_line(message, command, tmp_path):
 
 
 @pytest.mark.parametrize("content, message", [
-    (b"", "is no torch file and no npz"), (b"not a checkpoint\n" * 20, "is no torch file"),
-    (b"PK\x03\x04 broken", "is no torch file"), (None, "is no file")])
+    (b"", "is neither a torch file nor an npz file"), (b"not a checkpoint\n" * 20, "is neither a torch file"),
+    (b"PK\x03\x04 broken", "is neither a torch file"), (None, "is not a file")])
 def test_no_checkpoint_is_one_line(content, message, command, tmp_path):
     path = tmp_path / "file.pt"
     if content is not None:

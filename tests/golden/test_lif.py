@@ -110,7 +110,7 @@ def test_padding_changes_nothing(kernel):
     ({"sampling": "sobol"}, "unknown option sampling of a network of family lif"),
     ({"gelu_before_sampler": True}, "unknown option gelu_before_sampler"),
     ({"kernel": "two_sided", "drive": "spikes"}, "kernel = two_sided has no effect with drive = "
-                                                 "spikes: it is read with drive ssm"),
+                                                 "spikes: it is used with drive ssm"),
     ({"init": "hippo_legs"}, "init must be one of s4d_lin, s4d_inv, s4d_legs in family lif"),
     ({"norm": "layer"}, "unknown option norm"), ({"mixer": "glu"}, "unknown option mixer")])
 def test_options_that_do_not_fit_are_refused(wrong, says):

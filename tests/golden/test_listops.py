@@ -194,7 +194,7 @@ def test_a_file_that_is_no_text_or_not_there(tmp_path):
     with pytest.raises(data.DataError, match="No such file"):
         listops_file.check(path)
     path.write_bytes(HEAD.encode() + b"\xff\xfe\t3\n")
-    with pytest.raises(data.DataError, match="is no text file"):
+    with pytest.raises(data.DataError, match="is not a text file"):
         listops_file.check(path)
 
 

@@ -102,15 +102,15 @@ GOOD = b"0\t1\t3\tbad\n1\t1\t9\tgood\n"
 
 
 @pytest.mark.parametrize("damage, message", [
-    (broken_table(lzma.compress(GOOD)[:-9]), "damaged or no complete file"),
-    (broken_table(b"hello"), "damaged or no complete file"),
+    (broken_table(lzma.compress(GOOD)[:-9]), "damaged or not a complete file"),
+    (broken_table(b"hello"), "damaged or not a complete file"),
     (broken_table(lzma.compress(GOOD + b"1\t2\tgood\n")), "line 3: expected label 0 or 1"),
     (broken_table(lzma.compress(GOOD + b"\n")), "line 3: expected label 0 or 1"),
     (broken_table(lzma.compress(b"2" + GOOD[1:])), "line 1: expected label 0 or 1"),
     (broken_table(lzma.compress(GOOD + b"1\t2\t7\t\n")), "or one is empty"),
     (broken_table(lzma.compress(GOOD[:10])), "lacks the test reviews of a class"),
     (broken_table(lzma.compress(b"")), "lacks the test reviews of a class"),
-    (lambda home: (home / "aclImdb").write_text("a file"), "lacks the test reviews of a class"),
+    (lambda home: (home / "aclImdb").write_text("a file"), "aclImdb is damaged or no complete"),
     (lambda home: (home / "aclImdb_v1.tar.gz").write_bytes(b"\x1f\x8b hello"), "damaged"),
     (lambda home: None, "nor does aclImdb or aclImdb_v1.tar.gz beside it; get aclImdb_v1")])
 def test_broken_text(tmp_path, damage, message):
@@ -172,7 +172,7 @@ class Evil:
 
 
 @pytest.mark.parametrize("content, message", [
-    (b"hello", "damaged or no complete file"), (lzma.compress(b"hello"), "damaged"),
+    (b"hello", "damaged or not a complete file"), (lzma.compress(b"hello"), "damaged"),
     (None, "nor does cifar-10-batches-py or cifar-10-python.tar.gz beside it")])
 def test_broken_image(tmp_path, content, message):
     (tmp_path / "cifar10").mkdir()
@@ -194,7 +194,7 @@ def test_broken_image_archives(tmp_path, capsys):
     with pytest.raises(data.DataError, match="data_batch_1"):
         task.load("train", tmp_path)
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(data.DataError, match="damaged or no complete file"):
+    with pytest.raises(data.DataError, match="damaged or not a complete file"):
         task.load("test", tmp_path)
     with pytest.raises(data.DataError, match="expected c58f30108f718f92721af3b95e74349a"):
         make_task("image").load("test", tmp_path)
@@ -280,7 +280,7 @@ def test_broken_retrieval_archive(tmp_path):
         make_task("retrieval").load("val", tmp_path)
     archive(path, {"a/new_aan_pairs.eval.tsv": np.random.default_rng(0).bytes(90_000)})
     path.write_bytes(path.read_bytes()[:50_000])
-    with pytest.raises(data.DataError, match="damaged or no complete file"):
+    with pytest.raises(data.DataError, match="damaged or not a complete file"):
         make_task("retrieval").load("val", tmp_path)
     assert not list((tmp_path / "cache").rglob("*.*"))       # nothing half-written
 

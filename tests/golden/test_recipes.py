@@ -9,9 +9,8 @@ import pytest
 from golden.base import cli
 from golden.model.config import PaperConfig
 from golden.model.network import Network
-from golden.training.recipes import BENCHMARKS, recipe_for, table
 from golden.training import recipes
-from golden.training.recipes import Recipe
+from golden.training.recipes import Recipe, recipe_for, table
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ("smnist", "listops", "text", "retrieval", "image", "pathfinder", "pathx", "sc4",
@@ -93,10 +92,10 @@ def test_a_file_of_ones_own(tmp_path):
 
 @pytest.mark.parametrize("old, new, message", [
     ("epochs = 3", "epochs = ", "own.toml is no TOML file: Invalid value"),
-    ("epochs = 3", "", "own.toml: it lacks epochs"),
+    ("epochs = 3", "", "own.toml: epochs is missing"),
     ("lr = 0.5", "learning_rate = 0.5", "own.toml: unknown key learning_rate; known: augment,"),
-    ("[network]", "[net]", "own.toml: it needs a table [network]"),
-    ("[network]", "network = 3\n[x]", "own.toml: it needs a table [network]"),
+    ("[network]", "[net]", "own.toml: a table [network]"),
+    ("[network]", "network = 3\n[x]", "own.toml: a table [network]"),
     ('family = "lif"', "", "own.toml: family in [network] must be one of paper, released, stream, "
                            "lif, not None"),
     ('family = "lif"', "family = []", "must be one of paper, released, stream, lif, not []"),

@@ -123,7 +123,7 @@ def test_diverged_training_stops_and_keeps_the_last_good_file(tmp_path, monkeypa
     assert command(monkeypatch, train, "--task", "digits", "--limit", 80, "--epochs", 1, "--out",
                    tmp_path, "--threads", 1, "--save-minutes", 0) == 2
     line = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "epoch 1, step 6 of 10: the loss or a weight is no finite number" in line
+    assert "epoch 1, step 6 of 10: the loss or a weight is no longer a finite number" in line
     assert "smaller lr (now 0.1)" in line
     content = checkpoint.read(tmp_path / "last.pt")
     assert content["part"]["steps"] == 5
@@ -138,7 +138,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     saves.write()
     with torch.no_grad():
         run.net.decoder.weight[0, 0] = torch.inf
-    with pytest.raises(cli.UserError, match="no finite number"):
+    with pytest.raises(cli.UserError, match="no longer a finite number"):
         saves.write()
     assert torch.isfinite(checkpoint.read(tmp_path / "last.pt")["state"]["decoder.weight"]).all()
 

@@ -137,7 +137,7 @@ def test_unknown_split():
 
 @pytest.mark.parametrize("values, lengths, labels, message", [
     (np.zeros((2, 64)), [64, 64], [0, 1], "values must be an array of integers"),
-    (np.full((2, 64), 32), [64, 64], [0, 1], "values from 32 to 32, allowed are 0 to 31"),
+    (np.full((2, 64), 32), [64, 64], [0, 1], "values from 32 to 32, they must be from 0 to 31"),
     (np.full((2, 64), 3), [64, 65], [0, 1], "lengths from 64 to 65"),
     (np.full((2, 64), 3), [0, 64], [0, 1], "lengths from 0 to 64"),
     (np.full((2, 64), 3), [64, 64], [0, 10], "labels from 0 to 10"),

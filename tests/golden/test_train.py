@@ -151,7 +151,7 @@ def test_no_such_device(monkeypatch, capsys):
     assert command(monkeypatch, train, "--task", "digits", "--device", "cuda") == 2
     assert "--device cuda: PyTorch sees no such device here" in capsys.readouterr().err
     assert command(monkeypatch, train, "--task", "digits", "--device", "gpu") == 2
-    assert "--device gpu: there are cpu and cuda" in capsys.readouterr().err
+    assert "--device gpu: it must be cpu or cuda" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("module, args, message", [

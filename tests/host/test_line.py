@@ -140,7 +140,7 @@ def test_votes_have_the_seeds_of_quant_evaluate():
     art = random_artifact(1)
     assert seeds_of(art, None, 1) == [art.seed] == seeds_of(art, None, 3)[:1]
     assert len(set(seeds_of(art, None, 3))) == 3 and seeds_of(art, 9, 1) == [9]
-    with pytest.raises(UserError, match="leave one away"):
+    with pytest.raises(UserError, match="leave one of them out"):
         seeds_of(art, 9, 2)
 
 

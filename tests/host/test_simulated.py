@@ -151,5 +151,5 @@ def test_unplugged(program):
     with SimulatedBoard(program) as running:
         board = connect(running)
         running.unplug()
-        with says(LineError, "has gone"):
+        with says(LineError, "is gone"):
             list(board.run(sequences()))

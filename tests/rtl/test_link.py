@@ -221,7 +221,7 @@ def test_requests_that_are_wrong():
             assert Status.WRONG in reply.status and reply.expected == 0, command
             assert not reply.data
         await bench.send(ctx, protocol.encode(b"\0\x55"))
-        with pytest.raises(protocol.FrameError, match="0xd5 is no reply"):
+        with pytest.raises(protocol.FrameError, match="0xd5 is not a reply"):
             await bench.reply(ctx)
 
     bench = Bench()

@@ -129,7 +129,7 @@ def test_a_report_that_is_none_is_one_line(report, folder, tmp_path, capsys, mon
     assert synth.main(["--artifact", str(folder), "--lanes", "1", "--route", "--seeds", "1,2",
                        "--out", str(out)]) == 2
     text = capsys.readouterr().err
-    assert text.count("\n") == 1 and "nextpnr.2.json is no report of a finished route" in text
+    assert text.count("\n") == 1 and "nextpnr.2.json is not the report of a finished route" in text
     assert [run["seed"] for run in json.loads((out / "synth.json").read_text())["routed"]] == [1]
 
 

@@ -55,7 +55,7 @@ def test_everything_is_measured(args, tmp_path, capsys):
 @pytest.mark.parametrize("change, text", [
     (["--lanes", "2,3"], "3 lanes do not divide 4 neurons"),
     (["--task", "nope"], "task 'nope' is unknown"),
-    (["--steps", "13"], "--steps 13: allowed are at most 12"),
+    (["--steps", "13"], "--steps 13: it must be at most 12"),
     (["--trace-steps", "201"], "at most 200")])
 def test_bad_input_is_one_line(args, change, text, capsys):
     assert bench.main([*args, *change]) == 2

@@ -34,8 +34,10 @@ def split():
 
 
 def run(split, folder, **options):
-    return campaign.run(ART, split.values, split.lengths, HW, folder=folder,
-                        **{"with_cocotb": False} | options)
+    """A campaign on HW; ``options`` are those of ``campaign.run`` and ``campaign.Options``."""
+    own = {name: options.pop(name) for name in ("indices", "report", "progress") if name in options}
+    return campaign.run(ART, split.values, split.lengths, campaign.Options(
+        HW, folder=folder, **{"with_cocotb": False} | options), **own)
 
 
 @pytest.fixture
@@ -83,7 +85,8 @@ def test_both_rungs_agree(split, tmp_path):
 def test_a_long_sequence(tmp_path):
     """16,384 signed samples, most of the time at both ends of their range."""
     values = np.random.default_rng(3).integers(-400, 400, (1, ART.length)).clip(-128, 127)
-    report = campaign.run(ART, values, None, HW, folder=tmp_path, with_cocotb=False)
+    options = campaign.Options(HW, folder=tmp_path, with_cocotb=False)
+    report = campaign.run(ART, values, None, options)
     assert report.equal, report.first
     assert report.total("spikes") == 2 * 2 * ART.length * 4
     assert report.total("predicted") == report.total("simulated") > 4 * ART.length
@@ -227,7 +230,7 @@ def test_a_failing_export_is_one_line(monkeypatch, tmp_path, capsys):
     (["--lanes", "3"], "3 lanes do not divide 4 neurons of 2 modes; allowed: 1, 2, 4, 8"),
     (["--indices", "6"], "sequences 0..5"),
     (["-n", "7"], "has 6 sequences"),
-    (["--seed", "0"], "--seed 0: allowed are 1..4294967295"),
+    (["--seed", "0"], "--seed 0: it must be in 1..4294967295"),
     (["--artifact", "no/such/folder"], "no/such/folder"),
     (["--net", "small"], "--net chooses what is exported; leave it or --artifact out"),
     (["--sampling", "sobol"], "--sampling chooses what is exported"),

@@ -40,12 +40,12 @@ def test_an_artifact_is_exported_again_when_its_files_are_others(shipped, tmp_pa
     assert inputs.export_reason(options, folder) is None
     path.write_bytes(b"WEIGHTS")
     os.utime(path, (1, 1))
-    assert inputs.export_reason(options, folder) == f"{folder} is made from another net.pt"
+    assert inputs.export_reason(options, folder) == f"{folder} was made from another net.pt"
     exported(folder, path)
     tuned = path.with_name("net.qat.pt")
     tuned.write_bytes(b"tuned")
     os.utime(tuned, (1, 1))
-    assert inputs.export_reason(options, folder) == f"{folder} is made from another net.qat.pt"
+    assert inputs.export_reason(options, folder) == f"{folder} was made from another net.qat.pt"
     exported(folder, path, no_qat=True)
     assert inputs.export_reason(options, folder) is None
     exported(folder, path, tuned)
@@ -64,7 +64,7 @@ def test_an_artifact_is_exported_again_when_sources_or_sampling_are_others(shipp
     assert inputs.export_reason(options, folder) is None
     monkeypatch.setattr(origin, "sources", lambda: "other")
     assert inputs.export_reason(options, folder) == (
-        f"{folder} is made by other sources or libraries")
+        f"{folder} was made by other sources or libraries")
     ran = []
 
     def run(command, env):

@@ -86,7 +86,7 @@ def test_messages_name_example_and_input():
 def test_an_odd_number_of_sequences(split):
     flat = split.sequences()
     with pytest.raises(SimError, match="7 sequences, but network synthetic takes two for an"):
-        campaign.run(ART, flat.values[:7], flat.lengths[:7], HW)
+        campaign.run(ART, flat.values[:7], flat.lengths[:7], campaign.Options(HW))
 
 
 @pytest.mark.parametrize("art, task, message", [
@@ -126,8 +126,9 @@ def test_a_difference_of_the_head_ends_a_campaign(split, tmp_path, monkeypatch):
         traces[5].logits[2] += 1
         return traces
     monkeypatch.setattr(vectors, "expected", turned)
-    report = campaign.run(ART, flat.values, flat.lengths, HW, folder=tmp_path, with_cocotb=False,
-                          indices=inputs.flat(np.arange(5), ART), report=lambda text: None)
+    options = campaign.Options(HW, folder=tmp_path, with_cocotb=False)
+    report = campaign.run(ART, flat.values, flat.lengths, options, inputs.flat(np.arange(5), ART),
+                          report=lambda text: None)
     assert report.first.startswith("sequence 2, input 1, logits[2]: expected")
 
 
@@ -166,5 +167,5 @@ def test_adapted_heads():
     np.testing.assert_array_equal(made.head.w1, ART.head.w1)
     np.testing.assert_array_equal(made.head.b1, np.clip(np.rint(ART.head.b1 / 16), fmt.b1.lo,
                                                         fmt.b1.hi))
-    with pytest.raises(artifact.ArtifactError, match="inputs is 2, of the other network 1"):
+    with pytest.raises(artifact.ArtifactError, match="inputs is 2, but 1 in the other network"):
         adapt.adapt(ART, ONE)

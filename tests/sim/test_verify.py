@@ -79,4 +79,4 @@ def test_two_at_once(args, tmp_path, monkeypatch, capsys):
 
 def test_bad_input_is_one_line(args, capsys):
     assert verify.main([*args, "--seed", "0"]) == 2
-    assert capsys.readouterr().err == "sim.verify: --seed 0: allowed are 1..4294967295\n"
+    assert capsys.readouterr().err == "sim.verify: --seed 0: it must be in 1..4294967295\n"
