@@ -86,7 +86,7 @@ def test_no_tensor_can_be_changed(make, tmp_path):
         refused(arrays | {name: wrong})
         refused(arrays | {name: raw[None]})
         refused(arrays | {name: raw.view(np.float64)})
-        refused({other: array for other, array in arrays.items() if other != name})
+        refused({other: each for other, each in arrays.items() if other != name})
     refused(arrays | {"0.9.w": raw})
     np.savez_compressed(tmp_path / "arrays.npz", **arrays)
     assert digest(load(tmp_path)) == digest(art)
@@ -115,6 +115,8 @@ EDITS = [
     (lambda m: op(m, 0, "Fire").update(form="mean"), "sampling must be one of bernoulli, sobol, "),
     (lambda m: op(m, 0, "Fire").update(form="sobol"), r"directions: shape \(0,\), expected \(6,\)"),
     (lambda m: op(m, 0, "Fire").update(speed=1), "speed"),
+    (lambda m: op(m, 1, "Fire").update(number=0), r"Fire, number: each .* 0..3, .* \[0, 1, 0, 3\]"),
+    (lambda m: op(m, 1, "States").update(layer=2), r"States, layer: each .* in 0..1, .* \[0, 2\]"),
     (lambda m: op(m, 0, "Mix").update(w="8 bits"), "'8 bits' is no number format"),
     (lambda m: op(m, 0, "Mix").update(w="SQ(2,0)"), r"layer 0, Mix .*, w: .* outside SQ"),
     (lambda m: op(m, 0, "Mix").pop("w"), "manifest.json: 'NoneType' object has no attribute"),
@@ -122,9 +124,8 @@ EDITS = [
     (lambda m: op(m, 1, "Mix").update(wiring="s_out q -> z"),
      r"Mix \(s_out q -> z\) reads q, which nothing makes before it"),
     (lambda m: op(m, 1, "Mix").update(wiring="s_out z"), r"Mix \(s_out z\) reads z"),
-    (lambda m: m.update(seed=0), "seed must be in 1"),
+    (lambda m: m.update(seed=0), "seed must be in 1"), (lambda m: m.update(blocks=[]), "no layers"),
     (lambda m: m.update(seed="1"), r"seed must be in 1..2\*\*32 - 1, not '1'"),
-    (lambda m: m.update(blocks=[]), "no layers"),
     (lambda m: m["blocks"].append(m["blocks"][0]), "2.1"),
     (lambda m: m["blocks"][0].pop(1), "manifest.json: "),
     (lambda m: m.update(sample=None), "sample format"),
@@ -135,11 +136,10 @@ EDITS = [
     (lambda m: m.update(length=0), "length must be a whole number of at least 1, not 0"),
     (lambda m: m.update(vocab=-3), "vocab must be a whole number of at least 0, not -3"),
     (lambda m: m["random"].update(stream_jump=1 << 30), "the generator repeats"),
-    (lambda m: m["random"].update(speed=1), "speed"),
+    (lambda m: m["random"].update(speed=1), "speed"), (lambda m: m.pop("random"), "random"),
     (lambda m: m["random"].update(round_bits=0), "0 of stochastic rounding, at least 1"),
     (lambda m: m["random"].update(taps=[3]), "manifest.json: taps must be in 1..32"),
-    (lambda m: m.update(random=[]), "manifest.json: "),
-    (lambda m: m.update(decoder=3), "manifest.json: ")]
+    (lambda m: m.update(random=[]), "json: "), (lambda m: m.update(decoder=3), "json: ")]
 
 
 @pytest.mark.parametrize("change, text", EDITS)
