@@ -245,6 +245,10 @@ class Step(Operation):
     surrogate: str = field(default="triangle", metadata={"training": True})
     width: float = field(default=1.0, metadata={"training": True})
 
+    def check(self, need, y):
+        need(type(self.fires_at_zero) is bool,
+             f"fires_at_zero must be true or false, not {self.fires_at_zero!r}")
+
     def format(self, y):
         """One bit, UQ(1,0)"""
         return BIT

@@ -10,7 +10,7 @@ import pytest
 
 from quant.integer import artifact
 from quant.integer.artifact import ArtifactError, digest, load, save
-from quant.integer.ops import Limit, Table
+from quant.integer.ops import Limit, Mix, Table
 from tests.quant.toy import content
 
 FROZEN = Path(__file__).resolve().parents[1] / "frozen" / "artifacts.zip"
@@ -116,8 +116,15 @@ def test_manifests_of_gates(frozen, tmp_path, change, text):
 @pytest.mark.parametrize("mixer, kind, limits", [("glu", "sigmoid", 3), ("gsu", "gelu", 5)])
 def test_gates_are_operations(frozen, mixer, kind, limits):
     """What has a memory, a table and a limit in each kind, by hand."""
-    art = load(of_kind(frozen, mixer=mixer, norm_position="pre"))
-    for ops in art.blocks:
+    folder = of_kind(frozen, mixer=mixer, norm_position="pre")
+    art, written = load(folder), json.loads((folder / "manifest.json").read_text())["formats"]
+    for ops, formats in zip(art.blocks, written["layers"], strict=True):
+        mixes = [op for op in ops if isinstance(op, Mix)]
+        assert {op.makes for op in mixes} == {"n", "gate"} and len(mixes) == 2
+        for op in mixes:
+            begin = "gate_" * (op.makes == "gate")
+            assert {name: str(t.fmt) for name, t in op.tensors.items()} == {
+                name: formats["shift" if name == "shift" else begin + name] for name in op.tensors}
         assert [op.kind for op in ops if isinstance(op, Table)] == [kind]
         assert sum(isinstance(op, Limit) and op.counted for op in ops) == limits
     with pytest.raises(ArtifactError, match=r"layer 0: Scale \(x -> u\) stands where"):

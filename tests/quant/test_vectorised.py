@@ -19,7 +19,7 @@ from quant.integer.ops import Clamp, Mix, Round
 from quant.integer.sampling import FORMS
 from quant.integer.synthetic import random_artifact
 from tests.quant import stream
-from tests.quant.toy import at, place_of, with_op
+from tests.quant.toy import at, op_at, place_of, with_op
 
 TIGHT = QuantConfig(state_bits=9, p_bits=6, input_bits=9, factor_bits=9, margin=0.6)
 CASES = {
@@ -222,13 +222,17 @@ def test_groups_are_smaller_where_sequences_are_long(monkeypatch):
 
 
 def test_sums_beyond_float64_are_integers():
-    """Above 2**53 columns are summed in int64; the largest that fits is still exact."""
+    """Above 2**53 columns are summed in int64, where float64 would lose the last bits."""
     art = stream.artifact()
     place = place_of(art, 1, Mix, "n")
-    w = at(art, place)[0].w
-    wide = with_op(art, place, w=replace(w, raw=w.raw << 45, fmt=SQ(53, 0)))
+    w = op_at(art, place).w
+    wide = with_op(art, place, w=replace(w, raw=(w.raw << 45) + 1, fmt=SQ(53, 0)))
     assert 1 << 53 < bounds(wide).stream < 1 << 63
     assert not Vectorised(wide).exact and Vectorised(art).exact
+    (op, formats), s = at(wide, place), np.eye(6, dtype=np.int64)[[0, 1, 5]] + 1
+    want = op.apply(formats, s)
+    np.testing.assert_array_equal(Vectorised(wide)._apply(op, formats, [s], None, None), want)
+    assert (s.astype(float) @ op.w.raw.T.astype(float) != s @ op.w.raw.T).any()
     assert_equal(wide, *inputs_of(wide, 3), range(3))
     wide = with_op(art, place, w=replace(w, raw=w.raw.astype(object) << 60, fmt=SQ(68, 0)))
     with pytest.raises(ArtifactError, match="a sum of this artifact may need [67][0-9] bits, 64 "):
