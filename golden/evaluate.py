@@ -50,11 +50,10 @@ def evaluate(net: nn.Module, task: Task, split: Split, seeds: int = 1, batch: in
                                 done=bar.update)
     accuracies = found.mean(1).tolist()
     torch.manual_seed(0)
-    few = split.take(np.arange(min(200, len(split))))
     return {"accuracy_mean": round(statistics.mean(accuracies), 6),
             "accuracy_std": round(statistics.stdev(accuracies), 6) if seeds > 1 else 0.0,
             "seeds": seeds, "n": len(split), "accuracies": accuracies,
-            "spike_rates": spike_rates(net, few, task, dtype),
+            "spike_rates": spike_rates(net, split.first(200), task, dtype),
             "seconds": round(time.time() - began, 1)} | subset_accuracies(found, subsets)
 
 
@@ -79,8 +78,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the result to this file too")
     args = parser.parse_args()
     found, split, _ = chosen.load(args, parser)
-    if args.n:
-        split = split.take(np.arange(min(args.n, len(split))))
+    split = split.first(args.n)
     result = {"task": spec(found.task), "split": args.split} | evaluate(
         found.network, found.task, split, args.seeds,
         subsets=subsets_of(found.task, args.split, len(split), args.data_dir))

@@ -17,7 +17,7 @@ Comparisons, random words and functions (GELU) are counted but not priced, nor i
 which in hardware may well cost more than the arithmetic.
 """
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 
 from golden.model.config import NetworkConfig
 
@@ -43,11 +43,6 @@ class Count:
     @property
     def picojoules(self) -> float:
         return MAC_PJ * self.mac + ADD_PJ * self.add
-
-    @classmethod
-    def names(cls) -> list[str]:
-        return [field.name for field in fields(cls)]
-
 
 def total(parts: dict[str, Count]) -> Count:
     return sum(parts.values(), Count())

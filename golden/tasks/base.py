@@ -41,6 +41,10 @@ class Split:
     def take(self, indices) -> "Split":
         return Split(self.values[indices], self.lengths[indices], self.labels[indices])
 
+    def first(self, n: int | None) -> "Split":
+        """The first ``n`` examples, or all if there are fewer; None: all."""
+        return self.take(slice(n))
+
     def sequences(self) -> "Split":
         """The single sequences: row ``k * inputs + i`` is input i of example k, with its label.
 
