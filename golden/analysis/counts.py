@@ -6,9 +6,7 @@ Two countings, per block of H neurons with n complex modes, at spike rates ``r_i
 * :func:`paper_counting`: one accumulate for every spike at a neuron's input and H for every spike
   that the mixer takes in, ``r_in H + r_out H^2``; without spikes each is a multiply-accumulate,
   ``H + H^2``. It leaves out the n state variables of every neuron, the norm, encoder and decoder.
-  This is our reading of the energy table of Bal & Sengupta (ICLR 2025), of which the operation
-  prices and the ratio are known to us, not the text of the formula: the ratio of the two is
-  ``4.6 / (0.9 r)``, 70 at a rate of 7 %, which fits their "more than 70 times".
+  This is our reading of the energy table of Bal & Sengupta (ICLR 2025), see docs/analysis.md.
 * :func:`spiking`, :func:`dense`, :func:`lif`: all that is computed at a step, by part, in the form
   in which it costs least: g = 2 a C B_bar merged, so that no product reads the state out; norm and
   scale folded into the mixer's weights where the activation allows it.
