@@ -14,7 +14,6 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 from rich.table import Table
 
 from golden import checkpoint
@@ -131,7 +130,7 @@ def main() -> None:
     args = parser.parse_args()
     found, split, _ = chosen.load(args, parser)
     refuse_others(found.network.cfg, "paper", "released")
-    split = split.take(np.arange(min(args.n, len(split))))
+    split = split.first(args.n)
     lif = measured_lif(args.lif, found.task, split, args.seed) if args.lif else (None, None)
     seen = measure(found.network, split, found.task, seed=args.seed)
     result = {"task": spec(found.task), "split": args.split} | compare(found.network.cfg, seen,

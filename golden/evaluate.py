@@ -27,8 +27,7 @@ from golden.tasks import Split, Task, spec, subset_accuracies, subsets_of
 
 
 def evaluate(net: nn.Module, task: Task, split: Split, seeds: int = 1, batch: int = 100,
-             dtype: torch.dtype = torch.float32, subsets: dict[str, np.ndarray] | None = None
-             ) -> dict:
+             subsets: dict[str, np.ndarray] | None = None) -> dict:
     """Accuracy over ``split`` for each of the seeds 0 .. seeds - 1, and spike rates.
 
     ``subsets`` are bool (n,) by name (``golden.tasks.subsets_of``). Returned are accuracy_mean,
@@ -41,20 +40,19 @@ def evaluate(net: nn.Module, task: Task, split: Split, seeds: int = 1, batch: in
     began = time.time()
     net.eval()
     batch = batch_for(batch, split.lengths, net.cfg.d_model)
-    require("a forward pass", net.cfg, batch, split.lengths, dtype, training=False)
+    require("a forward pass", net.cfg, batch, split.lengths, torch.float32,
+            training=False)
     found = np.zeros((seeds, len(split)), bool)
     with tqdm(total=seeds * len(split), unit="seq", leave=False) as bar:
         for seed in range(seeds):
             torch.manual_seed(seed)
-            found[seed] = right(lambda *sequences: net(*sequences, dtype), split, task, batch,
-                                done=bar.update)
+            found[seed] = right(net, split, task, batch, done=bar.update)
     accuracies = found.mean(1).tolist()
     torch.manual_seed(0)
-    few = split.take(np.arange(min(200, len(split))))
     return {"accuracy_mean": round(statistics.mean(accuracies), 6),
             "accuracy_std": round(statistics.stdev(accuracies), 6) if seeds > 1 else 0.0,
             "seeds": seeds, "n": len(split), "accuracies": accuracies,
-            "spike_rates": spike_rates(net, few, task, dtype),
+            "spike_rates": spike_rates(net, split.first(200), task),
             "seconds": round(time.time() - began, 1)} | subset_accuracies(found, subsets)
 
 
@@ -80,8 +78,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the result to this file too")
     args = parser.parse_args()
     found, split, _ = chosen.load(args, parser)
-    if args.n:
-        split = split.take(np.arange(min(args.n, len(split))))
+    split = split.first(args.n)
     result = {"task": spec(found.task), "split": args.split} | evaluate(
         found.network, found.task, split, args.seeds,
         subsets=subsets_of(found.task, args.split, len(split), args.data_dir))

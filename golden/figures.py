@@ -131,7 +131,7 @@ def main() -> None:
     args = parser.parse_args()
     found, split, name = chosen.load(args, parser)
     one = trace(found.network, split, found.task, args.sequence, args.block, args.neuron, args.seed)
-    split = split.take(np.arange(min(args.n, len(split))))
+    split = split.first(args.n)
     seen = measure(found.network, split, found.task, seed=args.seed)
     for k, (rate, p) in enumerate(zip(seen.rate_out, seen.mean_p)):
         silent = 100 * (p < NEAR_ZERO).mean()

@@ -17,7 +17,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -114,15 +113,12 @@ def train(task: Task, recipe: Recipe, out: Path, data_dir=None, resume: bool = F
     ``start`` is the ``last.pt`` of an earlier training to go on from with a new schedule; its log
     comes first in the new one. ``teacher`` is the checkpoint to follow where the recipe distils.
     """
-    train_split, val_split = (checked(task.load(name, data_dir), task) for name in ("train", "val"))
-    if limit:
-        train_split, val_split = (s.take(np.arange(min(limit, len(s))))
-                                  for s in (train_split, val_split))
+    train_split, val_split = (checked(task.load(name, data_dir), task).first(limit)
+                              for name in ("train", "val"))
     guide = checkpoint.load(teacher).network if teacher else None
     run = Run(task, recipe, train_split, guide, device)
     memory.require("a training step", recipe.network, run.batch, train_split.lengths, run.dtype,
                    copies=recipe.draws, device=device)
-    few = val_split.take(np.arange(min(64, len(val_split))))
     saves, earlier = Saves(run, out, save_minutes), ""
     resumed = resume and saves.last.exists()
     if resumed:
@@ -138,7 +134,8 @@ def train(task: Task, recipe: Recipe, out: Path, data_dir=None, resume: bool = F
     for epoch in range(saves.epochs, recipe.epochs):
         line = {"epoch": epoch + 1} | run.epoch(epoch, saves.after_step)
         began, cpu = time.monotonic(), time.process_time()
-        line["spike_rates"] = [r["s_out"] for r in spike_rates(run.net, few, task, run.dtype)]
+        line["spike_rates"] = [r["s_out"] for r in spike_rates(run.net, val_split.first(64), task,
+                                                                 run.dtype)]
         line["val_accuracy"] = round(accuracy(run.net, val_split, task, run.dtype), 4)
         line["seconds"] = round(line["seconds"] + time.monotonic() - began, 1)
         line["cpu_seconds"] = round(line["cpu_seconds"] + time.process_time() - cpu, 1)

@@ -56,11 +56,6 @@ class Count:
     def picojoules(self) -> float:
         return MAC_PJ * self.mac + ADD_PJ * self.add
 
-    @classmethod
-    def names(cls) -> list[str]:
-        return [field.name for field in fields(cls)]
-
-
 def total(parts: dict[str, Count]) -> Count:
     return sum(parts.values(), Count())
 

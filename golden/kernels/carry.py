@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from golden.kernels import fused_cpu
+from golden.kernels import ops
 from golden.kernels.chunk_matrices import chunk_matrices
 from golden.kernels.fused_cpu import raw
 from golden.kernels.cpu import load, store
@@ -32,7 +32,11 @@ def few(M: int, like: torch.Tensor) -> bool:
     Up to 40 chunks it costs about as much as groups. The scan costs less already at 18, but float32
     is what exports compute in, and the integers of the shipped networks come from this matrix.
     """
-    return M <= (16 if like.dtype == torch.bfloat16 and fused_cpu.fits(like) else 40)
+    return M <= (16 if like.dtype == torch.bfloat16 and _scans(like) else 40)
+
+
+def _scans(x: torch.Tensor) -> bool:
+    return x.device.type == "cpu" and ops.fusable(x)
 
 
 def _below_one(log_A: torch.Tensor) -> torch.Tensor:
@@ -125,6 +129,6 @@ def carried(left: torch.Tensor, A_bar: torch.Tensor, steps: int) -> torch.Tensor
     ``A_bar`` (H, n), complex, is of one step.
     """
     log_A = _below_one(steps * torch.log(A_bar.to(torch.complex128)))
-    if fused_cpu.fits(left):
+    if _scans(left):
         return _Scan.apply(left.contiguous(), torch.exp(log_A))
     return grouped(left, log_A)

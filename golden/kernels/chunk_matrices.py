@@ -20,7 +20,7 @@ from golden.kernels import ops
 from golden.kernels.fused_cpu import raw
 from golden.kernels.cpu import load, store
 
-if ops.GPU:
+if "cuda" in ops.FUSED:
     from golden.kernels import matrices_gpu
 
 

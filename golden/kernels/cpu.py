@@ -91,12 +91,20 @@ def dropped(x, key, rate, j):
     """``x`` behind dropout: 0 with probability ``rate``, else x / (1 - rate); key None: x."""
 
 
+@register_jitable
 def masked_sum(x, y, valid, j):
     """``x + y`` where ``valid`` (N,) is 1, ``x`` where it is 0; None: 1 everywhere."""
+    if valid is None:       # known when numba compiles
+        return x + y
+    return x + valid[j] * y
 
 
+@register_jitable
 def norm_slope(g, c1, x, c2, valid, j):
     """``g + c1 x + c2``, of a column that is not valid ``g``."""
+    if valid is None:
+        return g + c1 * x + c2
+    return g + valid[j] * (c1 * x + c2)
 
 
 @overload(key_of)
@@ -114,20 +122,6 @@ def _dropped(x, key, rate, j):
     def some(x, key, rate, j):
         return x / (np.float32(1.0) - rate) if uniform(key, j) >= rate else np.float32(0.0)
     return some
-
-
-@overload(masked_sum)
-def _masked_sum(x, y, valid, j):
-    if isinstance(valid, nb.types.NoneType):
-        return lambda x, y, valid, j: x + y
-    return lambda x, y, valid, j: x + valid[j] * y
-
-
-@overload(norm_slope)
-def _norm_slope(g, c1, x, c2, valid, j):
-    if isinstance(valid, nb.types.NoneType):
-        return lambda g, c1, x, c2, valid, j: g + c1 * x + c2
-    return lambda g, c1, x, c2, valid, j: g + valid[j] * (c1 * x + c2)
 
 
 @kernel

@@ -10,11 +10,6 @@ from golden.kernels import cpu as kernels, sampling
 from golden.kernels.sampling import Draw
 
 
-def fits(x: torch.Tensor) -> bool:
-    """Whether these functions can work on ``x``."""
-    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
-
-
 def raw(x: torch.Tensor) -> np.ndarray:
     """The same memory for ``golden.kernels.cpu``, bfloat16 as uint16."""
     x = x.detach()

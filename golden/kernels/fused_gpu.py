@@ -24,11 +24,6 @@ PHASE_ONE = tl.constexpr(1 << PHASE_BITS.value)
 PART = 4096                        # elements of a row that one program of a gradient takes
 
 
-def fits(x: torch.Tensor) -> bool:
-    """Whether these functions can work on ``x``."""
-    return x.device.type == "cuda" and x.dtype in (torch.float32, torch.bfloat16)
-
-
 @triton.jit
 def _dropped(x, keys, h, rate, at, DROP: tl.constexpr):
     """x behind neuron h's dropout, where there is one."""

@@ -12,11 +12,10 @@ import torch
 from golden.kernels import fused_cpu, sampling
 from golden.kernels.sampling import Draw
 
-FUSED = [fused_cpu]
-GPU = torch.cuda.is_available() and importlib.util.find_spec("triton") is not None
-if GPU:
+FUSED = {"cpu": fused_cpu}      # by kind of device
+if torch.cuda.is_available() and importlib.util.find_spec("triton") is not None:
     from golden.kernels import fused_gpu
-    FUSED.append(fused_gpu)
+    FUSED["cuda"] = fused_gpu
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -44,11 +43,11 @@ def spikes(p: torch.Tensor, draw: Draw = Draw(), u: torch.Tensor | None = None) 
 
 def fusable(x: torch.Tensor) -> bool:
     """Whether one of the fused forms can work on ``x``."""
-    return any(form.fits(x) for form in FUSED)
+    return x.device.type in FUSED and x.dtype in (torch.float32, torch.bfloat16)
 
 
 def _form(x: torch.Tensor):
-    return next(form for form in FUSED if form.fits(x))
+    return FUSED[x.device.type]
 
 
 class _FusedSample(torch.autograd.Function):

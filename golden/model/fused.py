@@ -7,7 +7,7 @@ import torch
 from golden.kernels import ops
 from golden.model.block import Block, Wired
 from golden.model.norms import Norm
-from golden.model.ops import Add, Clamp, Curve, Dropout, Fire, Mix, Pass
+from golden.model.ops import Add, Clamp, Curve, Dropout, Fire, Mix, Pass, Step
 from golden.kernels.sampling import Draw
 
 
@@ -20,11 +20,7 @@ class ClampFuse:
     """
 
     steps: tuple[Wired, ...]
-    mixer: Mix
-    dropout: Dropout | None
-    norm: Norm
-    add: Add | None
-    fire: Fire | None
+    parts: dict[type[Step], Step]       # the same by their kind
 
     @property
     def makes(self) -> tuple[str, ...]:
@@ -36,17 +32,18 @@ class ClampFuse:
             for step in self.steps:
                 step.run(values, now)
             return
-        mixer, norm = self.mixer, self.norm
+        mixer, norm = self.parts[Mix], self.parts[Norm]
+        dropout, fire = self.parts.get(Dropout), self.parts.get(Fire)
         z = mixer.weight.to(s.dtype) @ s
         if now.seen:
             now.norm(norm, torch.relu((z + mixer.bias[:, None].to(z.dtype)).to(now.own)))
-        draw = now.draw(self.fire.number) if self.fire else Draw("mean", 0, now.chunks)
-        rate = self.dropout.rate if self.dropout and self.dropout.training else 0.0
+        draw = now.draw(fire.number) if fire else Draw("mean", 0, now.chunks)
+        rate = dropout.rate if dropout and dropout.training else 0.0
         values["x"], spikes, mean, var = ops.fuse_relu(
-            z, mixer.bias, norm.gamma, norm.beta, values["x"] if self.add else None,
+            z, mixer.bias, norm.gamma, norm.beta, values["x"] if Add in self.parts else None,
             None if norm.training else (norm.mean, norm.var), norm.eps, draw, now.valid, rate)
         norm.track(mean, var)
-        if self.fire:
+        if fire:
             values["s"] = spikes
 
 
@@ -61,5 +58,4 @@ def program(block: Block) -> list[Wired | ClampFuse]:
             or not {Mix, Curve, Norm, Clamp} <= set(run) or run[Curve].kind != "relu"
             or not run[Norm].wide or run[Norm].kind != "batch"):
         return steps
-    return [*steps[:start], ClampFuse(tuple(steps[start:]), run[Mix], run.get(Dropout), run[Norm],
-                                      run.get(Add), run.get(Fire))]
+    return [*steps[:start], ClampFuse(tuple(steps[start:]), run)]

@@ -37,6 +37,8 @@ class Network(nn.Module):
                         else nn.Linear(H, cfg.features or cfg.n_classes))
         self.head = PairHead(cfg.features, cfg.n_classes) if cfg.features else None
         self.recorded = family.recorded
+        # the norm and the sampler that nothing reads behind the last block of a stream
+        self.last_norm_is_idle = cfg.family in ("paper", "lif") and cfg.residual == "plain"
 
     def steps(self):
         """All steps in the order of the forward pass, as (block or None, step)."""
@@ -130,9 +132,8 @@ class Network(nn.Module):
 
     def parameter_count(self) -> int:
         """Trained real numbers that the forward pass uses; a complex one counts two."""
-        # nothing reads the norm behind the last block of these
-        idle = self.cfg.family in ("paper", "lif") and self.cfg.residual == "plain"
-        return sum(p.numel() for p in self.parameters()) - 2 * self.cfg.d_model * idle
+        unused = 2 * self.cfg.d_model * self.last_norm_is_idle
+        return sum(p.numel() for p in self.parameters()) - unused
 
 
 def chunks(L: int) -> tuple[int, int]:

@@ -1,31 +1,21 @@
-"""Neurons without memory: the step of Binary S4D, and ternary values. Both from Stan & Rhodes.
+"""Neurons without memory of Stan & Rhodes (arXiv 2401.00955): a step, and ternary values.
 
-Binary S4D (arXiv 2401.00955): ``y = H(C u + D x)``, then ``n = Lin1(y)``, ``m = Lin2(y)`` and
-``n sigmoid(m)``. The inputs of both linear maps are bits, so they are sums of columns.
-
-What the paper leaves open is in the configuration: ``surrogate`` and ``surrogate_width`` say what
-the step's derivative is taken for, ``fires_at_zero`` what H(0) is. The surrogate is a bump of
-height 1 at ``v = 0`` that has all but vanished at ``v = +-width``; with x = v / width
+docs/gated.md has the equations of the networks that they make, and which of this the paper leaves
+open. The step H is differentiated as if it were a bump of height 1 at ``v = 0`` that has all but
+vanished at ``v = +-width``, the surrogate; with x = v / width
 
 * ``triangle``: max(0, 1 - |x|) (the default);
 * ``rectangle``: 1 for |x| <= 1;
 * ``sigmoid``: 4 q (1 - q) with q = sigmoid(4 x), 0.07 at the width;
 * ``arctan``: 1 / (1 + (pi x)^2), 0.09 at the width, and heavy tails.
 
-Before training the SSM's output is scaled to a deviation of 1 (``Network.calibrate``), which
-is what makes a width of 1 a sound default.
+A width of 1 is sound because training starts with SSM outputs of deviation 1
+(``Network.calibrate``).
 
-The gated spiking unit (same paper) has ternary activations in one factor and ternary weights in
-the other, with y the GELU of the SSM's output:
-
-    n = W1 Tern(y) + b1,   m = Tern(W2) y + b2,   output = n m
-
-One operand of either product is -1, 0 or +1, so both are sums. ``Tern(z) = sign(z)`` where
-``|z| > c max |z|``, else 0. The paper has c and the extent of the maximum open: c is
-``ternary_threshold`` of the configuration (0.15, as in a re-implementation), the maximum of an
-activation goes over the H neurons of one step (causal, and what hardware has at hand), that of the
-weights over the whole matrix. An all-zero tensor gives zeros. The gradient is passed straight
-through.
+``Tern(z) = sign(z)`` where ``|z| > c max |z|``, else 0, so an all-zero tensor gives zeros; c is
+``ternary_threshold`` of the configuration. The maximum of an activation goes over the H neurons of
+one step (causal, and what hardware has at hand), that of weights over the whole matrix. The
+gradient is passed straight through.
 """
 
 import math

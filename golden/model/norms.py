@@ -69,7 +69,7 @@ class Norm(Step):
 
 
 @torch.no_grad()
-def reestimate(net: nn.Module, batches: Iterable[tuple], dtype: torch.dtype | None = None) -> None:
+def reestimate(net: nn.Module, batches: Iterable[tuple]) -> None:
     """Set the statistics of every batch norm of ``net`` to those over all of ``batches``.
 
     One norm after the other in the order of the forward pass, each seeing those before it as they
@@ -78,7 +78,7 @@ def reestimate(net: nn.Module, batches: Iterable[tuple], dtype: torch.dtype | No
     evaluation mode.
 
     ``batches`` are tuples that begin with (values (B, L), lengths (B,) or None), as of
-    ``golden.training.batches.batch_of``; ``dtype`` is as in ``Network.forward``.
+    ``golden.training.batches.batch_of``.
     """
     batches = list(batches)
     if not batches:
@@ -96,7 +96,7 @@ def reestimate(net: nn.Module, batches: Iterable[tuple], dtype: torch.dtype | No
                                         x.square().sum(1)]))
 
         for values, lengths, *_ in batches:
-            net(values, lengths, dtype, seen=see)
+            net(values, lengths, seen=see)
         count, first, second = total
         mean = first / count
         norm.mean.copy_(mean)

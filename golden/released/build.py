@@ -14,47 +14,43 @@ PIXEL = 256 / 255       # the released code reads v / 255, this project's tasks 
 SINGULAR = 1e-12        # of I - A_bar^length, relative to A_bar^length, where C is lost in rounding
 
 
-def _one(tensors: dict[str, np.ndarray], ending: str) -> np.ndarray | None:
-    """The only tensor whose name ends so, or None."""
-    found = [value for name, value in tensors.items() if name.endswith(ending)]
-    return found[0] if len(found) == 1 else None
+def end_of(found: Release, part: str, forms: list[dict[str, tuple]], task: Task, needs: str
+           ) -> dict[str, np.ndarray] | None:
+    """Tensors of ``encoder`` or ``decoder`` under this project's names; None if there are none.
 
-
-def encoder(found: Release, made: Sizes, task: Task) -> dict[str, np.ndarray] | None:
-    """Tensors of ``golden.model.encoder.Encoder``, None if the file has no encoder."""
-    if not found.encoder:
+    A form says for each own name how the released one ends, of which there must be one, and the
+    shape; the first that fits is taken.
+    """
+    tensors = getattr(found, part)
+    for form in forms:
+        values = {own: [value for name, value in tensors.items() if name.endswith(ending)]
+                  for own, (ending, _) in form.items()}
+        if all(len(values[own]) == 1 and values[own][0].shape == shape
+               for own, (_, shape) in form.items()):
+            return {own: value for own, (value,) in values.items()}
+    if not tensors:
         return None
-    weight, bias = _one(found.encoder, "weight"), _one(found.encoder, "bias")
-    if weight is not None and task.vocab and weight.shape == (task.vocab, made.H):
-        return {"weight": weight}
-    if (weight is not None and bias is not None and not task.vocab
-            and weight.shape == (made.H, 1) and bias.shape == (made.H,)):
-        return {"weight": weight[:, 0] * PIXEL, "bias": bias}
-    shapes = ", ".join(f"{name} {value.shape}" for name, value in found.encoder.items())
-    wanted = (f"an embedding ({task.vocab}, {made.H})" if task.vocab
-              else f"a linear map ({made.H}, 1) with bias")
-    raise ReleaseError(f"{found.path}: the encoder has {shapes}; task {spec(task)} needs {wanted}")
+    shapes = ", ".join(f"{name} {value.shape}" for name, value in tensors.items())
+    raise ReleaseError(f"{found.path}: the {part} has {shapes}; task {spec(task)} needs {needs}")
 
 
-def decoder(found: Release, made: Sizes, task: Task) -> dict[str, np.ndarray] | None:
-    """Tensors of the decoder, of two sequences if there are two layers; None if there is none."""
-    if not found.decoder:
-        return None
-    H, classes = made.H, task.n_classes
-    forms = {("output_transform",): {"": (classes, H)},
-             ("classifier.0", "classifier.2"): {"hidden.": (H, 4 * H), "last.": (classes, H)}}
-    for endings, layers in forms.items():
-        tensors = {}
-        for ending, (name, shape) in zip(endings, layers.items()):
-            weight = _one(found.decoder, ending + ".weight")
-            bias = _one(found.decoder, ending + ".bias")
-            if weight is not None and bias is not None and weight.shape == shape:
-                tensors |= {name + "weight": weight, name + "bias": bias}
-        if len(tensors) == 2 * len(layers):
-            return tensors
-    shapes = ", ".join(f"{name} {value.shape}" for name, value in found.decoder.items())
-    raise ReleaseError(f"{found.path}: the decoder has {shapes}; task {spec(task)} needs "
-                       f"({classes}, {H})")
+def ends(found: Release, H: int, task: Task) -> dict[str, dict[str, np.ndarray] | None]:
+    """Tensors of encoder and decoder, of two sequences if that has two layers."""
+    classes = task.n_classes
+    encoders = [{"weight": ("weight", (task.vocab, H))} if task.vocab
+                else {"weight": ("weight", (H, 1)), "bias": ("bias", (H,))}]
+    decoders = [{"weight": ("output_transform.weight", (classes, H)),
+                 "bias": ("output_transform.bias", (classes,))},
+                {"hidden.weight": ("classifier.0.weight", (H, 4 * H)),
+                 "hidden.bias": ("classifier.0.bias", (H,)),
+                 "last.weight": ("classifier.2.weight", (classes, H)),
+                 "last.bias": ("classifier.2.bias", (classes,))}]
+    encoder = end_of(found, "encoder", encoders, task, f"an embedding ({task.vocab}, {H})"
+                     if task.vocab else f"a linear map ({H}, 1) with bias")
+    if encoder and not task.vocab:
+        encoder["weight"] = encoder["weight"][:, 0] * PIXEL
+    return {"encoder": encoder,
+            "decoder": end_of(found, "decoder", decoders, task, f"({classes}, {H})")}
 
 
 def fill(net: Network, found: Release, made: Sizes) -> None:
@@ -75,7 +71,7 @@ def network(found: Release, residual: str, task: Task) -> Network:
     tensors that do not make a network or whose kernel cannot be un-folded.
     """
     made = sizes(found)
-    around = {"encoder": encoder(found, made, task), "decoder": decoder(found, made, task)}
+    around = ends(found, made.H, task)
     cfg = ReleasedConfig(
         n_classes=task.n_classes, vocab=task.vocab, n_blocks=made.blocks, d_model=made.H,
         d_state=2 * made.n, kernel="two_sided" if made.sides == 2 else "causal",

@@ -30,12 +30,6 @@ TASKS = {       # the class of each, imported when it is needed
 MEMBERS = ("name", "n_classes", "length", "vocab", "sample_format", "load")
 
 
-def built_in(name: str) -> type:
-    """The class of a task of :data:`TASKS`."""
-    module, _, cls = TASKS[name].partition(":")
-    return getattr(importlib.import_module(module), cls)
-
-
 def make_task(name: str) -> Task:
     """Task by name: ``psmnist``, a variant ``psmnist:seed1``, or a class ``package.module:Class``.
 
@@ -43,7 +37,8 @@ def make_task(name: str) -> Task:
     """
     head, colon, rest = name.partition(":")
     if head in TASKS:
-        cls = built_in(head)
+        module, _, cls = TASKS[head].partition(":")
+        cls = getattr(importlib.import_module(module), cls)
         if not colon:
             return cls()
         if not inspect.signature(cls).parameters:

@@ -8,15 +8,8 @@ from golden.base import cli
 from golden.base.files import write_json
 from golden.base.options import add_data_dir
 from golden.tasks import TASKS, inputs_of, make_task
-from golden.tasks.base import Task
 
 PUT = "DIR"         # stands for the data folder where none is given
-
-
-def kind_of_input(task: Task) -> str:
-    """What one step is, in a few words."""
-    step = f"tokens of {task.vocab}" if task.vocab else f"samples {task.sample_format}"
-    return step + (f", {inputs_of(task)} sequences" if inputs_of(task) > 1 else "")
 
 
 def facts(name: str) -> dict:
@@ -24,8 +17,11 @@ def facts(name: str) -> dict:
     task = make_task(name)
     source = task.source
     original = source.forms[-1] if source.forms else ()
+    step = f"tokens of {task.vocab}" if task.vocab else f"samples {task.sample_format}"
+    inputs = inputs_of(task)
     return {"task": name, "n_classes": task.n_classes, "length": task.length,
-            "input": kind_of_input(task), "inputs": inputs_of(task), "licence": source.licence,
+            "input": step + f", {inputs} sequences" * (inputs > 1), "inputs": inputs,
+            "licence": source.licence,
             "source": source.made or "downloaded at first use" * bool(source.files)
             or ("to be fetched by hand" if source.home else "no public home"),
             "home": source.home,

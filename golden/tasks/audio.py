@@ -1,4 +1,4 @@
-"""Clips of sound as numbers: wav files, mu-law codes, half the rate.
+"""Clips of sound as numbers: wav files, mu-law codes, half the rate, what a network gets of them.
 
 A sound x lies in [-1, 1). Its mu-law code q is a byte, ``y = sign(x) log(1 + 255 |x|) / log 256``,
 ``q = round(127.5 (y + 1))``, halves to even, so silence is 128. Eight-bit sound is kept as
@@ -7,10 +7,13 @@ A sound x lies in [-1, 1). Its mu-law code q is a byte, ``y = sign(x) log(1 + 25
 
 import io
 import wave
+from dataclasses import dataclass
 
 import numpy as np
 
+from golden.base.qformat import QFormat
 from golden.tasks.data import DataError
+from golden.tasks.formats import MU_LAW, PCM
 from golden.tasks.sources import again
 
 MU = 255
@@ -97,3 +100,35 @@ def fitted(sound: np.ndarray, length: int) -> np.ndarray:
     out = np.zeros(length, sound.dtype)
     out[:min(length, len(sound))] = sound[:length]
     return out
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Numbers of one step. Raw values are ``code - 128`` or tokens ``code + 1`` of mu-law codes,
+    or sixteen-bit samples; behind a clip's end they are 0."""
+
+    sample_format: QFormat | None
+    vocab: int
+    silence: int            # raw value of a silent step
+    first: int | None       # raw value of mu-law code 0; None: the values are no codes
+
+    def raw(self, sound: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Raw values of sound (n, L), int8 or int16, 0 behind the
+        lengths (n,)."""
+        if self.first is None:
+            return to_linear(sound) if sound.dtype == np.int8 else sound
+        if not self.vocab:
+            return sound
+        tokens = sound.astype(np.int16)
+        tokens += self.silence
+        L = sound.shape[1]
+        for k in np.flatnonzero(lengths < L):
+            tokens[k, lengths[k]:] = 0
+        return tokens
+
+
+ENCODINGS = {
+    "mulaw": Encoding(MU_LAW, 0, silence=0, first=-128),
+    "linear": Encoding(PCM, 0, silence=0, first=None),
+    "bytes": Encoding(None, 257, silence=SILENCE + 1, first=1),
+}

@@ -41,6 +41,10 @@ class Split:
     def take(self, indices) -> "Split":
         return Split(self.values[indices], self.lengths[indices], self.labels[indices])
 
+    def first(self, n: int | None) -> "Split":
+        """The first ``n`` examples, or all if there are fewer; None: all."""
+        return self.take(slice(n))
+
     def sequences(self) -> "Split":
         """The single sequences: row ``k * inputs + i`` is input i of example k, with its label.
 
@@ -186,7 +190,9 @@ def counted(found: int, expected: int, what: str, path, task: Task) -> None:
                         f"task {part} for files that hold only some, at least 1 in each split")
 
 
-def held_out(n: int, split: str, seed: int = 42) -> np.ndarray:
-    """Which of ``n`` published training sequences train, and which tenth validates, in order."""
-    shuffled = np.random.default_rng(seed).permutation(n)
+def held_out(n: int, split: str) -> np.ndarray:
+    """Which of ``n`` published sequences a split has: of the training ones a tenth validates."""
+    if split == "test":
+        return np.arange(n)
+    shuffled = np.random.default_rng(42).permutation(n)
     return np.sort(shuffled[:n // 10] if split == "val" else shuffled[n // 10:])

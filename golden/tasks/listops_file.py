@@ -27,31 +27,26 @@ ATOMS = {"(": "(", "]": "]"} | {str(digit): digit for digit in range(10)}
 
 def rows(path: Path) -> Iterator[tuple[int, str, int]]:
     """(line number, tree, target) of every line; DataError for a line that is none."""
-    header, blank, found = None, 0, False
+    blank, found = 0, False
     with reading(path), open(path, encoding="utf-8-sig") as file:
         try:
-            for number, line in enumerate(file, 1):
-                line = line.rstrip("\n")
-                if header is None:
-                    header = line
-                    if header != HEADER:
-                        break
-                elif not line.strip():
+            if file.readline().rstrip("\n") != HEADER:
+                raise DataError(f"{path}: the first line must be Source TAB Target; {again(path)}")
+            for number, line in enumerate(file, 2):
+                if not line.strip():
                     blank = blank or number
-                else:
-                    if blank:
-                        raise DataError(f"{path}, line {blank} is blank, with trees behind it; "
-                                        f"{again(path)}")
-                    source, _, target = line.partition("\t")
-                    if not source or len(target) != 1 or target not in "0123456789":
-                        raise DataError(f"{path}, line {number}: expected a tree, a tab and a "
-                                        f"digit; {again(path)}")
-                    found = True
-                    yield number, source, int(target)
+                    continue
+                if blank:
+                    raise DataError(f"{path}, line {blank} is blank, with trees behind it; "
+                                    f"{again(path)}")
+                source, _, target = line.rstrip("\n").partition("\t")
+                if not source or len(target) != 1 or target not in "0123456789":
+                    raise DataError(f"{path}, line {number}: expected a tree, a tab and a digit; "
+                                    f"{again(path)}")
+                found = True
+                yield number, source, int(target)
         except UnicodeDecodeError:
             raise DataError(f"{path} is not a text file; {again(path)}") from None
-    if header != HEADER:
-        raise DataError(f"{path}: the first line must be Source TAB Target; {again(path)}")
     if not found:
         raise DataError(f"{path} holds no tree; {again(path)}")
 

@@ -5,10 +5,10 @@ the published rules (docs/pathfinder.md) with seeds of our own and kept in the c
 blocks of 1,000; or read from the published release, if the data folder has it.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numba
 import numpy as np
 from tqdm import tqdm
 
@@ -22,6 +22,7 @@ from golden.tasks.formats import PIXEL
 SIZES = {"train": 160_000, "val": 20_000, "test": 20_000}
 VERSION = 1             # of seeds and generator: part of the cache's file names
 BLOCK = 1_000           # pictures from one seed, in one file
+CORES = numba.config.NUMBA_DEFAULT_NUM_THREADS      # that this process may use
 FOLDERS = {"6": "curv_baseline", "9": "curv_contour_length_9", "14": "curv_contour_length_14"}
 
 
@@ -118,15 +119,10 @@ def generated(rules: Rules, split: str, n: int) -> Split:
         return count
 
     with (tqdm(total=n, desc=f"Pathfinder {rules.size}, {split}", unit="picture", leave=False,
-               disable=None) as bar, ThreadPoolExecutor(cores()) as pool):
+               disable=None) as bar, ThreadPoolExecutor(CORES) as pool):
         try:
             for count in pool.map(put, range(-(-n // BLOCK))):
                 bar.update(count)
         finally:
             pool.shutdown(cancel_futures=True)      # after an error or an interrupt
     return Split(values, np.full(n, values.shape[1]), labels)
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -5,7 +5,7 @@ import math
 import torch
 
 from golden.tasks import audio
-from golden.tasks.encodings import Encoding
+from golden.tasks.audio import Encoding
 
 GAIN = 6.0          # decibels, at most, up or down
 PIECE = 256         # clips at once: an index is 8 bytes a step

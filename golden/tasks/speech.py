@@ -11,7 +11,7 @@ import numpy as np
 from golden.tasks.data import DataError
 from golden.tasks import audio, recordings, speech_commands
 from golden.tasks.base import PART, Split, TaskError, counted, known_split
-from golden.tasks.encodings import ENCODINGS
+from golden.tasks.audio import ENCODINGS
 from golden.tasks.sources import File, Source, again
 
 RATES = {"16k": 16_000, "8k": 8_000}        # steps of a second

@@ -41,9 +41,7 @@ class Text:
                                   check=not self.part)
         reviews = sorted(self._reviews(path, half))
         counted(len(reviews), REVIEWS, f"{half} reviews", path, self)
-        order = np.random.default_rng(42).permutation(len(reviews))
-        if split != "test":
-            order = order[held_out(len(reviews), split)]
+        order = np.random.default_rng(42).permutation(len(reviews))[held_out(len(reviews), split)]
         values, lengths = bytetext.tokens([reviews[k][2] for k in order], self.length)
         return Split(values, lengths, np.array([reviews[k][0] for k in order]))
 

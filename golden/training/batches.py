@@ -169,17 +169,13 @@ def device_of(net: nn.Module) -> torch.device:
     return next(net.parameters()).device
 
 
-def accuracy(net: nn.Module, split: Split, task: Task, dtype: torch.dtype | None = None,
-             batch: int | None = None) -> float:
-    """Fraction of ``split`` that the network gets right, one sampler draw per step.
-
-    ``batch`` sequences at once, by default what keeps a GPU busy or a CPU's caches warm.
-    """
+def accuracy(net: nn.Module, split: Split, task: Task, dtype: torch.dtype | None = None) -> float:
+    """Fraction of ``split`` that the network gets right, one sampler draw per step."""
     was_training, device = net.training, device_of(net)
     net.eval()
-    batch = batch or (1000 if device.type == "cuda"
-                      else batch_for(200, split.lengths, net.cfg.d_model))
-    found = right(lambda *sequences: net(*sequences, dtype), split, task, batch, device)
+    # what keeps a GPU busy or a CPU's caches warm
+    size = 1000 if device.type == "cuda" else batch_for(200, split.lengths, net.cfg.d_model)
+    found = right(lambda *sequences: net(*sequences, dtype), split, task, size, device)
     net.train(was_training)
     return found.sum().item() / len(split)
 
@@ -201,15 +197,15 @@ def records(net: nn.Module, split: Split, task: Task, size: int, dtype: torch.dt
     net.train(was_training)
 
 
-def spike_rates(net: nn.Module, split: Split, task: Task, dtype: torch.dtype | None = None,
-                batch: int = 50) -> list[dict]:
+def spike_rates(net: nn.Module, split: Split, task: Task, dtype: torch.dtype | None = None
+                ) -> list[dict]:
     """Share of neurons that fire per step, by block: ``s_in``, where there is one, and ``s_out``.
 
     A ternary spike counts by its size, as does an activation of a network without spikes.
     """
     fired, steps = [{} for _ in net.blocks], 0
-    batch = batch_for(batch, split.lengths, net.cfg.d_model, device_of(net), share=0.3)
-    for record, valid in records(net, split, task, batch, dtype):
+    size = batch_for(50, split.lengths, net.cfg.d_model, device_of(net), share=0.3)
+    for record, valid in records(net, split, task, size, dtype):
         steps += int(valid.sum())
         for sums, block in zip(fired, record):
             for name in ("s_in", "s_out"):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from golden.tasks import data
-from golden.tasks import mnist
+from golden.tasks import psmnist as mnist
 from golden.tasks.sources import File, Source, download
 
 NAME = "t10k-labels-idx1-ubyte"

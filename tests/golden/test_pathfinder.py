@@ -250,7 +250,7 @@ def test_blocks_do_not_depend_on_each_other(small, monkeypatch, tmp_path):
     kept = (folder / "train-000.npz").stat().st_mtime_ns
     (folder / "train-001.npz").unlink()                                     # interrupted
     (folder / "train-002.npz").write_bytes(b"hello")                        # damaged
-    monkeypatch.setattr(pathfinder, "cores", lambda: 1)
+    monkeypatch.setattr(pathfinder, "CORES", 1)
     again = make_task("pathfinder:6").load("train")
     assert np.array_equal(whole.values, again.values) and np.array_equal(whole.labels, again.labels)
     assert (folder / "train-000.npz").stat().st_mtime_ns == kept

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from golden.tasks import audio, make_task
-from golden.tasks.encodings import ENCODINGS
+from golden.tasks.audio import ENCODINGS
 from golden.tasks.shift_and_gain import GAIN, PIECE, louder, shift_and_gain
 
 DTYPES = {"mulaw": torch.int8, "linear": torch.int16, "bytes": torch.int16}
