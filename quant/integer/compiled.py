@@ -71,9 +71,9 @@ class Compiled:
     def _fused(self, X, M) -> tuple:
         """What follows the output samplers, as ``quant.integer.kernels.run_block`` takes it."""
         net, f, H = self.net, self.net.layers[0].fmt, self.art.H
-        floor = np.full(H, 0 if net.act == "relu" else np.iinfo(X).min)
-        edge = [np.stack([layer.bias, layer.addend, floor, layer.gain if layer.fmt.gain else 0 * floor],
-                         -1) for layer in net.layers]
+        floor, none = np.full(H, 0 if net.act == "relu" else np.iinfo(X).min), np.zeros(H, int)
+        edge = [np.stack([layer.bias, layer.addend, floor, layer.gain if f.gain else none], -1)
+                for layer in net.layers]
         lo, hi = (f.x.lo, f.x.hi) if net.streams else (0, 1 << f.p.f_bits)
         curve = curves.table(f.p.f_bits) if net.act == "gelu" else np.zeros(0)
         return (np.array([layer.w.T for layer in net.layers], M, order="C"), np.array(edge, X),

@@ -184,8 +184,8 @@ def run_layer(j, t0, steps, at, x, alive, state, net, draws, masks, words, count
     threshold, r_sampler, r_round, f_bits, systematic = draws
     h_re, h_im, phase = state
     s_in, s_out, _ = trace
-    H, B = x.shape[1], x.shape[2]
-    S, X, gelu_out, record = coefficients.dtype.type, x.dtype.type, curves.shape[1] > 0, len(s_in) > 0
+    H, B, S, X = x.shape[1], x.shape[2], coefficients.dtype.type, x.dtype.type
+    gelu_out, record = curves.shape[1] > 0, len(s_in) > 0
     p, y, q = np.zeros(B, x.dtype), np.zeros(B, x.dtype), np.zeros(B, x.dtype)
     s, over = np.zeros(B, coefficients.dtype), np.zeros(B, coefficients.dtype)
     r = np.zeros((2, B), r_sampler.dtype)

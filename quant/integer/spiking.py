@@ -108,8 +108,8 @@ def encoder_pattern(tokens: bool, streams: bool) -> list[Operation]:
     """The operations in front of the blocks."""
     if tokens:
         return [Embed("v -> x", Of("enc_w"))]
-    return [Scale("v -> x", Of("enc_w"), Of("enc_b")), *(
-        [Limit("x -> x", Of("x"))] if streams else [Round("x -> x", Of("p_bits")), Clamp("x -> x")])]
+    scale, limit = Scale("v -> x", Of("enc_w"), Of("enc_b")), Limit("x -> x", Of("x"))
+    return [scale, limit] if streams else [scale, Round("x -> x", Of("p_bits")), Clamp("x -> x")]
 
 
 def pattern(j: int, act: str, residual: str, rounding: str, sampling: str, gelu: bool, gain: bool
@@ -117,9 +117,10 @@ def pattern(j: int, act: str, residual: str, rounding: str, sampling: str, gelu:
     """The operations of layer j, with a GELU before its output sampler, with a norm's gain."""
     streams = residual in STREAMS
     rows = [Of("row_in"), Of("row_out")] if sampling == "sobol" else [None, None]
+    states = map(Of, ("a_re", "a_im", "g_re", "g_im", "d", "h"))
     found = [Scale("x -> p_in", Of("alpha"), Of("beta"))] if streams else []
     found += [Fire(f"{'p_in' if streams else 'x'} -> s_in", sampling, 2 * j, rows[0]),
-              States("s_in -> y", *map(Of, ("a_re", "a_im", "g_re", "g_im", "d", "h")), rounding, j)]
+              States("s_in -> y", *states, rounding, j)]
     found += ([Curve("y -> v", "gelu"), Scale("v -> p_out", Of("a"), Of("b"))] if gelu else
               [Scale("y -> y", None, Of("b"))])
     found += [Fire(f"{'p_out' if gelu else 'y'} -> s_out", sampling, 2 * j + 1, rows[1]),
@@ -153,9 +154,9 @@ def matched(ops: tuple[Operation, ...], wanted: list[Operation], where: str) -> 
                 shown = "a tensor" if isinstance(has, Tensor) else has
                 wrong = wrong or f"{op} has {f.name} = {shown}, not {as_wanted}"
         if wrong:
-            raise ArtifactError(f"{where}: {wrong}; hardware has only the operations of P-SpikeSSM's "
-                                f"blocks, in their order, yet: run this network with python -m "
-                                f"quant.evaluate")
+            raise ArtifactError(f"{where}: {wrong}; hardware has only the operations of "
+                                f"P-SpikeSSM's blocks, in their order, yet: run this network with "
+                                f"python -m quant.evaluate")
     return named
 
 

@@ -25,8 +25,8 @@ from quant.integer.program import Program
 from quant.tune.draws import LfsrDraws
 from quant.tune.qat_head import QuantHead
 from quant.tune.quant_ops import (MODULES, QuantEncoder, QuantFire, QuantLimit, QuantOperation,
-                                  QuantScale, fixed, raw, weight_of)
-from quant.tune.quantizers import grid
+                                  QuantScale)
+from quant.tune.quantizers import fixed, grid, integers_of, raw, weight_of
 
 Observer = Callable[[object, str, torch.Tensor], None]
 
@@ -204,6 +204,6 @@ class QuantNetwork(nn.Module):
         return replace(
             self.program, first=tuple(m.integers() for m in self.first),
             blocks=tuple(tuple(form(m.integers()) for m in block) for block in self.blocks),
-            decoder_w=Tensor(self.decoder.quant_weight().int().to(torch.int64).numpy(), fmt_w),
+            decoder_w=Tensor(integers_of(self.decoder), fmt_w),
             decoder_b=Tensor(raw(self.dec_b, fmt_b), fmt_b),
             head=self.head and self.head.integers())

@@ -6,6 +6,7 @@ gradient straight through.
 
 from functools import lru_cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from brevitas.inject.enum import ScalingImplType
@@ -27,6 +28,11 @@ def grid(x: torch.Tensor, fmt: QFormat) -> torch.Tensor:
     """Nearest multiple of ``2**-f_bits`` (half to even), saturated to ``fmt``."""
     one = 2.0 ** fmt.f_bits
     return straight_through(torch.round(x * one).clamp(fmt.lo, fmt.hi) / one, x)
+
+
+def raw(value: torch.Tensor, fmt: QFormat) -> np.ndarray:
+    """Integers of values, rounded to the grid of ``fmt`` and saturated."""
+    return torch.round(grid(value, fmt) * 2.0 ** fmt.f_bits).to(torch.int64).numpy()
 
 
 def round_to(x: torch.Tensor, f_bits: int) -> torch.Tensor:
@@ -79,15 +85,26 @@ def fixed_quantizer(fmt: QFormat):
         scaling_init=2.0 ** (fmt.width - 1 - fmt.f_bits))
 
 
-def linear(weight: torch.Tensor, quantizer=None) -> nn.Linear:
-    """A layer without bias that holds ``weight``; Brevitas' if there is a quantiser."""
+def linear(weight: np.ndarray, quantizer=None) -> nn.Linear:
+    """A layer without bias that holds ``weight``, float64; Brevitas' if there is a quantiser."""
+    weight = torch.from_numpy(np.array(weight, np.float64))
     rows, columns = weight.shape
     layer = (nn.Linear(columns, rows, bias=False) if quantizer is None
              else QuantLinear(columns, rows, bias=False, weight_quant=quantizer))
-    layer.weight = nn.Parameter(weight.clone())
+    layer.weight = nn.Parameter(weight)
     return layer.to(weight.dtype)
+
+
+def fixed(weight: np.ndarray, fmt: QFormat | None) -> nn.Linear:
+    """:func:`linear` with a format of its own for encoder, decoder and head; without one plain."""
+    return linear(weight, fmt and fixed_quantizer(fmt))
 
 
 def weight_of(layer: nn.Linear) -> torch.Tensor:
     """The weights that the forward pass uses, on their grid if the layer has a quantiser."""
     return layer.quant_weight().value if isinstance(layer, QuantLinear) else layer.weight
+
+
+def integers_of(layer: QuantLinear) -> np.ndarray:
+    """The integers of a layer's weights, int64."""
+    return layer.quant_weight().int().to(torch.int64).numpy()
