@@ -23,15 +23,7 @@ MEMORY = 1 << 28    # bytes of random words, and of a group of sequences, that a
 
 
 class Compiled:
-    """An artifact, ready to run many sequences.
-
-    Parameters
-    ----------
-    seed : int or None
-        Master seed of the random words; None is the artifact's own.
-    threads : int or None
-        Blocks that run at once; None is one for each processor of this process.
-    """
+    """An artifact, ready to run many sequences; arguments of ``quant.integer.network``."""
 
     def __init__(self, art: Artifact, seed: int | None = None, threads: int | None = None):
         self.art, self.seed = art, art.seed if seed is None else seed

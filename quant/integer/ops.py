@@ -113,9 +113,7 @@ class Add(Operation):
         f = self.format(*formats).f_bits
         return (x << f - formats[0].f_bits) + (z << f - formats[1].f_bits)
 
-    def bound(self, formats, x, z):
-        f = self.format(*formats).f_bits
-        return (x << f - formats[0].f_bits) + (z << f - formats[1].f_bits)
+    bound = apply
 
 
 @dataclass(frozen=True)
@@ -128,8 +126,7 @@ class Product(Operation):
     def apply(self, formats, n, gate):
         return n * gate
 
-    def bound(self, formats, n, gate):
-        return n * gate
+    bound = apply
 
 
 @dataclass(frozen=True)
@@ -165,9 +162,8 @@ class Mix(Operation):
         return (total << self.shift.raw if self.shift else total) + self.bias.raw
 
     def bound(self, formats, s):
-        rows = [int(r) * s << int(k) for r, k in zip(
-            abs(self.w.raw).sum(1), self.shift.raw if self.shift else np.zeros(len(self.w.raw), int))]
-        return max(rows) + largest(self.bias.raw)
+        rows = abs(self.w.raw).sum(1).astype(object) * s
+        return int(max(rows << self.shift.raw if self.shift else rows)) + largest(self.bias.raw)
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,7 @@ def constants(art: Artifact) -> list[dict]:
                  for name, tensor in op.tensors.items()]
     rows += [_row("decoder", name, tensor) for name, tensor in (("w", art.decoder_w),
                                                                  ("b", art.decoder_b))]
-    for name in HEAD if art.head else ():
-        rows.append(_row("head", name, Tensor(getattr(art.head, name),
-                                              getattr(art.head.fmt, name))))
-    return rows
+    return rows + [_row("head", name, art.head.tensor(name)) for name in HEAD if art.head]
 
 
 def _pair(pair) -> str:
