@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from quant.integer import curves, kernels, lfsr, signature
+from quant.integer import curves, kernels, lfsr, sampling, signature
 from quant.integer.bounds import types_of
 from quant.integer.memory import Draws, Fire
 from quant.integer.operation import wired
@@ -93,11 +93,6 @@ class Compiled:
                      if isinstance(op, Fire)] for ops in art.blocks]
         systematic = self.net.sampling == "systematic"
 
-        def threshold(r, f_bits):
-            """Largest p that does not fire: p 2**-f_bits <= u."""
-            u, u_bits = (2 * r + 1, rand.k + 1) if rand.centred else (r, rand.k)
-            return u >> u_bits - f_bits if u_bits > f_bits else u << f_bits - u_bits
-
         # Axes: sampler of the layer, layer, step (one with systematic: the start), neuron.
         f_bits = np.array([[bits for _, bits in pair] for pair in samplers]).T.copy()
         shape = 2, len(samplers), 1 if systematic else steps, art.H
@@ -106,7 +101,7 @@ class Compiled:
         for j, pair in enumerate(samplers):
             for kind, (op, bits) in enumerate(pair):
                 r[kind, j] = op.words(bits, draws, first, steps)
-                limits[kind, j] = threshold(r[kind, j].astype(np.int64), bits)
+                limits[kind, j] = sampling.limit(r[kind, j].astype(np.int64), bits, rand)
             if self.net.rounding == "stochastic":
                 r_round[j] = draws.rounding(j, first, steps)
         self._kept = first, steps, (limits, r, r_round, f_bits, systematic)

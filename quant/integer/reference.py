@@ -48,9 +48,8 @@ class Running:
 
     @property
     def over(self) -> dict[str, int]:
-        states = sum(m.over for m in self.memory if isinstance(m, Recurrence))
-        has = any(isinstance(m, Recurrence) for m in self.memory)
-        return self.counts | ({"h": states} if has else {})
+        states = [m.over for m in self.memory if isinstance(m, Recurrence)]
+        return self.counts | ({"h": sum(states)} if states else {})
 
 
 @dataclass(frozen=True)

@@ -49,14 +49,9 @@ class Now:
         return self.columns.shape
 
     def see(self, name: str, x: torch.Tensor) -> None:
-        """Show a value (H, N) before it is limited."""
+        """Show a value (H, N) before it is limited, or states (2, H, n, B)."""
         if self.observe:
             self.observe(self.place, name, x)
-
-    def see_states(self, h_re: torch.Tensor, h_im: torch.Tensor) -> None:
-        """Show a layer's states (H, n, B) behind a step."""
-        if self.observe:
-            self.observe(self.place, "h", torch.stack([h_re, h_im]))
 
 
 @dataclass

@@ -185,7 +185,8 @@ class QuantStates(QuantOperation):
             re = torch.addcmul(torch.addcmul(g_re * u, a_re, h_re), a_im, h_im, value=-1)
             im = torch.addcmul(torch.addcmul(g_im * u, a_re, h_im), a_im, h_re)
             h_re, h_im = stored(re, t, 0), stored(im, t, 1)
-            now.see_states(h_re, h_im)
+            if now.observe:
+                now.see("h", torch.stack([h_re, h_im]))
             y.append(h_re.sum(1) + d[:, None] * s[:, t])
         return torch.stack(y, 1)
 
