@@ -34,7 +34,7 @@ def state_digest(net: nn.Module) -> str:
 
 
 def in_form(found: Checkpoint, form: str | None) -> Checkpoint:
-    """The checkpoint with spikes drawn in another form, see ``golden.kernels.sampling``; None: as it is."""
+    """The checkpoint with spikes drawn in another form; None: as it is."""
     cfg = found.network.cfg
     if form is None or form == getattr(cfg, "sampling", None):
         return found

@@ -1,7 +1,7 @@
 """The artifact: operations with their tensors and formats, and seeds. All that hardware ever reads.
 
-A folder with ``manifest.json`` and ``arrays.npz``. Schema 2: the manifest lists the operations, each
-with its wiring, options and the formats of its tensors, which are in the arrays under
+A folder with ``manifest.json`` and ``arrays.npz``. Schema 2: the manifest lists the operations,
+each with its wiring, options and the formats of its tensors, which are in the arrays under
 ``<block>.<operation>.<tensor>``; one sha256 is over everything but ``info`` and ``task``.
 """
 
@@ -63,7 +63,8 @@ def of_structure(m: dict, array: Callable[[str], np.ndarray]) -> dict:
         return tuple(restored(op, lambda name, i=i: array(f"{where}.{i}.{name}"))
                      for i, op in enumerate(ops))
 
-    return {"sample": m["sample"] and QFormat.parse(m["sample"]), "first": part("first", m["first"]),
+    return {"sample": m["sample"] and QFormat.parse(m["sample"]),
+            "first": part("first", m["first"]),
             "blocks": tuple(part(j, ops) for j, ops in enumerate(m["blocks"]))} | {
         f"decoder_{x}": Tensor(array(f"decoder.{x}"), QFormat.parse(m["decoder"][x])) for x in "wb"}
 

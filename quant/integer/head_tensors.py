@@ -87,17 +87,17 @@ class Head:
         fmt, F = self.fmt, art.outputs
         x, m = top(art.x_format), top(fmt.mean)
 
-        def rows(w, factor) -> list[int]:
-            return [sum(abs(int(v)) for v in row) * factor for row in w]
+        def rows(w, factor: int) -> np.ndarray:
+            return abs(w.astype(object)).sum(1) * factor
 
         def largest(products, b) -> int:
-            return max(row + abs(int(v)) for row, v in zip(products, b))
+            return max(products + abs(b.astype(object)))
 
         steps = art.length * VOTES
-        linear = rows(self.w1[:, :2 * F], m << fmt.mean.f_bits)
-        differences = rows(self.w1[:, 2 * F:3 * F], 2 * m << fmt.mean.f_bits)
-        squares = rows(self.w1[:, 3 * F:], m * m)
+        products = (rows(self.w1[:, :2 * F], m << fmt.mean.f_bits)
+                    + rows(self.w1[:, 2 * F:3 * F], 2 * m << fmt.mean.f_bits)
+                    + rows(self.w1[:, 3 * F:], m * m))
         return {"features": steps * largest(rows(art.decoder_w.raw, x), art.decoder_b.raw),
                 "divisor of the mean": steps << art.decoder_b.fmt.f_bits - fmt.mean.f_bits,
-                "hidden": largest(map(sum, zip(linear, differences, squares)), self.b1),
+                "hidden": largest(products, self.b1),
                 "logits": largest(rows(self.w2, top(fmt.hidden)), self.b2)}

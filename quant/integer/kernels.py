@@ -1,12 +1,12 @@
-"""Compiled integer kernels of ``quant.integer.network``, in numba.
+"""Kernels of ``quant.integer.compiled``, in numba.
 
 A block is up to 64 sequences, the innermost axis of every buffer, so that each inner loop is a
 vector operation over sequences. A block runs in chunks of time: layer after layer, and in a layer
 neuron after neuron, so that one neuron's states stay in the first-level cache for a whole chunk.
 
-Types: ``S`` holds states and their accumulators, ``X`` everything between blocks (p, x, y, z), ``M``
-the sums of mixer columns; ``quant.integer.bounds`` proves which are wide enough. numba widens small
-integers to 64 bits, so every result is cast back: that is exact, for the bounds hold.
+Types: ``S`` holds states and their accumulators, ``X`` everything between blocks (p, x, y, z),
+``M`` the sums of mixer columns; ``quant.integer.bounds`` proves which are wide enough. numba widens
+small integers to 64 bits, so every result is cast back: that is exact, for the bounds hold.
 """
 
 import numba as nb
@@ -135,7 +135,7 @@ def fuse(z, x, shift, edge, negate, curve, gain_bits, keeps, lo, hi, over):
 
 @nb.njit(**FAST)
 def sign(words, h_re, h_im, r_round, p, r_in, y, r_out):
-    """The neuron word of ``quant.integer.reference.neuron_word`` of one neuron; words (B,) uint32."""
+    """``quant.integer.signature.neuron_word`` of one neuron; words (B,) uint32."""
     for b in range(len(words)):
         words[b] = (_low(p[b]) ^ _rotl(_low(y[b]), 3) ^ _rotl(_low(r_in[b]), 11)
                     ^ _rotl(_low(r_out[b]), 23))
@@ -161,7 +161,7 @@ def _rotl(x, by):
 
 @nb.njit(**FAST)
 def crc(words, tables):
-    """CRC-32 of ``quant.integer.reference.crc32`` over the words (H, B) of one step; (B,) uint32."""
+    """``quant.integer.signature.crc32`` of the words (H, B) of one step; (B,) uint32."""
     out = np.full(words.shape[1], 0xFFFFFFFF, np.uint32)
     for i in range(words.shape[0]):
         for b in range(words.shape[1]):

@@ -189,8 +189,8 @@ class Table(Operation):
     """A function by a table of its values at the raws of ``index``, the lowest first.
 
     ``sigmoid``: the value at x, whose format is ``index``. ``gelu``: ``max(y, 0)`` less the entry
-    at \\|y\\|, rounded to ``index`` and at most its last one: the table ends where the rest is below
-    its half LSB.
+    at \\|y\\|, rounded to ``index`` and at most its last one: the table ends where the rest is
+    below its half LSB.
     """
 
     kind: str = "sigmoid"

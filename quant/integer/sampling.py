@@ -1,8 +1,8 @@
 """The SpikeSampler in integers: how spikes of probability p are drawn over the time of a sequence.
 
-Part of the specification; ``quant.integer.memory.Fire`` is the operation. p is a raw integer of any sign
-and size with f fraction bits; its clamp to [0, 1] is part of every form. A sampler has one stream
-of k-bit words; ``quant.integer.lfsr`` says which.
+Part of the specification; ``quant.integer.memory.Fire`` is the operation. p is a raw integer of any
+sign and size with f fraction bits; its clamp to [0, 1] is part of every form. A sampler has one
+stream of k-bit words; ``quant.integer.lfsr`` says which.
 
 * ``bernoulli``: word ``t H + i`` is neuron i's draw at step t; a spike where p > u, independent of
   all others.

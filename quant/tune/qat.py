@@ -56,7 +56,7 @@ class Now:
 
 @dataclass
 class Fused:
-    """From a block's output spikes to its x and the next block's spikes, as ``golden.kernels.ops`` has it."""
+    """From a block's output spikes to its x and the next spikes, as in ``golden.kernels.ops``."""
 
     mix: QuantOperation
     sign: QuantOperation

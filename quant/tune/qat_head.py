@@ -1,4 +1,4 @@
-"""The head of two inputs in the quantisation-aware model; in float64 it equals ``quant.integer.head``.
+"""The head of two inputs, quantisation-aware; in float64 it equals ``quant.integer.head``.
 
 A quotient of features and steps is rounded twice, to float64 and then to the mean's format. That is
 one rounding as long as mean and divisor together have fewer than 53 bits.

@@ -46,7 +46,7 @@ def _gelu_table(f_bits: int, dtype: torch.dtype, device: torch.device) -> torch.
 
 
 def gelu(x: torch.Tensor, f_bits: int) -> torch.Tensor:
-    """``quant.integer.curves.gelu`` of x rounded to ``f_bits``, on that grid, with GELU's own gradient."""
+    """``quant.integer.curves.gelu`` of x rounded to ``f_bits``, with GELU's own gradient."""
     T, real = _gelu_table(f_bits, x.dtype, x.device), x.detach()
     y = torch.round(real * 2.0 ** f_bits)
     tail = T[y.abs().clamp(max=len(T) - 1).to(torch.int32)]
@@ -79,7 +79,7 @@ def mixer_quantizer(weight_bits: int, p_bits: int):
 
 
 def fixed_quantizer(fmt: QFormat):
-    """Brevitas weight quantiser with the given signed format (symmetric: its lowest code unused)."""
+    """Brevitas weight quantiser of a signed format (symmetric: its lowest code is unused)."""
     return Int8WeightPerTensorFixedPoint.let(
         bit_width=fmt.width, scaling_impl_type=ScalingImplType.CONST,
         scaling_init=2.0 ** (fmt.width - 1 - fmt.f_bits))

@@ -17,7 +17,7 @@ def _row(where: str, name: str, tensor: Tensor) -> dict:
 
 
 def constants(art: Artifact) -> list[dict]:
-    """One row per constant tensor: number of values, format, range, and how many are at its ends."""
+    """One row per constant tensor: values, format, range, and how many are at its ends."""
     rows = []
     for place, op, _ in art.operations():
         where = place.split(".")[0].replace("first", "encoder")
