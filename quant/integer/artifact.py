@@ -8,6 +8,8 @@ each with its wiring, options and the formats of its tensors, which are in the a
 import hashlib
 import io
 import json
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -42,7 +44,11 @@ def described(op: Operation) -> dict:
 def restored(values: dict, array: Callable[[str], np.ndarray]) -> Operation:
     """Inverse of :func:`described`; ``array(name)`` gives a tensor's integers."""
     values = dict(values)
-    cls = KINDS[values.pop("operation")]
+    kind = values.pop("operation")
+    if kind not in KINDS:
+        raise ArtifactError(f"there is no operation {kind!r}, only {', '.join(KINDS)}; update the "
+                            f"project or export again")
+    cls = KINDS[kind]
     types = {f.name: str(f.type) for f in fields(cls)}
     return cls(**{name: Tensor(array(name), QFormat.parse(value)) if "Tensor" in types[name]
                   else QFormat.parse(value) if "QFormat" in types[name] else value
@@ -116,10 +122,9 @@ def load(folder: Path) -> Artifact:
         if m.get("schema") != SCHEMA:
             raise ArtifactError(f"{folder} has schema {m.get('schema')}, this version reads schema "
                                 f"1 and {SCHEMA}; update the project or export again")
-        with np.load(io.BytesIO(packed), allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        arrays = _unpacked(packed)
         content = {k: v for k, v in m.items() if k not in ("sha256", "task", "info")}
-        if _sha256(content, arrays) != m["sha256"]:
+        if arrays is None or _sha256(content, arrays) != m["sha256"]:
             raise ArtifactError(f"{folder} does not match its manifest's sha256: truncated or "
                                 f"edited; export again")
         return Artifact(
@@ -129,6 +134,16 @@ def load(folder: Path) -> Artifact:
     except (FormatError, KeyError, TypeError, ValueError, AttributeError, IndexError,
             OSError) as error:
         raise ArtifactError(f"{folder}/manifest.json: {error}; export again") from None
+
+
+def _unpacked(packed: bytes) -> dict[str, np.ndarray] | None:
+    """The arrays of a file; None: it is damaged, or has others than int64."""
+    try:
+        with np.load(io.BytesIO(packed), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error):
+        return None
+    return arrays if all(raw.dtype == np.int64 for raw in arrays.values()) else None
 
 
 def _read(folder: Path) -> tuple[dict, bytes]:

@@ -123,6 +123,12 @@ class Artifact(Program):
                 need(op.rounding != "stochastic" or op.a_re.fmt.f_bits > bits > 0,
                      f"{where}: a_bar {op.a_re.fmt} needs more fraction bits than the {bits} of "
                      f"stochastic rounding, at least 1")
+        for kind, name, count in ((Fire, "number", 2 * len(self.blocks)),
+                                  (States, "layer", len(self.blocks))):
+            given = [getattr(op, name) for _, op, _ in self.operations() if isinstance(op, kind)]
+            need(len(set(given)) == len(given) and set(given) <= set(range(count)),
+                 f"{kind.__name__}, {name}: each must have one of its own in 0..{count - 1}, for its "
+                 f"random words, not {given}")
         for number, ops in enumerate(self.blocks):
             made = wired(ops, {"x": self.x_format})[1]["x"]
             need(made == self.x_format,

@@ -17,7 +17,7 @@ INPUT = ("alpha", "beta")
 
 
 def formats(spec: LayerSpec, tensors: tuple[str, ...]) -> dict[str, QFormat]:
-    """Formats of tensors of a layer, fields of :class:`quant.integer.artifact.Layer`."""
+    """Formats of tensors of a layer, fields of :class:`quant.integer.spiking.Layer`."""
     return {name: getattr(spec.fmt, spec.tensors.FORMAT_OF[name]) for name in tensors}
 
 

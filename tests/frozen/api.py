@@ -82,10 +82,7 @@ def limits(art) -> tuple[int, int, int]:
     return art.sample.lo, art.sample.hi, art.length
 
 
-GATED = {"u": ("alpha", "beta"), "n": ("w", "shift", "bias"), "gate": ("gate_w", "gate_shift", "gate_bias")}
-
-
-def _gated_layer(ops) -> dict:
+def _stream_layer(ops) -> dict:
     """Operations of Binary S4D or GSU by what they were: norm, states, value, gate, table."""
     found = {}
     for op in ops:
@@ -118,7 +115,7 @@ def tensors(art) -> dict[str, np.ndarray]:
             found |= {f"layer{j}.{name}": raw for name, raw in vars(layer).items() if name != "fmt"}
     else:
         for j, ops in enumerate(art.blocks):
-            of = _gated_layer(ops)
+            of = _stream_layer(ops)
             layer = {"alpha": of["norm"].a, "beta": of["norm"].b, "w": of["n"].w,
                      "shift": of["n"].shift, "bias": of["n"].bias, "gate_w": of["gate"].w,
                      "gate_shift": of["gate"].shift, "gate_bias": of["gate"].bias,
@@ -134,7 +131,7 @@ def scalars(art) -> dict:
         net = art.spiking
         return found | {name: getattr(net, name) for name in ("residual", "rounding", "act",
                                                               "sampling")}
-    of = _gated_layer(art.blocks[0])
+    of = _stream_layer(art.blocks[0])
     gsu = "Ternary" in of
     return found | {
         "residual": "plain" if "add" in of else "none", "rounding": of["States"].rounding,
@@ -179,7 +176,7 @@ def _formats(art) -> dict:
                 "edge": edge} | common | head_formats
     layers = []
     for ops in art.blocks:
-        of = _gated_layer(ops)
+        of = _stream_layer(ops)
         states, limits_ = of["States"], of["limits"]
         layer = {"alpha": of["norm"].a.fmt, "beta": of["norm"].b.fmt, "a_bar": states.a_re.fmt,
                  "g": states.g_re.fmt, "h": states.h, "drive": states.d.fmt, "w": of["n"].w.fmt,
@@ -239,7 +236,7 @@ def answers(art, logits: np.ndarray, lengths: np.ndarray) -> dict[str, np.ndarra
 
 
 def proven(art) -> list:
-    """Lowest and highest of the states' proven ranges by layer; of gated ones the magnitude."""
+    """Lowest and highest of the states' proven ranges by layer; of real-valued inputs the magnitude."""
     found = [ranges.proven(op, inputs[0], art.length) for _, op, inputs in art.operations()
              if isinstance(op, States)]
     return [[float(low.min()), float(high.max())] if is_spiking(art) else float(high.max())
