@@ -87,7 +87,7 @@ def fixed_quantizer(fmt: QFormat):
 
 def linear(weight: np.ndarray, quantizer=None) -> nn.Linear:
     """A layer without bias that holds ``weight``, float64; Brevitas' if there is a quantiser."""
-    weight = torch.from_numpy(np.array(weight, np.float64))
+    weight = torch.from_numpy(np.asarray(weight, np.float64).copy())
     rows, columns = weight.shape
     layer = (nn.Linear(columns, rows, bias=False) if quantizer is None
              else QuantLinear(columns, rows, bias=False, weight_quant=quantizer))
