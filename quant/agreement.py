@@ -92,13 +92,9 @@ def probability(found: Checkpoint, j: int, s: torch.Tensor) -> torch.Tensor:
     """p (B, L, H) of the golden layer's output sampler for input spikes s (B, L, H), clamped."""
     net, (B, L, H) = found.network, s.shape
     block, s = net.blocks[j], s.permute(2, 1, 0).reshape(H, -1)
-    if net.cfg.family == "released":
-        y = block.ssm.convolve(s.view(H, L, 1, B)).reshape(H, -1)
-        y = F.gelu(y) if net.cfg.gelu_before_sampler else y
-        p = torch.addcmul(block.out.b[:, None], block.out.a[:, None], y)
-    else:
-        y = block.ssm.convolve(s.view(H, L, 1, B)).reshape(H, -1)
-        p = (F.gelu(y) if net.cfg.gelu_before_sampler else y) + block.out.b[:, None]
+    y = block.ssm.convolve(s.view(H, L, 1, B)).reshape(H, -1)
+    y = F.gelu(y) if net.cfg.gelu_before_sampler else y
+    p = (y * block.out.a[:, None] if net.cfg.family == "released" else y) + block.out.b[:, None]
     return p.reshape(H, L, B).permute(2, 1, 0).clamp(0, 1)
 
 
@@ -124,7 +120,8 @@ def compare(found: Checkpoint, folded: Program, art: Artifact, split: Split) -> 
 
     layers = []
     for j, seen in enumerate(record):
-        error = (probability(found, j, seen["s_in"]) - seen["p_out" if "p_out" in seen else "y"].clamp(0, 1))[live]
+        p = seen["p_out" if "p_out" in seen else "y"].clamp(0, 1)
+        error = (probability(found, j, seen["s_in"]) - p)[live]
         layers.append({"p_error": float(error.square().mean().sqrt()),
                        "s_in": differ(seen["s_in"], ours.s_in[j]),
                        "s_out": differ(seen["s_out"], ours.s_out[j]),

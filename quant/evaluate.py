@@ -84,7 +84,7 @@ def evaluate(art: Artifact, split, seeds: int = 1, threads: int | None = None,
 
 
 def fits(art: Artifact, folder: Path, task) -> None:
-    """Raise ``ArtifactError`` when the artifact in ``folder`` does not take the task's sequences."""
+    """Raise ``ArtifactError`` where the artifact in ``folder`` is not for the task's sequences."""
     for what, have, want in (("vocabulary", art.vocab, task.vocab),
                              ("number of classes", art.n_classes, task.n_classes),
                              ("number of inputs", art.inputs, inputs_of(task)),

@@ -37,25 +37,19 @@ from quant.tune.fit import ExportError
 SEED = 0xACE1                   # default master seed of the random words
 
 
-def qat_accuracy(net: torch.nn.Module, split: tasks.Split, task: tasks.Task) -> float:
-    """Of the convolution form, with PyTorch's draws."""
-    size = batch_for(100, split.lengths, net.decoder.weight.shape[1])
-    return float(right(net, split, task, size).mean())
-
-
 def evaluate(found: Checkpoint, net: torch.nn.Module, art: Artifact,
              test: tasks.Split) -> tuple[dict, dict | None]:
     """Accuracies (0 to 1) of the three networks, and the integer one's saturations.
 
-    Those by a value's name, per layer and then the encoder's.
-
-    With a head also its saturations, of means and hidden values.
+    Those by a value's name, per layer and then the encoder's; a head's, of means and hidden values,
+    are with the accuracies. The model on its grids runs as a convolution with PyTorch's draws.
     """
     if not len(test):
         return {"n": 0}, None
     torch.manual_seed(0)
+    size = batch_for(100, test.lengths, art.H)
     out = {"n": len(test), "float": accuracy(found.network, test, found.task),
-           "qat": qat_accuracy(net.float().eval(), test, found.task)}
+           "qat": float(right(net.float().eval(), test, found.task, size).mean())}
     single = test.sequences()
     batch = IntegerNetwork(art).run(single.values, single.lengths)
     said = head.answers(art, batch.logits, single.lengths)

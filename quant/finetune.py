@@ -42,8 +42,8 @@ def finetune(found: Checkpoint, net: nn.Module, path: Path, data_dir=None, steps
              resume: dict | None = None) -> nn.Module:
     """Train ``net`` for ``steps`` batches with a falling rate; deterministic for one thread count.
 
-    Every ``save_every`` steps and at the end the file ``path`` is written; ``resume`` is the content
-    of such a file to go on from. Returns the model in float64.
+    Every ``save_every`` steps and at the end the file ``path`` is written; ``resume`` is the
+    content of such a file to go on from. Returns the model in float64.
     """
     split = found.task.load("train", data_dir)
     memory.require("a step of fine-tuning", found.network.cfg, batch, split.lengths, torch.float32)

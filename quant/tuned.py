@@ -11,9 +11,8 @@ from torch import nn
 
 from golden import checkpoint, tasks
 from golden.checkpoint import Checkpoint
-from golden.base.qformat import QFormat
 from quant.integer.adapt import in_formats_of
-from quant.integer.artifact import described, restored
+from quant.integer.artifact import of_structure, structure
 from quant.integer.head_tensors import HeadFormats
 from quant.integer.operation import ArtifactError, Tensor
 from quant.integer.program import Program
@@ -35,7 +34,7 @@ def state_digest(net: nn.Module) -> str:
 
 
 def in_form(found: Checkpoint, form: str | None) -> Checkpoint:
-    """The checkpoint with spikes drawn in another form, see ``golden.kernels.sampling``; None: as it is."""
+    """The checkpoint with spikes drawn in another form; None: as it is."""
     cfg = found.network.cfg
     if form is None or form == getattr(cfg, "sampling", None):
         return found
@@ -73,14 +72,8 @@ def read(path: Path, found: Checkpoint) -> dict:
 
 def _formatted(program: Program, formats: str) -> Program:
     """A folded network with the formats of a file."""
-    m, none = json.loads(formats), np.zeros(0)
-
-    def part(ops):
-        return tuple(restored(op, lambda name: none) for op in ops)
-
-    like = Program(vocab=program.vocab, sample=m["sample"] and QFormat.parse(m["sample"]),
-                   first=part(m["first"]), blocks=tuple(map(part, m["blocks"])),
-                   **{f"decoder_{x}": Tensor(none, QFormat.parse(m["decoder"][x])) for x in "wb"})
+    m = json.loads(formats)
+    like = Program(vocab=program.vocab, **of_structure(m, lambda name: np.zeros(0)))
     made = in_formats_of(program, like, lambda name, t, fmt: Tensor(t.raw, fmt),
                          ("bits", "rounding"))
     return replace(made, head=program.head and replace(
@@ -89,12 +82,8 @@ def _formatted(program: Program, formats: str) -> Program:
 
 def formats_of(program: Program) -> str:
     """All formats of a program as text."""
-    return json.dumps({
-        "sample": program.sample and str(program.sample),
-        "first": [described(op) for op in program.first],
-        "blocks": [[described(op) for op in ops] for ops in program.blocks],
-        "decoder": {"w": str(program.decoder_w.fmt), "b": str(program.decoder_b.fmt)},
-        "head": program.head and program.head.fmt.to_dict()})
+    return json.dumps(structure(program)
+                      | {"head": program.head and program.head.fmt.to_dict()})
 
 
 def build(content: dict, found: Checkpoint) -> QuantNetwork:

@@ -76,6 +76,6 @@ def adapt(art: Artifact, like: Artifact) -> tuple[Artifact, dict[str, int]]:
 
     made = in_formats_of(art, like, moved)
     head = art.head and replace(art.head, fmt=like.head.fmt, **{
-        name: moved(f"head, {name}", Tensor(getattr(art.head, name), getattr(art.head.fmt, name)),
-                    getattr(like.head.fmt, name)).raw for name in TENSORS})
+        name: moved(f"head, {name}", art.head.tensor(name), getattr(like.head.fmt, name)).raw
+        for name in TENSORS})
     return replace(made, head=head).check(), saturated

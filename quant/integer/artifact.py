@@ -24,7 +24,7 @@ from quant.formats import RandomFormat
 from quant.integer import memory, ops, schema1
 from quant.integer.head_tensors import Head
 from quant.integer.operation import ArtifactError, Operation, Tensor
-from quant.integer.program import Artifact
+from quant.integer.program import Artifact, Program
 
 __all__ = ["Artifact", "ArtifactError", "digest", "load", "save"]
 SCHEMA = 2
@@ -71,6 +71,26 @@ def restored(values: dict, array: Callable[[str], np.ndarray]) -> Operation:
                   for name, value in values.items()})
 
 
+def structure(program: Program) -> dict:
+    """Operations and formats of a program as plain json, without its integers and its head."""
+    return {"sample": program.sample and str(program.sample),
+            "first": [described(op) for op in program.first],
+            "blocks": [[described(op) for op in ops] for ops in program.blocks],
+            "decoder": {"w": str(program.decoder_w.fmt), "b": str(program.decoder_b.fmt)}}
+
+
+def of_structure(m: dict, array: Callable[[str], np.ndarray]) -> dict:
+    """Inverse of :func:`structure`, as arguments of a program; ``array`` by place and name."""
+    def part(where, ops):
+        return tuple(restored(op, lambda name, i=i: array(f"{where}.{i}.{name}"))
+                     for i, op in enumerate(ops))
+
+    return {"sample": m["sample"] and QFormat.parse(m["sample"]),
+            "first": part("first", m["first"]),
+            "blocks": tuple(part(j, ops) for j, ops in enumerate(m["blocks"]))} | {
+        f"decoder_{x}": Tensor(array(f"decoder.{x}"), QFormat.parse(m["decoder"][x])) for x in "wb"}
+
+
 def _arrays(art: Artifact) -> dict[str, np.ndarray]:
     out = {"decoder.w": art.decoder_w.raw, "decoder.b": art.decoder_b.raw}
     for place, op, _ in art.operations():
@@ -82,12 +102,8 @@ def _arrays(art: Artifact) -> dict[str, np.ndarray]:
 
 def _manifest(art: Artifact) -> dict:
     head = {"head_formats": art.head.fmt.to_dict()} if art.head else {}
-    return {"schema": SCHEMA, "n_classes": art.n_classes, "length": art.length,
-            "vocab": art.vocab, "sample": art.sample and str(art.sample), "seed": art.seed,
-            "random": art.random.to_dict(),
-            "first": [described(op) for op in art.first],
-            "blocks": [[described(op) for op in ops] for ops in art.blocks],
-            "decoder": {"w": str(art.decoder_w.fmt), "b": str(art.decoder_b.fmt)}, **head}
+    return {"schema": SCHEMA, "n_classes": art.n_classes, "length": art.length, "vocab": art.vocab,
+            "seed": art.seed, "random": art.random.to_dict(), **structure(art), **head}
 
 
 def _sha256(manifest: dict, arrays: dict[str, np.ndarray]) -> str:
@@ -127,18 +143,9 @@ def load(folder: Path) -> Artifact:
         if arrays is None or _sha256(content, arrays) != m["sha256"]:
             raise ArtifactError(f"{folder} does not match its manifest's sha256: truncated or "
                                 f"edited; export again")
-
-        def part(where, described):
-            return tuple(restored(values, lambda name, i=i: arrays[f"{where}.{i}.{name}"])
-                         for i, values in enumerate(described))
-
         return Artifact(
             **{name: m[name] for name in ("task", "n_classes", "length", "vocab", "seed", "info")},
-            sample=m["sample"] and QFormat.parse(m["sample"]),
-            random=RandomFormat.from_dict(m["random"]), first=part("first", m["first"]),
-            blocks=tuple(part(j, ops) for j, ops in enumerate(m["blocks"])),
-            **{f"decoder_{x}": Tensor(arrays[f"decoder.{x}"], QFormat.parse(m["decoder"][x]))
-               for x in "wb"},
+            **of_structure(m, arrays.__getitem__), random=RandomFormat.from_dict(m["random"]),
             head=Head.of(m["head_formats"], arrays) if "head_formats" in m else None).check()
     except (FormatError, KeyError, TypeError, ValueError, AttributeError, IndexError,
             OSError) as error:

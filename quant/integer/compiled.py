@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from quant.integer import curves, kernels, lfsr, signature
+from quant.integer import curves, kernels, lfsr, sampling, signature
 from quant.integer.bounds import types_of
 from quant.integer.memory import Draws, Fire
 from quant.integer.operation import wired
@@ -23,64 +23,56 @@ MEMORY = 1 << 28    # bytes of random words, and of a group of sequences, that a
 
 
 class Compiled:
-    """An artifact, ready to run many sequences.
-
-    Parameters
-    ----------
-    seed : int or None
-        Master seed of the random words; None is the artifact's own.
-    threads : int or None
-        Blocks that run at once; None is one for each processor of this process.
-    """
+    """An artifact, ready to run many sequences; arguments of ``quant.integer.network``."""
 
     def __init__(self, art: Artifact, seed: int | None = None, threads: int | None = None):
         self.art, self.seed = art, art.seed if seed is None else seed
         self.threads = threads or len(os.sched_getaffinity(0))
         self._types = S, X, M = types_of(art)
-        net = self.net = art.spiking
-        stochastic, streams = net.rounding == "stochastic", net.streams
-        f0 = net.layers[0].fmt
-        coefficients, dbi, edge, signs, rounding = [], [], [], [], []
-        for layer in net.layers:
-            f = layer.fmt
-            shift, bits = f.a_bar.f_bits, art.random.round_bits if stochastic else 0
-            align = shift + f.h.f_bits - f.g.f_bits
-            coefficients.append(np.stack([layer.a_re, layer.a_im, layer.g_re << align,
-                                          layer.g_im << align], -1))
-            zero = np.zeros_like(layer.d)
-            dbi.append(np.stack([layer.d, layer.b << f.p_out_bits - f.h.f_bits,
-                                 layer.alpha if streams else zero,
-                                 layer.beta << f.alpha.f_bits + f.x.f_bits - f.beta.f_bits if streams else zero,
-                                 layer.a if f.a else zero], -1))
-            floor = 0 if net.act == "relu" else np.iinfo(X).min
-            edge.append(np.stack([layer.bias, layer.addend, np.full(art.H, floor),
-                                  layer.gain if f.gain else zero], -1))
-            signs.append(np.stack([layer.shift, layer.negate], -1))
-            half = 1 << shift >> 1
-            rounding.append([shift, bits, shift - bits, half >> bits, 0] if stochastic else
-                            [shift, 0, 0, max(half - 1, 0), shift > 0])
-        lo, hi = (f0.x.lo, f0.x.hi) if streams else (0, 1 << f0.p.f_bits)
-        scalars = (X(net.residual in ("plain", "clampfuse")), X(lo), X(hi), streams)
-        limits = np.array([[layer.fmt.h.lo, layer.fmt.h.hi] for layer in net.layers], S)
-        self._net = (np.array(coefficients, S), np.array(dbi, X),
-                     np.array([layer.w.T for layer in net.layers], M, order="C"),
-                     np.array(edge, X), scalars, np.array(signs, np.int64),
-                     np.array(rounding, np.int64), limits, self._curved(X))
+        self.net = art.spiking
+        self._net = self._neurons(S, X), self._fused(X, M)
         self._kept = 0, 0, ()       # first step, number of steps, their random words
         self._tables = lfsr.byte_tables(
             [signature.crc32([signature.MASK ^ 1 << b]) for b in range(32)]).astype(np.uint32)
 
-    def _curved(self, X):
-        """GELU's tables, gains and where x joins, as ``quant.integer.kernels`` takes them."""
-        net, layers = self.net, self.net.layers
-        tables = [curves.table(layer.fmt.h.f_bits) for layer in layers] if layers[0].fmt.a else []
-        out = np.zeros((len(layers), max(map(len, tables), default=0)), X)
+    def _neurons(self, S, X) -> tuple:
+        """Samplers and states of all layers, as ``quant.integer.kernels.run_layer`` takes them."""
+        net, zero = self.net, np.zeros(self.art.H, np.int64)
+        bits = self.art.random.round_bits if net.rounding == "stochastic" else 0
+        coefficients, dbi, rounding, tables = [], [], [], []
+        for layer in net.layers:
+            f = layer.fmt
+            shift = f.a_bar.f_bits
+            half, align = 1 << shift >> 1, shift + f.h.f_bits - f.g.f_bits
+            coefficients.append(np.stack([layer.a_re, layer.a_im, layer.g_re << align,
+                                          layer.g_im << align], -1))
+            dbi.append(np.stack([
+                layer.d, layer.b << f.p_out_bits - f.h.f_bits, layer.alpha if net.streams else zero,
+                layer.beta << f.p_in_bits(net.residual) - f.beta.f_bits if net.streams else zero,
+                layer.a if f.a else zero], -1))
+            rounding.append([shift, bits, shift - bits, half >> bits, 0] if bits else
+                            [shift, 0, 0, max(half - 1, 0), shift > 0])
+            tables.append(curves.table(f.h.f_bits) if f.a else zero[:0])
+        limits = np.array([[layer.fmt.h.lo, layer.fmt.h.hi] for layer in net.layers], S)
+        out = np.zeros((len(tables), max(map(len, tables))), X)
         for row, table in zip(out, tables):     # zero behind each one's end, as T is
             row[:len(table)] = table
-        act = curves.table(layers[0].fmt.p.f_bits) if net.act == "gelu" else np.zeros(0)
-        gain_bits = [layer.fmt.gain.f_bits if layer.fmt.gain else -1 for layer in layers]
-        keeps = net.residual == "plain", net.residual == "clampfuse"
-        return out, act.astype(X), np.array(gain_bits, np.int64), np.array(keeps, X)
+        return (np.array(coefficients, S), np.array(dbi, X), np.array(rounding, np.int64), limits,
+                out, net.streams)
+
+    def _fused(self, X, M) -> tuple:
+        """What follows the output samplers, as ``quant.integer.kernels.run_block`` takes it."""
+        net, f, H = self.net, self.net.layers[0].fmt, self.art.H
+        floor, none = np.full(H, 0 if net.act == "relu" else np.iinfo(X).min), np.zeros(H, int)
+        edge = [np.stack([layer.bias, layer.addend, floor, layer.gain if f.gain else none], -1)
+                for layer in net.layers]
+        lo, hi = (f.x.lo, f.x.hi) if net.streams else (0, 1 << f.p.f_bits)
+        curve = curves.table(f.p.f_bits) if net.act == "gelu" else np.zeros(0)
+        return (np.array([layer.w.T for layer in net.layers], M, order="C"), np.array(edge, X),
+                np.array([np.stack([layer.shift, layer.negate], -1) for layer in net.layers]),
+                X(lo), X(hi), curve.astype(X),
+                np.array([layer.fmt.gain.f_bits if layer.fmt.gain else -1 for layer in net.layers]),
+                -np.array([net.residual == "plain", net.residual == "clampfuse"], X))
 
     def _span(self) -> int:
         """Steps whose random words fit in MEMORY, at least a few."""
@@ -101,11 +93,6 @@ class Compiled:
                      if isinstance(op, Fire)] for ops in art.blocks]
         systematic = self.net.sampling == "systematic"
 
-        def threshold(r, f_bits):
-            """Largest p that does not fire: p 2**-f_bits <= u."""
-            u, u_bits = (2 * r + 1, rand.k + 1) if rand.centred else (r, rand.k)
-            return u >> u_bits - f_bits if u_bits > f_bits else u << f_bits - u_bits
-
         # Axes: sampler of the layer, layer, step (one with systematic: the start), neuron.
         f_bits = np.array([[bits for _, bits in pair] for pair in samplers]).T.copy()
         shape = 2, len(samplers), 1 if systematic else steps, art.H
@@ -114,7 +101,7 @@ class Compiled:
         for j, pair in enumerate(samplers):
             for kind, (op, bits) in enumerate(pair):
                 r[kind, j] = op.words(bits, draws, first, steps)
-                limits[kind, j] = threshold(r[kind, j].astype(np.int64), bits)
+                limits[kind, j] = sampling.limit(r[kind, j].astype(np.int64), bits, rand)
             if self.net.rounding == "stochastic":
                 r_round[j] = draws.rounding(j, first, steps)
         self._kept = first, steps, (limits, r, r_round, f_bits, systematic)

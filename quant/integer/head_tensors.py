@@ -3,12 +3,13 @@
 ``quant.integer.head`` has the arithmetic.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
 from golden.base.qformat import FormatError, QFormat
-from quant.integer.operation import inside, need
+from quant.formats import Formats
+from quant.integer.operation import Tensor, inside, need, top
 
 WORD = 63           # bits of a magnitude in int64
 TENSORS = ("w1", "b1", "w2", "b2")
@@ -16,7 +17,7 @@ VOTES = 1 << 10     # runs whose features are summed, at most
 
 
 @dataclass(frozen=True)
-class HeadFormats:
+class HeadFormats(Formats):
     """Formats of a head of F features; the comment names the shape."""
 
     mean: QFormat       # mean over time of a feature                                   (F,)
@@ -41,13 +42,6 @@ class HeadFormats:
         """Fraction bits of the sums in front of the ReLU: those of w1 times a product of means."""
         return self.w1.f_bits + 2 * self.mean.f_bits
 
-    def to_dict(self) -> dict[str, str]:
-        return {f.name: str(getattr(self, f.name)) for f in fields(self)}
-
-    @classmethod
-    def from_dict(cls, texts: dict[str, str]) -> "HeadFormats":
-        return cls(**{name: QFormat.parse(text) for name, text in texts.items()})
-
 
 @dataclass(frozen=True)
 class Head:
@@ -63,6 +57,9 @@ class Head:
     def of(cls, formats: dict[str, str], arrays: dict[str, np.ndarray]) -> "Head":
         """From an artifact's formats and arrays."""
         return cls(HeadFormats.from_dict(formats), *(arrays[f"head.{name}"] for name in TENSORS))
+
+    def tensor(self, name: str) -> Tensor:
+        return Tensor(getattr(self, name), getattr(self.fmt, name))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For an artifact, by name."""
@@ -88,23 +85,19 @@ class Head:
         Python's integers, which never wrap round.
         """
         fmt, F = self.fmt, art.outputs
-        x, m = _magnitude(art.x_format), _magnitude(fmt.mean)
+        x, m = top(art.x_format), top(fmt.mean)
 
-        def rows(w, factor) -> list[int]:
-            return [sum(abs(int(v)) for v in row) * factor for row in w]
+        def rows(w, factor: int) -> np.ndarray:
+            return abs(w.astype(object)).sum(1) * factor
 
         def largest(products, b) -> int:
-            return max(row + abs(int(v)) for row, v in zip(products, b))
+            return max(products + abs(b.astype(object)))
 
         steps = art.length * VOTES
-        linear = rows(self.w1[:, :2 * F], m << fmt.mean.f_bits)
-        differences = rows(self.w1[:, 2 * F:3 * F], 2 * m << fmt.mean.f_bits)
-        squares = rows(self.w1[:, 3 * F:], m * m)
+        products = (rows(self.w1[:, :2 * F], m << fmt.mean.f_bits)
+                    + rows(self.w1[:, 2 * F:3 * F], 2 * m << fmt.mean.f_bits)
+                    + rows(self.w1[:, 3 * F:], m * m))
         return {"features": steps * largest(rows(art.decoder_w.raw, x), art.decoder_b.raw),
                 "divisor of the mean": steps << art.decoder_b.fmt.f_bits - fmt.mean.f_bits,
-                "hidden": largest(map(sum, zip(linear, differences, squares)), self.b1),
-                "logits": largest(rows(self.w2, _magnitude(fmt.hidden)), self.b2)}
-
-
-def _magnitude(fmt: QFormat) -> int:
-    return max(-fmt.lo, fmt.hi)
+                "hidden": largest(products, self.b1),
+                "logits": largest(rows(self.w2, top(fmt.hidden)), self.b2)}

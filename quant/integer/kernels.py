@@ -1,12 +1,12 @@
-"""Compiled integer kernels of ``quant.integer.network``, in numba.
+"""Kernels of ``quant.integer.compiled``, in numba.
 
 A block is up to 64 sequences, the innermost axis of every buffer, so that each inner loop is a
 vector operation over sequences. A block runs in chunks of time: layer after layer, and in a layer
 neuron after neuron, so that one neuron's states stay in the first-level cache for a whole chunk.
 
-Types: ``S`` holds states and their accumulators, ``X`` everything between blocks (p, x, y, z), ``M``
-the sums of mixer columns; ``quant.integer.network`` chooses each from proven bounds. numba widens small
-integers to 64 bits, so every result is cast back: that is exact, for the bounds hold.
+Types: ``S`` holds states and their accumulators, ``X`` everything between blocks (p, x, y, z),
+``M`` the sums of mixer columns; ``quant.integer.bounds`` proves which are wide enough. numba widens
+small integers to 64 bits, so every result is cast back: that is exact, for the bounds hold.
 """
 
 import numba as nb
@@ -100,19 +100,6 @@ def mix(w, mask, z):
 
 
 @nb.njit(**FAST)
-def fuse(z, x, shift, bias, addend, floor, negate, keep, lo, hi, over):
-    """x <- clip(+-act(z << shift + bias) + addend + x), one neuron; ``keep`` 0 drops x."""
-    int_ = x.dtype.type
-    for b in range(len(x)):
-        v = int_(int_(int_(z[b]) << (shift & 31)) + bias)
-        v = max(v, floor)
-        v = int_(-v) if negate else v
-        v = int_(int_(v + addend) + int_(x[b] * keep))
-        x[b] = min(max(v, lo), hi)
-        over[b] = int_(over[b] + int_(x[b] != v))
-
-
-@nb.njit(**FAST)
 def gelu(y, curve):
     """``max(y, 0) - T(|y|)``, see ``quant.integer.curves``; curve is T, its last element zero."""
     tail = curve[min(abs(y), len(curve) - 1)]
@@ -120,10 +107,12 @@ def gelu(y, curve):
 
 
 @nb.njit(**FAST)
-def fuse_curved(z, x, shift, edge, negate, curve, gain_bits, keeps, lo, hi, over):
-    """:func:`fuse` with GELU (curve not empty) and a gain (gain_bits >= 0), one neuron.
+def fuse(z, x, shift, edge, negate, curve, gain_bits, keeps, lo, hi, over):
+    """x <- clip(gain (+-act(z << shift + bias) + x) + addend + x), one neuron.
 
-    edge : bias, addend, floor, gain; keeps : whether x joins before the gain, and behind it.
+    edge : bias, addend, floor (of a ReLU 0), gain; curve : GELU's table or empty; gain_bits : its
+    fraction bits, below 0 none;
+    keeps : -1 where x joins before the gain, and behind it, or 0.
     """
     int_ = x.dtype.type
     bias, addend, floor, gain = edge[0], edge[1], edge[2], edge[3]
@@ -133,20 +122,20 @@ def fuse_curved(z, x, shift, edge, negate, curve, gain_bits, keeps, lo, hi, over
         if len(curve):
             v = gelu(v, curve)
         v = int_(-v) if negate else v
-        v = int_(v + int_(x[b] * keeps[0]))
+        v = int_(v + (x[b] & keeps[0]))
         if gain_bits >= 0:
             v = int_(v * gain)
             if gain_bits > 0:       # half to even: half - 1 and the odd bit
                 odd = int_((v >> gain_bits) & 1)
                 v = int_(int_(v + int_((1 << gain_bits - 1) - 1) + odd) >> gain_bits)
-        v = int_(int_(v + addend) + int_(x[b] * keeps[1]))
+        v = int_(int_(v + addend) + (x[b] & keeps[1]))
         x[b] = min(max(v, lo), hi)
         over[b] = int_(over[b] + int_(x[b] != v))
 
 
 @nb.njit(**FAST)
 def sign(words, h_re, h_im, r_round, p, r_in, y, r_out):
-    """The neuron word of ``quant.integer.reference.neuron_word`` of one neuron; words (B,) uint32."""
+    """``quant.integer.signature.neuron_word`` of one neuron; words (B,) uint32."""
     for b in range(len(words)):
         words[b] = (_low(p[b]) ^ _rotl(_low(y[b]), 3) ^ _rotl(_low(r_in[b]), 11)
                     ^ _rotl(_low(r_out[b]), 23))
@@ -172,7 +161,7 @@ def _rotl(x, by):
 
 @nb.njit(**FAST)
 def crc(words, tables):
-    """CRC-32 of ``quant.integer.reference.crc32`` over the words (H, B) of one step; (B,) uint32."""
+    """``quant.integer.signature.crc32`` of the words (H, B) of one step; (B,) uint32."""
     out = np.full(words.shape[1], 0xFFFFFFFF, np.uint32)
     for i in range(words.shape[0]):
         for b in range(words.shape[1]):
@@ -183,41 +172,90 @@ def crc(words, tables):
 
 
 @nb.njit(**FAST)
+def run_layer(j, t0, steps, at, x, alive, state, net, draws, masks, words, counts, trace):
+    """Samplers and states of layer j through a chunk of steps from ``t0`` on, neuron after neuron.
+
+    at : the chunk's first step in ``draws``; x (CHUNK, H, B), alive (CHUNK, B) : of its steps;
+    masks : to be filled, of the output sampler, 0 or -1 (CHUNK, H, B) M; words : the neuron words
+    (CHUNK, H, B); counts : (3, B), of saturated parts and of both samplers' spikes, to add to; the
+    rest as of :func:`run_block`.
+    """
+    coefficients, dbi, rounding, limits, curves, stream = net
+    threshold, r_sampler, r_round, f_bits, systematic = draws
+    h_re, h_im, phase = state
+    s_in, s_out, _ = trace
+    H, B, S, X = x.shape[1], x.shape[2], coefficients.dtype.type, x.dtype.type
+    gelu_out, record = curves.shape[1] > 0, len(s_in) > 0
+    p, y, q = np.zeros(B, x.dtype), np.zeros(B, x.dtype), np.zeros(B, x.dtype)
+    s, over = np.zeros(B, coefficients.dtype), np.zeros(B, coefficients.dtype)
+    r = np.zeros((2, B), r_sampler.dtype)
+    for i in range(H):
+        d, bias, alpha, beta, scale = (dbi[j, i, 0], dbi[j, i, 1], dbi[j, i, 2], dbi[j, i, 3],
+                                       dbi[j, i, 4])
+        for t in range(steps):
+            for b in range(B):
+                p[b] = X(X(alpha * x[t, i, b]) + beta) if stream else x[t, i, b]
+                over[b] = S(0)
+            if record:
+                for kind in range(2):
+                    if systematic:
+                        r[kind] = phase[kind, j, i]
+                    else:
+                        r[kind] = r_sampler[kind, j, at + t, i]
+            if systematic:
+                accumulate(p, phase[0, j, i], f_bits[0, j], s)
+            else:
+                sample(p, threshold[0, j, at + t, i], s)
+            for b in range(B):
+                y[b] = X((X(0) if gelu_out else bias) + (d & X(s[b])))
+            update(h_re[j, i], h_im[j, i], s, coefficients[j, i], r_round[j, at + t, i],
+                   rounding[j], limits[j, 0], limits[j, 1], y, over)
+            p_out = y
+            if gelu_out:
+                p_out = q
+                for b in range(B):
+                    q[b] = X(X(scale * gelu(y[b], curves[j])) + bias)
+            if systematic:
+                accumulate(p_out, phase[1, j, i], f_bits[1, j], masks[t, i])
+            else:
+                sample(p_out, threshold[1, j, at + t, i], masks[t, i])
+            for b in range(B):
+                counts[0, b] = S(counts[0, b] + (over[b] & alive[t, b]))
+                counts[1, b] = S(counts[1, b] - (s[b] & alive[t, b]))
+                counts[2, b] = S(counts[2, b] - (S(masks[t, i, b]) & alive[t, b]))
+            if record:
+                sign(words[t, i], h_re[j, i], h_im[j, i], r_round[j, at + t, i], p, r[0], y, r[1])
+                for b in range(len(s_in)):
+                    s_in[b, j, t0 + t, i] = s[b] != 0
+                    s_out[b, j, t0 + t, i] = masks[t, i, b] != 0
+
+
+@nb.njit(**FAST)
 def run_block(index, lengths, span, state, net, draws, tables, out, trace):
     """Some steps of one block of B sequences; runs without the interpreter's lock.
 
     index : (B, L) int64 columns of the encoder's table; lengths : (B,) int64; span : first step
     and the one behind the last, the steps of ``draws``; state : Re h, Im h (N, H, n, B) and the
-    samplers' phases (2, N, H, B) before and after; net, draws, tables : made by ``quant.integer.network``;
-    out : total (H, B), saturations (N + 1, B) and spikes (N, 2, B) int64 to add to; trace : arrays
-    of ``quant.integer.network.Batch`` to fill for the first of the sequences, empty when not wanted.
+    samplers' phases (2, N, H, B) before and after; net, draws, tables : of
+    ``quant.integer.compiled``; out : total (H, B), saturations (N + 1, B) and spikes (N, 2, B)
+    int64 to add to; trace : arrays of ``quant.integer.batch.Batch`` to fill for the first of the
+    sequences, empty when not wanted.
     """
-    table, coefficients, dbi, w, edge, scalars, signs, rounding, limits, curved = net
-    threshold, r_sampler, r_round, f_bits, systematic = draws
-    h_re, h_im, phase = state
+    table, neurons, fused = net
+    coefficients, stream = neurons[0], neurons[5]
+    w, edge, signs, x_lo, x_hi, curve, gain_bits, keeps = fused
+    phase, signature = state[2], trace[2]
     total, over, spikes = out
-    s_in_out, s_out_out, signature = trace
-    keep, x_lo, x_hi, stream = scalars
-    out_curves, act_curve, gain_bits, keeps = curved
-    gelu_out, curved_fuse = out_curves.shape[1] > 0, len(act_curve) > 0 or gain_bits[0] >= 0
-    B, N, H = len(lengths), len(w), coefficients.shape[1]
-    S, X = coefficients.dtype.type, table.dtype.type
-    record = s_in_out.shape[0] > 0
-
+    B, N, H, S = len(lengths), len(w), coefficients.shape[1], coefficients.dtype.type
     x = np.zeros((CHUNK, H, B), table.dtype)
-    mask = np.zeros((CHUNK, H, B), w.dtype)
-    z = np.zeros((H, B), w.dtype)
-    p, y, q = np.zeros(B, table.dtype), np.zeros(B, table.dtype), np.zeros(B, table.dtype)
-    s = np.zeros(B, coefficients.dtype)
-    over_h, over_x = np.zeros(B, coefficients.dtype), np.zeros(B, table.dtype)
+    mask, z = np.zeros((CHUNK, H, B), w.dtype), np.zeros((H, B), w.dtype)
+    over_x = np.zeros(B, table.dtype)
     alive = np.zeros((CHUNK, B), coefficients.dtype)        # -1 until the sequence has ended
     counts = np.zeros((3, B), coefficients.dtype)           # of a layer and chunk
     words = np.zeros((CHUNK, H, B), np.uint32)
-    r = np.zeros((2, B), r_sampler.dtype)
-    if systematic and span[0] == 0:
+    if draws[4] and span[0] == 0:                           # systematic: where the phases start
         for b in range(B):
-            phase[..., b] = r_sampler[:, :, 0]
-
+            phase[..., b] = draws[1][:, :, 0]
     end = min(lengths.max(), span[1])
     for t0 in range(span[0], end, CHUNK):
         steps = min(CHUNK, end - t0)
@@ -229,60 +267,15 @@ def run_block(index, lengths, span, state, net, draws, tables, out, trace):
                     x[t, i, b] = table[i, index[b, t0 + t]]
         for j in range(N):
             counts[:] = 0
-            for i in range(H):
-                d, bias, alpha, beta = dbi[j, i, 0], dbi[j, i, 1], dbi[j, i, 2], dbi[j, i, 3]
-                scale = dbi[j, i, 4]
-                for t in range(steps):
-                    at = t0 + t
-                    drawn = at - span[0]
-                    for b in range(B):
-                        p[b] = X(X(alpha * x[t, i, b]) + beta) if stream else x[t, i, b]
-                        over_h[b] = S(0)
-                    if record:
-                        for kind in range(2):
-                            if systematic:
-                                r[kind] = phase[kind, j, i]
-                            else:
-                                r[kind] = r_sampler[kind, j, drawn, i]
-                    if systematic:
-                        accumulate(p, phase[0, j, i], f_bits[0, j], s)
-                    else:
-                        sample(p, threshold[0, j, drawn, i], s)
-                    for b in range(B):
-                        y[b] = X((X(0) if gelu_out else bias) + (d & X(s[b])))
-                    update(h_re[j, i], h_im[j, i], s, coefficients[j, i], r_round[j, drawn, i],
-                           rounding[j], limits[j, 0], limits[j, 1], y, over_h)
-                    p_out = y
-                    if gelu_out:
-                        p_out = q
-                        for b in range(B):
-                            q[b] = X(X(scale * gelu(y[b], out_curves[j])) + bias)
-                    if systematic:
-                        accumulate(p_out, phase[1, j, i], f_bits[1, j], mask[t, i])
-                    else:
-                        sample(p_out, threshold[1, j, drawn, i], mask[t, i])
-                    for b in range(B):
-                        counts[0, b] = S(counts[0, b] + (over_h[b] & alive[t, b]))
-                        counts[1, b] = S(counts[1, b] - (s[b] & alive[t, b]))
-                        counts[2, b] = S(counts[2, b] - (S(mask[t, i, b]) & alive[t, b]))
-                    if record:
-                        sign(words[t, i], h_re[j, i], h_im[j, i], r_round[j, drawn, i], p, r[0],
-                             y, r[1])
-                        for b in range(len(s_in_out)):
-                            s_in_out[b, j, at, i] = s[b] != 0
-                            s_out_out[b, j, at, i] = mask[t, i, b] != 0
+            run_layer(j, t0, steps, t0 - span[0], x, alive, state, neurons, draws, mask, words,
+                      counts, trace)
             for t in range(steps):
                 mix(w[j], mask[t], z)
                 over_x[:] = 0
                 for i in range(H):
-                    if curved_fuse:
-                        fuse_curved(z[i], x[t, i], signs[j, i, 0], edge[j, i],
-                                    signs[j, i, 1] != 0, act_curve, gain_bits[j], keeps, x_lo,
-                                    x_hi, over_x)
-                    else:
-                        fuse(z[i], x[t, i], signs[j, i, 0], edge[j, i, 0], edge[j, i, 1],
-                             edge[j, i, 2], signs[j, i, 1] != 0, keep, x_lo, x_hi, over_x)
-                if record:
+                    fuse(z[i], x[t, i], signs[j, i, 0], edge[j, i], signs[j, i, 1] != 0, curve,
+                         gain_bits[j], keeps, x_lo, x_hi, over_x)
+                if len(signature):
                     signature[:, j, t0 + t] = crc(words[t], tables)[:len(signature)]
                 if stream:
                     for b in range(B):

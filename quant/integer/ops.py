@@ -172,9 +172,8 @@ class Mix(Operation):
         return (total << self.shift.raw if self.shift else total) + self.bias.raw
 
     def bound(self, formats, s):
-        shift = self.shift.raw if self.shift else np.zeros(len(self.w.raw), int)
-        rows = [int(r) * s << int(k) for r, k in zip(abs(self.w.raw).sum(1), shift)]
-        return max(rows) + largest(self.bias.raw)
+        rows = abs(self.w.raw).sum(1).astype(object) * s
+        return int(max(rows << self.shift.raw if self.shift else rows)) + largest(self.bias.raw)
 
 
 @dataclass(frozen=True)

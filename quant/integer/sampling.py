@@ -1,8 +1,8 @@
 """The SpikeSampler in integers: how spikes of probability p are drawn over the time of a sequence.
 
-Part of the specification; ``quant.integer.memory.Fire`` is the operation. p is a raw integer of any sign
-and size with f fraction bits; its clamp to [0, 1] is part of every form. A sampler has one stream
-of k-bit words; ``quant.integer.lfsr`` says which.
+Part of the specification; ``quant.integer.memory.Fire`` is the operation. p is a raw integer of any
+sign and size with f fraction bits; its clamp to [0, 1] is part of every form. A sampler has one
+stream of k-bit words; ``quant.integer.lfsr`` says which.
 
 * ``bernoulli``: word ``t H + i`` is neuron i's draw at step t; a spike where p > u, independent of
   all others.
@@ -28,14 +28,18 @@ from quant.formats import RandomFormat
 FORMS = ("bernoulli", "sobol", "systematic")
 
 
-def fires(p, f_bits: int, r, random: RandomFormat):
-    """1 where ``p 2**-f_bits > u``; u is (r + 1/2) 2**-k, or r 2**-k un-centred.
+def limit(r, f_bits: int, random: RandomFormat):
+    """Largest raw p of ``f_bits`` fraction bits that does not fire for the word r: u rounded down.
 
-    The clamp of p to [0, 1] is implied: u lies in [0, 1).
+    u is (r + 1/2) 2**-k, or r 2**-k un-centred.
     """
     u, u_bits = (2 * r + 1, random.k + 1) if random.centred else (r, random.k)
-    f = max(f_bits, u_bits)
-    return ((p << f - f_bits) > (u << f - u_bits)).astype(np.int64)
+    return u >> u_bits - f_bits if u_bits > f_bits else u << f_bits - u_bits
+
+
+def fires(p, f_bits: int, r, random: RandomFormat):
+    """1 where ``p 2**-f_bits > u``; the clamp of p to [0, 1] is implied, for u lies in [0, 1)."""
+    return (p > limit(r, f_bits, random)).astype(np.int64)
 
 
 def sobol_points(directions, count: int, first: int = 0) -> np.ndarray:

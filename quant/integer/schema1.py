@@ -11,9 +11,10 @@ from quant.formats import THRESHOLD, EdgeFormats, LayerFormats, RandomFormat
 from quant.integer.head_tensors import Head
 from quant.integer.memory import States
 from quant.integer.operation import ArtifactError, Operation, Tensor, need
-from quant.integer.ops import Add, Embed, Limit, Mix, Product, Scale, Step, Table, Ternary
+from quant.integer.ops import Add, Limit, Mix, Product, Scale, Step, Table, Ternary
 from quant.integer.program import Artifact
-from quant.integer.spiking import ACTS, NO_DIRECTIONS, RESIDUALS, Layer, Spiking
+from quant.integer.spiking import (ACTS, NO_DIRECTIONS, RESIDUALS, Layer, Spiking, encoder_pattern,
+                                   filled)
 
 STREAM = {"network": ("gated",), "mixer": ("glu", "gsu"), "residual": ("none", "plain"),
           "norm_position": ("pre", "post"), "fires_at_zero": (0, 1)}
@@ -58,10 +59,9 @@ def stream(m: dict, arrays: dict, edge: EdgeFormats) -> dict:
     """Operations and decoder of Binary S4D or the gated spiking unit."""
     layers = m["formats"]["layers"]
     x = QFormat.parse(layers[0]["x"])
-    first = ((Embed("v -> x", Tensor(arrays["enc_w"], x)),) if m["vocab"] else
-             (Scale("v -> x", Tensor(arrays["enc_w"], edge.enc_w),
-                    Tensor(arrays["enc_b"], edge.enc_b)), Limit("x -> x", x)))
-    return {"first": first,
+    named = {"x": x, "enc_w": Tensor(arrays["enc_w"], x if m["vocab"] else edge.enc_w),
+             "enc_b": Tensor(arrays["enc_b"], edge.enc_b)}
+    return {"first": filled(encoder_pattern(m["vocab"] > 0, True), named),
             "blocks": tuple(_stream_layer(m, j, _tensors(arrays, j),
                                           {k: QFormat.parse(v) for k, v in layers[j].items()})
                             for j in range(len(layers))),

@@ -17,8 +17,8 @@ def neuron_word(h_re, h_im, r_round, p_in, r_in, y, r_out) -> np.ndarray:
     """One 32-bit word per neuron: XOR of everything computed, each rotated by its position.
 
     h_re, h_im, r_round: (H, n) written state and rounding words (0 when not drawn); p_in as the
-    input sampler took it; y behind the step's operations; r_in, r_out what the samplers held against p: the
-    draws, or with ``systematic`` the phases before the step.
+    input sampler took it; y behind the step's operations; r_in, r_out what the samplers held
+    against p: the draws, or with ``systematic`` the phases before the step.
     """
     word = rotl(p_in, 0) ^ rotl(r_in, 11) ^ rotl(y, 3) ^ rotl(r_out, 23)
     for k in range(h_re.shape[1]):

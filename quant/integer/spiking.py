@@ -108,21 +108,22 @@ def encoder_pattern(tokens: bool, streams: bool) -> list[Operation]:
     """The operations in front of the blocks."""
     if tokens:
         return [Embed("v -> x", Of("enc_w"))]
-    return [Scale("v -> x", Of("enc_w"), Of("enc_b")), *(
-        [Limit("x -> x", Of("x"))] if streams else [Round("x -> x", Of("p_bits")), Clamp("x -> x")])]
+    scale, limit = Scale("v -> x", Of("enc_w"), Of("enc_b")), Limit("x -> x", Of("x"))
+    return [scale, limit] if streams else [scale, Round("x -> x", Of("p_bits")), Clamp("x -> x")]
 
 
-def pattern(j: int, act: str, residual: str, rounding: str, sampling: str, gelu: bool, gain: bool
-            ) -> list[Operation]:
+def pattern(j: int, act: str, residual: str, rounding: str, sampling: str, gelu_out: bool,
+            gain: bool) -> list[Operation]:
     """The operations of layer j, with a GELU before its output sampler, with a norm's gain."""
     streams = residual in STREAMS
     rows = [Of("row_in"), Of("row_out")] if sampling == "sobol" else [None, None]
+    states = map(Of, ("a_re", "a_im", "g_re", "g_im", "d", "h"))
     found = [Scale("x -> p_in", Of("alpha"), Of("beta"))] if streams else []
     found += [Fire(f"{'p_in' if streams else 'x'} -> s_in", sampling, 2 * j, rows[0]),
-              States("s_in -> y", *map(Of, ("a_re", "a_im", "g_re", "g_im", "d", "h")), rounding, j)]
-    found += ([Curve("y -> v", "gelu"), Scale("v -> p_out", Of("a"), Of("b"))] if gelu else
+              States("s_in -> y", *states, rounding, j)]
+    found += ([Curve("y -> v", "gelu"), Scale("v -> p_out", Of("a"), Of("b"))] if gelu_out else
               [Scale("y -> y", None, Of("b"))])
-    found += [Fire(f"{'p_out' if gelu else 'y'} -> s_out", sampling, 2 * j + 1, rows[1]),
+    found += [Fire(f"{'p_out' if gelu_out else 'y'} -> s_out", sampling, 2 * j + 1, rows[1]),
               Mix("s_out -> z", Of("w"), Of("bias"), Of("shift"))]
     found += [Curve("z -> z", act)] if act != "identity" else []
     found.append(Scale("z -> z", Of("sign")))
@@ -176,15 +177,15 @@ def _layer(ops: tuple[Operation, ...], number: int) -> tuple[Layer, dict, list[n
     seen = {(type(op), op.wiring): op for op in reversed(ops)}
     first = {type(op): op for op in reversed(ops)}
     act, where = seen.get((Curve, "z -> z")), f"layer {number}"
+    scales = [op for op in ops if isinstance(op, Scale) and op.wiring == "z -> z" and not op.b]
     joins = "plain" if (Add, "x z -> z") in seen else "replace"
     if (Scale, "x -> p_in") not in seen:
         joins = "clampfuse" if (Add, "z x -> z") in seen else "none"
     options = {"act": act.kind if act else "identity", "residual": joins,
                "rounding": getattr(first.get(States), "rounding", ""),
-               "sampling": getattr(first.get(Fire), "form", "")}
-    scales = [op for op in ops if isinstance(op, Scale) and op.wiring == "z -> z" and not op.b]
-    named = matched(ops, pattern(number, **options, gelu=(Curve, "y -> v") in seen,
-                                 gain=len(scales) > 1), where)
+               "sampling": getattr(first.get(Fire), "form", ""),
+               "gelu_out": (Curve, "y -> v") in seen, "gain": len(scales) > 1}
+    named = matched(ops, pattern(number, **options), where)
     f, sign = named["bias"].fmt.f_bits, named["sign"]
     if sign.fmt != TERNARY or (abs(sign.raw) != 1).any() or named.get("p_bits", f) != f:
         raise ArtifactError(f"{where}: {scales[0]} must be a sign (1 or -1), and a gain "
@@ -219,6 +220,7 @@ def recognise(art) -> Spiking:
     edge = EdgeFormats(art.sample, enc_w.fmt if art.sample else usual.enc_w, enc_b.fmt,
                        art.decoder_w.fmt, art.decoder_b.fmt)
     rows = [row for *_, pair in found for row in pair]
-    return Spiking(**options, edge=edge, layers=layers, enc_w=enc_w.raw, enc_b=enc_b.raw,
+    of_network = {name: options[name] for name in ("act", "residual", "rounding", "sampling")}
+    return Spiking(**of_network, edge=edge, layers=layers, enc_w=enc_w.raw, enc_b=enc_b.raw,
                    dec_w=art.decoder_w.raw, dec_b=art.decoder_b.raw,
                    directions=np.stack(rows) if rows else NO_DIRECTIONS)

@@ -1,5 +1,8 @@
 """Random artifacts: networks of any shape, with no training, for tests and fuzzing."""
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 
 from golden.base.qformat import SQ, QFormat
@@ -10,111 +13,122 @@ from quant.integer.program import Artifact
 from quant.integer.sampling import direction_columns
 from quant.integer.spiking import ABSENT, NO_DIRECTIONS, Layer, Spiking
 
-
-def _extremes(rng, fmt: QFormat, shape, share: float) -> np.ndarray:
-    """Uniform raw integers of ``fmt``; ``share`` of them at its limits."""
-    raw = rng.integers(fmt.lo, fmt.hi + 1, shape)
-    limits = np.where(rng.random(shape) < 0.5, fmt.lo, fmt.hi)
-    return np.where(rng.random(shape) < share, limits, raw)
-
-
 LIMITS = ("lowest", "highest", "zero")
 
 
-def _limit(fmt: QFormat, which: str) -> int:
-    return {"lowest": fmt.lo, "highest": fmt.hi, "zero": 0}[which]
+@dataclass(frozen=True)
+class Draw:
+    """What a random network is to be like, and the generator of its coefficients."""
 
+    seed: int = 0
+    n_layers: int = 2
+    H: int = 8
+    n: int = 4
+    n_classes: int = 3
+    length: int = 64
+    vocab: int = 0
+    act: str = "relu"
+    residual: str = "clampfuse"
+    rounding: str = "stochastic"
+    stress: float = 0.0         # share of coefficients at the ends of their formats, 0 to 1; 0.2
+                                # saturates states and ties sums
+    fmt: LayerFormats | None = None     # None: the usual ones
+    random: RandomFormat = RandomFormat()
+    sampling: str = "bernoulli"
+    gelu_out: bool = False      # a GELU before the output sampler
+    gain: bool = False          # a norm whose gain does not fold into w
+    edge: EdgeFormats | None = None     # None: the usual ones for samples or tokens
+    limits: str | None = None   # one of LIMITS: every coefficient the lowest or highest of its
+                                # format (A_bar: the largest real one in the unit circle), or zero
+    features: int = 0           # of a network with two inputs, which has a head; 0: one input
+    sample: QFormat = PIXEL     # of the usual formats
 
-def random_artifact(seed: int = 0, n_layers: int = 2, H: int = 8, n: int = 4, n_classes: int = 3,
-                    length: int = 64, vocab: int = 0, act: str = "relu",
-                    residual: str = "clampfuse", rounding: str = "stochastic",
-                    stress: float = 0.0, fmt: LayerFormats | None = None,
-                    random: RandomFormat = RandomFormat(),
-                    sampling: str = "bernoulli", gelu_out: bool = False,
-                    gain: bool = False, edge: EdgeFormats | None = None,
-                    limits: str | None = None, features: int = 0, sample: QFormat = PIXEL
-                    ) -> Artifact:
-    """A network that spikes at moderate rates, or with ``stress`` one at the formats' limits.
+    @cached_property
+    def rng(self) -> np.random.Generator:
+        return np.random.default_rng(self.seed)
 
-    stress : 0..1
-        Share of coefficients at the ends of their formats; 0.2 saturates states and ties sums.
-    edge : EdgeFormats or None
-        Of encoder and decoder; None: the usual ones for samples in format ``sample``, or tokens.
-    limits : str or None
-        Every coefficient the same: one of LIMITS, the ``lowest`` or ``highest`` of its format (of
-        A_bar: the largest real one inside the unit circle), or ``zero``.
-    features : int
-        Of a network with two inputs, which has a head; 0: one input.
-    gelu_out, gain
-        A GELU before the output sampler; a norm whose gain does not fold into w.
-    """
-    rng = np.random.default_rng(seed)
-    fmt = fmt or LayerFormats(a=SCALE if gelu_out else None, gain=SCALE if gain else None)
-    scale = 1 << fmt.p.f_bits
+    def limit(self, fmt: QFormat) -> int:
+        return {"lowest": fmt.lo, "highest": fmt.hi, "zero": 0}[self.limits]
 
-    def moderate(q, shape, low, high):
-        if limits:
-            return np.full(shape, _limit(q, limits))
-        raw = np.round((low + (high - low) * rng.random(shape)) * 2.0 ** q.f_bits)
-        raw = np.clip(raw, q.lo, q.hi).astype(np.int64)
-        edge = _extremes(rng, q, shape, 1.0)
-        return np.where(rng.random(shape) < stress, edge, raw)
+    def extremes(self, fmt: QFormat, shape, share: float) -> np.ndarray:
+        """Uniform raw integers of ``fmt``; ``share`` of them at its limits."""
+        raw = self.rng.integers(fmt.lo, fmt.hi + 1, shape)
+        limits = np.where(self.rng.random(shape) < 0.5, fmt.lo, fmt.hi)
+        return np.where(self.rng.random(shape) < share, limits, raw)
 
-    def uniform(q, shape, high=None):
-        """Values of all of q, or from 0 to ``high``."""
-        if limits:
-            return np.full(shape, _limit(q, limits))
-        low, high = (q.lo, q.hi) if high is None else (0, high)
-        return rng.integers(low, high + 1, shape)
+    def moderate(self, fmt: QFormat, shape, low: float, high: float) -> np.ndarray:
+        """Raw integers of real numbers from ``low`` to ``high``, under stress some of all."""
+        if self.limits:
+            return np.full(shape, self.limit(fmt))
+        raw = np.round((low + (high - low) * self.rng.random(shape)) * 2.0 ** fmt.f_bits)
+        ends = self.extremes(fmt, shape, 1.0)
+        return np.where(self.rng.random(shape) < self.stress, ends,
+                        np.clip(raw, fmt.lo, fmt.hi).astype(np.int64))
 
-    layers = []
-    streams = residual in STREAMS
-    for _ in range(n_layers):
+    def uniform(self, fmt: QFormat, shape, high: int | None = None) -> np.ndarray:
+        """Raw integers of all of a format, or from 0 to ``high``."""
+        if self.limits:
+            return np.full(shape, self.limit(fmt))
+        low, high = (fmt.lo, fmt.hi) if high is None else (0, high)
+        return self.rng.integers(low, high + 1, shape)
+
+    def layer(self, f: LayerFormats) -> Layer:
+        H, n, rng, draw = self.H, self.n, self.rng, self.moderate
         radius = 1 - 10 ** rng.uniform(-3, -0.5, (H, n))
         angle = rng.uniform(-np.pi, np.pi, (H, n)) * rng.random((H, n))
-        one = 2.0 ** fmt.a_bar.f_bits
-        a_re = np.trunc(one * radius * np.cos(angle)).astype(np.int64)
-        a_im = np.trunc(one * radius * np.sin(angle)).astype(np.int64)
-        if limits:
-            largest = int(one) - 1
-            a_re[:] = {"lowest": -largest, "highest": largest, "zero": 0}[limits]
-            a_im[:] = 0
-        layers.append(Layer(
-            fmt, a_re, a_im,
-            g_re=moderate(fmt.g, (H, n), -0.3, 0.3), g_im=moderate(fmt.g, (H, n), -0.3, 0.3),
-            d=moderate(fmt.drive, H, -0.5, 0.5), b=moderate(fmt.drive, H, 0.0, 0.6),
-            w=uniform(fmt.w, (H, H)) if limits else _extremes(rng, fmt.w, (H, H), stress),
-            shift=uniform(fmt.shift, H, min(fmt.shift.hi, 5)),
-            negate=rng.integers(0, 2, H),
-            bias=moderate(fmt.bias, H, -0.2, 0.2), addend=moderate(fmt.addend, H, -0.3, 0.3),
-            alpha=moderate(fmt.alpha, H, -1, 1) if streams else ABSENT,
-            beta=moderate(fmt.beta, H, 0, 0.6) if streams else ABSENT,
-            a=moderate(fmt.a, H, -1, 2) if fmt.a else ABSENT,
-            gain=moderate(fmt.gain, H, -1.2, 1.2) if fmt.gain else ABSENT))
-    stream = fmt.x if streams else fmt.p
-    edge = edge or EdgeFormats(sample=None if vocab else sample,
-                               dec_b=SQ(8, EdgeFormats().dec_w.f_bits + stream.f_bits))
-    if vocab:
-        enc_w = uniform(stream, (vocab, H), scale)
-        enc_b = np.zeros(0, np.int64)
-    else:
-        enc_w, enc_b = moderate(edge.enc_w, H, -1, 2), moderate(edge.enc_b, H, -0.5, 0.8)
-    directions = NO_DIRECTIONS
-    if sampling == "sobol":     # odd numbers of 1, 2, 3, ... bits, moved to the top of k
-        c = np.arange(direction_columns(length))
-        directions = rng.integers(0, 1 << c, (2 * n_layers, len(c))) * 2 + 1 << random.k - 1 - c
-    outputs, head = features or n_classes, None
-    dec_w, dec_b = uniform(edge.dec_w, (outputs, H)), moderate(edge.dec_b, outputs, -1, 1)
-    if features:
-        mean, w, f_bits = SQ(4, min(8, edge.dec_b.f_bits)), edge.dec_w, edge.dec_w.f_bits
-        head_fmt = HeadFormats(mean, w, SQ(8, f_bits + 2 * mean.f_bits), mean, w,
-                               SQ(8, f_bits + mean.f_bits))
-        head = Head(head_fmt, moderate(w, (features, 4 * features), -0.5, 0.5),
-                    moderate(head_fmt.b1, features, -0.5, 0.5),
-                    moderate(w, (n_classes, features), -1, 1),
-                    moderate(head_fmt.b2, n_classes, -1, 1))
-    net = Spiking(act, residual, rounding, sampling, edge, tuple(layers), enc_w, enc_b, dec_w, dec_b,
-                  directions)
-    return Artifact(task="synthetic", n_classes=n_classes, length=length, vocab=vocab,
-                    sample=edge.sample, seed=0xACE1 + seed, random=random, **net.parts(),
-                    head=head).check()
+        one, streams = 1 << f.a_bar.f_bits, self.residual in STREAMS
+        a_re, a_im = (np.trunc(one * radius * part(angle)).astype(np.int64)
+                      for part in (np.cos, np.sin))
+        if self.limits:
+            end = {"lowest": 1 - one, "highest": one - 1, "zero": 0}[self.limits]
+            a_re, a_im = np.full((H, n), end), np.zeros((H, n), np.int64)
+        return Layer(
+            f, a_re, a_im, g_re=draw(f.g, (H, n), -0.3, 0.3), g_im=draw(f.g, (H, n), -0.3, 0.3),
+            d=draw(f.drive, H, -0.5, 0.5), b=draw(f.drive, H, 0.0, 0.6),
+            w=(self.uniform(f.w, (H, H)) if self.limits else
+               self.extremes(f.w, (H, H), self.stress)),
+            shift=self.uniform(f.shift, H, min(f.shift.hi, 5)), negate=rng.integers(0, 2, H),
+            bias=draw(f.bias, H, -0.2, 0.2), addend=draw(f.addend, H, -0.3, 0.3),
+            alpha=draw(f.alpha, H, -1, 1) if streams else ABSENT,
+            beta=draw(f.beta, H, 0, 0.6) if streams else ABSENT,
+            a=draw(f.a, H, -1, 2) if f.a else ABSENT,
+            gain=draw(f.gain, H, -1.2, 1.2) if f.gain else ABSENT)
+
+    def head(self, edge: EdgeFormats) -> Head:
+        F, w, mean = self.features, edge.dec_w, SQ(4, min(8, edge.dec_b.f_bits))
+        fmt = HeadFormats(mean, w, SQ(8, w.f_bits + 2 * mean.f_bits), mean, w,
+                          SQ(8, w.f_bits + mean.f_bits))
+        return Head(fmt, self.moderate(w, (F, 4 * F), -0.5, 0.5),
+                    self.moderate(fmt.b1, F, -0.5, 0.5),
+                    self.moderate(w, (self.n_classes, F), -1, 1),
+                    self.moderate(fmt.b2, self.n_classes, -1, 1))
+
+    def artifact(self) -> Artifact:
+        H, outputs = self.H, self.features or self.n_classes
+        fmt = self.fmt or LayerFormats(a=SCALE if self.gelu_out else None,
+                                       gain=SCALE if self.gain else None)
+        stream = fmt.x if self.residual in STREAMS else fmt.p
+        edge = self.edge or EdgeFormats(None if self.vocab else self.sample, dec_b=SQ(
+            8, EdgeFormats().dec_w.f_bits + stream.f_bits))
+        layers = tuple(self.layer(fmt) for _ in range(self.n_layers))
+        if self.vocab:
+            encoder = self.uniform(stream, (self.vocab, H), 1 << fmt.p.f_bits), ABSENT
+        else:
+            encoder = self.moderate(edge.enc_w, H, -1, 2), self.moderate(edge.enc_b, H, -0.5, 0.8)
+        directions = NO_DIRECTIONS
+        if self.sampling == "sobol":     # odd numbers of 1, 2, 3, ... bits, moved to the top of k
+            c = np.arange(direction_columns(self.length))
+            odd = self.rng.integers(0, 1 << c, (2 * self.n_layers, len(c))) * 2 + 1
+            directions = odd << self.random.k - 1 - c
+        decoder = self.uniform(edge.dec_w, (outputs, H)), self.moderate(edge.dec_b, outputs, -1, 1)
+        net = Spiking(self.act, self.residual, self.rounding, self.sampling, edge, layers, *encoder,
+                      *decoder, directions)
+        return Artifact(task="synthetic", n_classes=self.n_classes, length=self.length,
+                        vocab=self.vocab, sample=edge.sample, seed=0xACE1 + self.seed,
+                        random=self.random, **net.parts(),
+                        head=self.head(edge) if self.features else None).check()
+
+
+def random_artifact(*shape, **options) -> Artifact:
+    """A network of :class:`Draw`'s options, which spikes at moderate rates if ``stress`` is 0."""
+    return Draw(*shape, **options).artifact()

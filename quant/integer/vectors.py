@@ -110,20 +110,17 @@ def load(path: Path, art: Artifact | None = None) -> Vectors:
         raise VectorError(f"{path} was made from artifact {m['artifact']}, not {digest(art)}; "
                           f"{again}")
     N, H, lengths = m["layers"], m["H"], arrays["lengths"]
-    traces, start = [], {"s_in": 0, "s_out": 0, "signature": 0}
 
-    def bits(name, length):
-        size = N * length * H
-        packed = arrays[name][start[name]:start[name] + -(-size // 8)]
-        start[name] += len(packed)
-        return np.unpackbits(packed, count=size).reshape(N, length, H)
+    def each(name, sizes):
+        return np.split(arrays[name], np.cumsum(sizes)[:-1], axis=-1)
 
-    for b, length in enumerate(int(v) for v in lengths):
-        at = start["signature"]
-        start["signature"] += length
-        logits = arrays["logits"][b]
-        traces.append(Trace(bits("s_in", length), bits("s_out", length),
-                            arrays["signature"][:, at:at + length], logits,
-                            int(np.argmax(logits)), arrays["saturations"][b]))
+    def spikes(name):
+        return [np.unpackbits(packed, count=N * L * H).reshape(N, L, H)
+                for L, packed in zip(lengths, each(name, -(-N * H * lengths // 8)))]
+
+    traces = [Trace(s_in, s_out, signature, logits, int(np.argmax(logits)), over)
+              for s_in, s_out, signature, logits, over in zip(
+                  spikes("s_in"), spikes("s_out"), each("signature", lengths), arrays["logits"],
+                  arrays["saturations"])]
     return Vectors(arrays["values"], lengths, traces, m["seed"], m["artifact"], m["command"],
                    arrays["indices"])

@@ -25,8 +25,9 @@ from quant.formats import TERNARY
 from quant.integer.head_tensors import Head
 from quant.integer.memory import Fire, States
 from quant.integer.operation import Operation, Tensor
-from quant.integer.ops import Add, Clamp, Curve, Embed, Limit, Mix, Round, Scale, Table, Ternary
+from quant.integer.ops import Add, Clamp, Curve, Limit, Mix, Scale, Table, Ternary
 from quant.integer.program import Program
+from quant.integer.spiking import encoder_pattern, filled, pattern
 from quant.lower.steps import FoldError, array, check, operations
 
 Ops = list[Operation]
@@ -36,6 +37,10 @@ def _times(one: Tensor | None, other: Tensor | None) -> Tensor | None:
     if one is None or other is None:
         return one or other
     return Tensor(one.raw * other.raw)
+
+
+def _first(ops: Ops, kind: type) -> Operation | None:
+    return next((op for op in ops if isinstance(op, kind)), None)
 
 
 def handed_on(ops: Ops) -> tuple[Ops, Ops]:
@@ -93,39 +98,26 @@ def scaled_rows(ops: Ops) -> Ops:
 
 
 def samplers_block(ops: Ops, number: int) -> Ops:
-    """A block with samplers in the order of hardware; raises :class:`FoldError` for another."""
-    H = len(next(op for op in ops if isinstance(op, Mix)).bias.raw)
-    fires = [i for i, op in enumerate(ops) if isinstance(op, Fire)]
-    mix = next(i for i, op in enumerate(ops) if isinstance(op, Mix))
-    front, inner, behind = ops[:fires[0]], ops[fires[0] + 1:fires[1]], ops[fires[1] + 1:]
-    states = next(op for op in inner if isinstance(op, States))
-    gelu = any(isinstance(op, Curve) for op in inner)
-    out = next((op for op in inner if isinstance(op, Scale)), None)
-    a, b = (out.a, out.b) if out else (None, None)
-    zero, one = Tensor(np.zeros(H)), Tensor(np.ones(H))
-    stream = bool(front)
-    end = [ops[mix], *(op for op in behind if isinstance(op, Curve) and op.kind != "identity")]
-    add = next((op for op in behind if isinstance(op, Add)), None)
-    scale = next((op for op in behind if isinstance(op, Scale)), None)
-    joins_first = add is not None and stream
-    folded = (scale and scale.reads == (ops[mix].makes,)
-              and all(op.kind == "relu" for op in end[1:]))         # as scaled_rows does
+    """A block with samplers in the order of hardware, with what it lacks as ones and zeros."""
+    fires, mix = [op for op in ops if isinstance(op, Fire)], ops.index(_first(ops, Mix))
+    front, behind = ops[:ops.index(fires[0])], ops[mix + 1:]
+    inner, states = ops[len(front) + 1:ops.index(fires[1])], _first(ops, States)
+    out, scale, act = _first(inner, Scale), _first(behind, Scale), _first(behind, Curve)
+    mix, act = ops[mix], act.kind if act else "identity"
+    zero, one = (Tensor(value(len(mix.bias.raw))) for value in (np.zeros, np.ones))
+    folded = scale and scale.reads == (mix.makes,) and act != "gelu"        # as scaled_rows does
     sign, gain = (scale.a, None) if folded else (one, scale and scale.a)
-    made = [
-        *(replace(op, wiring="x -> p_in", b=op.b or zero) for op in front),
-        replace(ops[fires[0]], wiring="p_in -> s_in" if stream else "x -> s_in"),
-        replace(states, wiring="s_in -> y", layer=number),
-        *([Curve("y -> v", "gelu"), Scale("v -> p_out", a or one, b or zero)] if gelu else
-          [Scale("y -> y", None, b or zero)]),
-        replace(ops[fires[1]], wiring="p_out -> s_out" if gelu else "y -> s_out"),
-        *(replace(op, wiring=wiring) for op, wiring in zip(end, ("s_out -> z", "z -> z"))),
-        Scale("z -> z", Tensor(sign.raw, TERNARY)),
-        *([Add("x z -> z")] if joins_first else []),
-        *([Scale("z -> z", gain), Round("z -> z")] if gain else []),
-        Scale("z -> z", None, scale.b if scale else zero),
-        *([Add("z x -> z")] if add and not stream else []),
-        Limit("z -> x") if stream else Clamp("z -> x")]
-    return made
+    residual = "plain" if front else "clampfuse"
+    if not _first(behind, Add):
+        residual = "replace" if front else "none"
+    named = states.tensors | mix.tensors | {
+        "alpha": front and front[0].a, "beta": front and front[0].b or zero,
+        "a": out and out.a or one, "b": out and out.b or zero, "sign": Tensor(sign.raw, TERNARY),
+        "gain": gain, "addend": scale.b if scale else zero,
+        "h": None, "x": None, "p_bits": 0, "row_in": None, "row_out": None}     # to be chosen
+    gelu = _first(inner, Curve) is not None
+    return filled(pattern(number, act, residual, states.rounding, fires[0].form, gelu,
+                          gain is not None), named)
 
 
 def stream_block(ops: Ops, number: int) -> Ops:
@@ -178,11 +170,12 @@ def fold(net: Network) -> Program:
         form = samplers_block if any(isinstance(op, Fire) for op in ops) else stream_block
         blocks.append(tuple(form(ops, number)))
     stream, weight = isinstance(blocks[0][-1], Limit), Tensor(array(encoder.weight))
+    named = {"enc_w": weight, "x": None, "p_bits": 0}
+    if not encoder.tokens:
+        named["enc_b"] = Tensor(array(encoder.bias))
+    first = filled(encoder_pattern(encoder.tokens, stream), named)
     if encoder.tokens:
-        first = (Embed("v -> x", weight, unit=not stream),)
-    else:
-        first = (Scale("v -> x", weight, Tensor(array(encoder.bias))),
-                 *((Limit("x -> x"),) if stream else (Round("x -> x"), Clamp("x -> x"))))
+        first = (replace(first[0], unit=not stream),)
     w, b = array(net.decoder.weight), array(net.decoder.bias)
     for scale in operations(net.last, net):
         w, b = w * scale.a.raw, b + w @ scale.b.raw

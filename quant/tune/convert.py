@@ -7,6 +7,7 @@ import torch
 
 from golden.base.qformat import QFormat
 from quant.formats import TERNARY, RandomFormat
+from quant.integer.head_tensors import TENSORS
 from quant.integer.memory import Fire
 from quant.integer.operation import ArtifactError, Operation, Tensor
 from quant.integer.ops import Embed, Table
@@ -59,9 +60,7 @@ def to_program(art: Program) -> Program:
         return replace(op, w=Tensor(op.w.raw * scale[:, None], op.w.fmt),
                        bias=Tensor(op.bias.real, op.bias.fmt))
 
-    head = art.head and replace(art.head, **{
-        name: getattr(art.head, name) * 2.0 ** -getattr(art.head.fmt, name).f_bits
-        for name in ("w1", "b1", "w2", "b2")})
+    head = art.head and replace(art.head, **{name: art.head.tensor(name).real for name in TENSORS})
     parts = {f.name: getattr(art, f.name) for f in fields(Program)}
     return Program(**parts | {
         "first": tuple(map(change, art.first)),

@@ -12,7 +12,7 @@ from quant.integer.program import Artifact
 def sobol_directions(samplers: int, length: int, k: int) -> np.ndarray:
     """Direction numbers of k bits for sequences of ``length`` steps, (samplers, columns) int64.
 
-    Row j is dimension j + 1 of Joe and Kuo's table (2008), the same as ``golden.kernels.sampling`` takes:
+    Row j is dimension j + 1 of Joe and Kuo's table (2008), as in ``golden.kernels.sampling``:
     dimension 0 is van der Corput's. Read off PyTorch's points, which come in Gray code order.
     """
     last = 1 << sampling.direction_columns(length) - 1

@@ -25,8 +25,8 @@ from quant.integer.program import Program
 from quant.tune.draws import LfsrDraws
 from quant.tune.qat_head import QuantHead
 from quant.tune.quant_ops import (MODULES, QuantEncoder, QuantFire, QuantLimit, QuantOperation,
-                                  QuantScale, fixed, raw, weight_of)
-from quant.tune.quantizers import grid
+                                  QuantScale)
+from quant.tune.quantizers import fixed, grid, integers_of, raw, weight_of
 
 Observer = Callable[[object, str, torch.Tensor], None]
 
@@ -49,19 +49,14 @@ class Now:
         return self.columns.shape
 
     def see(self, name: str, x: torch.Tensor) -> None:
-        """Show a value (H, N) before it is limited."""
+        """Show a value (H, N) before it is limited, or states (2, H, n, B)."""
         if self.observe:
             self.observe(self.place, name, x)
-
-    def see_states(self, h_re: torch.Tensor, h_im: torch.Tensor) -> None:
-        """Show a layer's states (H, n, B) behind a step."""
-        if self.observe:
-            self.observe(self.place, "h", torch.stack([h_re, h_im]))
 
 
 @dataclass
 class Fused:
-    """From a block's output spikes to its x and the next block's spikes, as ``golden.kernels.ops`` has it."""
+    """From a block's output spikes to its x and the next spikes, as in ``golden.kernels.ops``."""
 
     mix: QuantOperation
     sign: QuantOperation
@@ -210,6 +205,6 @@ class QuantNetwork(nn.Module):
         return replace(
             self.program, first=tuple(m.integers() for m in self.first),
             blocks=tuple(block(j, modules) for j, modules in enumerate(self.blocks)),
-            decoder_w=Tensor(self.decoder.quant_weight().int().to(torch.int64).numpy(), fmt_w),
+            decoder_w=Tensor(integers_of(self.decoder), fmt_w),
             decoder_b=Tensor(raw(self.dec_b, fmt_b), fmt_b),
             head=self.head and self.head.integers())

@@ -1,4 +1,4 @@
-"""The head of two inputs in the quantisation-aware model; in float64 it equals ``quant.integer.head``.
+"""The head of two inputs, quantisation-aware; in float64 it equals ``quant.integer.head``.
 
 A quotient of features and steps is rounded twice, to float64 and then to the mean's format. That is
 one rounding as long as mean and divisor together have fewer than 53 bits.
@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from quant.integer.head_tensors import TENSORS, Head
-from quant.tune.quantizers import fixed_quantizer, grid, linear, weight_of
+from quant.integer.head_tensors import Head
+from quant.tune.quantizers import fixed, grid, integers_of, raw, weight_of
 
 
 class QuantHead(nn.Module):
@@ -18,8 +18,7 @@ class QuantHead(nn.Module):
     def __init__(self, head: Head):
         super().__init__()
         self.fmt = fmt = head.fmt
-        self.w1, self.w2 = (linear(torch.from_numpy(getattr(head, name)),
-                                   fmt and fixed_quantizer(getattr(fmt, name)))
+        self.w1, self.w2 = (fixed(getattr(head, name), fmt and getattr(fmt, name))
                             for name in ("w1", "w2"))
         self.b1, self.b2 = (nn.Parameter(torch.from_numpy(getattr(head, name)))
                             for name in ("b1", "b2"))
@@ -42,8 +41,5 @@ class QuantHead(nn.Module):
 
     def integers(self) -> Head:
         """The head in integers."""
-        def raw(name):
-            if name in ("w1", "w2"):
-                return getattr(self, name).quant_weight().int()
-            return torch.round(self.on_grid(name) * 2.0 ** getattr(self.fmt, name).f_bits)
-        return Head(self.fmt, *(raw(name).to(torch.int64).numpy() for name in TENSORS))
+        b1, b2 = (raw(getattr(self, name), getattr(self.fmt, name)) for name in ("b1", "b2"))
+        return Head(self.fmt, integers_of(self.w1), b1, integers_of(self.w2), b2)

@@ -20,13 +20,8 @@ from quant.formats import TERNARY, THRESHOLD
 from quant.integer import curves, ops
 from quant.integer.memory import Fire, States
 from quant.integer.operation import ArtifactError, Operation, Tensor
-from quant.tune.quantizers import (fixed_quantizer, gelu, grid, linear, mixer_quantizer, round_to,
-                                   straight_through, unit_disc, weight_of)
-
-
-def raw(value: torch.Tensor, fmt: QFormat) -> np.ndarray:
-    """Integers of values, rounded to the grid of ``fmt`` and saturated."""
-    return torch.round(grid(value, fmt) * 2.0 ** fmt.f_bits).to(torch.int64).numpy()
+from quant.tune.quantizers import (fixed, gelu, grid, integers_of, linear, mixer_quantizer, raw,
+                                   round_to, straight_through, unit_disc, weight_of)
 
 
 class QuantOperation(nn.Module):
@@ -48,12 +43,16 @@ class QuantOperation(nn.Module):
         return value if self.formats is None else grid(value, self.op.tensors[name].fmt)
 
     def forward(self, *values_and_now) -> torch.Tensor:
-        raise NotImplementedError
+        """The value (H, N) made of others and of the pass, ``quant.tune.qat.Now``."""
+        return PLAIN[type(self.op)](self, *values_and_now[:-1])
 
-    def integers(self) -> Operation:
-        """The operation with integers in its tensors."""
-        return self.op.on_tensors(lambda name, t: Tensor(
-            raw(getattr(self, name), t.fmt) if name in self.trained else t.raw, t.fmt))
+    def integers(self, **made: np.ndarray) -> Operation:
+        """The operation with integers in its tensors, those ``made`` and all trained ones."""
+        def integer(name, t):
+            if name in self.trained and name not in made:
+                return Tensor(raw(getattr(self, name), t.fmt), t.fmt)
+            return Tensor(made.get(name, t.raw), t.fmt)
+        return self.op.on_tensors(integer)
 
 
 class QuantScale(QuantOperation):
@@ -87,9 +86,7 @@ class QuantEncoder(QuantOperation):
         return weight_of(self.linear) * v + self.on_grid("b")[:, None]
 
     def integers(self):
-        weight = self.linear.quant_weight().int().to(torch.int64).numpy()[:, 0]
-        b = self.op.b.fmt
-        return replace(self.op, a=Tensor(weight, self.op.a.fmt), b=Tensor(raw(self.b, b), b))
+        return super().integers(a=integers_of(self.linear)[:, 0])
 
 
 class QuantEmbed(QuantOperation):
@@ -103,8 +100,7 @@ class QuantEmbed(QuantOperation):
         return (rows if self.formats is None else grid(rows, self.op.table.fmt))[v[0]].T
 
     def integers(self):
-        fmt = self.op.table.fmt
-        return replace(self.op, table=Tensor(raw(self.rows(), fmt), fmt))
+        return super().integers(table=raw(self.rows(), self.op.table.fmt))
 
 
 class QuantMix(QuantOperation):
@@ -118,7 +114,7 @@ class QuantMix(QuantOperation):
         quantizer = None
         if formats is not None and self.rows:
             quantizer = mixer_quantizer(op.w.fmt.width, op.bias.fmt.f_bits)
-        self.linear = linear(torch.from_numpy(np.array(op.w.raw, np.float64)), quantizer)
+        self.linear = linear(op.w.raw, quantizer)
 
     def matrix(self) -> torch.Tensor:
         return weight_of(self.linear) if self.rows else ternary(
@@ -128,20 +124,17 @@ class QuantMix(QuantOperation):
         return self.matrix() @ s + self.on_grid("bias")[:, None]
 
     def integers(self):
-        op, bias = self.op, self.op.bias.fmt
-        b = Tensor(raw(self.bias, bias), bias)
+        op = self.op
         if not self.rows:
-            return replace(op, w=Tensor(raw(self.matrix(), op.w.fmt), op.w.fmt), bias=b)
-        weight = self.linear.quant_weight()
-        shift = torch.log2(weight.scale).reshape(-1) + bias.f_bits
+            return super().integers(w=raw(self.matrix(), op.w.fmt))
+        shift = torch.log2(self.linear.quant_weight().scale).reshape(-1) + op.bias.fmt.f_bits
         over = int((shift > op.shift.fmt.hi).sum())
         if over:
             largest = float(self.linear.weight.abs().max())
             raise ArtifactError(f"{op}: {over} of {len(shift)} rows need a left shift of up to "
                                 f"{int(shift.max())}, {op.shift.fmt} allows {op.shift.fmt.hi}; the "
                                 f"largest folded weight is {largest:g}")
-        return replace(op, w=Tensor(weight.int().to(torch.int64).numpy(), op.w.fmt), bias=b,
-                       shift=Tensor(raw(shift, op.shift.fmt), op.shift.fmt))
+        return super().integers(w=integers_of(self.linear), shift=raw(shift, op.shift.fmt))
 
 
 class QuantStates(QuantOperation):
@@ -192,15 +185,14 @@ class QuantStates(QuantOperation):
             re = torch.addcmul(torch.addcmul(g_re * u, a_re, h_re), a_im, h_im, value=-1)
             im = torch.addcmul(torch.addcmul(g_im * u, a_re, h_im), a_im, h_re)
             h_re, h_im = stored(re, t, 0), stored(im, t, 1)
-            now.see_states(h_re, h_im)
+            if now.observe:
+                now.see("h", torch.stack([h_re, h_im]))
             y.append(h_re.sum(1) + d[:, None] * s[:, t])
         return torch.stack(y, 1)
 
     def integers(self):
-        A, op = self.discrete()[0], self.op
-        made = {name: raw(getattr(self, name), op.tensors[name].fmt) for name in self.trained}
-        made |= {"a_re": raw(A.real, op.a_re.fmt), "a_im": raw(A.imag, op.a_im.fmt)}
-        return op.on_tensors(lambda name, t: Tensor(made[name], t.fmt))
+        A, fmt = self.discrete()[0], self.op.a_re.fmt
+        return super().integers(a_re=raw(A.real, fmt), a_im=raw(A.imag, fmt))
 
 
 class QuantFire(QuantOperation):
@@ -211,11 +203,6 @@ class QuantFire(QuantOperation):
                                 Draw(now.sampling, self.op.number, now.chunks))
         s = now.draws.spikes(self.op, p.detach().view(len(p), -1, now.chunks[2])).view(p.shape)
         return straight_through(s, p.clamp(0, 1))
-
-
-class QuantRound(QuantOperation):
-    def forward(self, x, now):
-        return x if self.formats is None else round_to(x, self.op.bits)
 
 
 class QuantLimit(QuantOperation):
@@ -236,28 +223,6 @@ class QuantLimit(QuantOperation):
         if self.clamps and self.formats[0].f_bits == to.f_bits:
             return x.clamp(to.lo * 2.0 ** -to.f_bits, to.hi * 2.0 ** -to.f_bits)
         return grid(x, to)
-
-
-class QuantClamp(QuantOperation):
-    def forward(self, z, now):
-        return F.hardtanh(z, 0, 1)
-
-
-class QuantAdd(QuantOperation):
-    def forward(self, x, z, now):
-        return x + z
-
-
-class QuantProduct(QuantOperation):
-    def forward(self, n, gate, now):
-        return n * gate
-
-
-class QuantCurve(QuantOperation):
-    def forward(self, y, now):
-        if self.op.kind == "relu":
-            return F.relu(y)
-        return F.gelu(y) if self.formats is None else gelu(y, self.formats[0].f_bits)
 
 
 class QuantTable(QuantOperation):
@@ -287,11 +252,6 @@ class QuantTable(QuantOperation):
         return straight_through(F.relu(y) - rest, value)
 
 
-class QuantStep(QuantOperation):
-    def forward(self, y, now):
-        return heaviside(y, self.op.surrogate, self.op.width, self.op.fires_at_zero)
-
-
 class QuantTernary(QuantOperation):
     def factor(self) -> float:
         """The threshold as used."""
@@ -304,16 +264,19 @@ class QuantTernary(QuantOperation):
         return ternary(z, self.factor(), dim=0)
 
     def integers(self):
-        number = round(self.factor() * 2 ** THRESHOLD.f_bits)
-        return replace(self.op, threshold=Tensor(np.array(number), THRESHOLD))
+        return super().integers(threshold=np.array(round(self.factor() * 2 ** THRESHOLD.f_bits)))
 
 
-MODULES = {ops.Scale: QuantScale, ops.Embed: QuantEmbed, ops.Mix: QuantMix, States: QuantStates,
-           Fire: QuantFire, ops.Round: QuantRound, ops.Limit: QuantLimit, ops.Clamp: QuantClamp,
-           ops.Add: QuantAdd, ops.Product: QuantProduct, ops.Curve: QuantCurve,
-           ops.Table: QuantTable, ops.Step: QuantStep, ops.Ternary: QuantTernary}
+def _curve(m: QuantOperation, y):
+    if m.op.kind == "relu":
+        return F.relu(y)
+    return F.gelu(y) if m.formats is None else gelu(y, m.formats[0].f_bits)
 
 
-def fixed(weight: np.ndarray, fmt: QFormat | None) -> nn.Linear:
-    """Brevitas' layer with a format of its own, for decoder and head; without one a plain one."""
-    return linear(torch.from_numpy(np.array(weight, np.float64)), fmt and fixed_quantizer(fmt))
+PLAIN = {ops.Add: lambda m, x, z: x + z, ops.Product: lambda m, n, gate: n * gate,
+         ops.Clamp: lambda m, z: F.hardtanh(z, 0, 1), ops.Curve: _curve,
+         ops.Round: lambda m, x: x if m.formats is None else round_to(x, m.op.bits),
+         ops.Step: lambda m, y: heaviside(y, m.op.surrogate, m.op.width, m.op.fires_at_zero)}
+MODULES = dict.fromkeys(PLAIN, QuantOperation) | {
+    ops.Scale: QuantScale, ops.Embed: QuantEmbed, ops.Mix: QuantMix, States: QuantStates,
+    Fire: QuantFire, ops.Limit: QuantLimit, ops.Table: QuantTable, ops.Ternary: QuantTernary}

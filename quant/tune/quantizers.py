@@ -6,6 +6,7 @@ gradient straight through.
 
 from functools import lru_cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from brevitas.inject.enum import ScalingImplType
@@ -29,6 +30,11 @@ def grid(x: torch.Tensor, fmt: QFormat) -> torch.Tensor:
     return straight_through(torch.round(x * one).clamp(fmt.lo, fmt.hi) / one, x)
 
 
+def raw(value: torch.Tensor, fmt: QFormat) -> np.ndarray:
+    """Integers of values, rounded to the grid of ``fmt`` and saturated."""
+    return torch.round(grid(value, fmt) * 2.0 ** fmt.f_bits).to(torch.int64).numpy()
+
+
 def round_to(x: torch.Tensor, f_bits: int) -> torch.Tensor:
     """Nearest multiple of ``2**-f_bits``, half to even."""
     return straight_through(torch.round(x * 2.0 ** f_bits) * 2.0 ** -f_bits, x)
@@ -40,7 +46,7 @@ def _gelu_table(f_bits: int, dtype: torch.dtype, device: torch.device) -> torch.
 
 
 def gelu(x: torch.Tensor, f_bits: int) -> torch.Tensor:
-    """``quant.integer.curves.gelu`` of x rounded to ``f_bits``, on that grid, with GELU's own gradient."""
+    """``quant.integer.curves.gelu`` of x rounded to ``f_bits``, with GELU's own gradient."""
     T, real = _gelu_table(f_bits, x.dtype, x.device), x.detach()
     y = torch.round(real * 2.0 ** f_bits)
     tail = T[y.abs().clamp(max=len(T) - 1).to(torch.int32)]
@@ -73,21 +79,32 @@ def mixer_quantizer(weight_bits: int, p_bits: int):
 
 
 def fixed_quantizer(fmt: QFormat):
-    """Brevitas weight quantiser with the given signed format (symmetric: its lowest code unused)."""
+    """Brevitas weight quantiser of a signed format (symmetric: its lowest code is unused)."""
     return Int8WeightPerTensorFixedPoint.let(
         bit_width=fmt.width, scaling_impl_type=ScalingImplType.CONST,
         scaling_init=2.0 ** (fmt.width - 1 - fmt.f_bits))
 
 
-def linear(weight: torch.Tensor, quantizer=None) -> nn.Linear:
-    """A layer without bias that holds ``weight``; Brevitas' if there is a quantiser."""
+def linear(weight: np.ndarray, quantizer=None) -> nn.Linear:
+    """A layer without bias that holds ``weight``, float64; Brevitas' if there is a quantiser."""
+    weight = torch.from_numpy(np.asarray(weight, np.float64).copy())
     rows, columns = weight.shape
     layer = (nn.Linear(columns, rows, bias=False) if quantizer is None
              else QuantLinear(columns, rows, bias=False, weight_quant=quantizer))
-    layer.weight = nn.Parameter(weight.clone())
+    layer.weight = nn.Parameter(weight)
     return layer.to(weight.dtype)
+
+
+def fixed(weight: np.ndarray, fmt: QFormat | None) -> nn.Linear:
+    """:func:`linear` with a format of its own for encoder, decoder and head; without one plain."""
+    return linear(weight, fmt and fixed_quantizer(fmt))
 
 
 def weight_of(layer: nn.Linear) -> torch.Tensor:
     """The weights that the forward pass uses, on their grid if the layer has a quantiser."""
     return layer.quant_weight().value if isinstance(layer, QuantLinear) else layer.weight
+
+
+def integers_of(layer: QuantLinear) -> np.ndarray:
+    """The integers of a layer's weights, int64."""
+    return layer.quant_weight().int().to(torch.int64).numpy()

@@ -17,7 +17,7 @@ def _row(where: str, name: str, tensor: Tensor) -> dict:
 
 
 def constants(art: Artifact) -> list[dict]:
-    """One row per constant tensor: number of values, format, range, and how many are at its ends."""
+    """One row per constant tensor: values, format, range, and how many are at its ends."""
     rows = []
     for place, op, _ in art.operations():
         where = place.split(".")[0].replace("first", "encoder")
@@ -25,10 +25,7 @@ def constants(art: Artifact) -> list[dict]:
                  for name, tensor in op.tensors.items()]
     rows += [_row("decoder", name, tensor) for name, tensor in (("w", art.decoder_w),
                                                                  ("b", art.decoder_b))]
-    for name in HEAD if art.head else ():
-        rows.append(_row("head", name, Tensor(getattr(art.head, name),
-                                              getattr(art.head.fmt, name))))
-    return rows
+    return rows + [_row("head", name, art.head.tensor(name)) for name in HEAD if art.head]
 
 
 def _pair(pair) -> str:
