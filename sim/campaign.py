@@ -162,7 +162,7 @@ def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
     with Journal(journal, key) as kept, tools.workspace(folder) as work:
         if kept.replaces:
             report(f"{journal} belongs to other hardware, sequences or another network: starting "
-                   f"anew")
+                   f"again")
         if with_cocotb:
             report(f"running the first {'pair' if art.head else 'sequence'} under cocotb")
             one = slice(art.inputs)

@@ -48,7 +48,7 @@ def random_format(length: int, layers: int, H: int, n: int) -> RandomFormat:
 
 
 def fitted(name: str, values, width: int, f_max: int | None = None) -> QFormat:
-    """:func:`golden.base.qformat.fit_signed`, refusing values beyond every ``SQ(i, f)`` with f >= 0."""
+    """:func:`golden.base.qformat.fit_signed`; refuses values beyond any ``SQ(i, f)``, f >= 0."""
     values = np.asarray(values)
     fmt = fit_signed(values, width, f_max)
     if fmt.f_bits < 0:
