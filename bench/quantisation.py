@@ -28,12 +28,12 @@ from golden.base.files import write_json
 from golden.base.options import add_data_dir, positive
 from golden.checkpoint import Checkpoint
 from golden.tasks import Split
-from quant.tune.convert import to_artifact
+from quant import prepare
 from quant.evaluate import evaluate
-from quant.export import SEED, prepare
-from quant.tune.fit import ExportError, fit
+from quant.export import SEED
 from quant.formats import QUANT_CONFIGS, QuantConfig
-from quant.tune.qat import QuantNetwork
+from quant.tune.convert import to_artifact
+from quant.tune.fit import ExportError
 
 # Values of each width, the others as by default. "k" is of RandomFormat, the rest of QuantConfig.
 SWEEPS = {
@@ -61,7 +61,7 @@ class Bench:
 
     def __init__(self, found: Checkpoint, data_dir, count: int, seeds: int):
         self.found, self.seeds = found, seeds
-        self.prepared = prepare(found, found.task.load("train", data_dir))
+        self.prepared = prepare.prepare(found, found.task.load("train", data_dir))
         val = found.task.load("val", data_dir)
         self.split: Split = val.take(np.arange(min(count, len(val))))
 
@@ -76,9 +76,8 @@ class Bench:
 
     def integer_accuracy(self, config: QuantConfig, k: int | None = None) -> list[float]:
         """Of the integer network in the formats of ``config``, a value per seed."""
-        task, p = self.found.task, self.prepared
-        formats = fit(p.folded, p.seen, config, task.sample_format, task.length)
-        art = to_artifact(QuantNetwork(p.folded, formats), tasks.spec(task), task.length, SEED, {})
+        task, net = self.found.task, self.prepared.model(config)
+        art = to_artifact(net, tasks.spec(task), task.length, SEED, {})
         if k is not None:
             art = replace(art, random=replace(art.random, k=k)).check()
         return evaluate(art, self.split, self.seeds)["accuracies"]

@@ -28,13 +28,12 @@ from golden import checkpoint, tasks, train
 from golden.base import cli
 from golden.base.options import add_data_dir, add_device, positive
 from golden.tasks import make_task
-from quant.tune.convert import to_artifact
+from quant import prepare
 from quant.evaluate import evaluate
-from quant.export import SEED, prepare
-from quant.tune.fit import fit
+from quant.export import SEED
 from quant.formats import QuantConfig
-from quant.tune.qat import QuantNetwork
 from quant.integer.sampling import FORMS
+from quant.tune.convert import to_artifact
 
 NETWORKS = [f"{residual}, {form}" for residual, form in product(("clampfuse", "none"), FORMS)]
 VOTES = 8
@@ -45,10 +44,8 @@ def accuracies(found: checkpoint.Checkpoint, data_dir, count: int, seeds: int) -
     task, rows = found.task, {}
     val = task.load("val", data_dir)
     val = val.take(np.arange(min(count, len(val))))
-    prepared = prepare(found, task.load("train", data_dir))
-    formats = fit(prepared.folded, prepared.seen, QuantConfig(), task.sample_format, task.length)
+    net = prepare.prepare(found, task.load("train", data_dir)).model(QuantConfig())
     for form in FORMS:
-        net = QuantNetwork(prepared.folded, formats)
         net.sampling = form
         art = to_artifact(net, tasks.spec(task), task.length, SEED, {})
         rows[form] = {"single": evaluate(art, val, seeds)["accuracies"],

@@ -109,12 +109,9 @@ def fill(net: nn.Module, state: dict, path: Path) -> None:
     """
     own = net.state_dict()
     state = before.state(state, list(own), net.cfg.family)
-    missing, extra = sorted(set(own) - set(state)), sorted(set(state) - set(own))
-    if missing or extra:
-        raise CheckpointError(
-            f"{path}: the tensors do not fit the configuration: "
-            + "; ".join(f"{word} {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
-                        for word, names in (("missing", missing), ("unknown", extra)) if names))
+    different = cli.differing(own, state)
+    if different:
+        raise CheckpointError(f"{path}: the tensors do not fit the configuration: {different}")
     for name, tensor in state.items():
         if tensor.shape != own[name].shape:
             raise CheckpointError(f"{path}: {name} has shape {tuple(tensor.shape)}, "
@@ -184,10 +181,11 @@ def ship(source: str | Path, note: str | None = None, folder: Path = SHIPPED,
     found = load(source)
     log = source.with_name("log.jsonl")
     if not log.is_file():
-        raise CheckpointError(f"{log} does not exist; a network is shipped with the log of its run")
+        raise CheckpointError(f"{log} does not exist; a network is shipped with the log of its "
+                              f"run")
     if net == "qat" or not re.fullmatch("[A-Za-z0-9_-]*", net):
-        raise CheckpointError(f"--net {net}: a name is made of letters, digits, _ and -, and is not "
-                              f"qat")
+        raise CheckpointError(f"--net {net}: a name is made of letters, digits, _ and -, and is "
+                              f"not qat")
     target = folder / shipped(tasks.spec(found.task), net).name
     save(target, found.network, found.task, found.info | ({"note": note} if note else {}))
     write_atomic(target.with_name(target.stem + ".log.jsonl"), log.read_bytes())

@@ -1,7 +1,7 @@
 """Operations and 45 nm energy of a spiking network: ``python -m golden.energy --task psmnist``.
 
-Spike rates are measured on data; then ``golden.analysis.counts`` counts twice: as the paper does, and
-with the state updates that it leaves out. Both times the same counting is applied to an S4D of
+Spike rates are measured on data; then ``golden.analysis.counts`` counts twice: as the paper does,
+and with the state updates that it leaves out. Both times the same counting is applied to an S4D of
 equal size without spikes and to LIF neurons, with an SSM before them and alone, these at the same
 spike rates, or at their own with ``--lif``.
 """

@@ -31,16 +31,12 @@ def evaluate(net: nn.Module, task: Task, split: Split, seeds: int = 1, batch: in
              ) -> dict:
     """Accuracy over ``split`` for each of the seeds 0 .. seeds - 1, and spike rates.
 
-    ``subsets`` are bool (n,) by name (``golden.tasks.subsets_of``).
-
-    Returns
-    -------
-    dict
-        accuracy_mean, accuracy_std (0 to 1; the sample deviation over seeds, 0 for one), seeds, n,
-        accuracies (one per seed), spike_rates (one dict per block: share of neurons that fire per
-        step at the input (``s_in``, if there is one) and output (``s_out``) of the neuron, over up
-        to 200 sequences), seconds; and, where there are subsets, ``subsets``: for each by name
-        accuracy_mean, accuracy_std, n, accuracies.
+    ``subsets`` are bool (n,) by name (``golden.tasks.subsets_of``). Returned are accuracy_mean,
+    accuracy_std (0 to 1; the sample deviation over seeds, 0 for one), seeds, n, accuracies (one per
+    seed), spike_rates (one dict per block: share of neurons that fire per step at the input
+    (``s_in``, if there is one) and output (``s_out``) of the neuron, over up to 200 sequences),
+    seconds; and, where there are subsets, ``subsets``: for each by name accuracy_mean,
+    accuracy_std, n, accuracies.
     """
     began = time.time()
     net.eval()

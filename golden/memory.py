@@ -96,14 +96,9 @@ def require(what: str, cfg: NetworkConfig, batch: int, lengths: np.ndarray, dtyp
             training: bool = True, copies: int = 1, device: torch.device | None = None) -> None:
     """Raise :class:`UserError` where ``what`` needs more memory than there is.
 
-    Parameters
-    ----------
-    batch : int
-        Examples at once; of a forward pass no option's, see :func:`batch_for`.
-    lengths : (n,) or (n, inputs)
-        Of the split; the longest counts.
-    copies : int
-        Passes whose gradients are taken together.
+    ``batch`` counts examples at once (of a forward pass no option's, see :func:`batch_for`); of the
+    split's ``lengths`` (n,) or (n, inputs) the longest counts; ``copies`` are passes whose
+    gradients are taken together.
     """
     free = available() if device is None or device.type == "cpu" else None
     if free is None:

@@ -53,14 +53,10 @@ def kept_log(path: Path, epochs: int) -> str:
 
 
 class Saves:
-    """What a training leaves in its folder, each file whole at any moment.
+    """What a training leaves in its folder ``out``, each file whole at any moment.
 
-    Parameters
-    ----------
-    out : Path
-        The folder; what killed runs left half-written in it is removed.
-    minutes : float
-        At most so long, and a step, between two times that ``last.pt`` is written in an epoch.
+    What killed runs left half-written there is removed. At most ``minutes``, and a step, pass
+    between two times that ``last.pt`` is written in an epoch.
     """
 
     def __init__(self, run: Run, out: Path, minutes: float):

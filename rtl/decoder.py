@@ -174,13 +174,21 @@ class Decoder(wiring.Component):
 
     def _decode(self, m: Module, totals: memory.Memory, pending, decoded, lengths):
         """Logits, class and result of the oldest bank; returns 1 when the result moves to ``o``."""
-        art, geo, bits = self.art, self.geo, self.length.width
         m.submodules.w, m.submodules.b = self.w, self.b
         wiring.connect(m, wiring.flipped(self.cfg), self.w.cfg)
         wiring.connect(m, wiring.flipped(self.cfg), self.b.cfg)
-
-        # --- issue: per class the bits of the length, then H products ----------------------------
         busy, issuing = Signal(), Signal()
+        with m.If(~busy & (pending != 0) & (~self.o.valid | self.o.ready)):
+            m.d.sync += [busy.eq(1), issuing.eq(1)]     # the logits shift into the result itself
+        tags, row = self._issue(m, totals, issuing, decoded, lengths)
+        return self._answer(m, tags, self._logit(m, tags, row), busy)
+
+    def _issue(self, m: Module, totals: memory.Memory, issuing, decoded, lengths):
+        """Per class the bits of the length, then H products.
+
+        Returns tags, tags[k] those of k + 1 cycles ago, and the totals that were read for tags[0].
+        """
+        art, geo, bits = self.art, self.geo, self.length.width
         label = Signal(range(max(2, art.outputs)))
         bit, adding = Signal(range(max(2, bits)), init=bits - 1), Signal(init=1)
         word, slot = Signal(range(max(2, geo.words))), Signal(range(max(2, geo.G)))
@@ -188,8 +196,6 @@ class Decoder(wiring.Component):
         class_end, end = Signal(), Signal()
         m.d.comb += [class_end.eq(~adding & (word == geo.words - 1) & (slot == geo.G - 1)),
                      end.eq(class_end & (label == art.outputs - 1))]
-        with m.If(~busy & (pending != 0) & (~self.o.valid | self.o.ready)):
-            m.d.sync += [busy.eq(1), issuing.eq(1)]     # the logits shift into the result itself
         with m.If(issuing):
             with m.If(adding):
                 m.d.sync += [bit.eq(Mux(bit == 0, bits - 1, bit - 1)), adding.eq(bit != 0)]
@@ -207,7 +213,6 @@ class Decoder(wiring.Component):
                      self.w.addr.eq(weight), self.w.en.eq(1), self.b.addr.eq(label),
                      self.b.en.eq(1)]
 
-        # --- tags[k] belongs to k + 1 cycles after the issue -------------------------------------
         tag = data.StructLayout({"valid": 1, "adding": 1, "top": 1, "one": 1, "slot": slot.shape(),
                                  "label": label.shape(), "class_end": 1, "end": 1})
         tags = [Signal(tag, name=f"tag{k}") for k in range(7)]
@@ -216,10 +221,15 @@ class Decoder(wiring.Component):
                      tags[0].top.eq(bit == bits - 1),
                      tags[0].one.eq(lengths[decoded].bit_select(bit, 1)), tags[0].slot.eq(slot),
                      tags[0].label.eq(label), tags[0].class_end.eq(class_end), tags[0].end.eq(end)]
+        return tags, read.data
+
+    def _logit(self, m: Module, tags, row):
+        """The sum of a class, up to the product or bit that was issued with tags[4]."""
+        art, geo = self.art, self.geo
         w_shape, b_shape = shape_of(art.spiking.edge.dec_w), shape_of(art.spiking.edge.dec_b)
         w, total = Signal(w_shape), Signal(shape_of(self.total))    # registers behind the RAMs
         m.d.sync += [w.eq(self.w.data),
-                     total.eq(Array(read.data[g] for g in range(geo.G))[tags[0].slot])]
+                     total.eq(Array(row[g] for g in range(geo.G))[tags[0].slot])]
         # A total is wider than a multiplier: two partial products, then their sum.
         product = Signal(shape_of(art.spiking.edge.dec_w * self.total))
         parts = {"low": total}
@@ -245,9 +255,12 @@ class Decoder(wiring.Component):
         with m.If(tags[4].valid):
             m.d.sync += logit.eq(Mux(tags[4].adding, Mux(tags[4].top, 0, logit << 1) + b[3],
                                      logit + product))
+        return logit
 
-        # --- arg max and result ------------------------------------------------------------------
-        logits = data.ArrayLayout(shape, art.outputs)
+    def _answer(self, m: Module, tags, logit, busy):
+        """Arg max and result; returns 1 when it moves to ``o``."""
+        shape = logit.shape()
+        logits = data.ArrayLayout(shape, self.art.outputs)
         answer = Signal(logits, reset_less=True)
         label_out = Signal.like(self.o.payload.label, reset_less=True)
         done, best = Signal(), Signal(shape)

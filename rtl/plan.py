@@ -9,7 +9,10 @@ simulations read it.
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from quant.integer import ops
 from quant.integer.artifact import Artifact
+from quant.integer.memory import Fire, States
+from quant.integer.program import part_of
 from rtl import decoder, encoder
 from rtl.layer import layer
 from rtl.parts.config import Geometry, HardwareConfig, HardwareError
@@ -22,6 +25,15 @@ from rtl.parts.streams import ADDRESS_BITS, LOGIT_BITS
 
 IN_FLIGHT = 16      # sequences inside a core, at most
 COUNT_BITS = 32     # of a count of saturations, at most
+# The components that compute an operation, of those that the RTL has.
+COMPONENTS: dict[type, tuple[str, ...]] = {
+    ops.Embed: ("rtl.encoder",), ops.Scale: (
+        "rtl.encoder", "rtl.layer.sampler", "rtl.layer.state_engine", "rtl.layer.fuse"),
+    ops.Round: ("rtl.encoder",), ops.Limit: ("rtl.encoder", "rtl.layer.fuse"),
+    ops.Clamp: ("rtl.encoder", "rtl.layer.fuse"), Fire: ("rtl.layer.sampler",
+                                                         "rtl.layer.phase_sampler"),
+    States: ("rtl.layer.state_engine",), ops.Mix: ("rtl.layer.mixer",),
+    ops.Curve: ("rtl.layer.fuse",), ops.Add: ("rtl.layer.fuse",)}
 # What the RTL has of the options that change what a layer computes.
 ACTS, RESIDUALS = ("relu", "identity"), ("none", "clampfuse", "plain")
 ELSEWHERE = "run the network with python -m quant.evaluate"
@@ -79,9 +91,12 @@ def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
     Raises :class:`rtl.parts.config.HardwareError`, naming the layer or end, the rule and the value, for
     what the RTL lacks.
     """
+    for where, op, _ in art.operations():
+        if type(op) not in COMPONENTS:
+            raise HardwareError(f"{part_of(where)}: {op} has no component in the RTL, which has "
+                                f"{', '.join(kind.__name__ for kind in COMPONENTS)}; {ELSEWHERE}")
     specs = [layer_of(art, number, hw) for number in range(len(art.blocks))]
     first, last = end_beside(specs[0]), end_beside(specs[-1])
-    check_encoder(first)
     check_decoder(last)
     parts = [(first, "", encoder.regions(first)),
              *((spec, f"layer{spec.number}.", layer.regions(spec)) for spec in specs),
@@ -120,9 +135,6 @@ def layer_of(art: Artifact, number: int, hw: HardwareConfig) -> LayerSpec:
         raise HardwareError(f"{where}: a norm that stays a product (gain {fmt.gain}; post-norm, or "
                             f"after a GELU) is not in the RTL, whose norms are signs; {ELSEWHERE}")
     plain = art.spiking.residual == "plain"
-    if plain and fmt.beta.f_bits > fmt.p_in_bits(art.spiking.residual):
-        raise HardwareError(f"{where}: beta {fmt.beta} has more fraction bits than alpha "
-                            f"{fmt.alpha} times x {fmt.x}; the input sampler adds exactly")
     sampler = 2 * number
     return LayerSpec(
         art, number, Geometry(art.H, art.n, hw.lanes), hw, tensors, art.x_format, affine=plain,
@@ -141,17 +153,6 @@ def count_bits(art: Artifact) -> int:
 def end_beside(spec: LayerSpec) -> EndSpec:
     """Encoder or decoder beside a layer, without its place in the map."""
     return EndSpec(spec.art, spec.geo, spec.hw, spec.x_format, spec.saturates)
-
-
-def check_encoder(spec: EndSpec) -> None:
-    """Its products are rounded to x: they must not be coarser."""
-    edge = spec.art.spiking.edge
-    if spec.art.vocab:
-        return
-    f, least = edge.enc_w.f_bits + edge.sample.f_bits, max(edge.enc_b.f_bits, spec.x_format.f_bits)
-    if f < least:
-        raise HardwareError(f"encoder: enc_w {edge.enc_w} times sample {edge.sample} has {f} "
-                            f"fraction bits; the encoder needs at least {least}")
 
 
 def check_decoder(spec: EndSpec) -> None:

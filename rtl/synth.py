@@ -233,7 +233,7 @@ def report(args: argparse.Namespace) -> None:
     digest, whole = artifact.digest(art), len(art.blocks)
     if args.layers is not None and not 1 <= args.layers <= whole:
         raise HardwareError(f"--layers {args.layers}: the network has {whole}")
-    art = replace(art, layers=art.spiking.layers[:args.layers])
+    art = replace(art, blocks=art.blocks[:args.layers])
     geo = plan(art, HardwareConfig(args.lanes)).geo
     out = args.out or Path("build/synth") / f"{art.task}_{args.family}_{args.lanes}"
     row = {"task": art.task, "artifact": digest, "layers": len(art.blocks), "of": whole,

@@ -66,9 +66,9 @@ def simulate(args) -> tuple[campaign.Report, dict]:
         def progress(done: int) -> None:
             bar.update(done - bar.n)
         report = campaign.run(
-            art, part.values[:, :part.lengths.max()], part.lengths, hw, args.seed, numbers,
-            args.stall, waves=args.waves, folder=tools.BUILD / name, progress=progress,
-            report=lambda text: tqdm.write(f"{text} ...", file=sys.stderr))
+            art, part.values[:, :part.lengths.max()], part.lengths, campaign.Options(
+                hw, args.seed, args.stall, waves=args.waves, folder=tools.BUILD / name), numbers,
+            report=lambda text: tqdm.write(f"{text} ...", file=sys.stderr), progress=progress)
     row = {"name": name} | summary(report, args.task, indices, examples)
     path = tools.BUILD / name / "report.json"
     write_json(path, row)

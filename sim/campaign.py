@@ -86,25 +86,14 @@ class Report:
         return self.processes * largest + tools.peak_memory()
 
 
-def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
-        hw: HardwareConfig = HardwareConfig(), seed: int | None = None,
-        indices: np.ndarray | None = None, stall: float = 0.0, with_cocotb: bool = True,
-        waves: bool = False, folder: Path | None = None, optimise: str = "-O2",
-        threads: int | None = 1, processes: int = 2, journal: Path | None = None,
-        report: Callable[[str], None] = print,
-        progress: Callable[[int], None] | None = None) -> Report:
-    """Compare the hardware of an artifact with the integer network on some sequences.
-
-    It ends early, after the parts that are being simulated, when one has a difference.
+@dataclass(frozen=True)
+class Options:
+    """How a campaign is run.
 
     Parameters
     ----------
-    values : (B, L) raw samples or tokens; lengths : (B,) steps that count, None: all.
     seed : int or None
-        Master seed, given to the core through its configuration port.
-    indices : (B,) or None
-        Numbers of the sequences in messages; None: 0, 1, 2, ... With two inputs numbers 2 k and
-        2 k + 1 follow each other, and messages name example k and its input.
+        Master seed, given to the core through its configuration port; None: the artifact's.
     stall : float
         Probability of a stall per cycle on both streams; cycles are then not compared.
     with_cocotb : bool
@@ -122,6 +111,39 @@ def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
     journal : Path or None
         Keeps the finished parts; what is there already, of the same hardware, sequences and
         network, is not simulated again.
+    """
+
+    hw: HardwareConfig = HardwareConfig()
+    seed: int | None = None
+    stall: float = 0.0
+    with_cocotb: bool = True
+    waves: bool = False
+    folder: Path | None = None
+    optimise: str = "-O2"
+    threads: int | None = 1
+    processes: int = 2
+    journal: Path | None = None
+
+    def tracks(self, steps: int) -> int:
+        """Cores that advance together in a simulation of so many steps, see ``program.build``."""
+        # Stalled at random, tracks are not in step, and vectors would not be faster.
+        return VECTORS if steps >= VECTOR_STEPS and not self.stall and not self.waves else 0
+
+
+def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
+        options: Options = Options(), indices: np.ndarray | None = None,
+        report: Callable[[str], None] = print,
+        progress: Callable[[int], None] | None = None) -> Report:
+    """Compare the hardware of an artifact with the integer network on some sequences.
+
+    It ends early, after the parts that are being simulated, when one has a difference.
+
+    Parameters
+    ----------
+    values : (B, L) raw samples or tokens; lengths : (B,) steps that count, None: all.
+    indices : (B,) or None
+        Numbers of the sequences in messages; None: 0, 1, 2, ... With two inputs numbers 2 k and
+        2 k + 1 follow each other, and messages name example k and its input.
     report, progress : callable
         Called with a line before each stage; with the number of simulated steps so far.
 
@@ -141,34 +163,40 @@ def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
                        f"even number of them")
     lengths = np.full(B, values.shape[1]) if lengths is None else np.asarray(lengths, np.int64)
     indices = np.arange(B) if indices is None else np.asarray(indices)
-    folder = folder or tools.BUILD / art.task
-    seed = art.seed if seed is None else seed
-    core = Core(art, hw)
-
+    steps, core = int(lengths.sum()), Core(art, options.hw)
     report("generating Verilog")
     source = source_of(core)
     report("building the native simulation (kept for the next time)")
-    steps = int(lengths.sum())
-    # Stalled at random, tracks are not in step, and vectors would not be faster.
-    tracks = VECTORS if steps >= VECTOR_STEPS and not stall and not waves else 0
-    built = program.build(core, tools.trace_kind() if waves else None, source, optimise, tracks)
-    comparer = Comparer(core, built, seed, stall, threads)
-    processes = processes if steps >= SPLIT_STEPS else 1
-    size = art.inputs * max(1, min(PART // art.inputs, -(-B // (processes * art.inputs))))
-    found = Report([], B, digest(art), hw.lanes, seed, 0.0, built.seconds,
-                   built.cpu_seconds, processes)
-    key = {"program": built.binary.parent.name, "artifact": digest(art), "seed": seed,
-           "stall": stall, "part": size, "sequences": tools.array_hash(values, lengths, indices)}
-    with Journal(journal, key) as kept, tools.workspace(folder) as work:
+    built = program.build(core, tools.trace_kind() if options.waves else None, source,
+                          options.optimise, options.tracks(steps))
+    seed = art.seed if options.seed is None else options.seed
+    comparer = Comparer(core, built, seed, options.stall, options.threads)
+    found = Report([], B, digest(art), options.hw.lanes, seed, 0.0, built.seconds,
+                   built.cpu_seconds, options.processes if steps >= SPLIT_STEPS else 1)
+    _compare(found, comparer, source, (values, lengths, indices), options, report, progress)
+    return found
+
+
+def _compare(found: Report, comparer: Comparer, source: str, sequences: tuple, options: Options,
+             report: Callable[[str], None], progress: Callable[[int], None] | None) -> None:
+    """Run the (values, lengths, indices) of ``sequences`` and put what is seen into ``found``."""
+    art, (values, lengths, indices) = comparer.core.art, sequences
+    B, steps = len(values), int(lengths.sum())
+    folder = options.folder or tools.BUILD / art.task
+    size = art.inputs * max(1, min(PART // art.inputs, -(-B // (found.processes * art.inputs))))
+    key = {"program": comparer.built.binary.parent.name, "artifact": found.artifact,
+           "seed": found.seed, "stall": options.stall, "part": size,
+           "sequences": tools.array_hash(values, lengths, indices)}
+    with Journal(options.journal, key) as kept, tools.workspace(folder) as work:
         if kept.replaces:
-            report(f"{journal} belongs to other hardware, sequences or another network: starting "
-                   f"again")
-        if with_cocotb:
+            report(f"{options.journal} belongs to other hardware, sequences or another network: "
+                   f"starting again")
+        if options.with_cocotb:
             report(f"running the first {'pair' if art.head else 'sequence'} under cocotb")
-            one = slice(art.inputs)
-            found.cocotb = _cocotb(comparer, values[one], lengths[one], indices[one], work, source)
-        if waves:
-            found.waves = folder / f"first_steps.{built.trace}"
+            first = (rows[:art.inputs] for rows in sequences)
+            found.cocotb = _cocotb(comparer, *first, work, source)
+        if options.waves:
+            found.waves = folder / f"first_steps.{comparer.built.trace}"
         parts = {record["start"]: Part(**record) for record in kept.records}
         before = sum(part.steps for part in parts.values())
         report(f"simulating {B} sequences, {steps} steps" + (
@@ -176,18 +204,17 @@ def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
 
         def compare(start: int, count: Callable[[int], None]) -> Part:
             mine = slice(start, start + size)
-            trace = work / "trace" if waves and not start else None
+            trace = work / "trace" if options.waves and not start else None
             part = comparer.compare(start, values[mine], lengths[mine], indices[mine],
                                     work / f"part{start}", count, trace)
             if trace:
                 trace.replace(found.waves)
             return part
-        for part in _parts(compare, range(0, B, size), parts, processes, progress):
+        for part in _parts(compare, range(0, B, size), parts, found.processes, progress):
             kept.add(asdict(part))
             parts[part.start] = part
     found.parts = [parts[start] for start in sorted(parts)]
     found.seconds = max((part.elapsed for part in found.parts), default=0.0)
-    return found
 
 
 def _parts(compare: Callable[[int, Callable[[int], None]], Part], starts: Iterable[int],

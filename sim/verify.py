@@ -68,9 +68,10 @@ def verify(args: argparse.Namespace) -> dict:
         def progress(done: int) -> None:
             bar.update(done - bar.n)
         report = campaign.run(
-            art, split.values, split.lengths, hw, args.seed, stall=args.stall, with_cocotb=False,
-            folder=folder, processes=args.jobs, journal=folder / name, progress=progress,
-            report=lambda text: tqdm.write(f"{text} ...", file=sys.stderr))
+            art, split.values, split.lengths, campaign.Options(
+                hw, args.seed, args.stall, with_cocotb=False, folder=folder, processes=args.jobs,
+                journal=folder / name),
+            report=lambda text: tqdm.write(f"{text} ...", file=sys.stderr), progress=progress)
     row = {"name": inputs.named(args), "network": " ".join(inputs.options(args))}
     return row | summary(report, args.task, examples, whole * art.inputs)
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from golden.base.cli import UserError
-from golden.training.batches import batch_of, batches
+from golden.training.batches import records
 from golden.tasks import Split, Task
 
 
@@ -27,29 +27,19 @@ class NoSpikes(UserError):
 class Activity:
     """Spikes of a network on some sequences; K blocks of H neurons, T steps.
 
-    Attributes
-    ----------
-    sequences, steps : int
-        What was counted; padding behind a sequence's end is not.
-    active_in, active_out : (K, T)
-        Share of a block's neurons that spike at step t, at the input and at the output, mean over
-        the sequences that reach step t.
-    rate_in, rate_out : (K, H)
-        Spikes per step of every neuron, mean over all steps of all sequences.
-    mean_p : (K, H)
-        Probability to spike at the output, the same mean; ``rate_out`` in a network whose neurons
-        draw nothing.
-
-    ``active_in`` and ``rate_in`` are None where the blocks' input does not spike.
+    Padding behind a sequence's end does not count. ``active`` is the share of a block's neurons
+    that spike at step t, mean over the sequences that reach it, ``rate`` the spikes per step of
+    every neuron, mean over all steps of all sequences; of the blocks' input None where that does
+    not spike.
     """
 
     sequences: int
     steps: int
-    active_in: np.ndarray | None
+    active_in: np.ndarray | None    # (K, T)
     active_out: np.ndarray
-    rate_in: np.ndarray | None
+    rate_in: np.ndarray | None      # (K, H)
     rate_out: np.ndarray
-    mean_p: np.ndarray
+    mean_p: np.ndarray      # probability of an output spike; ``rate_out`` where nothing is drawn
 
 
 @dataclass(frozen=True)
@@ -66,13 +56,8 @@ class Trace:
     spikes: np.ndarray
 
 
-def recorded(net, values: torch.Tensor, lengths: torch.Tensor | None) -> list[dict]:
-    """The record of one forward pass in evaluation mode; raises :class:`NoSpikes`."""
-    was_training, record = net.training, []
-    net.eval()
-    with torch.no_grad():
-        net(values, lengths, record=record)
-    net.train(was_training)
+def spiking(record: list[dict]) -> list[dict]:
+    """``record``, if it is one of spikes; raises :class:`NoSpikes`."""
     for k, block in enumerate(record):
         s = block["s_out"]
         if not ((s == 0) | (s.abs() == 1)).all():
@@ -88,12 +73,10 @@ def measure(net, split: Split, task: Task, batch: int = 50, seed: int = 0) -> Ac
     names = ("s_in", "s_out", "p")
     over_time, over_neurons = np.zeros((3, K, T)), np.zeros((3, K, H))
     reached, there = np.zeros(T), set(names)
-    for values, lengths, labels in batches(split, task, batch):
-        L = values.shape[1]
-        lengths_ = torch.full((len(values),), L) if lengths is None else lengths
-        valid = torch.arange(L) < lengths_[:, None]                        # (B, L)
+    for record, valid in records(net, split, task, batch):
+        L = valid.shape[1]
         reached[:L] += valid.sum(0).numpy()
-        for k, block in enumerate(recorded(net, values, lengths)):
+        for k, block in enumerate(spiking(record)):
             there &= set(block)
             for i, name in enumerate(names):
                 if name in block:
@@ -108,13 +91,10 @@ def measure(net, split: Split, task: Task, batch: int = 50, seed: int = 0) -> Ac
 
 def trace(net, split: Split, task: Task, sequence: int = 0, block: int | None = None,
           neuron: int | None = None, seed: int = 0) -> Trace:
-    """One neuron of one sequence.
+    """Neuron ``neuron`` of block ``block``, both from 0, on one sequence.
 
-    Parameters
-    ----------
-    block, neuron : int
-        From 0. None: the last block, and there the liveliest neuron: the largest deviation of its
-        curve over time, times how often it starts or stops to spike.
+    Without them the last block, and there the liveliest neuron: the largest deviation of its curve
+    over time, times how often it starts or stops to spike.
     """
     K, H = len(net.blocks), net.cfg.d_model
     block = K - 1 if block is None else block
@@ -123,8 +103,8 @@ def trace(net, split: Split, task: Task, sequence: int = 0, block: int | None = 
         if not 0 <= value < count:
             raise UserError(f"{name} {value} does not exist; it must be from 0 to {count - 1}")
     torch.manual_seed(seed)
-    values, lengths, _ = batch_of(split, np.array([sequence]), task)
-    record = recorded(net, values, lengths)[block]
+    (all_blocks, _), = records(net, split.take([sequence]), task, 1)
+    record = spiking(all_blocks)[block]
     name = next(name for name in CURVES if name in record)
     curve, spikes = (record[key][0].float().numpy() for key in (name, "s_out"))    # (L, H)
     if neuron is None:

@@ -1,4 +1,4 @@
-"""Operations per time step of P-SpikeSSM, of S4D of equal size and of LIF neurons.
+"""Operations per time step of a network, of S4D of equal size and of LIF neurons.
 
 Two countings, per block of H neurons with n complex modes, at spike rates ``r_in`` and ``r_out``
 (spikes per neuron and step):
@@ -9,17 +9,29 @@ Two countings, per block of H neurons with n complex modes, at spike rates ``r_i
   This is our reading of the energy table of Bal & Sengupta (ICLR 2025), of which the operation
   prices and the ratio are known to us, not the text of the formula: the ratio of the two is
   ``4.6 / (0.9 r)``, 70 at a rate of 7 %, which fits their "more than 70 times".
-* :func:`spiking`, :func:`dense`, :func:`lif`: all that is computed at a step, by part, in the form
-  in which it costs least: g = 2 a C B_bar merged, so that no product reads the state out; norm and
-  scale folded into the mixer's weights where the activation allows it.
+* :func:`spiking`, :func:`dense`, :func:`lif`: all that is computed at a step, by part. Each kind of
+  step has its entry in ``COUNTS``, in the form in which it costs least: g = 2 a C B_bar merged, so
+  that no product reads the state out; norm and scale folded into the mixer's weights where the
+  activation allows it; nothing for what no one reads behind the last block.
 
 Comparisons, random words and functions (GELU) are counted but not priced, nor is any memory access,
 which in hardware may well cost more than the arithmetic.
 """
 
-from dataclasses import astuple, dataclass, fields
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, fields, replace
 
-from golden.model.config import NetworkConfig
+import torch
+
+from golden.base.cli import UserError
+from golden.model import families, ops
+from golden.model.block import Block, Wired
+from golden.model.config import NetworkConfig, PaperConfig
+from golden.model.norms import Norm
+from golden.model.ssm import DiagonalSSM
+
+Rates = list[tuple[float, float]]       # (r_in, r_out) of every block
 
 MAC_PJ, ADD_PJ = 4.6, 0.9       # 32-bit floating point in 45 nm (Horowitz, ISSCC 2014)
 
@@ -53,31 +65,6 @@ def total(parts: dict[str, Count]) -> Count:
     return sum(parts.values(), Count())
 
 
-def activation(kind: str, H: int) -> Count:
-    return {"relu": Count(compare=H), "gelu": Count(function=H), "identity": Count()}[kind]
-
-
-def norm(cfg: NetworkConfig) -> Count:
-    """A norm of the stream that folds into nothing: batch is one affine map."""
-    H = cfg.d_model
-    return Count(mac=H) if cfg.norm == "batch" else Count(mac=3 * H, add=H, function=1)
-
-
-def fuse(cfg: NetworkConfig) -> Count:
-    """From the mixer's sum with its bias to the next block's input: activation, norm, residual."""
-    H, act = cfg.d_model, activation(cfg.act, cfg.d_model)
-    if cfg.family == "released":
-        residual = Count(add=H) if cfg.residual == "plain" else Count()
-        affine = Count(mac=H) if cfg.norm_position == "post" else Count()    # else in the norm
-        return act + residual + affine + norm(cfg)
-    if cfg.residual == "plain":
-        return act + Count(add=H, mac=H)                    # x + z, then alpha x + beta
-    addend = Count(mac=H) if cfg.act == "gelu" else Count(add=H)    # a scale passes a ReLU
-    if cfg.residual == "none":
-        return act + addend
-    return act + addend + Count(add=H, compare=2 * H)       # p + z, and the clamp
-
-
 def ends(cfg: NetworkConfig) -> dict[str, Count]:
     """Encoder and decoder at every step; see :func:`per_sequence` for the decoder's matrix."""
     H = cfg.d_model
@@ -90,51 +77,163 @@ def per_sequence(cfg: NetworkConfig) -> Count:
     return Count(mac=cfg.d_model * outputs, add=outputs)
 
 
-def ssm_on_spikes(cfg: NetworkConfig, r_in: float) -> Count:
-    """``h <- A_bar h + g s``: 4 products per mode; ``p = sum Re h + d s + b``: no product."""
-    H = cfg.d_model
+@dataclass(frozen=True)
+class At:
+    """Where a step stands.
+
+    ``rate`` is of the spikes that it reads, None where it reads real numbers. ``before`` is the
+    kind of step that made what it reads, with which it may be one; None if something else reads
+    that too, or it is the stream x. ``inner``: between a state space model and its neuron.
+    """
+
+    H: int
+    modes: int                      # of all neurons together; two-sided ones count twice
+    rate: float | None
+    before: type | None
+    inner: bool
+
+    @property
+    def part(self) -> str:
+        return "gelu" if self.inner else "fuse"
+
+
+def _affine(_op, at: At) -> dict[str, Count]:
+    """A map of each neuron: in the g, d and b of states, in the mixer's rows, or one product."""
+    if at.before in (ops.Affine, DiagonalSSM):
+        return {at.part: Count()}
+    return {at.part: Count(add=at.H) if at.before is ops.Mix else Count(mac=at.H)}
+
+
+def _norm(op: Norm, at: At) -> dict[str, Count]:
+    """A layer norm shares one of its three products with a map in front of it."""
+    if op.kind == "batch":
+        return _affine(op, at)
+    return {at.part: Count(mac=(2 if at.before is ops.Affine else 3) * at.H, add=at.H, function=1)}
+
+
+def _states(_op, at: At) -> dict[str, Count]:
+    """``h <- A_bar h + g u``, 4 products per mode and 2 for a real u; ``y = sum Re h + d u + b``.
+    """
+    if at.rate is None:
+        return {"states": Count(mac=(4 + 2) * at.modes + at.H, add=at.modes)}
+    return {"states": Count(mac=4 * at.modes,
+                            add=2 * at.modes * at.rate + at.modes + at.H * at.rate)}
+
+
+def _mix(op: ops.Mix, at: At) -> dict[str, Count]:
+    """A column of W for every spike; ternary weights only add, too."""
+    size = op.in_features * op.out_features
+    if at.rate is None and not isinstance(op, ops.TernaryMix):
+        return {"mixer": Count(mac=size, add=op.out_features)}
+    return {"mixer": Count(add=size * (1 if at.rate is None else at.rate) + op.out_features)}
+
+
+def _curve(op: ops.Curve, at: At) -> dict[str, Count]:
+    smooth = op.kind in ("gelu", "sigmoid")
+    return {at.part: Count(function=at.H * smooth, compare=at.H * (op.kind == "relu"))}
+
+
+def _clamp(_op, at: At) -> dict[str, Count]:
+    """Of a sum; what only a sampler reads needs none, as it clamps by itself."""
+    return {at.part: Count(compare=2 * at.H * (at.before is ops.Add))}
+
+
+def _sampler(op: ops.Fire, at: At) -> dict[str, Count]:
+    """Behind a GELU its b, and the a in front of it, are a product of their own."""
+    outside = op.b is not None and at.before is ops.Curve
+    return {"samplers": Count(compare=at.H, random=at.H)} | (
+        {"gelu": Count(mac=at.H)} if outside else {})
+
+
+COUNTS: dict[type, Callable] = {
+    ops.Affine: _affine, Norm: _norm, DiagonalSSM: _states, ops.Mix: _mix, ops.TernaryMix: _mix,
+    ops.Curve: _curve, ops.Fire: _sampler, ops.Clamp: _clamp,
+    ops.ClampInput: lambda op, at: {},
+    ops.Mask: lambda op, at: {},
+    ops.Add: lambda op, at: {"fuse": Count(add=at.H)},
+    ops.Product: lambda op, at: {"mixer": Count(mac=at.H)},
+    ops.Heaviside: lambda op, at: {"neurons": Count(compare=at.H)},
+    ops.Ternary: lambda op, at: {"neurons": Count(compare=3 * at.H)}}   # one for the maximum
+
+
+def live(cfg: NetworkConfig) -> list[tuple[int, Wired, bool]]:
+    """(block, step, whether no other reads what it reads); not those that make what no one reads.
+    """
+    family = families.of(cfg)
+    cfg = replace(cfg, init="s4d_lin")  # as many modes as of any other
+    with torch.device("meta"):          # numbers are not needed
+        parts = [family.first(cfg), *(family.block(cfg, k) for k in range(cfg.n_blocks))]
+        steps = [(max(k - 1, 0), step) for k, part in enumerate(parts)
+                 for step in Block(part).steps]
+    needed, found = {"x"}, []
+    for k, step in reversed(steps):
+        if step.makes[0] in needed and type(step.op) is not ops.Dropout:
+            needed.discard(step.makes[0])
+            found.append((k, step, step.reads[0] not in needed))
+            needed |= set(step.reads)
+    return found[::-1]
+
+
+def counted(cfg: NetworkConfig, rates: Rates | None, **instead: Callable) -> dict[str, Count]:
+    """Operations of a step by part, without spikes where ``rates`` is None.
+
+    ``instead`` has entries in place of those of ``COUNTS``, by the name of the kind. Raises
+    ``UserError`` for a kind of step that is not counted.
+    """
+    H, parts = cfg.d_model, defaultdict(Count, ends(cfg))
     modes = H * cfg.n_modes * (2 if cfg.kernel == "two_sided" else 1)
-    return Count(mac=4 * modes, add=2 * modes * r_in + modes + H * r_in)
-
-
-def spiking(cfg: NetworkConfig, rates: list[tuple[float, float]]) -> dict[str, Count]:
-    """P-SpikeSSM: operations of a step by part, for the (r_in, r_out) of every block."""
-    H, parts = cfg.d_model, ends(cfg)
-    if cfg.gelu_before_sampler:         # a and b stay outside of it
-        parts["gelu"] = Count(mac=H, function=H) * len(rates)
-    parts["states"] = sum((ssm_on_spikes(cfg, r_in) for r_in, _ in rates), Count())
-    parts["samplers"] = Count(compare=2 * H, random=2 * H) * len(rates)
-    parts["mixer"] = sum((Count(add=H * H * r_out + H) for _, r_out in rates), Count())
-    parts["fuse"] = fuse(cfg) * len(rates)
+    before, inner = {}, False
+    for k, step, alone in live(cfg):
+        kind, read = type(step.op), step.reads[0]
+        if kind not in COUNTS:
+            raise UserError(f"operations of {kind.__name__} are not counted; those of "
+                            f"{', '.join(sorted(k.__name__ for k in COUNTS))} are")
+        spikes = rates and step.reads[-1] in ("s", "s_in", "s_out")
+        at = At(H, modes, rates[k][read == "s_out"] if spikes else None,
+                before.get(read) if alone and read != "x" else None, inner)
+        for part, count in instead.get(kind.__name__, COUNTS[kind])(step.op, at).items():
+            parts[part] += count
+        folds = kind is ops.Mask or kind is ops.Curve and step.op.kind != "gelu"
+        before[step.makes[0]] = before.get(read) if folds else kind
+        inner = kind is DiagonalSSM or inner and kind not in (ops.Fire, ops.Heaviside, ops.Mix)
     return parts
+
+
+def spiking(cfg: NetworkConfig, rates: Rates) -> dict[str, Count]:
+    """Operations of a step of a network of samplers, or of a stream (r_in is not read), by part."""
+    return counted(cfg, rates)
+
+
+def _outside(op, at: At) -> dict[str, Count]:
+    """Nothing of what stands between a state space model and a sampler that is replaced."""
+    return {} if at.inner else COUNTS[type(op)](op, at)
 
 
 def dense(cfg: NetworkConfig) -> dict[str, Count]:
     """S4D of equal size: the same network without samplers, a GELU between SSM and mixer."""
-    H, parts = cfg.d_model, ends(cfg)
-    modes = H * cfg.n_modes * (2 if cfg.kernel == "two_sided" else 1)
-    # A_bar h, g u, the sum of the real parts, d u, and b
-    state = Count(mac=(4 + 2) * modes + H, add=modes)
-    parts["states"] = (state + activation("gelu", H)) * cfg.n_blocks
-    parts["mixer"] = Count(mac=H * H, add=H) * cfg.n_blocks
-    clamp_free = fuse(cfg) + Count(compare=-2 * H if cfg.residual == "clampfuse" else 0)
-    parts["fuse"] = clamp_free * cfg.n_blocks
-    return parts
+    def activation(op: ops.Fire, at: At):
+        return {"states": Count(function=at.H * op.output)}
+
+    return counted(cfg, None, Fire=activation, Curve=_outside, Affine=_outside,
+                   Clamp=lambda op, at: {})
 
 
-def lif(cfg: NetworkConfig, rates: list[tuple[float, float]], driven: bool) -> dict[str, Count]:
-    """The network with LIF neurons (family lif), ``driven`` by an SSM or alone."""
-    H, parts = cfg.d_model, ends(cfg)
-    if driven:                                          # b is in the SSM's sum
-        parts["states"] = sum((ssm_on_spikes(cfg, r_in) for r_in, _ in rates), Count())
-    drive = Count() if driven else sum((Count(add=H * r_in + H) for r_in, _ in rates), Count())
-    leaks = Count(mac=2 * H, compare=2 * H) * len(rates)                # alpha v + x, u >= 1
-    subtracts = getattr(cfg, "reset", "subtract") == "subtract"
-    resets = sum(H * (r_in + r_out) for r_in, r_out in rates) * subtracts
-    parts["neurons"] = drive + leaks + Count(add=resets)
-    parts["mixer"] = sum((Count(add=H * H * r_out + H) for _, r_out in rates), Count())
-    parts["fuse"] = fuse(cfg) * len(rates)
-    return parts
+def lif(cfg: NetworkConfig, rates: Rates, driven: bool) -> dict[str, Count]:
+    """LIF neurons in the place of the samplers, ``driven`` by an SSM or alone."""
+    H, subtracts = cfg.d_model, getattr(cfg, "reset", "subtract") == "subtract"
+    if cfg.family == "lif":             # the network of samplers of its size
+        shared = {f.name: getattr(cfg, f.name) for f in fields(NetworkConfig)}
+        cfg = PaperConfig(act=cfg.act, residual=cfg.residual, **shared)
+
+    def neurons(op: ops.Fire, at: At):      # alpha v + x, u >= 1, and the reset
+        spikes = rates[op.number // 2][op.number % 2]
+        return {"neurons": Count(mac=H, compare=H, add=H * spikes * subtracts)}
+
+    def drive(_op, at: At):                 # a s + b
+        return {"neurons": Count(add=H * at.rate + H)}
+
+    return counted(cfg, rates, Fire=neurons, Curve=_outside, Affine=_outside,
+                   **({} if driven else {"DiagonalSSM": drive}))
 
 
 def paper_counting(cfg: NetworkConfig, rates: list[tuple[float, float]] | None) -> Count:

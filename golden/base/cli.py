@@ -1,11 +1,19 @@
 """What the commands here share: a user's mistake is one line on stderr and exit code 2."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 
 class UserError(Exception):
     """Something a user can put right; the message says what, where and how."""
+
+
+def differing(wanted: Iterable[str], found: Iterable[str]) -> str:
+    """The first names that are missing and that are unknown, as a part of a message; "": none."""
+    wanted, found = set(wanted), set(found)
+    return "; ".join(f"{word} {', '.join(sorted(names)[:3])}{' ...' if len(names) > 3 else ''}"
+                     for word, names in (("missing", wanted - found), ("unknown", found - wanted))
+                     if names)
 
 
 def code(name: str, main: Callable[[], int | None], interrupted: str = "interrupted") -> int:

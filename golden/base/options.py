@@ -4,6 +4,8 @@ A type for argparse says in one line what is wrong with a value.
 """
 
 import argparse
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 from golden.base.cli import UserError
@@ -16,8 +18,8 @@ ARTIFACTS = Path("build/artifacts")             # of exports, <task>[.<net>]
 def add_task(parser: argparse.ArgumentParser, required: bool = True, default: str = "") -> None:
     """``--task``; ``default`` says what is taken without it."""
     parser.add_argument("--task", required=required,
-                        help="psmnist, digits, listops, ... (python -m golden.tasks lists them), or "
-                             "your own as module:Class" + (f"; default: {default}" * bool(default)))
+                        help="psmnist, digits, listops, ... (python -m golden.tasks lists them), "
+                             f"or your own as module:Class{default and '; default: ' + default}")
 
 
 def add_net(parser: argparse.ArgumentParser) -> None:
@@ -64,16 +66,29 @@ def add_device(parser: argparse.ArgumentParser) -> None:
                         default="cuda" if torch.cuda.is_available() else "cpu")
 
 
-def positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
+def _number(convert: Callable, fits: Callable, kind: str) -> Callable:
+    """The type of numbers that ``fits`` takes; ``kind`` says what another text is not."""
+    def of(text: str):
+        try:
+            value = convert(text)
+        except ValueError:
+            value = None
+        if value is None or not fits(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is {kind}")
+        return value
+    return of
 
 
-def natural(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return int(text)
+def _whole(text: str) -> int:
+    return int(text) if text.isdecimal() else -1
+
+
+positive = _number(_whole, lambda n: n >= 1, "not a whole number of at least 1")
+natural = _number(_whole, lambda n: n >= 0, "not a whole number of at least 0")
+probability = _number(float, lambda p: 0 <= p < 1,
+                      "not a probability: it must be at least 0 and below 1")
+minutes = _number(float, lambda x: 0 <= x < math.inf, "not a number of minutes, 0 or more")
+above_zero = _number(float, lambda x: 0 < x < math.inf, "not a number above 0")
 
 
 def numbers(text: str) -> list[int]:
@@ -89,32 +104,3 @@ def lanes_of(text: str) -> list[int]:
     except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of lanes; write it as "
                                          "1,4,8,16") from None
-
-
-def _real(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
-
-
-def probability(text: str) -> float:
-    value = _real(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a probability: it must be at least 0 "
-                                         "and below 1")
-    return value
-
-
-def minutes(text: str) -> float:
-    value = _real(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes, 0 or more")
-    return value
-
-
-def above_zero(text: str) -> float:
-    value = _real(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value

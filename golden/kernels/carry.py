@@ -43,8 +43,8 @@ def _below_one(log_A: torch.Tensor) -> torch.Tensor:
 def grouped(left: torch.Tensor, log_A: torch.Tensor) -> torch.Tensor:
     """:func:`carried` by matrix products, on any device.
 
-    One matrix, S of ``golden.kernels.chunk_matrices``, does a group. The start states of the groups are
-    the same problem again, with the power of A that a group makes.
+    One matrix, S of ``golden.kernels.chunk_matrices``, does a group. The start states of the groups
+    are the same problem again, with the power of A that a group makes.
     """
     modes, _, M, B = left.shape
     A = torch.exp(log_A)
@@ -121,14 +121,8 @@ class _Scan(torch.autograd.Function):
 def carried(left: torch.Tensor, A_bar: torch.Tensor, steps: int) -> torch.Tensor:
     """The state before each chunk, (H n, 2, M, B) in the dtype of ``left``; see the module's text.
 
-    Parameters
-    ----------
-    left : (H n, 2, M, B)
-        Real and imaginary part of what each chunk leaves, by mode.
-    A_bar : (H, n) complex
-        Of one step.
-    steps : int
-        Of a chunk.
+    ``left`` is what each chunk of ``steps`` steps leaves, the real and the imaginary part by mode;
+    ``A_bar`` (H, n), complex, is of one step.
     """
     log_A = _below_one(steps * torch.log(A_bar.to(torch.complex128)))
     if fused_cpu.fits(left):

@@ -163,14 +163,8 @@ def chunk_matrices(A_bar: torch.Tensor, g: torch.Tensor, d: torch.Tensor, C: int
     Fused for float32 and bfloat16: on a CPU computed in float64 and rounded once, on a GPU (where
     Triton is installed) in float32.
 
-    Parameters
-    ----------
-    A_bar, g : (H, n) complex; d : (H,)
-        The discrete system of ``golden.model.ssm``.
-    C, M : int
-        Steps of a chunk, chunks.
-    delay : int
-        1 starts the kernel one step later.
+    (A_bar (H, n), g (H, n), d (H,)) is the system of ``golden.model.ssm``, C and M are the steps of
+    a chunk and the chunks; ``delay`` 1 starts the kernel one step later.
     """
     made = plain
     if ops.fusable(like):

@@ -1,6 +1,6 @@
-"""What ``golden.kernels.ops`` needs of a device, on a CPU: the kernels of ``golden.kernels.cpu`` on tensors.
+"""What ``golden.kernels.ops`` needs of a device, on a CPU, by ``golden.kernels.cpu``.
 
-``golden.kernels.fused_gpu`` offers the same functions. Tensors are (H, N); what is per neuron is (H,).
+``golden.kernels.fused_gpu`` has the same functions. Tensors are (H, N); what is per neuron is (H,).
 """
 
 import numpy as np

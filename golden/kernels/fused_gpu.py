@@ -1,4 +1,4 @@
-"""What ``golden.kernels.ops`` needs of a device, on a GPU: ``golden.kernels.fused_cpu``'s functions in Triton.
+"""The functions of ``golden.kernels.fused_cpu`` on a GPU, in Triton.
 
 A program of a drawing kernel takes the whole time of some sequences of one neuron, so that a
 systematic sampler's running sum stays in it; gradients are summed per neuron from parts whose order

@@ -1,8 +1,8 @@
 """The element-wise operations of a block as differentiable functions, fused on a CPU or a GPU.
 
 Tensors are (H, N), one row per neuron, N = time x batch. A float32 or bfloat16 tensor goes through
-``golden.kernels.fused_cpu`` or, where Triton is installed, ``golden.kernels.fused_gpu``; anything else (float64)
-through plain PyTorch.
+``golden.kernels.fused_cpu`` or, where Triton is installed, ``golden.kernels.fused_gpu``; anything
+else (float64) through plain PyTorch.
 """
 
 import importlib.util

@@ -23,20 +23,13 @@ PIECE = 1 << 22         # elements whose float64 intermediates are there at once
 
 @dataclass(frozen=True)
 class Draw:
-    """Which draws a sampler makes.
+    """Which draws a sampler makes: in which form, and as which sampler of the network.
 
-    Attributes
-    ----------
-    form : str
-        See the module's text.
-    number : int
-        Of the sampler in the network, from 0: two per block.
-    chunks : (C, M, B)
-        The columns of the tensors to sample: step t = m C + c of sequence b.
+    ``chunks`` (C, M, B) are the columns of what is sampled: step t = m C + c of sequence b.
     """
 
     form: str = "bernoulli"
-    number: int = 0
+    number: int = 0         # from 0, two per block
     chunks: tuple[int, int, int] = (1, 1, 1)
 
     def to_time(self, x: torch.Tensor) -> torch.Tensor:

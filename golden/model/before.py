@@ -103,7 +103,7 @@ def state(values: dict[str, torch.Tensor], own: list[str], family: str) -> dict:
 
 
 def tensors(net) -> dict[str, torch.Tensor]:
-    """A network's tensors as files of before have them, an unused first norm at its start values."""
+    """A network's tensors as files of before have them; an unused first norm starts."""
     own, cfg = net.state_dict(), net.cfg
     found = {old: own[name] for name, old in names(cfg.family, own).items()}
     first = {"input_gamma": torch.ones(cfg.d_model), "input_beta": torch.zeros(cfg.d_model)}

@@ -9,16 +9,10 @@ import torch.nn.functional as F
 
 
 class Columns:
-    """How one batch is laid out.
+    """How one batch of samples or tokens v (B, L) is laid out.
 
-    Parameters
-    ----------
-    v : (B, L)
-        Samples or tokens.
-    lengths : (B,)
-        Steps that count; None: all.
-    chunks : (C, M)
-        C M >= L; steps from L on are padding.
+    ``lengths`` (B,) are the steps that count, None: all; ``chunks`` are (C, M), C M >= L, and steps
+    from L on are padding.
     """
 
     def __init__(self, v: torch.Tensor, lengths: torch.Tensor | None, chunks: tuple[int, int]):

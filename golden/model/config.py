@@ -22,6 +22,9 @@ CHOICES = {
     "reset": ("subtract", "zero"),
     "drive": ("ssm", "spikes"),
 }
+LEAST = {"vocab": 0, "features": 0}                 # of a whole number, else 1
+BELOW_ONE = ("dropout", "ternary_threshold")        # and not negative
+ABOVE_ZERO = ("surrogate_width", "threshold")
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,18 @@ class NetworkConfig:
             if name in choices and value not in choices[name]:
                 raise ValueError(f"{name} must be one of {', '.join(choices[name])} in family "
                                  f"{self.family}, not {value!r}")
-            if field.type is int and (type(value) is not int or value < self.least(name)):
-                raise ValueError(f"{name} must be a whole number of at least {self.least(name)}, "
+            least = LEAST.get(name, 1)
+            if field.type is int and (type(value) is not int or value < least):
+                raise ValueError(f"{name} must be a whole number of at least {least}, "
                                  f"not {value!r}")
             if field.type is float and (type(value) not in (int, float) or not isfinite(value)):
                 raise ValueError(f"{name} must be a finite number, not {value!r}")
             if field.type is bool and type(value) is not bool:
                 raise ValueError(f"{name} must be True or False, not {value!r}")
+            if name in BELOW_ONE and not 0 <= value < 1:
+                raise ValueError(f"{name} must be in [0, 1), not {value}")
+            if name in ABOVE_ZERO and not value > 0:
+                raise ValueError(f"{name} must be above 0, not {value}")
             if name in self.IDLE and not self.reads(name) and value != field.default:
                 other, values = self.IDLE[name]
                 raise ValueError(f"{name} = {value} has no effect with {other} = "
@@ -73,12 +81,6 @@ class NetworkConfig:
         if not 0 < self.dt_min <= self.dt_max:
             raise ValueError(f"dt_min, dt_max must satisfy 0 < dt_min <= dt_max, "
                              f"not {self.dt_min}, {self.dt_max}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), not {self.dropout}")
-
-    @staticmethod
-    def least(name: str) -> int:
-        return 0 if name in ("vocab", "features") else 1
 
     def reads(self, name: str) -> bool:
         """Whether an option has an effect beside the others."""
@@ -170,10 +172,6 @@ class StreamConfig(NetworkConfig):
         super().__post_init__()
         if self.neuron == "heaviside" and self.mixer != "glu":
             raise ValueError(f"mixer must be glu with neuron heaviside, not {self.mixer!r}")
-        if not self.surrogate_width > 0:
-            raise ValueError(f"surrogate_width must be above 0, not {self.surrogate_width}")
-        if not 0 <= self.ternary_threshold < 1:
-            raise ValueError(f"ternary_threshold must be in [0, 1), not {self.ternary_threshold}")
 
 
 @dataclass(frozen=True)
@@ -192,12 +190,6 @@ class LIFConfig(NetworkConfig):
     family = "lif"
     CHOICES = {"init": CHOICES["init"][:3]}
     IDLE = {name: ("drive", ("ssm",)) for name in ("d_state", "kernel", "shared_A", "init")}
-
-    def __post_init__(self):
-        super().__post_init__()
-        for name in ("threshold", "surrogate_width"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
 
 
 FAMILIES = {cls.family: cls for cls in (PaperConfig, ReleasedConfig, StreamConfig, LIFConfig)}

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from golden.model.config import NetworkConfig
-from golden.model.ops import States
+from golden.model.ops import States, start_log_dt
 
 
 class Dense(NamedTuple):
@@ -86,8 +86,7 @@ class DPLR(States):
         self.log_A_re = start(torch.log(-L.real))
         self.A_im = start(-L.imag)                          # positive: A = -exp(re) - i im
         self.B, self.P = start(_real(B)), start(_real(P))
-        log_min, log_max = math.log(cfg.dt_min), math.log(cfg.dt_max)
-        dt = torch.exp(log_min + torch.rand(H) * (log_max - log_min))
+        dt = torch.exp(start_log_dt(cfg))
         self.inv_dt = nn.Parameter(torch.log(torch.expm1(dt)))      # dt = softplus(inv_dt)
         self.C = nn.Parameter(torch.randn(H, n, 2) / math.sqrt(2))
         self.D = nn.Parameter(torch.randn(H))
@@ -96,10 +95,6 @@ class DPLR(States):
         if self.two_sided:
             self.C_future = nn.Parameter(torch.randn(H, n, 2) / math.sqrt(2))
         self.register_buffer("length", torch.tensor(0))     # that C is folded for; 0: it is not
-
-    def sides(self) -> list[nn.Parameter]:
-        """C of the past and, with a two-sided kernel, of the future."""
-        return [self.C, self.C_future] if self.two_sided else [self.C]
 
     def eigenvalues(self) -> torch.Tensor:
         """The diagonal part L, complex128 (rows, n)."""

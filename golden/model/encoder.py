@@ -24,6 +24,8 @@ class Encoder(nn.Module):
             self.weight = nn.Parameter(1 + torch.rand(H))
             self.bias = nn.Parameter(-(self.weight.detach() - 1) * torch.rand(H))
         self.tokens = bool(cfg.vocab)
+        if cfg.family == "released":
+            self._start_as_released()
 
     def forward(self, v: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """(N,) samples or tokens to (H, N).
@@ -58,7 +60,7 @@ class Encoder(nn.Module):
         b.copy_(0.5 - slope * (low + high) / 2)
         w.copy_(slope)
 
-    def start_as_released(self) -> None:
+    def _start_as_released(self) -> None:
         """Start values of torch's Embedding and Linear, as in the released code."""
         if self.tokens:
             nn.init.normal_(self.weight)

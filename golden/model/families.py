@@ -35,8 +35,6 @@ s_out = LIF(a y + b). y is the SSM's output, as in the comparison of Figure 2 of
 with ``drive`` "spikes" s itself: a plain spiking network, whose only memory is its membranes.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
@@ -45,44 +43,17 @@ from golden.model.dplr import DPLR
 from golden.model.lif import Integrate
 from golden.model.norms import Norm
 from golden.model.ops import (Add, Affine, Clamp, ClampInput, Concat, Curve, Dropout, Fire,
-                              Heaviside, Mask, Mix, Pass, Product, States, Step, Ternary,
+                              Heaviside, Mask, Mix, Product, States, Step, Ternary,
                               TernaryMix)
 from golden.model.ssm import DiagonalSSM
 
 
-@dataclass(frozen=True)
-class Wired:
-    """A step with the names of the values that it reads and makes."""
-
-    op: Step
-    reads: tuple[str, ...]
-    makes: tuple[str, ...]
-
-    def run(self, values: dict[str, torch.Tensor], now: Pass) -> None:
-        values[self.makes[0]] = self.op(*(values[name] for name in self.reads), now)
-
-
-class Block(nn.Module):
-    """Steps by name, from {name: (wiring such as "z x -> x", step)}; a missing step is None."""
-
-    def __init__(self, steps: dict[str, tuple[str, Step | None]]):
-        super().__init__()
-        self.steps = []
-        for name, (wiring, op) in steps.items():
-            if op is not None:
-                self.add_module(name, op)
-                reads, makes = wiring.split(" -> ")
-                self.steps.append(Wired(op, tuple(reads.split()), (makes,)))
-
-
 def ssm(cfg: NetworkConfig, scaled: bool = False, direct: bool = False) -> States:
-    """The state space models of a block."""
-    if cfg.dplr:
-        made = DPLR(cfg, scaled)
-        if direct:                      # drawn again, as D of all others is
-            nn.init.normal_(made.D)
-        return made
-    return DiagonalSSM(cfg, scaled, direct)
+    """The state space models of a block; ``direct`` starts D at random, as S4D does."""
+    made = (DPLR if cfg.dplr else DiagonalSSM)(cfg, scaled)
+    if direct:
+        nn.init.normal_(made.D)
+    return made
 
 
 def seen(net, step: Step, v, lengths) -> tuple[tuple, torch.Tensor]:
@@ -94,11 +65,28 @@ def seen(net, step: Step, v, lengths) -> tuple[tuple, torch.Tensor]:
     return found[0]
 
 
-def dropout(cfg: NetworkConfig, tied: bool = False) -> Dropout | None:
-    return Dropout(cfg.dropout, tied) if cfg.dropout else None
+def dropout(cfg: NetworkConfig) -> Dropout | None:
+    return Dropout(cfg.dropout, getattr(cfg, "tie_dropout", False)) if cfg.dropout else None
 
 
-class Paper:
+class Family:
+    """Steps by name, in front of all blocks, of block k and behind them, and the start of training.
+
+    ``recorded`` are the values of a block that a record of a forward pass has.
+    """
+
+    recorded: frozenset[str]
+
+    @staticmethod
+    def first(cfg) -> dict:
+        return {}
+
+    @staticmethod
+    def last(cfg) -> dict:
+        return {}
+
+
+class Paper(Family):
     """Blocks from s and x to the next s and x."""
 
     recorded = frozenset({"s_in", "s_out"})
@@ -138,11 +126,6 @@ class Paper:
             **cls.mixing(cfg),
             "fire": ("p -> s" if stream else "x -> s", Fire(2 * k + 2))}
 
-    @staticmethod
-    def last(cfg):
-        return {}
-
-
     @classmethod
     def calibrate(cls, net, v, lengths) -> None:
         """Encoder, then scale and offset of every output sampler, one block after the other."""
@@ -155,23 +138,19 @@ class Paper:
             block.out.b.copy_(cls.MEAN - block.ssm.a * y.mean(1))
 
 
-class Released:
+class Released(Family):
     """Blocks from x to x."""
 
     recorded = frozenset({"s_in", "s_out"})
-
-    @staticmethod
-    def first(cfg):
-        return {}
 
     @staticmethod
     def response(cfg, spikes: str, made: str, end: str = "") -> dict:
         """SSM and what stands between it and the sampler."""
         gelu = Curve("gelu") if cfg.gelu_before_sampler else None
         return {f"ssm{end}": (f"{spikes} -> {made}", ssm(cfg, direct=True)),
-                f"dropout_ssm{end}": (f"{made} -> {made}", dropout(cfg, cfg.tie_dropout)),
+                f"dropout_ssm{end}": (f"{made} -> {made}", dropout(cfg)),
                 f"gelu{end}": (f"{made} -> {made}", gelu),
-                f"dropout_gelu{end}": (f"{made} -> {made}", dropout(cfg, cfg.tie_dropout))}
+                f"dropout_gelu{end}": (f"{made} -> {made}", dropout(cfg))}
 
     @classmethod
     def block(cls, cfg, k: int):
@@ -196,14 +175,13 @@ class Released:
             "out": ("v -> v", Affine(H)), "fire_out": ("v -> s_out", fire(two, one)), **second,
             "mixer": ("mixed -> m" if branch else "s_out -> m", Mix(2 * H if branch else H, H)),
             "act": ("m -> m" if plain else "m -> x", Curve(cfg.act)),
-            "dropout": ("m -> m", dropout(cfg, cfg.tie_dropout) if plain else None),
+            "dropout": ("m -> m", dropout(cfg) if plain else None),
             "add": ("x m -> x", Add() if plain else None), **post}
 
     @staticmethod
     def last(cfg):
-        return {"norm": ("x -> x", Norm(cfg.d_model, cfg.norm))} if cfg.norm_position == "pre" \
-            else {}
-
+        norm = Norm(cfg.d_model, cfg.norm) if cfg.norm_position == "pre" else None
+        return {"norm": ("x -> x", norm)}
 
     @staticmethod
     def calibrate(net, v, lengths) -> None:
@@ -214,11 +192,10 @@ class Released:
                 step.op.fold(v.shape[1])
 
 
-class Stream:
+class Stream(Family):
     """Blocks from x to x."""
 
     recorded = frozenset({"u", "y", "s_out"})
-    first = Released.first
     last = Released.last
 
     @staticmethod
@@ -226,17 +203,17 @@ class Stream:
         """From the SSM's output to z."""
         H = cfg.d_model
         value = Mix(H, H)
+        neuron = (Curve("gelu") if cfg.neuron == "gelu" else
+                  Heaviside(cfg.surrogate, cfg.surrogate_width, cfg.fires_at_zero))
         if cfg.mixer == "linear":
-            return {"neuron": ("y -> s_out", Curve("gelu")), "value": ("s_out -> z", value),
+            return {"neuron": ("y -> s_out", neuron), "value": ("s_out -> z", value),
                     "act": ("z -> z", Curve(cfg.act))}
         if cfg.mixer == "gsu":
-            return {"neuron": ("y -> a", Curve("gelu")),
+            return {"neuron": ("y -> a", neuron),
                     "ternary": ("a -> s_out", Ternary(cfg.ternary_threshold)),
                     "value": ("s_out -> n", value),
                     "gate": ("a -> gate", TernaryMix(H, H, cfg.ternary_threshold)),
                     "product": ("n gate -> z", Product())}
-        neuron = (Curve("gelu") if cfg.neuron == "gelu" else
-                  Heaviside(cfg.surrogate, cfg.surrogate_width, cfg.fires_at_zero))
         return {"neuron": ("y -> s_out", neuron), "value": ("s_out -> n", value),
                 "gate": ("s_out -> gate", Mix(H, H)), "sigmoid": ("gate -> gate", Curve("sigmoid")),
                 "product": ("n gate -> z", Product())}
@@ -251,7 +228,6 @@ class Stream:
                  "add": ("x z -> x", Add()) if plain else ("z -> x", Curve("identity"))}
         return norm | steps if pre else steps | norm
 
-
     @staticmethod
     def calibrate(net, v, lengths) -> None:
         """C and D of every neuron so that its SSM's output has a deviation of 1, block by block.
@@ -264,7 +240,7 @@ class Stream:
             _, y = seen(net, block.ssm, v, lengths)
             size = y.std(1).clamp(min=1e-3)
             block.ssm.D /= size
-            for C in (block.ssm.C, block.ssm.C_future) if block.ssm.two_sided else (block.ssm.C,):
+            for C in block.ssm.sides():
                 C /= size[:, None, None]
         net.train(was_training)
 
@@ -313,6 +289,6 @@ class LIF(Paper):
 FAMILIES = {"paper": Paper, "released": Released, "stream": Stream, "lif": LIF}
 
 
-def of(cfg: NetworkConfig) -> type:
+def of(cfg: NetworkConfig) -> type[Family]:
     """The family of a configuration."""
     return FAMILIES[cfg.family]

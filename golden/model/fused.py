@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from golden.kernels import ops
-from golden.model.families import Block, Wired
+from golden.model.block import Block, Wired
 from golden.model.norms import Norm
 from golden.model.ops import Add, Clamp, Curve, Dropout, Fire, Mix, Pass
 from golden.kernels.sampling import Draw

@@ -14,15 +14,13 @@ later, and only a gradient through the reset knows that. Without it v passes gra
 After 8 epochs of digits (recipe digits_lif) the training accuracy was 73 % with, 47 % without.
 """
 
-import math
-
 import numba as nb
 import numpy as np
 import torch
 from torch import nn
 
 from golden.model.neurons import SURROGATES
-from golden.model.ops import Pass, Step
+from golden.model.ops import Pass, Step, start_log_dt
 from golden.kernels.sampling import Draw
 
 
@@ -122,16 +120,9 @@ def lif(x: torch.Tensor, alpha: torch.Tensor, theta: float = 1.0, subtract: bool
         chunks: tuple[int, int, int] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """Spikes and membranes before the reset, both (H, N); the membranes carry no gradient.
 
-    Parameters
-    ----------
-    x : (H, N)
-        Drive, float32 or float64.
-    alpha : (H,)
-        Decay per step.
-    surrogate, width
-        Of the configuration, see ``golden.model.neurons``.
-    chunks : (C, M, B)
-        Order of the columns as in ``golden.model.columns``; None: (N, 1, 1), one sequence.
+    x (H, N) is the drive, float32 or float64, alpha (H,) the decay per step; ``surrogate`` and
+    ``width`` are the configuration's. ``chunks`` (C, M, B) is the order of the columns as in
+    ``golden.model.columns``, None: (N, 1, 1), one sequence.
     """
     chunks = chunks or (x.shape[1], 1, 1)
     if x.device.type != "cpu":
@@ -150,8 +141,7 @@ class Integrate(Step):
 
     def __init__(self, cfg, output: bool = False):
         super().__init__()
-        low, high = math.log(cfg.dt_min), math.log(cfg.dt_max)
-        self.log_dt = nn.Parameter(low + torch.rand(cfg.d_model) * (high - low))
+        self.log_dt = nn.Parameter(start_log_dt(cfg))
         self.b = nn.Parameter(torch.zeros(cfg.d_model)) if output else None
         self.options = (cfg.threshold, cfg.reset == "subtract", cfg.surrogate,
                         cfg.surrogate_width, cfg.reset_gradient)

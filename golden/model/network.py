@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from golden.model import families
+from golden.model.block import Block
 from golden.model.columns import Columns
 from golden.model.config import NetworkConfig
 from golden.model.encoder import Encoder
@@ -28,18 +29,14 @@ class Network(nn.Module):
         super().__init__()
         self.cfg, family, H = cfg, families.of(cfg), cfg.d_model
         self.encoder = Encoder(cfg)
-        if cfg.family == "released":
-            self.encoder.start_as_released()
-        self.first = families.Block(family.first(cfg))
-        self.blocks = nn.ModuleList(families.Block(family.block(cfg, k))
+        self.first = Block(family.first(cfg))
+        self.blocks = nn.ModuleList(Block(family.block(cfg, k))
                                     for k in range(cfg.n_blocks))
-        self.last = families.Block(family.last(cfg))
+        self.last = Block(family.last(cfg))
         self.decoder = (PairHead(H, cfg.n_classes) if cfg.pair and not cfg.features
                         else nn.Linear(H, cfg.features or cfg.n_classes))
         self.head = PairHead(cfg.features, cfg.n_classes) if cfg.features else None
         self.recorded = family.recorded
-        # the norm and the sampler that nothing reads behind the last block of a stream
-        self.last_norm_is_idle = (cfg.family in ("paper", "lif") and cfg.residual == "plain")
 
     def steps(self):
         """All steps in the order of the forward pass, as (block or None, step)."""
@@ -60,10 +57,11 @@ class Network(nn.Module):
         whole = self.cfg.dplr and self.cfg.family == "released"
         return (L, 1) if whole else chunks(L)
 
-    def run(self, x: torch.Tensor, now: Pass, records: list | None = None) -> torch.Tensor:
+    def run(self, x: torch.Tensor, now: Pass, records: list | None = None,
+            more: tuple[str, ...] = ()) -> torch.Tensor:
         """All steps from the encoder's x (H, N) to what the decoder averages.
 
-        ``records`` gets a dict per block: what ``recorded`` names, and what steps note beside it.
+        ``records`` gets a dict per block: what ``recorded`` and ``more`` name, and what steps note.
         """
         values = {"x": x}
         for block in (self.first, *self.blocks, self.last):
@@ -73,20 +71,10 @@ class Network(nn.Module):
                 step.run(values, now)
                 if recording:
                     now.notes |= {name: values[name] for name in step.makes
-                                  if name in self.recorded}
+                                  if name in (*self.recorded, *more)}
             if recording:
                 records.append({name: t.detach() for name, t in now.notes.items()})
         return values["x"]
-
-    def start(self, v: torch.Tensor, lengths: torch.Tensor | None, dtype: torch.dtype | None,
-              seen: Callable | None = None) -> tuple[torch.Tensor, Pass]:
-        """The encoder's x (H, N), and the pass, for samples or tokens v (B, L)."""
-        own = self.encoder.weight.dtype
-        if dtype is None:
-            dtype = own if self.cfg.vocab else v.dtype
-        columns = Columns(v, lengths, self.chunks(v.shape[1]))
-        now = Pass(columns, own, dtype, getattr(self.cfg, "sampling", None), seen=seen)
-        return self.encoder(columns.of(v), dtype), now
 
     def forward(self, v: torch.Tensor, lengths: torch.Tensor | None = None,
                 dtype: torch.dtype | None = None, record: list | None = None,
@@ -95,27 +83,24 @@ class Network(nn.Module):
 
         With ``pair`` row k and row k + B / 2 belong together and there are B / 2 logits.
 
-        Parameters
-        ----------
-        lengths : (B,)
-            Steps that count; the mean over time leaves the rest out. None: all of them.
-        dtype
-            Of the large tensors; bfloat16 for speed on processors with AMX. None: v's, or the
-            parameters' for tokens.
-        record : list
-            Gets one dict per block with (B, L, H) tensors, by family: ``s_in``, ``p``, ``s_out``
-            (samplers), ``u``, ``y``, ``s_out`` (streams: bits, ternary values or, in a network
-            without spikes, activations), ``s_in``, ``s_out``, ``membrane`` (LIF: of the output
-            neurons before the reset, in units of the threshold).
-        seen : callable
-            Called with (norm, its input, (N,) valid or None) for every norm.
+        The mean over time is over ``lengths`` (B,) steps, None: all of them. ``dtype`` is that of
+        the large tensors: bfloat16 for speed on processors with AMX; None: v's, or the parameters'
+        for tokens. ``record`` gets one dict per block with (B, L, H) tensors, by family: ``s_in``,
+        ``p``, ``s_out`` (samplers), ``u``, ``y``, ``s_out`` (streams: bits, ternary values or, in a
+        network without spikes, activations), ``s_in``, ``s_out``, ``membrane`` (LIF: of the output
+        neurons before the reset, in units of the threshold). ``seen`` is called with (norm, its
+        input, (N,) valid or None) for every norm.
         """
-        x, now = self.start(v, lengths, dtype, seen)
+        own = self.encoder.weight.dtype
+        if dtype is None:
+            dtype = own if self.cfg.vocab else v.dtype
+        columns = Columns(v, lengths, self.chunks(v.shape[1]))
+        now = Pass(columns, own, dtype, getattr(self.cfg, "sampling", None), seen=seen)
         records = None if record is None else []
-        mean = now.columns.mean(self.run(x, now, records), now.own)
+        y = self.run(self.encoder(columns.of(v), dtype), now, records)
         for block in records or ():
-            record.append({name: now.columns.rows(t) for name, t in block.items()})
-        decoded = self.decoder(mean)
+            record.append({name: columns.rows(t) for name, t in block.items()})
+        decoded = self.decoder(columns.mean(y, own))
         return decoded if self.head is None else self.head(decoded)
 
     @torch.no_grad()
@@ -133,12 +118,8 @@ class Network(nn.Module):
             return torch.stack([columns.of(neuron) for neuron in t.unbind(2)])
 
         now = Pass(columns, x.dtype, x.dtype, self.cfg.sampling, [of(t) for t in u])
-        records, recorded = [], self.recorded
-        self.recorded = {*recorded, "s_in2", "s_out2", "x"}
-        try:
-            y = self.run(of(x), now, records)
-        finally:
-            self.recorded = recorded
+        records = []
+        y = self.run(of(x), now, records, ("s_in2", "s_out2", "x"))
         rows = [{name: columns.rows(t) for name, t in record.items()} for record in records]
         return [row | {"out": row.pop("x")} for row in rows], columns.rows(y)
 
@@ -149,8 +130,9 @@ class Network(nn.Module):
 
     def parameter_count(self) -> int:
         """Trained real numbers that the forward pass uses; a complex one counts two."""
-        unused = 2 * self.cfg.d_model * self.last_norm_is_idle
-        return sum(p.numel() for p in self.parameters()) - unused
+        # nothing reads the norm behind the last block of these
+        idle = self.cfg.family in ("paper", "lif") and self.cfg.residual == "plain"
+        return sum(p.numel() for p in self.parameters()) - 2 * self.cfg.d_model * idle
 
 
 def chunks(L: int) -> tuple[int, int]:

@@ -77,13 +77,8 @@ def reestimate(net: nn.Module, batches: Iterable[tuple], dtype: torch.dtype | No
     mean and variance per neuron over all valid steps, summed in float64. The network ends in
     evaluation mode.
 
-    Parameters
-    ----------
-    batches
-        Tuples that begin with (values (B, L), lengths (B,) or None), as of
-        ``golden.training.batches.batch_of``.
-    dtype
-        Of the large tensors, see ``golden.model.network.Network.forward``.
+    ``batches`` are tuples that begin with (values (B, L), lengths (B,) or None), as of
+    ``golden.training.batches.batch_of``; ``dtype`` is as in ``Network.forward``.
     """
     batches = list(batches)
     if not batches:

@@ -4,6 +4,7 @@ Values are (H, N), one row per neuron, N = time x batch in the order of ``golden
 ``golden.model.families`` says which steps a block has, ``golden.model.network`` runs them.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 
 from golden.kernels import ops
 from golden.model.columns import Columns
+from golden.model.config import NetworkConfig
 from golden.model.neurons import heaviside, ternary
 from golden.kernels.sampling import Draw
 
@@ -21,21 +23,11 @@ CURVES = {"relu": F.relu, "gelu": F.gelu, "identity": lambda z: z, "sigmoid": to
 class Pass:
     """What the steps of one forward pass share.
 
-    Attributes
-    ----------
-    columns : Columns
-    valid : (N,)
-        1 where a step belongs to its sequence; None: everywhere.
-    own, dtype : torch.dtype
-        Of the parameters, and of the large tensors.
-    sampling : str
-        Form of the draws, see ``golden.kernels.sampling``; None in a network that draws nothing.
-    given : list of (H, N)
-        Uniform draws in place of drawn ones, by the number of the sampler.
-    seen : callable
-        Called with (norm, its input, ``valid``) for every norm; see ``golden.model.norms``.
-    notes : dict
-        Gets tensors by name while a block is recorded, else None.
+    ``own`` is the parameters' type, ``dtype`` that of the large tensors, ``sampling`` the form of
+    the draws (``golden.kernels.sampling``), None in a network that draws nothing. ``given`` (H, N)
+    are uniform draws in place of drawn ones, by the number of the sampler. ``seen`` is called with
+    (norm, its input, ``valid``) for every norm. ``valid`` (N,) is 1 where a step belongs to its
+    sequence, None: everywhere. ``notes`` gets tensors by name while a block is recorded, else None.
     """
 
     def __init__(self, columns: Columns, own: torch.dtype, dtype: torch.dtype,
@@ -65,12 +57,22 @@ class Pass:
             self.seen(norm, x, self.valid)
 
 
+def start_log_dt(cfg: NetworkConfig) -> torch.Tensor:
+    """(H,) logarithms of dt, uniform over the configuration's range."""
+    low, high = math.log(cfg.dt_min), math.log(cfg.dt_max)
+    return low + torch.rand(cfg.d_model) * (high - low)
+
+
 class Step(nn.Module):
     """One step; ``forward(*values, now)`` makes its value, ``now`` is the :class:`Pass`."""
 
 
 class States(Step):
     """State space models of H neurons: subclasses have ``convolve`` on (H, C, M, B)."""
+
+    def sides(self) -> list[nn.Parameter]:
+        """C of the past and, with a two-sided kernel, of the future."""
+        return [self.C, self.C_future] if self.two_sided else [self.C]
 
     def forward(self, s, now: Pass):
         return self.convolve(s.view(-1, *now.chunks)).reshape(s.shape)
@@ -91,7 +93,7 @@ class Affine(Step):
 
 
 class Fire(Step):
-    """SpikeSampler of ``p = y [+ b]``, sampler ``number`` of the network; see ``golden.kernels.sampling``.
+    """SpikeSampler of ``p = y [+ b]``, ``number`` in the network; see ``golden.kernels.sampling``.
 
     ``shares`` names the uniform draws, 2 block + 0 or 1, that it has in common with others;
     ``output`` says that it is a block's output sampler, whose p is recorded.

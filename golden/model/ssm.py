@@ -17,7 +17,7 @@ from torch import nn
 from golden.kernels.carry import carried, few
 from golden.kernels.chunk_matrices import chunk_matrices, powers
 from golden.model.config import NetworkConfig
-from golden.model.ops import States
+from golden.model.ops import States, start_log_dt
 
 
 def initial_A(init: str, n: int) -> torch.Tensor:
@@ -44,21 +44,14 @@ def kernel(A_bar: torch.Tensor, g: torch.Tensor, d: torch.Tensor, L: int) -> tor
 
 def chunked_conv(s: torch.Tensor, A_bar: torch.Tensor, g: torch.Tensor, d: torch.Tensor,
                  delay: int = 0) -> torch.Tensor:
-    """y = K * s on a sequence cut into M chunks of C steps, exact.
+    """y = K * s on a sequence cut into M chunks of C steps, exact; (H, C, M, B) in the dtype of s.
 
-    Parameters
-    ----------
-    s : (H, C, M, B)
-        Input; step t = m C + c is at [:, c, m].
-    A_bar, g : (H, n) complex; d : (H,)
-        The discrete system, see the module's text.
-    delay : int
-        0, or 1 to start the kernel one step later (the anti-causal half of a two-sided kernel).
+    Step t = m C + c of s (H, C, M, B) is at [:, c, m]; (A_bar (H, n), g (H, n), d (H,)) is the
+    discrete system of the module's text. ``delay`` 1 starts the kernel one step later: the
+    anti-causal half of a two-sided kernel.
 
-    Returns
-    -------
-    (H, C, M, B), in the dtype of ``s``: inside a chunk a Toeplitz product, between chunks the
-    state: ``T @ s + G @ S(V @ s)``. Memory grows with the number of steps, see ``golden.kernels.carry``.
+    Inside a chunk it is a Toeplitz product, between chunks the state: ``T @ s + G @ S(V @ s)``.
+    Memory grows with the number of steps, see ``golden.kernels.carry``.
     """
     H, C, M, B = s.shape
     n = A_bar.shape[1]
@@ -77,29 +70,25 @@ def chunked_conv(s: torch.Tensor, A_bar: torch.Tensor, g: torch.Tensor, d: torch
 
 
 class DiagonalSSM(States):
-    """H neurons, each with n complex modes; parameters and both ways to run them.
+    """H neurons, each with n complex modes.
 
-    ``scaled`` false leaves the output scale ``a`` out, for a block that has its own;
-    ``direct`` starts D at random, as S4D does, not at zero.
+    ``scaled`` false leaves the output scale ``a`` out, for a block that has its own.
     """
 
-    def __init__(self, cfg: NetworkConfig, scaled: bool = True, direct: bool = False):
+    def __init__(self, cfg: NetworkConfig, scaled: bool = True):
         super().__init__()
         H, n = cfg.d_model, cfg.n_modes
         rows = 1 if cfg.shared_A else H
         A = initial_A(cfg.init, n).to(torch.complex64)
         self.log_A_re = nn.Parameter(torch.log(-A.real).expand(rows, n).clone())
         self.A_im = nn.Parameter(A.imag.expand(rows, n).clone())
-        log_min, log_max = math.log(cfg.dt_min), math.log(cfg.dt_max)
-        self.log_dt = nn.Parameter(log_min + torch.rand(H) * (log_max - log_min))
+        self.log_dt = nn.Parameter(start_log_dt(cfg))
         self.C = nn.Parameter(torch.randn(H, n, 2) / math.sqrt(2))
         self.D = nn.Parameter(torch.zeros(H))
         self.a = nn.Parameter(torch.ones(H)) if scaled else None
         self.two_sided = cfg.kernel == "two_sided"
         if self.two_sided:
             self.C_future = nn.Parameter(torch.randn(H, n, 2) / math.sqrt(2))
-        if direct:
-            nn.init.normal_(self.D)
 
     def discrete(self, future: bool = False) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(A_bar, g, d): (H, n) complex, (H, n) complex, (H,)."""
@@ -116,22 +105,4 @@ class DiagonalSSM(States):
         if self.two_sided:
             future = chunked_conv(s.flip(1, 2), *self.discrete(future=True), delay=1)
             y = y + future.flip(1, 2)
-        return y
-
-    def recurrent(self, s: torch.Tensor) -> torch.Tensor:
-        """Recurrent form on (H, L, B), step by step; the anti-causal half runs backwards."""
-        def run(steps, A_bar, g, d, delay):
-            h = torch.zeros(*A_bar.shape, s.shape[2], dtype=A_bar.dtype, device=s.device)
-            y = torch.empty_like(s)
-            for t in steps:
-                if delay:
-                    y[:, t] = h.real.sum(1)
-                h = A_bar[..., None] * h + g[..., None] * s[:, t][:, None]
-                if not delay:
-                    y[:, t] = h.real.sum(1) + d[:, None] * s[:, t]
-            return y
-
-        y = run(range(s.shape[1]), *self.discrete(), delay=0)
-        if self.two_sided:
-            y = y + run(range(s.shape[1] - 1, -1, -1), *self.discrete(future=True), delay=1)
         return y

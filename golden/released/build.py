@@ -6,7 +6,7 @@ import torch
 from golden.model import pair
 from golden.model.config import ReleasedConfig
 from golden.model.network import Network
-from golden.released.state import Release, ReleaseError, Sizes, sizes
+from golden.released.state import Release, ReleaseError, Sizes, sizes, tensors
 from golden.tasks import Task, spec
 from golden.tasks.base import inputs_of
 
@@ -57,52 +57,17 @@ def decoder(found: Release, made: Sizes, task: Task) -> dict[str, np.ndarray] | 
                        f"({classes}, {H})")
 
 
-def _norm(found: Release, prefix: str) -> dict[str, np.ndarray]:
-    names = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "var": "running_var"}
-    return {own: found.stack[f"{prefix}norm.norm.{name}"] for own, name in names.items()
-            if f"{prefix}norm.norm.{name}" in found.stack}
+def fill(net: Network, found: Release, made: Sizes) -> None:
+    """Copy the tensors of the stack to where this project has them."""
+    own = net.state_dict()
+    for name, (here, _) in tensors(made).items():
+        # C of the past comes first; rows that neurons share are repeated: neuron h, row h mod rows
+        own[here].copy_(torch.from_numpy(np.resize(found.stack[name], own[here].shape)))
+        if f"{here}_future" in own:
+            own[f"{here}_future"].copy_(torch.tensor(found.stack[name][1]))
 
 
-def _ssm(found: Release, prefix: str, made: Sizes) -> dict[str, np.ndarray]:
-    """Tensors of ``golden.model.dplr.DPLR``; rows shared by some neurons are repeated for each."""
-    get = {name: found.stack[prefix + name] for name in (
-        "D", "kernel.inv_dt", "kernel.C", "kernel.B", "kernel.P", "kernel.A_real",
-        "kernel.A_imag", "kernel.l_kernel")}
-    repeat = made.H // made.rows if made.rows > 1 else 1       # neuron h has row h mod rows
-
-    def rows(value):
-        return np.concatenate([value] * repeat)
-
-    tensors = {"D": get["D"][0], "inv_dt": get["kernel.inv_dt"][:, 0], "C": get["kernel.C"][0],
-               "B": rows(get["kernel.B"][0]), "P": rows(get["kernel.P"][0]),
-               "log_A_re": rows(get["kernel.A_real"]), "A_im": rows(get["kernel.A_imag"]),
-               "length": get["kernel.l_kernel"]}
-    return tensors | ({"C_future": get["kernel.C"][1]} if made.sides == 2 else {})
-
-
-def state_of(found: Release, made: Sizes) -> dict[str, np.ndarray]:
-    """Tensors of the stack under this project's names."""
-    state = {}
-
-    def put(prefix, tensors):
-        state.update({prefix + name: value for name, value in tensors.items()})
-
-    for k in range(made.blocks):
-        there, here = f"layers.{k}.", f"blocks.{k}."
-        linear = there + ("bidirectional_linear." if made.branch else "bidirectional_linear1.")
-        for own, name in (("inp", "inp"), ("out", "out")) + (
-                (("inp_branch", "inp2"),) if made.branch else ()):
-            put(f"{here}{own}.", {x: found.stack[f"{there}{name}_{x}"] for x in "ab"})
-        put(f"{here}mixer.", {x: found.stack[linear + x] for x in ("weight", "bias")})
-        put(f"{here}norm.", _norm(found, there))
-        put(f"{here}ssm.", _ssm(found, there + "layer.layer.", made))
-        if made.branch:
-            put(f"{here}ssm_branch.", _ssm(found, there + "reverse_layer.layer.", made))
-    if made.prenorm:
-        put("last.norm.", _norm(found, ""))
-    return state
-
-
+@torch.no_grad()
 def network(found: Release, residual: str, task: Task) -> Network:
     """The network, in evaluation mode; encoder and decoder start afresh where the file has none.
 
@@ -126,12 +91,10 @@ def network(found: Release, residual: str, task: Task) -> Network:
     torch.manual_seed(0)                    # start values of what the file has not
     net = Network(cfg)
     torch.set_rng_state(generator)
-    state = state_of(found, made)
-    for part, tensors in around.items():
-        state |= {f"{part}.{name}": value for name, value in (tensors or {}).items()}
-    own = net.state_dict()
-    for name, value in state.items():
-        own[name].copy_(torch.tensor(value))
+    fill(net, found, made)
+    for part, tensors_of in around.items():
+        for name, value in (tensors_of or {}).items():
+            getattr(net, part).get_parameter(name).copy_(torch.tensor(value))
     _check_folding(net, found)
     return net.eval()
 

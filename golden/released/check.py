@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from golden.base.cli import differing
 from golden.released import reference as released_reference
 from golden.model.network import Network
 from golden.released.state import ReleaseError, Sizes, read_npz
@@ -44,12 +45,10 @@ def read_fixture(path: Path, made: Sizes) -> Fixture:
     arrays = read_npz(path)
     wanted = ["x", "y", *(f"u{i}" for i in range(2 * made.blocks)),
               *(f"block{k}" for k in range(made.blocks))]
-    missing = [name for name in wanted if name not in arrays]
-    extra = [name for name in arrays if re.fullmatch(r"(u|block)\d+", name) and name not in wanted]
-    if missing or extra:
-        raise ReleaseError(f"{path}: {made.blocks} blocks need {', '.join(wanted)}; "
-                           + "; ".join(f"{word} {', '.join(names)}" for word, names in (
-                               ("missing", missing), ("unknown", extra)) if names))
+    different = differing(wanted, (name for name in arrays if name in wanted
+                                   or re.fullmatch(r"(u|block)\d+", name)))
+    if different:
+        raise ReleaseError(f"{path}: {made.blocks} blocks need {', '.join(wanted)}; {different}")
     shape = arrays["x"].shape
     for name in wanted:
         if arrays[name].shape != shape or len(shape) != 3 or shape[2] != made.H or 0 in shape:

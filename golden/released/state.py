@@ -17,10 +17,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from golden.base.cli import UserError
+from golden.base.cli import UserError, differing
 
 # Names by which a state dict is known, whatever stands in front of them.
 ANCHOR = re.compile(r"(.*?)layers\.\d+\.(inp_[ab]|out_[ab]|layer\.layer\.|bidirectional_linear)")
+
+# This project's names of the tensors of a norm and of an SSM, by their released names.
+NORM = {"weight": "gamma", "bias": "beta", "running_mean": "mean", "running_var": "var"}
+SSM = {"D": "D", "kernel.inv_dt": "inv_dt", "kernel.C": "C", "kernel.B": "B", "kernel.P": "P",
+       "kernel.A_real": "log_A_re", "kernel.A_imag": "A_im", "kernel.l_kernel": "length"}
+# Names that are allocated but unused, without a branch and with one.
+UNUSED = [re.compile(rf"layers\.\d+\.({names})") for names in (
+    r"layer\.output_linear\..*|inp2_[ab]",
+    r"(reverse_)?layer\.output_linear\..*|bidirectional_linear[12]\..*")]
 
 
 class ReleaseError(UserError):
@@ -153,46 +162,39 @@ def sizes(found: Release) -> Sizes:
     return made
 
 
-def expected(made: Sizes) -> tuple[dict[str, tuple], set[str]]:
-    """(name -> shape of all that is used, beginnings of names that are allocated but unused)."""
+def tensors(made: Sizes) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """All tensors that are used: released name -> (this project's name, released shape)."""
     H, n, rows = made.H, made.n, made.rows
-    ssm = {"D": (1, H), "kernel.inv_dt": (H, 1), "kernel.C": (made.sides, H, n, 2),
-           "kernel.B": (1, rows, n, 2), "kernel.P": (1, rows, n, 2), "kernel.A_real": (rows, n),
-           "kernel.A_imag": (rows, n), "kernel.l_kernel": ()}
-    norm = {f"norm.norm.{name}": (H,) for name in ("weight", "bias") + (
-        ("running_mean", "running_var") if made.batch_norm else ())}
-    block = {name: (H,) for name in ("inp_a", "inp_b", "out_a", "out_b")} | norm
-    block |= {f"layer.layer.{name}": shape for name, shape in ssm.items()}
-    unused = {"layer.output_linear.", "norm.norm.num_batches_tracked"}
+    shapes = {"D": (1, H), "kernel.inv_dt": (H, 1), "kernel.C": (made.sides, H, n, 2),
+              "kernel.B": (1, rows, n, 2), "kernel.P": (1, rows, n, 2), "kernel.A_real": (rows, n),
+              "kernel.A_imag": (rows, n), "kernel.l_kernel": ()}
+    norm = {f"norm.norm.{name}": (f"norm.{own}", (H,)) for name, own in NORM.items()
+            if made.batch_norm or not name.startswith("running")}
+    block, mixer = dict(norm), ("bidirectional_linear1.", H)
+    for scale, own in ("inp", "inp"), ("out", "out"), *[("inp2", "inp_branch")] * made.branch:
+        block |= {f"{scale}_{x}": (f"{own}.{x}", (H,)) for x in "ab"}
+    for layer, own in ("layer", "ssm"), *[("reverse_layer", "ssm_branch")] * made.branch:
+        block |= {f"{layer}.layer.{name}": (f"{own}.{SSM[name]}", shape)
+                  for name, shape in shapes.items()}
     if made.branch:
-        block |= {"inp2_a": (H,), "inp2_b": (H,), "bidirectional_linear.weight": (H, 2 * H),
-                  "bidirectional_linear.bias": (H,)}
-        block |= {f"reverse_layer.layer.{name}": shape for name, shape in ssm.items()}
-        unused |= {"reverse_layer.output_linear.", "bidirectional_linear1.",
-                   "bidirectional_linear2."}
-    else:
-        block |= {"bidirectional_linear1.weight": (H, H), "bidirectional_linear1.bias": (H,)}
-        unused |= {"inp2_a", "inp2_b"}
-    used = {f"layers.{k}.{name}": shape for k in range(made.blocks)
-            for name, shape in block.items()}
-    unused = {f"layers.{k}.{name}" for k in range(made.blocks) for name in unused}
-    if made.prenorm:
-        used |= norm
-        unused.add("norm.norm.num_batches_tracked")
-    return used, unused
+        mixer = "bidirectional_linear.", 2 * H
+    block |= {mixer[0] + "weight": ("mixer.weight", (H, mixer[1])),
+              mixer[0] + "bias": ("mixer.bias", (H,))}
+    found = {f"layers.{k}.{name}": (f"blocks.{k}.{own}", shape) for k in range(made.blocks)
+             for name, (own, shape) in block.items()}
+    return found | {name: (f"last.{own}", shape) for name, (own, shape) in norm.items()
+                    if made.prenorm}
 
 
 def check(found: Release, made: Sizes) -> None:
     """Raise :class:`ReleaseError` naming tensors that are missing, unknown or of another shape."""
-    used, unused = expected(made)
-    missing = sorted(set(used) - set(found.stack))
-    extra = sorted(name for name in set(found.stack) - set(used)
-                   if not any(name.startswith(beginning) for beginning in unused))
-    if missing or extra:
-        raise ReleaseError(f"{found.path}: " + "; ".join(
-            f"{word} {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
-            for word, names in (("missing", missing), ("unknown", extra)) if names))
-    for name, shape in used.items():
+    used = tensors(made)
+    different = differing(used, (
+        name for name in found.stack if not UNUSED[made.branch].fullmatch(name)
+        and name.replace("num_batches_tracked", "weight") not in used or name in used))
+    if different:
+        raise ReleaseError(f"{found.path}: {different}")
+    for name, (_, shape) in used.items():
         if found.stack[name].shape != shape:
             raise ReleaseError(f"{found.path}: {name} has shape {found.stack[name].shape}, "
                                f"the other tensors say {shape}")

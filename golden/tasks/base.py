@@ -167,19 +167,23 @@ def checked(split: Split, task: Task) -> Split:
 PART = "part"       # variant of a task for files that hold only some of its sequences
 
 
-def is_part(variant: str, name: str) -> bool:
-    """Whether a task's variant is ``part``: files of any size, neither counted nor checksummed."""
+def is_part(variant: str, name: str) -> tuple[bool, str]:
+    """Whether a task's variant is ``part``, and the name of the task with it.
+
+    It is for files of any size, which are neither counted nor checksummed.
+    """
     if variant not in ("", PART):
         raise TaskError(f"variant {variant!r} of task {name} is unknown; known: {PART}, for files "
                         f"that hold only some of its sequences")
-    return variant == PART
+    return variant == PART, ":".join((name, variant)[:1 + bool(variant)])
 
 
 def counted(found: int, expected: int, what: str, path, task: Task) -> None:
     """Raise ``DataError`` unless a file holds as many sequences as were published."""
-    if found != expected and not task.name.endswith(f":{PART}"):
+    if found != expected and not (task.part and found):
+        part = task.name if task.part else task.name + ":-"[":" in task.name] + PART
         raise DataError(f"{path} holds {found:,} {what}, not {expected:,}; {again(path)}, or use "
-                        f"task {task.name}:{PART} for files that hold only some")
+                        f"task {part} for files that hold only some, at least 1 in each split")
 
 
 def held_out(n: int, split: str, seed: int = 42) -> np.ndarray:

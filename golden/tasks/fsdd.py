@@ -4,8 +4,6 @@ Its home is a git repository: the archive of a version will do, or a copy of the
 folder ``recordings`` holds files ``{digit}_{speaker}_{take}.wav``.
 """
 
-import io
-import lzma
 import re
 from pathlib import Path
 
@@ -14,9 +12,9 @@ from tqdm import tqdm
 
 from golden.tasks.data import DataError
 from golden.tasks import audio
-from golden.tasks.recordings import files, shuffled
+from golden.tasks.recordings import arrays, files, shuffled
 from golden.tasks.sources import File, Source, again, reading
-from golden.tasks.speech import WRONG, Speech
+from golden.tasks.speech import Speech
 
 RATE = 8_000
 ARRAYS, FOLDER = "fsdd_8k_ulaw.npz.xz", "recordings"
@@ -49,8 +47,7 @@ class FSDD(Speech):
 
 def read_arrays(path: Path) -> tuple[np.ndarray, ...]:
     """Sound (n, 8000) int8, lengths, labels and takes (n,) of a file of mu-law codes."""
-    with reading(path, *WRONG), np.load(io.BytesIO(lzma.decompress(path.read_bytes()))) as stored:
-        codes, *rest = (stored[name] for name in ("x", "length", "label", "take"))
+    codes, *rest = arrays(path, "x", "length", "label", "take")
     n = len(codes)
     if ((codes.shape, codes.dtype) != ((n, RATE), np.uint8) or n == 0
             or any(array.shape != (n,) for array in rest) or rest[1].max() > 9

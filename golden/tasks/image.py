@@ -4,15 +4,14 @@ CIFAR-10 (Krizhevsky, 2009) in grey, as in the Long Range Arena.
 """
 
 import io
-import lzma
 import pickle
-import tarfile
 from pathlib import Path
 
 import numpy as np
 
 from golden.tasks.data import DataError
 from golden.tasks.base import Split, counted, held_out, is_part, known_split
+from golden.tasks.recordings import arrays, files
 from golden.tasks.sources import File, Source, again, reading
 from golden.tasks.formats import PIXEL
 
@@ -38,8 +37,7 @@ class Image:
                     "md5:c58f30108f718f92721af3b95e74349a", stated="its home page"),))
 
     def __init__(self, variant: str = ""):
-        self.part = is_part(variant, "image")
-        self.name = "image" + f":{variant}" * self.part
+        self.part, self.name = is_part(variant, "image")
 
     def load(self, split: str, data_dir=None) -> Split:
         pictures, labels, _ = self._read(known_split(split), data_dir)
@@ -72,21 +70,17 @@ class Image:
 
 def compact(path: Path, half: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The grey pictures of both halves in one file, in the published order."""
-    with np.load(io.BytesIO(lzma.decompress(path.read_bytes()))) as stored:
-        pictures, labels = stored[f"{half}_x"], stored[f"{half}_y"]
-        exact = stored["test_exact"] if half == "test" else np.ones(len(labels), bool)
-    return pictures, labels, exact
+    if half == "test":
+        return arrays(path, "test_x", "test_y", "test_exact")
+    pictures, labels = arrays(path, "train_x", "train_y")
+    return pictures, labels, np.ones(len(labels), bool)
 
 
 def published(path: Path, half: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The published batches, packed or unpacked: dictionaries with ``data`` and ``labels``."""
-    if path.is_dir():
-        batches = [load((path / name).read_bytes()) for name in BATCHES[half]]
-    else:
-        with tarfile.open(path, "r:gz") as archive:
-            found = {Path(member.name).name: archive.extractfile(member).read()
-                     for member in archive if Path(member.name).name in BATCHES[half]}
-        batches = [load(found[name]) for name in BATCHES[half]]
+    found = {Path(name).name: read() for name, read in files(path)
+             if Path(name).name in BATCHES[half]}
+    batches = [load(found[name]) for name in BATCHES[half]]
     colours = np.concatenate([batch[b"data"] for batch in batches])
     labels = np.concatenate([np.asarray(batch[b"labels"]) for batch in batches])
     return grey(colours.reshape(-1, 3, 32, 32)), labels, np.ones(len(labels), bool)

@@ -1,6 +1,8 @@
-"""Folders and archives of many small files, and the clips decoded from them, kept in the cache."""
+"""Folders and archives of many small files, packed arrays, and decoded clips kept in the cache."""
 
 import gzip
+import io
+import lzma
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -31,6 +33,13 @@ def files(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
                        lambda member=member: archive.extractfile(member).read())
         while unpacked.read(PIECE):         # its checksum stands at its very end
             pass
+
+
+def arrays(path: Path, *names: str) -> list[np.ndarray]:
+    """Arrays of an npz packed by xz. Raises ``DataError`` for a file that is none or lacks one."""
+    with (reading(path, KeyError, ValueError, TypeError, AttributeError),
+          np.load(io.BytesIO(lzma.decompress(path.read_bytes()))) as stored):
+        return [stored[name] for name in names]
 
 
 def state(path: Path) -> str:

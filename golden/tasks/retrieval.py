@@ -36,8 +36,7 @@ class Retrieval:
         files=(File(ARCHIVE, (f"https://storage.googleapis.com/long-range-arena/{ARCHIVE}",)),))
 
     def __init__(self, variant: str = ""):
-        self.part = is_part(variant, "retrieval")
-        self.name = "retrieval" + f":{variant}" * self.part
+        self.part, self.name = is_part(variant, "retrieval")
 
     def load(self, split: str, data_dir=None) -> Split:
         name = NAMES[known_split(split)]

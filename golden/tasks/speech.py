@@ -4,17 +4,15 @@ Speech Commands (Warden, arXiv 1804.03209): ``sc10`` and ``sc35`` from its publi
 and ``sc10small`` from parts of it in eight bits at 8 kHz.
 """
 
-import io
-import lzma
 from pathlib import Path
 
 import numpy as np
 
 from golden.tasks.data import DataError
 from golden.tasks import audio, recordings, speech_commands
-from golden.tasks.base import PART, Split, TaskError, known_split
+from golden.tasks.base import PART, Split, TaskError, counted, known_split
 from golden.tasks.encodings import ENCODINGS
-from golden.tasks.sources import File, Source, again, reading
+from golden.tasks.sources import File, Source, again
 
 RATES = {"16k": 16_000, "8k": 8_000}        # steps of a second
 DEFAULT = "mulaw"                           # encoding: docs/decisions/0006-speech-encoding.md
@@ -25,7 +23,6 @@ ALL = TEN + ("zero", "one", "two", "three", "four", "five", "six", "seven", "eig
 SC4_FILE, SC10_FILE = "sc4_8k_ulaw.npz.xz", "sc10_small_8k_ulaw.npz.xz"
 ARCHIVE, FOLDER = "speech_commands_v0.02.tar.gz", "speech_commands_v0.02"
 HOME = "http://download.tensorflow.org/data/"
-WRONG = (KeyError, ValueError, TypeError, AttributeError)       # what a file of arrays can raise
 
 
 class Speech:
@@ -85,9 +82,7 @@ class Speech:
         """In an order of its own, fixed. Decoded clips are kept in the cache."""
         known_split(split)
         forms = [name for form in self.source.forms for name in form]
-        path = self.source.find(forms, data_dir)
-        if path is None:
-            path = self.source.obtain(forms, data_dir)
+        path = self.source.find(forms, data_dir) or self.source.obtain(forms, data_dir)
         cached = (f"{self.source.folder}/{recordings.state(path)}/{self.task}-{self.rate}-"
                   f"{self.stored.__name__}-{split}{'-part' * self.part}-v{recordings.VERSION}")
         sound, lengths, labels = recordings.kept(cached, lambda: self._counted(
@@ -97,13 +92,7 @@ class Speech:
     def _counted(self, path: Path, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """:meth:`read`, if it finds as many clips as were published."""
         found = self.read(path, split)
-        n = len(found[2])
-        if n != self.counts[split] and not (self.part and n):
-            joint = "-" if ":" in self.name else ":"
-            part = self.name if self.part else f"{self.name}{joint}{PART}"
-            raise DataError(f"{path} holds {n:,} {split} clips of task {self.task}, not "
-                            f"{self.counts[split]:,}; {again(path)}, or use task {part} for files "
-                            f"that hold only some, at least 1 in each split")
+        counted(len(found[2]), self.counts[split], f"{split} clips of task {self.task}", path, self)
         return found
 
     def augment(self, values, generator):
@@ -159,10 +148,8 @@ class SC10Small(Speech):
 
 def read_arrays(path: Path, split: str, words: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Sound (n, 8000) int8 and labels (n,) of a file of mu-law codes, shuffled."""
-    with reading(path, *WRONG), np.load(io.BytesIO(lzma.decompress(path.read_bytes()))) as stored:
-        codes, labels = stored[f"x_{split}"], stored[f"y_{split}"]
-        found = stored["words"].tolist()
-    n = len(labels)
+    codes, labels, found = recordings.arrays(path, f"x_{split}", f"y_{split}", "words")
+    found, n = found.tolist(), len(labels)
     if (found != list(words) or (codes.shape, codes.dtype, labels.shape) != (
             (n, RATES["8k"]), np.uint8, (n,)) or n == 0 or labels.max() >= len(words)):
         raise DataError(f"{path}: {split} clips {codes.shape} {codes.dtype} of the words "

@@ -5,7 +5,6 @@ The Large Movie Review Data set (Maas et al., 2011), as in the Long Range Arena.
 
 import lzma
 import re
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +12,11 @@ import numpy as np
 from golden.tasks.data import DataError
 from golden.tasks import bytetext
 from golden.tasks.base import Split, counted, held_out, is_part, known_split
+from golden.tasks.recordings import files
 from golden.tasks.sources import File, Source, again, reading
 
 ARCHIVE, FOLDER = "aclImdb_v1.tar.gz", "aclImdb"
-MEMBER = re.compile(r"(?:.*/)?aclImdb/(train|test)/(neg|pos)/(\d+)_\d+\.txt")
+MEMBER = re.compile(r"(?:(?:.*/)?aclImdb/)?(train|test)/(neg|pos)/(\d+)_\d+\.txt")
 REVIEWS = 25_000        # of train (val is a tenth of it) and of test
 
 
@@ -32,8 +32,7 @@ class Text:
                     "md5:7c2ac02c03563afcf9b574c7e56c153a", stated="torchtext, datasets/imdb.py"),))
 
     def __init__(self, variant: str = ""):
-        self.part = is_part(variant, "text")
-        self.name = "text" + f":{variant}" * self.part
+        self.part, self.name = is_part(variant, "text")
 
     def load(self, split: str, data_dir=None) -> Split:
         """In an order of its own, fixed, because the files have all negative reviews first."""
@@ -50,10 +49,8 @@ class Text:
 
     def _reviews(self, path: Path, half: str) -> list[tuple[int, int, bytes]]:
         """(label, number, text) of every review, from any form of the data."""
-        read = from_folder if path.name == FOLDER else (
-            from_archive if path.name == ARCHIVE else from_table)
         with reading(path):
-            found = read(path, half)
+            found = (from_files if path.name in (FOLDER, ARCHIVE) else from_table)(path, half)
         if len({label for label, _, _ in found}) < 2 or not all(text for _, _, text in found):
             raise DataError(f"{path} lacks the {half} reviews of a class, or one is empty; "
                             f"{again(path)}")
@@ -73,20 +70,7 @@ def from_table(path: Path, half: str) -> list[tuple[int, int, bytes]]:
     return reviews
 
 
-def from_archive(path: Path, half: str) -> list[tuple[int, int, bytes]]:
-    """The published archive: ``aclImdb/train/neg/<number>_<rating>.txt``."""
-    reviews = []
-    with tarfile.open(path, "r:gz") as archive:
-        for member in archive:
-            found = MEMBER.fullmatch(member.name)
-            if found and found[1] == half:
-                reviews.append((int(found[2] == "pos"), int(found[3]),
-                                archive.extractfile(member).read()))
-    return reviews
-
-
-def from_folder(path: Path, half: str) -> list[tuple[int, int, bytes]]:
-    """The published archive, unpacked."""
-    return [(int(found[2] == "pos"), int(found[3]), file.read_bytes())
-            for file in path.glob(f"{half}/*/*.txt")
-            if (found := MEMBER.fullmatch(f"{FOLDER}/{file.relative_to(path).as_posix()}"))]
+def from_files(path: Path, half: str) -> list[tuple[int, int, bytes]]:
+    """The published archive, packed or not: ``aclImdb/train/neg/<number>_<rating>.txt``."""
+    return [(int(found[2] == "pos"), int(found[3]), read()) for name, read in files(path)
+            if (found := MEMBER.fullmatch(name)) and found[1] == half]

@@ -185,28 +185,35 @@ def accuracy(net: nn.Module, split: Split, task: Task, dtype: torch.dtype | None
 
 
 @torch.no_grad()
+def records(net: nn.Module, split: Split, task: Task, size: int, dtype: torch.dtype | None = None
+            ) -> Iterator[tuple[list[dict], torch.Tensor]]:
+    """(record of a forward pass, which of its steps count, bool (B, L)) of each of :func:`batches`.
+
+    In evaluation mode; see ``golden.model.network.Network.forward`` for the record.
+    """
+    was_training, device = net.training, device_of(net)
+    net.eval()
+    for values, lengths, _ in batches(split, task, size, device):
+        record, step = [], torch.arange(values.shape[1], device=device)
+        net(values, lengths, dtype, record)
+        ends = torch.full((len(values),), len(step), device=device) if lengths is None else lengths
+        yield record, step < ends[:, None]
+    net.train(was_training)
+
+
 def spike_rates(net: nn.Module, split: Split, task: Task, dtype: torch.dtype | None = None,
                 batch: int = 50) -> list[dict]:
     """Share of neurons that fire per step, by block: ``s_in``, where there is one, and ``s_out``.
 
-    In evaluation mode. A ternary spike counts by its size, as does an activation of a network
-    without spikes.
+    A ternary spike counts by its size, as does an activation of a network without spikes.
     """
-    was_training = net.training
-    net.eval()
-    fired, steps, device = [{} for _ in net.blocks], 0, device_of(net)
-    batch = batch_for(batch, split.lengths, net.cfg.d_model, device, share=0.3)
-    for values, lengths, labels in batches(split, task, batch, device):
-        record = []
-        net(values, lengths, dtype, record)
-        if lengths is None:
-            lengths = torch.full((len(values),), values.shape[1], device=device)
-        valid = torch.arange(values.shape[1], device=device) < lengths[:, None]
-        steps += int(lengths.sum())
+    fired, steps = [{} for _ in net.blocks], 0
+    batch = batch_for(batch, split.lengths, net.cfg.d_model, device_of(net), share=0.3)
+    for record, valid in records(net, split, task, batch, dtype):
+        steps += int(valid.sum())
         for sums, block in zip(fired, record):
             for name in ("s_in", "s_out"):
                 if name in block:
                     size = block[name].float().abs().mean(2)[valid].sum().item()
                     sums[name] = sums.get(name, 0.0) + size
-    net.train(was_training)
     return [{name: round(total / steps, 4) for name, total in sums.items()} for sums in fired]

@@ -15,15 +15,9 @@ WARM_UP = 3         # steps before the recording, as PyTorch advises
 class GraphedStep:
     """``step(values, labels)`` of fixed shapes on a GPU.
 
-    Parameters
-    ----------
-    step
-        Makes a whole training step with ``net`` and ``opt`` and returns a tensor; must not wait
-        for the GPU.
-    values, labels
-        An example, whose shapes and types all later ones have.
-
-    The steps that the recording needs leave no trace in ``net`` and ``opt``.
+    ``step`` makes a whole training step with ``net`` and ``opt``, returns a tensor and must not
+    wait for the GPU; ``values`` and ``labels`` are an example, whose shapes and types all later
+    ones have. The steps that the recording needs leave no trace in ``net`` and ``opt``.
     """
 
     def __init__(self, step: Callable, net: nn.Module, opt: torch.optim.Optimizer,

@@ -22,13 +22,8 @@ def widen(net: Network, state: dict) -> None:
     """Fill ``net`` with the tensors of a narrower network of the same blocks.
 
     What belongs to the new neurons stays as it is in ``net``, but for what the old ones and the
-    decoder read of them.
-
-    Raises
-    ------
-    GrowError
-        If the networks differ in more than the number of neurons, or are of another kind; nothing
-        is written then.
+    decoder read of them. Raises :class:`GrowError`, and writes nothing, if the networks differ in
+    more than the number of neurons or are of another kind.
     """
     if net.cfg.family != "paper":
         raise GrowError(f"a network of family {net.cfg.family} cannot be widened, only one of "

@@ -14,7 +14,8 @@ from tqdm import tqdm
 from golden import checkpoint
 from golden.training import grow
 from golden.base import cli
-from golden.training.batches import Stored, device_of, epoch_order, fast_dtype, longest, part_changed
+from golden.training.batches import (Stored, device_of, epoch_order, fast_dtype, longest,
+                                     part_changed)
 from golden.training.graphed import GraphedStep
 from golden.memory import batch_for
 from golden.model import before

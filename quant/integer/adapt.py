@@ -22,21 +22,21 @@ def in_formats_of(program: Program, like: Program,
     """
     def one(place, op: Operation, other: Operation) -> Operation:
         if type(op) is not type(other) or op.wiring != other.wiring:
-            raise ArtifactError(f"layer {place} has {op}, the other network has {other} there")
+            raise ArtifactError(f"{place} has {op}, the other network has {other} there")
         new, tensors = {}, other.tensors
         for name in (f.name for f in fields(op) if not f.metadata.get("training")):
             mine, its = getattr(op, name), getattr(other, name)
             if isinstance(its, QFormat) or name in taken:
                 new[name] = its
             elif name not in tensors and mine != its or (mine is None) != (its is None):
-                raise ArtifactError(f"layer {place}, {op}: {name} is {mine}, but {its} in the "
+                raise ArtifactError(f"{place}, {op}: {name} is {mine}, but {its} in the "
                                     f"other network; changing formats cannot make them equal")
         return replace(op, **new).on_tensors(lambda name, t: moved(
-            f"layer {place}, {op}, {name}", t, tensors[name].fmt))
+            f"{place}, {op}, {name}", t, tensors[name].fmt))
 
     def part(place, ops, others):
         if len(ops) != len(others):
-            raise ArtifactError(f"layer {place} has {len(ops)} operations, the other network has "
+            raise ArtifactError(f"{place} has {len(ops)} operations, the other network has "
                                 f"{len(others)}")
         return tuple(one(place, op, other) for op, other in zip(ops, others))
 
@@ -44,8 +44,9 @@ def in_formats_of(program: Program, like: Program,
         raise ArtifactError(f"{len(program.blocks)} layers, the other network has "
                             f"{len(like.blocks)}")
     return replace(
-        program, sample=like.sample, first=part("first", program.first, like.first),
-        blocks=tuple(part(j, *pair) for j, pair in enumerate(zip(program.blocks, like.blocks))),
+        program, sample=like.sample, first=part("encoder", program.first, like.first),
+        blocks=tuple(part(f"layer {j}", *pair)
+                     for j, pair in enumerate(zip(program.blocks, like.blocks))),
         decoder_w=moved("decoder_w", program.decoder_w, like.decoder_w.fmt),
         decoder_b=moved("decoder_b", program.decoder_b, like.decoder_b.fmt))
 

@@ -2,12 +2,16 @@
 
 A folder with ``manifest.json`` and ``arrays.npz``. Schema 2: the manifest lists the operations, each
 with its wiring, options and the formats of its tensors, which are in the arrays under
-``<block>.<operation>.<tensor>``; one sha256 is over everything but ``info`` and ``task``.
+``<block>.<operation>.<tensor>``; one sha256 is over everything but ``info`` and ``task``. A user's
+own operation is named by its module and class; who loads it has imported that module.
 """
 
 import hashlib
 import io
 import json
+import sys
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -30,7 +34,9 @@ KINDS = {cls.__name__: cls for module in (ops, memory) for cls in vars(module).v
 
 def described(op: Operation) -> dict:
     """An operation as plain json, its tensors by their formats."""
-    found = {"operation": type(op).__name__}
+    cls = type(op)
+    own = KINDS.get(cls.__name__) is not cls
+    found = {"operation": f"{cls.__module__}:{cls.__name__}" if own else cls.__name__}
     for f in fields(op):
         value = getattr(op, f.name)
         if value is not None and not f.metadata.get("training"):
@@ -39,10 +45,26 @@ def described(op: Operation) -> dict:
     return found
 
 
+def _kind(name: str) -> type:
+    """The class of an operation: one of ours, or of a user's ``package.module:Class``."""
+    module, colon, own = name.partition(":")
+    if not colon:
+        if name not in KINDS:
+            raise ArtifactError(f"operation {name} is unknown; known: {', '.join(KINDS)}, or one of "
+                                f"your own as package.module:Class")
+        return KINDS[name]
+    # never imported from here: a data file must not choose what code runs
+    cls = getattr(sys.modules.get(module), own, None)
+    if not (isinstance(cls, type) and issubclass(cls, Operation)):
+        raise ArtifactError(f"operation {name} is not loaded; import {module} first, for instance "
+                            f"in the module of your --task")
+    return cls
+
+
 def restored(values: dict, array: Callable[[str], np.ndarray]) -> Operation:
     """Inverse of :func:`described`; ``array(name)`` gives a tensor's integers."""
     values = dict(values)
-    cls = KINDS[values.pop("operation")]
+    cls = _kind(values.pop("operation"))
     types = {f.name: str(f.type) for f in fields(cls)}
     return cls(**{name: Tensor(array(name), QFormat.parse(value)) if "Tensor" in types[name]
                   else QFormat.parse(value) if "QFormat" in types[name] else value
@@ -100,10 +122,9 @@ def load(folder: Path) -> Artifact:
         if m.get("schema") != SCHEMA:
             raise ArtifactError(f"{folder} has schema {m.get('schema')}, this version reads schema "
                                 f"1 and {SCHEMA}; update the project or export again")
-        with np.load(io.BytesIO(packed), allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        arrays = _unpacked(packed)
         content = {k: v for k, v in m.items() if k not in ("sha256", "task", "info")}
-        if _sha256(content, arrays) != m["sha256"]:
+        if arrays is None or _sha256(content, arrays) != m["sha256"]:
             raise ArtifactError(f"{folder} does not match its manifest's sha256: truncated or "
                                 f"edited; export again")
 
@@ -122,6 +143,16 @@ def load(folder: Path) -> Artifact:
     except (FormatError, KeyError, TypeError, ValueError, AttributeError, IndexError,
             OSError) as error:
         raise ArtifactError(f"{folder}/manifest.json: {error}; export again") from None
+
+
+def _unpacked(packed: bytes) -> dict[str, np.ndarray] | None:
+    """The arrays of a file; None: it is damaged, or has others than int64."""
+    try:
+        with np.load(io.BytesIO(packed), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error):
+        return None
+    return arrays if all(raw.dtype == np.int64 for raw in arrays.values()) else None
 
 
 def _read(folder: Path) -> tuple[dict, bytes]:

@@ -1,4 +1,4 @@
-"""GELU on integers, and its inverse for comparing on the random side. Part of the specification.
+"""GELU on integers, and tables of curves. Part of the specification.
 
 ``gelu(y) = y Phi(y) = max(y, 0) - t(|y|)`` with ``t(v) = v Phi(-v)``, which is even in y, below
 0.17 and nothing beyond |y| = 5. So a table of t is all there is: outside it G is the identity above
@@ -9,11 +9,7 @@ knots it is their straight line, exact, rounded once, half to even:
     G(y) = max(y, 0) - T(|y|)
 
 G falls (never rises) up to its only minimum and rises (never falls) above it, like GELU itself:
-the knots do so, T's slope is below one and rounding is monotone. A spike is ``a G(y) + b > u``.
-For a > 0 that is ``G(y) >= level`` with ``level = floor((u - b) / a) + 1``, and the y of that are a
-half line (level > 0: only the rising side reaches it), everything but an interval around the
-minimum (level <= 0), everything (level <= min G), mirrored for a < 0, and everything or nothing
-for a = 0. See :func:`thresholds`.
+the knots do so, T's slope is below one and rounding is monotone.
 """
 
 import math
@@ -22,12 +18,10 @@ from functools import lru_cache
 import numpy as np
 
 from golden.base.qformat import QFormat
-from quant.formats import RandomFormat
 
 KNOTS = 6           # knots are 2**-KNOTS apart
 EXTRA = 2           # fraction bits of a knot beyond those of y
 REACH = 8           # t is nothing from here on, in every format
-NEVER = 1 << 62     # beyond every y
 
 
 @lru_cache(maxsize=None)
@@ -57,51 +51,6 @@ def gelu(y, f_bits: int):
     """G of raw integers y with ``f_bits`` fraction bits, in the same format."""
     T, v = table(f_bits), np.abs(y)
     return np.maximum(y, 0) - T[np.minimum(v, len(T) - 1)]
-
-
-def fire_level(u, a, b):
-    """(level, inverted): ``a G + b > u`` exactly where ``G >= level``, xor ``inverted``.
-
-    Integers of one scale, arrays or scalars; G is any integer.
-    """
-    u, a, b = np.broadcast_arrays(*(np.asarray(v, np.int64) for v in (u, a, b)))
-    size = np.maximum(np.abs(a), 1)
-    above, below = (u - b) // size + 1, -((u - b) // size)      # below = ceil((b - u) / size)
-    level = np.where(a > 0, above, np.where(a < 0, below, np.where(b > u, -NEVER, NEVER)))
-    return level, a < 0
-
-
-def crossings(level, f_bits: int):
-    """(low, high): ``G(y) >= level`` exactly where ``y <= low`` or ``y >= high``.
-
-    low is -NEVER where no y below the minimum reaches the level; the two overlap where every y
-    does. By the inverse table: two searches in G's values on both sides of its minimum.
-    """
-    level = np.asarray(level, np.int64)
-    T = table(f_bits)
-    end = len(T)
-    y = np.arange(-end, end + 1)
-    G = gelu(y, f_bits)
-    bottom = int(np.argmin(G))
-    rising = np.searchsorted(G[bottom:], level) + y[bottom]
-    high = np.where(level > G[-1], level, rising)
-    falling = y[bottom] - np.searchsorted(G[bottom::-1], level)
-    low = np.where(level > 0, -NEVER, falling)
-    return low, high
-
-
-def thresholds(r, a, b, f_bits: int, a_bits: int, random: RandomFormat):
-    """(low, high, inverted): the spikes for the random word r, without a product behind y.
-
-    ``a 2**-a_bits G(y) + b 2**-f_bits > u`` exactly where ``(y <= low or y >= high) != inverted``;
-    y and b have ``f_bits`` fraction bits, u is as in :func:`quant.integer.sampling.fires`.
-    """
-    u, u_bits = (2 * r + 1, random.k + 1) if random.centred else (r, random.k)
-    f = max(f_bits + a_bits, u_bits)
-    finer = f - f_bits - a_bits
-    level, inverted = fire_level(np.asarray(u) << f - u_bits, np.asarray(a) << finer,
-                                 np.asarray(b) << a_bits + finer)
-    return *crossings(level, f_bits), inverted
 
 
 # --- tables of a gate ---------------------------------------------------------------------

@@ -49,9 +49,9 @@ def round_stochastic(raw, shift: int, r, r_bits: int):
 
 @dataclass(frozen=True)
 class States(Operation):
-    """``h <- saturate(round(A_bar h + g u))`` of n complex modes, ``y = sum Re h + d u``, exact.
+    """``h <- saturate(round(A_bar h + g u))`` for n complex modes h, then ``y = sum Re h + d u``.
 
-    u is a spike or a value of any format; h after the update. The rounding is stochastic, with a
+    u is a spike or a value of any format; y is exact. The rounding is stochastic, with a
     word of which the low ``round_bits`` round the real part and the next the imaginary part, or
     half to even.
     """
@@ -67,6 +67,10 @@ class States(Operation):
 
     SHAPES = {name: ("H", "n") for name in ("a_re", "a_im", "g_re", "g_im")}
     states = True
+
+    @property
+    def saturates(self):
+        return {"h": self.h}
 
     def align(self, u: QFormat) -> int:
         """Left shift of ``g u`` to the fraction bits of ``A_bar h``."""
@@ -87,6 +91,7 @@ class States(Operation):
                            f"neuron, mode {bad[0] if len(bad) else ''}")
 
     def format(self, u):
+        """Of the exact sum of n states and ``d u``"""
         return self.h.total(self.a_re.raw.shape[1]) + self.d.fmt * u
 
     def update(self, u_fmt: QFormat, h_re, h_im, u, r, random: RandomFormat):
@@ -153,7 +158,7 @@ class Recurrence:
 
 @dataclass(frozen=True)
 class Fire(Operation):
-    """SpikeSampler of probabilities, one of the forms of ``quant.integer.sampling``.
+    """1 with the probability p, kept in [0, 1], else 0, as ``quant.integer.sampling`` draws them.
 
     ``number`` is its own in the network, two for each block: 2 layer + 0 at its input, + 1 at its
     output. ``directions`` (columns,) are a Sobol dimension's, k bits each.
@@ -167,6 +172,7 @@ class Fire(Operation):
     states = True
 
     def format(self, p):
+        """One bit, UQ(1,0)"""
         return BIT
 
     def words(self, f_bits: int, draws: Draws, first: int = 0, steps: int | None = None):
@@ -180,13 +186,13 @@ class Fire(Operation):
             return sampling.sobol_points(self.directions.raw, steps, first)[:, None] ^ r
         return sampling.start_phase(r, f_bits, random) if self.form == "systematic" else r
 
-    def along(self, p, f_bits: int, draws: Draws):
-        """Spikes of p (B, L, H), all steps of B sequences at once."""
+    def along(self, formats, draws: Draws, p):
+        f_bits = formats[0].f_bits
         words = self.words(f_bits, draws, 0, p.shape[1])
         if self.form != "systematic":
-            return sampling.fires(p, f_bits, words, draws.random)
+            return sampling.fires(p, f_bits, words, draws.random), None
         total = words + np.cumsum(np.clip(p, 0, 1 << f_bits), 1)
-        return np.diff(total >> f_bits, axis=1, prepend=0)
+        return np.diff(total >> f_bits, axis=1, prepend=0), None
 
     def begin(self, formats, draws: Draws) -> "Sampler":
         return Sampler(self, formats[0].f_bits, draws)

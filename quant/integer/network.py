@@ -3,7 +3,7 @@
 What hardware has too runs compiled (``quant.integer.compiled``). Any other network runs operation
 after operation, each over all steps of a group of sequences: only states go step by step, in numba;
 sums of columns are float64 matrix products where they stay below 2**53, exact; all else is the
-operations themselves on whole tensors.
+operations themselves on whole tensors, another memory's step after step.
 """
 
 import os
@@ -15,7 +15,7 @@ import numpy as np
 from quant.integer.batch import Batch, check_lengths, check_values
 from quant.integer.bounds import bounds
 from quant.integer.compiled import Compiled
-from quant.integer.memory import Draws, Fire, States
+from quant.integer.memory import Draws, States
 from quant.integer.operation import ArtifactError, Operation, wired
 from quant.integer.ops import Limit, Mix
 from quant.integer.program import Artifact
@@ -141,18 +141,17 @@ class Vectorised:
             y, saturated = along(op, formats[0], inputs[0], self._rounding(op, draws), bits)
             count("h", saturated)
             return y
-        if isinstance(op, Fire):
-            return op.along(inputs[0], formats[0].f_bits, draws)
         if isinstance(op, Mix) and self.exact:
             total = inputs[0].astype(np.float64) @ op.w.raw.T.astype(np.float64)
             return op.shifted(np.rint(total).astype(np.int64))
         if op.states:
-            raise ArtifactError(f"{op} has a memory that only the reference runs")
-        made = op.apply(formats, *inputs)
-        if isinstance(op, Limit):
-            made, saturated = made
-            if op.counted:
-                count(op.makes, saturated.sum(-1))
+            made, saturated = op.along(formats, draws, *inputs)
+        else:
+            made, saturated = op.apply(formats, *inputs), None
+            if isinstance(op, Limit):
+                made, saturated = made
+        for name in op.saturates:
+            count(name, saturated.sum(-1))
         return made
 
 

@@ -90,6 +90,11 @@ class Operation:
         return {f.name: getattr(self, f.name) for f in fields(self)
                 if isinstance(getattr(self, f.name), Tensor)}
 
+    @property
+    def saturates(self) -> dict[str, QFormat]:
+        """Formats in which it saturates and is counted, by the name that reports give the value."""
+        return {}
+
     def on_tensors(self, change: Callable[[str, Tensor], Tensor]) -> "Operation":
         """The same with ``change(name, tensor)`` in place of every tensor."""
         return replace(self, **{name: change(name, t) for name, t in self.tensors.items()})
@@ -104,6 +109,26 @@ class Operation:
     def apply(self, formats: tuple[QFormat, ...], *raws):
         """The result's raw integers; of :class:`Limit` also where it saturated."""
         raise NotImplementedError
+
+    def begin(self, formats: tuple[QFormat, ...], draws) -> Callable:
+        """With a memory: what runs one sequence, called with the inputs of each step in turn.
+
+        ``saturated`` of it says where the last step saturated, if it does; ``over`` how often all
+        did. ``draws``: a :class:`quant.integer.memory.Draws`.
+        """
+        raise NotImplementedError
+
+    def along(self, formats: tuple[QFormat, ...], draws, *raws: np.ndarray):
+        """With a memory: results (B, L, H) of inputs (B, L, H), and where they saturated or None.
+
+        Step after step, sequences side by side: what :meth:`begin` gives must take (B, H).
+        """
+        run, made, saturated = self.begin(formats, draws), [], []
+        for t in range(raws[0].shape[1]):
+            made.append(run(*(raw[:, t] for raw in raws)))
+            if self.saturates:
+                saturated.append(run.saturated)
+        return np.stack(made, 1), np.stack(saturated, 1) if saturated else None
 
     def bound(self, formats: tuple[QFormat, ...], *tops: int) -> int:
         """No magnitude on the way to the result is larger, for inputs up to ``tops``."""

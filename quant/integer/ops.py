@@ -19,7 +19,7 @@ from quant.integer.operation import Operation, Tensor, largest, round_half_even
 
 @dataclass(frozen=True)
 class Scale(Operation):
-    """``a x + b`` per neuron, exact; a missing a is one, a missing b nothing."""
+    """``a x + b`` with an a and a b for each neuron; a missing a is 1, a missing b is 0."""
 
     a: Tensor | None = None
     b: Tensor | None = None
@@ -31,6 +31,7 @@ class Scale(Operation):
             need(self.b.fmt.f_bits <= f, f"b {self.b.fmt} has more fraction bits than its sum, {f}")
 
     def format(self, x):
+        """Of the exact product and sum"""
         product = self.a.fmt * x if self.a else x
         if not self.b:
             return product
@@ -38,11 +39,9 @@ class Scale(Operation):
                                  self.b.fmt.signed)
 
     def apply(self, formats, x):
-        if self.a:
-            x = self.a.raw * x
-        if self.b:
-            x = x + (self.b.raw << self.format(*formats).f_bits - self.b.fmt.f_bits)
-        return x
+        x = self.a.raw * x if self.a else x
+        up = self.format(*formats).f_bits - self.b.fmt.f_bits if self.b else 0
+        return x + (self.b.raw << up) if self.b else x
 
     def bound(self, formats, x):
         f = self.format(*formats).f_bits
@@ -52,7 +51,7 @@ class Scale(Operation):
 
 @dataclass(frozen=True)
 class Round(Operation):
-    """To ``bits`` fraction bits, half to even."""
+    """x to the nearest number of ``bits`` fraction bits, ties to the even one."""
 
     bits: int = 0
 
@@ -60,6 +59,7 @@ class Round(Operation):
         need(0 <= self.bits <= x.f_bits, f"{self.bits} fraction bits of {x}")
 
     def format(self, x):
+        """``bits`` fraction bits, and an integer bit more than x"""
         return QFormat(x.i_bits + 1, self.bits, x.signed)
 
     def apply(self, formats, x):
@@ -71,7 +71,7 @@ class Round(Operation):
 
 @dataclass(frozen=True)
 class Limit(Operation):
-    """Rounded half to even and saturated to a format; ``counted``: saturations are reported."""
+    """x rounded half to even and saturated to the format ``to``; ``counted``: in reports."""
 
     to: QFormat | None = None
     counted: bool = True
@@ -79,7 +79,12 @@ class Limit(Operation):
     def check(self, need, x):
         need(self.to.f_bits <= x.f_bits, f"{self.to} has more fraction bits than its sum, {x}")
 
+    @property
+    def saturates(self):
+        return {self.makes: self.to} if self.counted else {}
+
     def format(self, x):
+        """``to``"""
         return self.to
 
     def apply(self, formats, x):
@@ -93,9 +98,10 @@ class Limit(Operation):
 
 @dataclass(frozen=True)
 class Clamp(Operation):
-    """To [0, 1], both included."""
+    """``min(max(x, 0), 1)``."""
 
     def format(self, x):
+        """UQ(1, f) with the f fraction bits of x"""
         return QFormat(1, x.f_bits, False)
 
     def apply(self, formats, x):
@@ -104,40 +110,40 @@ class Clamp(Operation):
 
 @dataclass(frozen=True)
 class Add(Operation):
-    """The sum of two values, exact."""
+    """``x + z``, each neuron's with its own."""
 
     def format(self, x, z):
+        """Of the exact sum"""
         return x + z
 
     def apply(self, formats, x, z):
         f = self.format(*formats).f_bits
         return (x << f - formats[0].f_bits) + (z << f - formats[1].f_bits)
 
-    def bound(self, formats, x, z):
-        f = self.format(*formats).f_bits
-        return (x << f - formats[0].f_bits) + (z << f - formats[1].f_bits)
+    bound = apply
 
 
 @dataclass(frozen=True)
 class Product(Operation):
-    """The product of two values, exact."""
+    """``n gate``, each neuron's with its own."""
 
     def format(self, n, gate):
+        """Of the exact product"""
         return n * gate
 
     def apply(self, formats, n, gate):
         return n * gate
 
-    def bound(self, formats, n, gate):
-        return n * gate
+    bound = apply
 
 
 @dataclass(frozen=True)
 class Mix(Operation):
-    """``(W s << shift) + bias``: where s is 0, 1 or -1 a sum of columns of W; (H_out, H_in).
+    """``(W s << shift) + bias``: with spikes s the sum of the columns of W that fired.
 
-    A row's real scale is ``2**(shift - f)`` with the f fraction bits of ``bias``; without a shift W
-    is ternary, by the threshold ``ternary`` times its largest weight (``golden.model.neurons``).
+    W is (H_out, H_in). A row's real scale is ``2**(shift - f)`` with the f fraction bits of
+    ``bias``; without a shift W is ternary, by the threshold ``ternary`` times its largest weight
+    (``golden.model.neurons``). s may be -1 too, or any value.
     """
 
     w: Tensor = None
@@ -152,6 +158,7 @@ class Mix(Operation):
              f"bias {self.bias.fmt} must have the fraction bits of w {self.w.fmt} times {s}")
 
     def format(self, s):
+        """Of a row's exact sum, shifted as far as ``shift`` goes; fraction bits of bias"""
         total = (self.w.fmt * s).total(self.w.raw.shape[1])
         up = self.shift.fmt.hi if self.shift else 0
         f = self.bias.fmt.f_bits
@@ -165,14 +172,14 @@ class Mix(Operation):
         return (total << self.shift.raw if self.shift else total) + self.bias.raw
 
     def bound(self, formats, s):
-        rows = [int(r) * s << int(k) for r, k in zip(
-            abs(self.w.raw).sum(1), self.shift.raw if self.shift else np.zeros(len(self.w.raw), int))]
+        shift = self.shift.raw if self.shift else np.zeros(len(self.w.raw), int)
+        rows = [int(r) * s << int(k) for r, k in zip(abs(self.w.raw).sum(1), shift)]
         return max(rows) + largest(self.bias.raw)
 
 
 @dataclass(frozen=True)
 class Curve(Operation):
-    """A function of each value: ``relu``, or ``gelu`` (``quant.integer.curves``)."""
+    """``max(y, 0)`` (kind ``relu``), or GELU(y) by ``quant.integer.curves`` (``gelu``)."""
 
     kind: str = "relu"
 
@@ -182,6 +189,7 @@ class Curve(Operation):
         need(self.kind in self.KINDS, f"kind must be {' or '.join(self.KINDS)}, not {self.kind!r}")
 
     def format(self, y):
+        """That of y"""
         return y
 
     def apply(self, formats, y):
@@ -190,11 +198,10 @@ class Curve(Operation):
 
 @dataclass(frozen=True)
 class Table(Operation):
-    """A function by a table of its values at the raws of ``index``, the lowest first.
+    """sigmoid(y) or GELU(y), by a table of values at the raw integers of the format ``index``.
 
-    ``sigmoid``: the value at x, whose format is ``index``. ``gelu``: ``max(y, 0)`` less the entry
-    at \\|y\\|, rounded to ``index`` and at most its last one: the table ends where the rest is below
-    its half LSB.
+    ``sigmoid``: the entry of y, whose format is ``index``. ``gelu``: ``max(y, 0)`` less the entry
+    of \\|y\\|, rounded to ``index``, the last one beyond: there the rest is below half an LSB.
     """
 
     kind: str = "sigmoid"
@@ -216,6 +223,7 @@ class Table(Operation):
                  f"{self.table.fmt}")
 
     def format(self, y):
+        """``sigmoid``: the table's; ``gelu``: that of y"""
         return self.table.fmt if self.kind == "sigmoid" else y
 
     def apply(self, formats, y):
@@ -228,7 +236,7 @@ class Table(Operation):
 
 @dataclass(frozen=True)
 class Step(Operation):
-    """1 where y >= 0, without ``fires_at_zero`` where y > 0.
+    """1 where ``y >= 0``, else 0; without ``fires_at_zero`` 1 where ``y > 0``.
 
     ``surrogate`` and ``width`` are of its gradient (``golden.model.neurons``), for fine-tuning.
     """
@@ -238,6 +246,7 @@ class Step(Operation):
     width: float = field(default=1.0, metadata={"training": True})
 
     def format(self, y):
+        """One bit, UQ(1,0)"""
         return BIT
 
     def apply(self, formats, y):
@@ -246,9 +255,9 @@ class Step(Operation):
 
 @dataclass(frozen=True)
 class Ternary(Operation):
-    """sign(z) where ``|z| > c max |z|``, else 0; the maximum over the neurons, c = threshold.
+    """``sign(z)`` where ``|z| > c max |z|``, else 0; the maximum of all neurons, c = ``threshold``.
 
-    One product a step: ``c max |z|`` is compared with |z| shifted to its fraction bits.
+    One product a step: |z| is shifted to the fraction bits of ``c max |z|``.
     """
 
     threshold: Tensor = None
@@ -259,6 +268,7 @@ class Ternary(Operation):
         need(self.threshold.fmt == THRESHOLD, f"threshold must be {THRESHOLD}")
 
     def format(self, z):
+        """-1, 0 or 1, SQ(2,0)"""
         return TERNARY
 
     def apply(self, formats, z):
@@ -272,7 +282,7 @@ class Ternary(Operation):
 
 @dataclass(frozen=True)
 class Embed(Operation):
-    """The row of a token, (vocab, H); ``unit``: probabilities, kept in [0, 1] by fine-tuning."""
+    """Row v of ``table`` (vocab, H) for token v; ``unit``: fine-tuning keeps it in [0, 1]."""
 
     table: Tensor = None
     unit: bool = field(default=False, metadata={"training": True})
@@ -280,6 +290,7 @@ class Embed(Operation):
     SHAPES = {"table": ("vocab", "H")}
 
     def format(self, v):
+        """The table's"""
         return self.table.fmt
 
     def apply(self, formats, v):

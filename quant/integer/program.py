@@ -13,6 +13,11 @@ from quant.integer.operation import Operation, Tensor, inside, need, wired
 from quant.integer.spiking import Spiking, recognise
 
 
+def part_of(place: str) -> str:
+    """How messages name the part of a network that a place of :meth:`Program.operations` is in."""
+    return "encoder" if place.startswith("first") else f"layer {place.split('.')[0]}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Program:
     """Operations in front of the blocks and of each block, and the decoder."""
@@ -110,7 +115,7 @@ class Artifact(Program):
         why = lfsr.misfit(self.random, self.length, len(self.blocks), self.H, self.n)
         need(not why, why)
         for place, op, inputs in self.operations():
-            where = f"layer {place.split('.')[0]}, {op}" if place[0] != "f" else f"encoder, {op}"
+            where = f"{part_of(place)}, {op}"
             for name, tensor in op.tensors.items():
                 inside(f"{where}, {name}", tensor.raw, tensor.fmt, tuple(
                     sizes.get(s, s) for s in op.SHAPES.get(name, ("H",))))

@@ -48,9 +48,11 @@ class Running:
 
     @property
     def over(self) -> dict[str, int]:
-        states = sum(m.over for m in self.memory if isinstance(m, Recurrence))
-        has = any(isinstance(m, Recurrence) for m in self.memory)
-        return self.counts | ({"h": states} if has else {})
+        found = dict(self.counts)
+        for op, call in self.steps:
+            for name in op.saturates if op.states else ():
+                found[name] = found.get(name, 0) + call.over
+        return found
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,13 @@ from golden.base.qformat import QFormat
 from quant.formats import THRESHOLD, EdgeFormats, LayerFormats, RandomFormat
 from quant.integer.head_tensors import Head
 from quant.integer.memory import States
-from quant.integer.operation import ArtifactError, Operation, Tensor
+from quant.integer.operation import ArtifactError, Operation, Tensor, need
 from quant.integer.ops import Add, Embed, Limit, Mix, Product, Scale, Step, Table, Ternary
 from quant.integer.program import Artifact
-from quant.integer.spiking import NO_DIRECTIONS, Layer, Spiking
+from quant.integer.spiking import ACTS, NO_DIRECTIONS, RESIDUALS, Layer, Spiking
+
+STREAM = {"network": ("gated",), "mixer": ("glu", "gsu"), "residual": ("none", "plain"),
+          "norm_position": ("pre", "post"), "fires_at_zero": (0, 1)}
 
 
 def artifact(m: dict, packed: bytes, folder: Path) -> Artifact:
@@ -23,11 +26,15 @@ def artifact(m: dict, packed: bytes, folder: Path) -> Artifact:
                             f"or edited; export again")
     with np.load(io.BytesIO(packed), allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
-    gated = "network" in m
-    formats = m["formats"] if gated else {"edge": m["edge_formats"], "random": m["random"]}
+    of_stream = "network" in m
+    allowed = STREAM if of_stream else {"act": ACTS, "residual": RESIDUALS}
+    for name, values in allowed.items():
+        need(m[name] in values, f"{folder}/manifest.json: {name} must be one of "
+                                f"{', '.join(map(str, values))}, not {m[name]!r}")
+    formats = m["formats"] if of_stream else {"edge": m["edge_formats"], "random": m["random"]}
     edge = EdgeFormats.from_dict(formats["edge"])
     head = Head.of(m["head_formats"], arrays) if "head_formats" in m else None
-    parts = (stream if gated else _spiking)(m, arrays, edge)
+    parts = (stream if of_stream else _spiking)(m, arrays, edge)
     return Artifact(**{name: m[name] for name in ("task", "n_classes", "length", "vocab", "seed",
                                                   "info")},
                     sample=edge.sample, random=RandomFormat.from_dict(formats["random"]), **parts,

@@ -7,14 +7,16 @@ One block, in the order of its operations (in brackets what a network may lack):
     z = +-act(Mix(s_out)),  [z = x + z,]  [z = round(gain z),]  z = z + addend,  [z = z + x,]
     x = Clamp(z), or of a real-valued stream Limit(z)
 
-:func:`operations` writes a :class:`Layer` as such a list, :func:`recognise` reads one.
+:func:`pattern` is that list; :func:`operations` fills a :class:`Layer` in, :func:`recognise` reads
+one off.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from itertools import zip_longest
 
 import numpy as np
 
-from golden.base.qformat import QFormat, wider
+from golden.base.qformat import FormatError, QFormat, wider
 from quant.formats import STREAMS, TERNARY, EdgeFormats, LayerFormats
 from quant.integer.memory import Fire, States
 from quant.integer.operation import ArtifactError, Operation, Tensor
@@ -88,133 +90,117 @@ class Spiking:
 
     def parts(self) -> dict:
         """``first``, ``blocks`` and the decoder of ``quant.integer.program.Artifact``."""
-        edge, f0 = self.edge, self.layers[0].fmt
-        if edge.sample is None:
-            first = (Embed("v -> x", Tensor(self.enc_w, self.x_format)),)
-        else:
-            scale = Scale("v -> x", Tensor(self.enc_w, edge.enc_w), Tensor(self.enc_b, edge.enc_b))
-            end = ((Limit("x -> x", f0.x),) if self.streams else
-                   (Round("x -> x", f0.p.f_bits), Clamp("x -> x")))
-            first = (scale, *end)
-        return {"first": first,
+        edge, named = self.edge, {
+            "x": self.layers[0].fmt.x, "p_bits": self.layers[0].fmt.p.f_bits,
+            "enc_w": Tensor(self.enc_w, self.edge.enc_w if self.edge.sample else self.x_format),
+            "enc_b": Tensor(self.enc_b, self.edge.enc_b)}
+        return {"first": filled(encoder_pattern(edge.sample is None, self.streams), named),
                 "blocks": tuple(operations(layer, j, self) for j, layer in enumerate(self.layers)),
                 "decoder_w": Tensor(self.dec_w, edge.dec_w),
                 "decoder_b": Tensor(self.dec_b, edge.dec_b)}
 
 
+class Of(str):
+    """Stands in a pattern for what a network has under this name: a tensor, format or number."""
+
+
+def encoder_pattern(tokens: bool, streams: bool) -> list[Operation]:
+    """The operations in front of the blocks."""
+    if tokens:
+        return [Embed("v -> x", Of("enc_w"))]
+    return [Scale("v -> x", Of("enc_w"), Of("enc_b")), *(
+        [Limit("x -> x", Of("x"))] if streams else [Round("x -> x", Of("p_bits")), Clamp("x -> x")])]
+
+
+def pattern(j: int, act: str, residual: str, rounding: str, sampling: str, gelu: bool, gain: bool
+            ) -> list[Operation]:
+    """The operations of layer j, with a GELU before its output sampler, with a norm's gain."""
+    streams = residual in STREAMS
+    rows = [Of("row_in"), Of("row_out")] if sampling == "sobol" else [None, None]
+    found = [Scale("x -> p_in", Of("alpha"), Of("beta"))] if streams else []
+    found += [Fire(f"{'p_in' if streams else 'x'} -> s_in", sampling, 2 * j, rows[0]),
+              States("s_in -> y", *map(Of, ("a_re", "a_im", "g_re", "g_im", "d", "h")), rounding, j)]
+    found += ([Curve("y -> v", "gelu"), Scale("v -> p_out", Of("a"), Of("b"))] if gelu else
+              [Scale("y -> y", None, Of("b"))])
+    found += [Fire(f"{'p_out' if gelu else 'y'} -> s_out", sampling, 2 * j + 1, rows[1]),
+              Mix("s_out -> z", Of("w"), Of("bias"), Of("shift"))]
+    found += [Curve("z -> z", act)] if act != "identity" else []
+    found.append(Scale("z -> z", Of("sign")))
+    found += [Add("x z -> z")] if residual == "plain" else []
+    found += [Scale("z -> z", Of("gain")), Round("z -> z", Of("p_bits"))] if gain else []
+    found.append(Scale("z -> z", None, Of("addend")))
+    found += [Add("z x -> z")] if residual == "clampfuse" else []
+    return [*found, Limit("z -> x", Of("x")) if streams else Clamp("z -> x")]
+
+
+def filled(wanted: list[Operation], named: dict) -> tuple[Operation, ...]:
+    """The operations of a pattern with what a network has under its names."""
+    return tuple(replace(op, **{name: named[value] for name, value in vars(op).items()
+                                if isinstance(value, Of)}) for op in wanted)
+
+
+def matched(ops: tuple[Operation, ...], wanted: list[Operation], where: str) -> dict:
+    """Inverse of :func:`filled`; ``ArtifactError`` names the first operation of another kind."""
+    named = {}
+    for op, want in zip_longest(ops, wanted):
+        wrong = "" if type(op) is type(want) and op.wiring == want.wiring else (
+            f"found {op or 'its end'}, but hardware needs {want or 'its end'} here")
+        for f in fields(op) if not wrong else ():
+            has, as_wanted = getattr(op, f.name), getattr(want, f.name)
+            if isinstance(as_wanted, Of) and has is not None:
+                named[as_wanted] = has
+            elif not f.metadata.get("training") and has != as_wanted:
+                shown = "a tensor" if isinstance(has, Tensor) else has
+                wrong = wrong or f"{op} has {f.name} = {shown}, not {as_wanted}"
+        if wrong:
+            raise ArtifactError(f"{where}: {wrong}; it has only the operations of P-SpikeSSM's "
+                                f"blocks, in their order. In integers this network runs with "
+                                f"python -m quant.evaluate")
+    return named
+
+
 def operations(layer: Layer, j: int, net: Spiking) -> tuple[Operation, ...]:
     """The operations of layer j of a network."""
-    f, get, streams = layer.fmt, layer.tensor, net.streams
-    sign = Tensor(1 - 2 * layer.negate, TERNARY)
-
-    def fire(wiring, number):
-        row = net.directions[number] if net.sampling == "sobol" else None
-        k = None if row is None else QFormat(0, int(row.max()).bit_length() or 1, False)
-        return Fire(wiring, net.sampling, number, None if row is None else Tensor(row, k))
-
-    found = [Scale("x -> p_in", get("alpha"), get("beta"))] if streams else []
-    found += [fire("p_in -> s_in" if streams else "x -> s_in", 2 * j),
-              States("s_in -> y", *(get(name) for name in ("a_re", "a_im", "g_re", "g_im", "d")),
-                     f.h, net.rounding, j)]
-    if f.a:
-        found += [Curve("y -> v", "gelu"), Scale("v -> p_out", get("a"), get("b")),
-                  fire("p_out -> s_out", 2 * j + 1)]
-    else:
-        found += [Scale("y -> y", None, get("b")), fire("y -> s_out", 2 * j + 1)]
-    found.append(Mix("s_out -> z", get("w"), get("bias"), get("shift")))
-    if net.act != "identity":
-        found.append(Curve("z -> z", net.act))
-    found.append(Scale("z -> z", sign))
-    if net.residual == "plain":
-        found.append(Add("x z -> z"))
-    if f.gain:
-        found += [Scale("z -> z", get("gain")), Round("z -> z", f.p.f_bits)]
-    found.append(Scale("z -> z", None, get("addend")))
-    if net.residual == "clampfuse":
-        found.append(Add("z x -> z"))
-    found.append(Limit("z -> x", f.x) if streams else Clamp("z -> x"))
-    return tuple(found)
+    f = layer.fmt
+    named = {name: layer.tensor(name) for name, fmt in layer.FORMAT_OF.items() if getattr(f, fmt)}
+    for name, row in zip(("row_in", "row_out"), net.directions[2 * j:2 * j + 2]):
+        named[name] = Tensor(row, QFormat(0, int(row.max()).bit_length() or 1, False))
+    named |= {"h": f.h, "x": f.x, "p_bits": f.p.f_bits,
+              "sign": Tensor(1 - 2 * layer.negate, TERNARY)}
+    return filled(pattern(j, net.act, net.residual, net.rounding, net.sampling, bool(f.a),
+                          bool(f.gain)), named)
 
 
-class _Reader:
-    """Operations of a layer taken one after the other."""
-
-    def __init__(self, ops: tuple[Operation, ...], where: str):
-        self.left, self.where = list(ops), where
-
-    def fits(self, cls: type, /, **options) -> bool:
-        """Whether the next one is of a class, with these options; of a tensor: whether it is there.
-        """
-        op = self.left[0] if self.left else None
-        return type(op) is cls and all(
-            (name in op.tensors) == want if name in ("a", "b", "shift")
-            else getattr(op, name) == want for name, want in options.items())
-
-    def take(self, cls: type, /, **options) -> Operation:
-        """The next one; raises :class:`ArtifactError` naming it where it is another."""
-        if not self.fits(cls, **options):
-            found = f"{self.left[0]}" if self.left else "its end"
-            raise ArtifactError(
-                f"{self.where}: found {found}, but hardware needs a {cls.__name__} here, with "
-                f"{', '.join(f'{k} = {v}' for k, v in options.items()) or 'any options'}; it has "
-                f"only the operations of P-SpikeSSM's blocks, in their order. In integers this "
-                f"network runs with python -m quant.evaluate")
-        return self.left.pop(0)
-
-    def maybe(self, cls: type, /, **options) -> Operation | None:
-        return self.take(cls, **options) if self.fits(cls, **options) else None
-
-    def end(self) -> None:
-        if self.left:
-            raise ArtifactError(f"{self.where}: {self.left[0]} comes after the last operation "
-                                f"that hardware has; in integers this network runs with "
-                                f"python -m quant.evaluate")
-
-
-def _layer(ops: tuple[Operation, ...], number: int) -> tuple[Layer, dict, tuple[Fire, Fire]]:
-    """A layer, its network's options as it shows them, and its samplers."""
-    r = _Reader(ops, f"layer {number}")
-    affine = r.maybe(Scale, wiring="x -> p_in", a=True, b=True)
-    fire_in = r.take(Fire, wiring=f"{'p_in' if affine else 'x'} -> s_in", number=2 * number)
-    states = r.take(States, wiring="s_in -> y", layer=number)
-    gelu = r.maybe(Curve, wiring="y -> v", kind="gelu")
-    out = (r.take(Scale, wiring="v -> p_out", a=True, b=True) if gelu
-           else r.take(Scale, wiring="y -> y", a=False, b=True))
-    fire_out = r.take(Fire, wiring=f"{'p_out' if gelu else 'y'} -> s_out", number=2 * number + 1,
-                      form=fire_in.form)
-    mix = r.take(Mix, wiring="s_out -> z", shift=True)
-    curve = r.maybe(Curve, wiring="z -> z")
-    sign = r.take(Scale, wiring="z -> z", a=True, b=False)
-    joined = r.maybe(Add, wiring="x z -> z")
-    gain = r.maybe(Scale, wiring="z -> z", a=True, b=False)
-    rounded = r.take(Round, wiring="z -> z") if gain else None
-    addend = r.take(Scale, wiring="z -> z", a=False, b=True)
-    clamped = r.maybe(Add, wiring="z x -> z") if not affine else None
-    end = (r.take(Limit, wiring="z -> x", counted=True) if affine else
-           r.take(Clamp, wiring="z -> x"))
-    r.end()
-    f = mix.bias.fmt.f_bits
-    if abs(sign.a.raw).min(initial=1) != 1 or (rounded and rounded.bits != f):
-        raise ArtifactError(f"layer {number}: {sign} must be a sign (1 or -1), and a gain "
+def _layer(ops: tuple[Operation, ...], number: int) -> tuple[Layer, dict, list[np.ndarray]]:
+    """A layer, its network's options as it shows them, and its samplers' direction numbers."""
+    seen = {(type(op), op.wiring): op for op in reversed(ops)}
+    first = {type(op): op for op in reversed(ops)}
+    act, where = seen.get((Curve, "z -> z")), f"layer {number}"
+    joins = "plain" if (Add, "x z -> z") in seen else "replace"
+    if (Scale, "x -> p_in") not in seen:
+        joins = "clampfuse" if (Add, "z x -> z") in seen else "none"
+    options = {"act": act.kind if act else "identity", "residual": joins,
+               "rounding": getattr(first.get(States), "rounding", ""),
+               "sampling": getattr(first.get(Fire), "form", "")}
+    scales = [op for op in ops if isinstance(op, Scale) and op.wiring == "z -> z" and not op.b]
+    named = matched(ops, pattern(number, **options, gelu=(Curve, "y -> v") in seen,
+                                 gain=len(scales) > 1), where)
+    f, sign = named["bias"].fmt.f_bits, named["sign"]
+    if sign.fmt != TERNARY or (abs(sign.raw) != 1).any() or named.get("p_bits", f) != f:
+        raise ArtifactError(f"{where}: {scales[0]} must be a sign (1 or -1), and a gain "
                             f"must be rounded to {f} bits")
-    tensors = {"a_re": states.a_re, "a_im": states.a_im, "g_re": states.g_re, "g_im": states.g_im,
-               "d": states.d, "b": out.b, "w": mix.w, "shift": mix.shift, "bias": mix.bias,
-               "addend": addend.b} | (
-        {"alpha": affine.a, "beta": affine.b} if affine else {}) | (
-        {"a": out.a} if gelu else {}) | ({"gain": gain.a} if gain else {})
+    tensors = {name: named[name] for name in Layer.FORMAT_OF if name in named}
     formats = {Layer.FORMAT_OF[name]: t.fmt for name, t in tensors.items()}
-    formats["drive"] = wider(states.d.fmt, out.b.fmt)
-    p = QFormat(1, f, False)
-    fmt = LayerFormats(h=states.h, p=p, x=end.to if affine else replace(LayerFormats().x, i_bits=2,
-                                                                        f_bits=f), **formats)
-    layer = Layer(fmt, negate=(sign.a.raw < 0).astype(np.int64),
+    x = named.get("x") or replace(LayerFormats().x, i_bits=2, f_bits=f)
+    try:
+        formats["drive"] = wider(named["d"].fmt, named["b"].fmt)
+        fmt = LayerFormats(h=named["h"], p=QFormat(1, f, False), x=x, **formats)
+    except FormatError as error:
+        raise ArtifactError(f"{where}: {error}; in integers this network runs with "
+                            f"python -m quant.evaluate") from None
+    layer = Layer(fmt, negate=(sign.raw < 0).astype(np.int64),
                   **{name: t.raw for name, t in tensors.items()})
-    residual = (("plain" if joined else "replace") if affine else
-                "clampfuse" if clamped else "none")
-    if joined and not affine:
-        raise ArtifactError(f"layer {number}: {joined} needs a real-valued stream")
-    return layer, {"act": curve.kind if curve else "identity", "residual": residual,
-                   "rounding": states.rounding, "sampling": fire_in.form}, (fire_in, fire_out)
+    return layer, options, [named[row].raw for row in ("row_in", "row_out") if row in named]
 
 
 def recognise(art) -> Spiking:
@@ -226,23 +212,13 @@ def recognise(art) -> Spiking:
             raise ArtifactError(f"layer {number} has {own}, but layer 0 has {options}; hardware "
                                 f"needs layers of one kind")
     layers = tuple(layer for layer, _, _ in found)
-    streams = options["residual"] in STREAMS
-    r = _Reader(art.first, "encoder")
-    table = r.maybe(Embed, wiring="v -> x")
-    if table:
-        enc_w, enc_b = table.table, Tensor(ABSENT, EdgeFormats().enc_b)
-    else:
-        scale = r.take(Scale, wiring="v -> x", a=True, b=True)
-        enc_w, enc_b = scale.a, scale.b
-        if streams:
-            r.take(Limit, wiring="x -> x", counted=True, to=layers[0].fmt.x)
-        else:
-            r.take(Round, wiring="x -> x", bits=layers[0].fmt.p.f_bits)
-            r.take(Clamp, wiring="x -> x")
-    r.end()
-    edge = EdgeFormats(art.sample, EdgeFormats().enc_w if table else enc_w.fmt, enc_b.fmt,
+    f, streams, usual = layers[0].fmt, options["residual"] in STREAMS, EdgeFormats()
+    named = matched(art.first, filled(encoder_pattern(art.sample is None, streams), {
+        "x": f.x, "p_bits": f.p.f_bits, "enc_w": Of("enc_w"), "enc_b": Of("enc_b")}), "encoder")
+    enc_w, enc_b = named["enc_w"], named.get("enc_b", Tensor(ABSENT, usual.enc_b))
+    edge = EdgeFormats(art.sample, enc_w.fmt if art.sample else usual.enc_w, enc_b.fmt,
                        art.decoder_w.fmt, art.decoder_b.fmt)
-    rows = [fire.directions.raw for *_, fires in found for fire in fires if fire.directions]
+    rows = [row for *_, pair in found for row in pair]
     return Spiking(**options, edge=edge, layers=layers, enc_w=enc_w.raw, enc_b=enc_b.raw,
                    dec_w=art.decoder_w.raw, dec_b=art.decoder_b.raw,
                    directions=np.stack(rows) if rows else NO_DIRECTIONS)

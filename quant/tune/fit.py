@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from golden.base.cli import UserError
-from golden.base.qformat import SQ, UQ, QFormat, cover_signed, fit_signed
+from golden.base.qformat import SQ, UQ, FormatError, QFormat, cover_signed, fit_signed
 from quant.formats import BIT, GELU_I, SIGMOID_I, TERNARY, THRESHOLD, QuantConfig, RandomFormat
 from quant.integer import lfsr, ops
 from quant.integer.head_tensors import Head, HeadFormats
@@ -50,7 +50,10 @@ def random_format(length: int, layers: int, H: int, n: int) -> RandomFormat:
 def fitted(name: str, values, width: int, f_max: int | None = None) -> QFormat:
     """:func:`golden.base.qformat.fit_signed`; refuses values beyond any ``SQ(i, f)``, f >= 0."""
     values = np.asarray(values)
-    fmt = fit_signed(values, width, f_max)
+    try:
+        fmt = fit_signed(values, width, f_max)
+    except FormatError as error:
+        raise ExportError(f"{name}: {error}; use other widths") from None
     if fmt.f_bits < 0:
         limit = (1 << width - 1) - 1
         raise ExportError(f"{name}: {np.count_nonzero(np.abs(values) > limit)} of {values.size} "

@@ -19,7 +19,7 @@ from golden.model.network import chunks as chunks_of
 from golden.kernels.sampling import Draw
 from quant.formats import TERNARY
 from quant.integer.memory import Fire
-from quant.integer.operation import Tensor, wired
+from quant.integer.operation import ArtifactError, Tensor, wired
 from quant.integer.ops import Add, Clamp, Curve, Mix, Scale
 from quant.integer.program import Program
 from quant.tune.draws import LfsrDraws
@@ -201,9 +201,15 @@ class QuantNetwork(nn.Module):
         def form(op):
             return replace(op, form=self.sampling) if isinstance(op, Fire) else op
 
+        def block(j, modules):
+            try:
+                return tuple(form(m.integers()) for m in modules)
+            except ArtifactError as error:
+                raise ArtifactError(f"layer {j}, {error}") from None
+
         return replace(
             self.program, first=tuple(m.integers() for m in self.first),
-            blocks=tuple(tuple(form(m.integers()) for m in block) for block in self.blocks),
+            blocks=tuple(block(j, modules) for j, modules in enumerate(self.blocks)),
             decoder_w=Tensor(self.decoder.quant_weight().int().to(torch.int64).numpy(), fmt_w),
             decoder_b=Tensor(raw(self.dec_b, fmt_b), fmt_b),
             head=self.head and self.head.integers())

@@ -10,7 +10,6 @@ from golden.base.qformat import QFormat
 from quant.formats import BIT
 from quant.integer.memory import States
 from quant.integer.operation import top
-from quant.integer.ops import Limit
 from quant.integer.program import Artifact, Program
 from quant.tune.fit import ExportError, Extremes
 from quant.tune.qat import QuantNetwork
@@ -107,10 +106,9 @@ def watch_head(net: QuantNetwork) -> dict[str, tuple[torch.Tensor, torch.Tensor]
 def _limited(art: Program, extremes: Extremes):
     """(place, name, format, (low, high)) of everything that saturates where it does not fit."""
     for place, ops in art.parts():
-        limited = {"h": op.h for op in ops if isinstance(op, States)} | {
-            op.makes: op.to for op in ops if isinstance(op, Limit) and op.counted}
-        for name, fmt in limited.items():
-            yield place, name, fmt, extremes.blocks[place, name]
+        for op in sorted(ops, key=lambda op: not op.states):
+            for name, fmt in op.saturates.items():
+                yield place, name, fmt, extremes.blocks[place, name]
     for name, ends in extremes.head.items():
         yield "head", name, getattr(art.head.fmt, name), ends
 

@@ -108,8 +108,6 @@ class Mixer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        geo, H = self.geo, self.geo.H
-        K, Q, G = geo.K, geo.Q, geo.G
         m.submodules.fuse = fuse = self.fuse
         wiring.connect(m, wiring.flipped(self.cfg), fuse.cfg)
         wiring.connect(m, fuse.o, wiring.flipped(self.o))
@@ -117,11 +115,21 @@ class Mixer(wiring.Component):
             wiring.connect(m, wiring.flipped(self.x), fuse.x)
         if "count" in self.signature.members:
             m.d.comb += self.count.eq(fuse.count)
+        clear, coming = Signal(init=1), Signal()    # `out` will be free; a last word is on its way
+        taken, *rows = self._take(m, clear, coming)
+        tags, wipe, parts = self._columns(m, *rows)
+        self._read_out(m, tags, self._sums(m, tags[-1], wipe, parts), clear, coming, taken)
+        return m
 
-        # --- take a word: K rows of each RAM, the first in the cycle of the transfer ------------
+    def _take(self, m: Module, clear, coming):
+        """Take a word: K rows of each RAM, the first in the cycle of the transfer.
+
+        Returns taken; active, fold, row: whether there is a row, which of its word, which of the
+        RAMs; and the word that it is of.
+        """
+        geo, K = self.geo, self.geo.K
         fold, row = Signal(range(max(2, K))), Signal(range(max(2, geo.words * K)))
         word = Signal(spike_word(geo), reset_less=True)
-        clear, coming = Signal(init=1), Signal()    # `out` will be free; a last word is on its way
         taken, active = Signal(), Signal()
         m.d.comb += [
             self.i.ready.eq((fold == 0) & (~self.i.payload.end | clear & ~coming)),
@@ -134,8 +142,14 @@ class Mixer(wiring.Component):
                          row.eq(Mux(row == geo.words * K - 1, 0, row + 1))]
         now = data.View(spike_word(geo), Mux(fold == 0, self.i.payload.as_value(),
                                              word.as_value()))
+        return taken, active, fold, row, now
 
-        # --- RAM, rows, sums over a word: the tags travel along, tags[-1] with the sums ----------
+    def _columns(self, m: Module, active, fold, row, now):
+        """RAMs, rows, sums over a word.
+
+        Returns tags, tags[-1] with the sums; wipe; and Q sums of the weights of neurons that fired.
+        """
+        geo, K, Q, G = self.geo, self.geo.K, self.geo.Q, self.geo.G
         tag = data.StructLayout({"valid": 1, "end": 1, "first": 1, "last": 1})
         tags = [Signal(tag, name=f"tag{k}") for k in range(self.fill - K + 1)]
         quiet = Signal(G, init=(1 << G) - 1)    # an enable would be one more input of every bit
@@ -161,19 +175,25 @@ class Mixer(wiring.Component):
         pipe = Pipeline(m, Const(1))
         parts = [rows[0][q] if G == 1 else
                  pipe.total([rows[g][q] for g in range(G)], ADDERS, f"part{q}") for q in range(Q)]
+        return tags, wipe, parts
 
-        # --- sums: the head of a ring of K groups, then the whole ring to `out` ------------------
-        acc = shape_of(self.acc)
-        ring, out = self._signals(acc, H, "ring"), self._signals(acc, H, "out")
+    def _sums(self, m: Module, tag, wipe, parts):
+        """Add to the head of a ring of K groups; returns the ring behind that, for `out`."""
+        acc, K, Q = shape_of(self.acc), self.geo.K, self.geo.Q
+        ring = self._signals(acc, self.geo.H, "ring")
         sums = self._signals(acc, Q, "sum")
         m.d.comb += [to.eq(head + part) for to, head, part in zip(sums, ring, parts)]
         moved = [*ring[Q:], *sums]
-        with m.If(tags[-1].valid if K > 1 else Const(1)):       # without a word the parts are 0
+        with m.If(tag.valid if K > 1 else Const(1)):    # without a word the parts are 0
             m.d.sync += [to.eq(value) for to, value in zip(ring, moved)]
         with m.If(wipe):
             m.d.sync += [to.eq(0) for to in ring]
+        return moved
 
-        # --- read-out: word after word into the queue --------------------------------------------
+    def _read_out(self, m: Module, tags, moved, clear, coming, taken) -> None:
+        """A step's sums to `out`, from there word after word into the queue."""
+        geo, fuse, G = self.geo, self.fuse, self.geo.G
+        out = self._signals(shape_of(self.acc), geo.H, "out")
         m.submodules.queue = queue = Queue(fuse.i.payload.shape(), BEHIND)
         wiring.connect(m, queue.o, fuse.i)
         load, send, read = tags[-1].end, Signal(), Signal()
@@ -206,7 +226,6 @@ class Mixer(wiring.Component):
             m.d.sync += coming.eq(1)
         with m.Elif(loaded):
             m.d.sync += coming.eq(0)
-        return m
 
     @staticmethod
     def _signals(shape, count: int, name: str) -> list[Signal]:

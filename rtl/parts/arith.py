@@ -1,4 +1,4 @@
-"""Fixed-point arithmetic on Amaranth values, name for name as in ``quant.integer.reference``."""
+"""Fixed-point arithmetic on Amaranth values, as in the operations of ``quant.integer``."""
 
 from amaranth import Cat, Const, Mux, Value
 

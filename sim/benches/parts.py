@@ -50,7 +50,8 @@ def shape(variant: str) -> tuple[Artifact, HardwareConfig, Geometry]:
     art, hw = random_artifact(n_layers=1, length=16, **options), HardwareConfig(lanes)
     if not art.vocab:       # odd samples tie in the encoder's rounding
         half = 1 << art.spiking.edge.enc_w.f_bits + art.sample.f_bits - art.x_format.f_bits - 1
-        art = replace(art, enc_w=half * np.resize([1, 3, 5, -3], art.H))
+        enc_w = half * np.resize([1, 3, 5, -3], art.H)
+        art = replace(art, **replace(art.spiking, enc_w=enc_w).parts()).check()
     return art, hw, plan(art, hw).geo
 
 

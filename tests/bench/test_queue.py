@@ -87,11 +87,13 @@ def test_standing_from_a_log(listed):
     ("jobs = 2", "has no \\[\\[training\\]\\]"),
     ("folder = ", "is not a TOML file"),
     ("speed = 3\n[[training]]\nname = 'a'\ntask = 'digits'", "speed is unknown; known: folder"),
-    ("jobs = 0\n[[training]]\nname = 'a'\ntask = 'digits'", "jobs must be a whole number of at least 1, not 0"),
+    ("jobs = 0\n[[training]]\nname = 'a'\ntask = 'digits'",
+     "jobs must be a whole number of at least 1, not 0"),
     ("[[training]]\nname = 'a'", "training a: task is missing"),
     ("[[training]]\nname = '../a'\ntask = 'digits'", "a name is made of"),
     ("[[training]]\nname = 'a'\ntask = 'digits'\nepoch = 3", "epoch is unknown"),
-    ("[[training]]\nname = 'a'\ntask = 'digits'\nepochs = '3'", "epochs must be a whole number of at least 1, not .3."),
+    ("[[training]]\nname = 'a'\ntask = 'digits'\nepochs = '3'",
+     "epochs must be a whole number of at least 1, not .3."),
     ("[[training]]\nname = 'a'\ntask = 'digits'\nafter = 'b'", "after names b"),
     ("[[training]]\nname = 'a'\ntask = 'digits'\n" * 2, "two trainings have this name"),
 ])
@@ -118,7 +120,8 @@ def test_two_queues_do_not_share_a_folder(tmp_path):
 
 def test_a_failed_training_is_named_with_its_reason(tmp_path):
     path = tmp_path / "list.toml"
-    path.write_text(f'folder = "{tmp_path}/out"\n[[training]]\nname = "a"\ntask = "digitz"\n')
+    path.write_text(f'folder = "{tmp_path}/out"\nnice = 0\n[[training]]\n'
+                    'name = "a"\ntask = "digitz"\n')
     done = run(path)
     out, err = done.communicate(timeout=300)
     assert done.returncode == 2

@@ -10,9 +10,10 @@ from bench.delta_update import DeltaUpdate
 from bench.state_forms import lanes_of
 from bench.state_model import (FORMS, FRACTION, SHIFTS, exact, float_run, integer_run, integers,
                                kernel, mode_shift, noise, quantised)
-from quant.integer import reference
 from golden.base.qformat import SQ
-from quant.formats import LayerFormats, RandomFormat
+from quant.formats import BIT, LayerFormats, RandomFormat
+from quant.integer.memory import States, round_stochastic
+from quant.integer.operation import Tensor
 
 STEPS = 784
 
@@ -67,14 +68,15 @@ def test_integer_run_is_the_reference(rounding):
     spikes = (np.random.default_rng(3).random((1, 200, 1)) < 0.4).astype(np.uint8)
     a = system.M * 2 ** fmt.a_bar.f_bits
     b = (system.b * 2 ** fmt.g.f_bits).astype(np.int64)
-    a_re, a_im = a[..., 0, 0].astype(np.int64), a[..., 1, 0].astype(np.int64)
+    op = States("s -> y", *(Tensor(raw, q) for raw, q in (
+        (a[..., 0, 0].astype(np.int64), fmt.a_bar), (a[..., 1, 0].astype(np.int64), fmt.a_bar),
+        (b[..., 0], fmt.g), (b[..., 1], fmt.g), (np.zeros(1, int), fmt.drive))), fmt.h, rounding)
     h_re = h_im = np.zeros((1, 4), np.int64)
     y, saturations = np.zeros((1, 200, 1, 4)), 0
     for t in range(200):
         r = np.array([[int(noise(t * 4 + k)) & 0xFFFF for k in range(4)]])
-        h_re, h_im, over = reference.state_update(h_re, h_im, int(spikes[0, t, 0]), a_re, a_im,
-                                                  b[..., 0], b[..., 1], r, rounding, fmt, random)
-        y[0, t], saturations = h_re * 2.0 ** -fmt.h.f_bits, saturations + over
+        h_re, h_im, over = op.update(BIT, h_re, h_im, int(spikes[0, t, 0]), r, random)
+        y[0, t], saturations = h_re * 2.0 ** -fmt.h.f_bits, saturations + over.sum()
     per_mode, per_neuron, over = integer_run(raw.M, raw.b, raw.f, raw.lo, raw.hi, spikes, y,
                                              rounding == "stochastic", FRACTION)
     assert not per_mode.any() and not per_neuron.any()
@@ -136,7 +138,7 @@ def delta_reference(dut: DeltaUpdate, x) -> tuple[int, int, int]:
     bits, out, over = dut.random.round_bits, [], 0
     for k, acc in enumerate((acc1, acc2)):
         r = x.r >> k * bits & (1 << bits) - 1
-        raw = reference.round_stochastic(acc, f + top, r, bits)
-        clipped, count = reference.saturate(np.int64(raw), dut.fmt.h)
-        out, over = [*out, int(clipped)], over | count << k
+        raw = round_stochastic(acc, f + top, r, bits)
+        out.append(min(max(raw, dut.fmt.h.lo), dut.fmt.h.hi))
+        over |= (raw != out[-1]) << k
     return (*out, over)

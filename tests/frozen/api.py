@@ -319,7 +319,7 @@ def shipped_names() -> list[str]:
 def fresh(net) -> torch.nn.Module:
     """A new network of the same configuration."""
     made = Network(net.cfg)
-    if hasattr(made, "first") and net.cfg.family in ("paper", "lif") and not made.last_norm_is_idle:
+    if hasattr(made, "first") and net.cfg.family in ("paper", "lif") and net.cfg.residual != "plain":
         made.register_parameter("input_gamma", torch.nn.Parameter(torch.ones(net.cfg.d_model)))
     return made
 

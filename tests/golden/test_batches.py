@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from golden.training.batches import (Stored, batch_of, batches, compact, epoch_order, fast_dtype, longest,
-                            rounded)
+from golden.training.batches import (Stored, batch_of, batches, compact, epoch_order, fast_dtype,
+                                     longest, rounded)
 from golden.tasks import Split
 from golden.base.qformat import SQ, UQ
 

@@ -110,6 +110,7 @@ def test_every_other_option_has_an_effect(cls):
     ({"kernel": "acausal"}, "kernel must be one of causal, two_sided in family "),
     ({"kernel": ["causal"]}, "kernel must be one of causal, two_sided in family "),
     ({"residual": "sum"}, "residual must be one of none, "),
+    ({"lif_reset": "zero"}, "unknown option lif_reset of a network of family "),
     ({"magic": 1}, "unknown option magic of a network of family [a-z]+; known: n_classes, ")],
     ids=str)
 def test_wrong_values_are_named(cls, options, message):
@@ -118,7 +119,22 @@ def test_wrong_values_are_named(cls, options, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("family", ["gated", None, 3])
+@pytest.mark.parametrize("family, options, message", [
+    ("stream", {"neuron": "heaviside", "sampling": "sobol"}, "unknown option sampling of .* str"),
+    ("stream", {"gelu_before_sampler": True}, "unknown option gelu_before_sampler"),
+    ("stream", {"act": "gelu"}, "act = gelu has no effect with mixer = glu: it is read with mixer "
+                                "linear; leave it out"),
+    ("lif", {"sampling": "sobol"}, "unknown option sampling of .* lif; known: n_classes"),
+    ("paper", {"surrogate": "arctan"}, "unknown option surrogate of .* paper"),
+    ("released", {"residual": "clampfuse"}, "residual must be one of none, plain in family rel"),
+    ("released", {"tie_dropout": True}, "tie_dropout = True has no effect with dropout = 0")])
+def test_what_has_no_effect_cannot_be_written(family, options, message):
+    with pytest.raises(ValueError, match=message) as error:
+        from_dict({"family": family, "n_classes": 2} | options)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("family", ["binary", None, 3])
 def test_an_unknown_family_is_named(family):
     with pytest.raises(ValueError, match=f"family must be one of paper, released, stream, lif, not "
                                          f"{family!r}"):

@@ -8,7 +8,8 @@ import torch
 
 from golden.model.columns import Columns
 from golden.model.config import LIFConfig, PaperConfig
-from golden.model.families import Block, Paper
+from golden.model.block import Block
+from golden.model.families import Paper
 from golden.model.fused import ClampFuse, program
 from golden.model.network import Network
 from golden.model.ops import Pass
@@ -27,7 +28,7 @@ def act_of(name: str, z: np.ndarray) -> np.ndarray:
 def mixing(H: int, residual: str, act: str = "relu", dropout: float = 0.0) -> Block:
     """The steps behind the output sampler, the next one included; W is the identity, bias 0."""
     cfg = PaperConfig(n_classes=2, d_model=H, residual=residual, act=act, dropout=dropout)
-    block = Block(Paper.mixing(cfg, 0) | {"fire": Paper.block(cfg, 0)["fire"]})
+    block = Block(Paper.mixing(cfg) | {"fire": Paper.block(cfg, 0)["fire"]})
     with torch.no_grad():
         block.mixer.weight.copy_(torch.eye(H))
         block.mixer.bias.zero_()

@@ -8,7 +8,8 @@ import torch
 
 from golden.model.columns import Columns
 from golden.model.config import StreamConfig
-from golden.model.families import Block, Stream
+from golden.model.block import Block
+from golden.model.families import Stream
 from golden.model.neurons import SURROGATES, heaviside, ternary
 from golden.model.ops import Pass
 

@@ -20,7 +20,7 @@ def test_exact_over_all_batches(residual, ragged, monkeypatch):
     reestimate(net, iter(batches))
     assert not net.training
     fused = [block for block in net.blocks if hasattr(block, "fuse")]
-    assert len(fused) == len(net.norms()) == 3 - (residual == "plain")
+    assert len(fused) == len(net.norms()) == 3
     for block in fused:
         products, sums = [], []
         hooks = [block.mixer.register_forward_hook(lambda _, args, z: products.append((z, args)))]

@@ -8,8 +8,9 @@ import torch
 
 from golden import checkpoint
 from golden.analysis import activity, counts as operations
+from golden.base.cli import UserError
 from golden.energy import rates_of
-from golden.model.config import LIFConfig, PaperConfig, ReleasedConfig
+from golden.model.config import LIFConfig, PaperConfig, ReleasedConfig, StreamConfig
 from golden.analysis.counts import Count, total
 
 SHAPE = {"n_classes": 3, "n_blocks": 2, "d_model": 4, "d_state": 6}
@@ -75,6 +76,24 @@ def test_options_change_the_count(options, part, count):
 def test_released_options_change_the_count(options, count):
     cfg = ReleasedConfig(**SHAPE, act="relu", **options)
     assert operations.spiking(cfg, RATES)["fuse"] == count
+
+
+def test_streams_by_hand():
+    """Binary S4D: a real u into the states, two mixers on bits, a gate; GSU: the gate only adds."""
+    binary = operations.spiking(StreamConfig(**SHAPE, neuron="heaviside", mixer="glu"), RATES)
+    assert binary["states"] == Count(mac=2 * (6 * 12 + 4), add=24)
+    assert binary["neurons"] == Count(compare=8)
+    assert binary["mixer"] == Count(mac=8, add=2 * (16 * 0.25 + 4) + 2 * (16 + 4))
+    assert binary["fuse"] == Count(mac=8, add=8, function=8)        # norm, residual, sigmoid
+    unit = operations.spiking(StreamConfig(**SHAPE, neuron="gelu", mixer="gsu"), RATES)
+    assert unit["states"] == binary["states"] and unit["neurons"] == Count(compare=24)
+    assert unit["mixer"] == Count(mac=8, add=(16 * 0.25 + 4) + (16 + 4) + 2 * (16 + 4))
+
+
+def test_a_step_without_a_count_is_named():
+    cfg = ReleasedConfig(**SHAPE, branch=True)
+    with pytest.raises(UserError, match="operations of Concat are not counted; those of Add"):
+        operations.spiking(cfg, RATES)
 
 
 def test_mixer_accumulates_are_the_columns_of_the_spikes_seen():

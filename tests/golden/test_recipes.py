@@ -9,9 +9,8 @@ import pytest
 from golden.base import cli
 from golden.model.config import PaperConfig
 from golden.model.network import Network
-from golden.training.recipes import BENCHMARKS, recipe_for, table
 from golden.training import recipes
-from golden.training.recipes import Recipe
+from golden.training.recipes import Recipe, recipe_for, table
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ("smnist", "listops", "text", "retrieval", "image", "pathfinder", "pathx", "sc4",

@@ -59,8 +59,9 @@ def as_before(stored: dict, net: Network, kind: str) -> dict:
     numbers = [n for g in range(3) for n in today if group_of(n, today[n]) == g]
     state, begin = {}, 0
     for k, name in enumerate(n for group in groups for n in group):
-        if name in then:            # the others were never used
-            state[k] = stored["state"][numbers.index(then[name])]
+        at = numbers.index(then[name]) if name in then else None
+        if at in stored["state"]:       # the others were never used
+            state[k] = stored["state"][at]
     found = []
     for group, names in zip(stored["param_groups"], groups):
         found.append(group | {"params": list(range(begin, begin + len(names)))})

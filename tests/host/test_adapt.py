@@ -21,12 +21,19 @@ SHAPE = dict(n_layers=2, H=4, n=2, n_classes=3, length=20)
 def test_conversion_is_half_to_even_and_saturates():
     wide, narrow = SQ(3, 3), SQ(2, 1)
     every = np.arange(wide.lo, wide.hi + 1)
-    got, saturated = adapt.convert(every, wide, narrow)
+    art, like = (random_artifact(n_layers=1, H=8, n=8, fmt=LayerFormats(g=g))
+                 for g in (wide, narrow))
+    layer = replace(art.spiking.layers[0], g_re=every.reshape(8, 8), g_im=np.zeros((8, 8), int))
+    art = replace(art, **replace(art.spiking, layers=(layer,)).parts()).check()
+    made, saturated = adapt.adapt(art, like)
+    got = made.spiking.layers[0].g_re.ravel()
     exact = np.rint(every / 4)
     np.testing.assert_array_equal(got, np.clip(exact, narrow.lo, narrow.hi))
-    assert saturated == (np.clip(exact, narrow.lo, narrow.hi) != exact).sum() > 0
-    back, lost = adapt.convert(got, narrow, wide)
-    np.testing.assert_array_equal(back, got * 4)
+    (name, count), = saturated.items()
+    assert count == (np.clip(exact, narrow.lo, narrow.hi) != exact).sum() > 0
+    assert name.startswith("layer 0, States") and name.endswith(", g_re")
+    back, lost = adapt.adapt(made, art)
+    np.testing.assert_array_equal(back.spiking.layers[0].g_re.ravel(), got * 4)
     assert not lost
 
 
@@ -38,7 +45,7 @@ def test_shape_is_the_other_one_s():
     digests = [shape_digest(plan(one, HardwareConfig(2))) for one in (art, like, made)]
     assert digests[0] != digests[1] == digests[2]
     assert artifact.digest(made) not in (artifact.digest(art), artifact.digest(like))
-    old, new = art.spiking.layers[0], made.layers[0]
+    old, new = art.spiking.layers[0], made.spiking.layers[0]
     step = 2.0 ** -new.fmt.g.f_bits
     moved = new.g_re * step - old.g_re * 2.0 ** -old.fmt.g.f_bits
     assert np.abs(moved).max() <= step / 2 and not saturated

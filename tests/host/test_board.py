@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """What a board is told and says of its seed, at a link that is a table of bytes."""
 
 import contextlib
@@ -14,9 +13,9 @@ from quant.integer.artifact import digest
 from quant.integer.synthetic import random_artifact
 from rtl.link import protocol as protocol
 from rtl.parts.config import HardwareConfig
-from rtl.core import Core
 from rtl.link.identity import Identity
 from rtl.link.protocol import Command
+from rtl.plan import plan
 
 ART = random_artifact(1, n_layers=2, H=2, n=2, n_classes=3, length=9, random=lfsr.LONG)
 SEED = 0x1234_89AB_CDEF
@@ -25,10 +24,10 @@ SEED = 0x1234_89AB_CDEF
 class Table:
     """A transport whose board keeps words by address and shows its own ones."""
 
-    def __init__(self, core):
+    def __init__(self, planned):
         self.line = SimpleNamespace(port="table")
         self.bytes = bytearray(0x200)
-        self.bytes[:64] = Identity.of(core, 50e6).pack()
+        self.bytes[:64] = Identity.of(planned, 50e6).pack()
         self.words = {}
 
     def read(self, address, count):
@@ -47,7 +46,7 @@ class Table:
 
 @pytest.fixture
 def board():
-    return Board(Table(Core(ART, HardwareConfig(2))))
+    return Board(Table(plan(ART, HardwareConfig(2))))
 
 
 @pytest.mark.parametrize("seed, register", [(77, 77), ((1 << 32) - 1, (1 << 32) - 1),
@@ -56,7 +55,7 @@ def board():
 def test_the_register_says_the_seed_or_that_it_is_long(board, seed, register):
     board.seed(ART, seed)
     assert board.registers()["seed"] == register
-    regions = {region.name: region for region in board.core(ART).map.regions}
+    regions = {region.name: region for region in board.plan(ART).regions}
     for layer, name, kind in ((0, "start_in", lfsr.SAMPLER_IN), (1, "start_rounding", lfsr.ROUNDING)):
         region = regions[f"layer{layer}.{name}"]
         low, high = (board.transport.words[region.base + j] for j in range(2))

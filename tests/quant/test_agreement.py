@@ -16,7 +16,9 @@ from quant import agreement
 from quant.tune.fit import ExportError
 from golden.base.qformat import FormatError
 from quant.formats import QUANT_CONFIGS, QuantConfig
+from quant.integer.ops import Scale
 from tests.quant.test_diagonalise import network
+from tests.quant.toy import op_at, place_of, with_op
 from tests.quant.test_export import COUNT, RELEASED, TOY, made
 
 
@@ -87,8 +89,8 @@ def test_a_wrong_layer_is_seen(monkeypatch):
 
     def wrong(net):
         folded = fold(net)
-        layer = folded.layers[1]
-        return replace(folded, layers=(folded.layers[0], replace(layer, b=layer.b + 0.1)))
+        place = place_of(folded, 1, Scale, "p_out")
+        return with_op(folded, place, b=op_at(folded, place).b.raw + 0.1)
 
     monkeypatch.setattr(agreement, "fold", wrong)
     found = measured(net, "digits")

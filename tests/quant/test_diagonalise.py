@@ -9,8 +9,9 @@ from golden.model.config import from_dict
 from golden.model.dplr import Dense
 from golden.model.network import Network
 from quant import diagonalise
-from quant.lower.modes import (CONDITION, DiagonaliseError, dense_kernel, diagonal, merge, modes_kernel,
-                         reach)
+from quant.lower.diagonalise import changed_spikes, network as modes_network
+from quant.lower.modes import (CONDITION, DiagonaliseError, dense_kernel, diagonal, merge,
+                               modes_kernel, reach)
 
 
 def network(spread: float, seed: int = 0, d_state: int = 8, H: int = 6, shared=True, **changes):
@@ -111,19 +112,19 @@ def test_unstable_or_not_finite_is_refused(value, words):
 @pytest.mark.parametrize("changes", [{"kernel": "two_sided"}, {"branch": True}])
 def test_what_is_no_recurrence_is_refused(changes):
     with pytest.raises(DiagonaliseError, match=next(iter(changes))):
-        diagonalise.network(network(0.3, **changes), 16)
+        modes_network(network(0.3, **changes), 16)
 
 
 def test_the_network_spikes_alike():
     net = network(0.3, H=8)
-    made, layers = diagonalise.network(net, 40)
+    made, layers = modes_network(net, 40)
     assert not made.cfg.dplr and made.cfg.n_modes == layers[0].A_bar.shape[1]
     x = torch.rand(2, 40, 8, generator=torch.Generator().manual_seed(1))
-    changes = diagonalise.changed_spikes(net, made, x)
+    changes = changed_spikes(net, made, x)
     assert sum(c["s_in"] + c["s_out"] for c in changes) <= 2        # the fitted ones
     with torch.no_grad():                          # and a real difference is seen
         made.blocks[0].ssm.D += 0.5
-    changes = diagonalise.changed_spikes(net, made, x)
+    changes = changed_spikes(net, made, x)
     assert changes[0]["s_in"] == 0 < changes[0]["s_out"] < changes[0]["of"] == 2 * 40 * 8
 
 
@@ -134,20 +135,20 @@ def test_the_paper_s_family_too(vocab):
     with torch.no_grad():
         for block in net.blocks:
             block.ssm.a.uniform_(0.5, 2)
-    made, layers = diagonalise.network(net, 40)
+    made, layers = modes_network(net, 40)
     assert made.cfg.family == "paper" and (made.blocks[1].ssm.a == 1).all()
     v = torch.randint(5, (2, 40)) if vocab else torch.rand(2, 40)
-    changes = diagonalise.changed_spikes(net, made, v)
+    changes = changed_spikes(net, made, v)
     assert sum(c["s_in"] + c["s_out"] for c in changes) <= 2
     with torch.no_grad():
         made.blocks[0].ssm.a += 0.5
-    assert diagonalise.changed_spikes(net, made, v)[0]["s_out"] > 10
+    assert changed_spikes(net, made, v)[0]["s_out"] > 10
 
 
 def test_layers_get_equally_many_modes():
     net = network(0.0, H=4)
     net.blocks[1] = network(0.3, H=4).blocks[0]     # that one has real eigenvalues too
-    made, layers = diagonalise.network(net, 32)
+    made, layers = modes_network(net, 32)
     assert layers[0].fitted.all() and not layers[1].fitted.all()
     assert layers[0].A_bar.shape == layers[1].A_bar.shape
     assert max(layer.error.max() for layer in layers) < 1e-2

@@ -12,6 +12,7 @@ from quant.evaluate import evaluate, main, seed_number
 from quant.formats import RandomFormat
 from quant.integer.network import IntegerNetwork
 from quant.integer.synthetic import random_artifact
+from tests.quant.toy import changed
 
 
 def make_split(art, count=6, steps=9):
@@ -62,7 +63,7 @@ def test_parts_of_the_split_have_an_accuracy_of_their_own():
 def test_votes_sum_the_logits():
     """Two evaluations of three runs each, no seed twice."""
     art = random_artifact(4, n_layers=1, H=4, n=2, n_classes=8, residual="none")
-    art = dataclasses.replace(art, dec_b=0 * art.spiking.dec_b)
+    art = changed(art, dec_b=0 * art.spiking.dec_b)
     split = make_split(art, count=40)
     labels = IntegerNetwork(art, threads=1).run(split.values, split.lengths).labels
     split = dataclasses.replace(split, labels=labels)
@@ -94,7 +95,7 @@ def folder(tmp_path):
     task = make_task("digits")
     art = random_artifact(0, n_layers=1, H=4, n=2, n_classes=10, length=64)
     edge = dataclasses.replace(art.spiking.edge, sample=task.sample_format)
-    return artifact.save(dataclasses.replace(art, edge=edge), tmp_path / "art")
+    return artifact.save(changed(art, edge=edge), tmp_path / "art")
 
 
 def test_command_line(folder, tmp_path, capsys):

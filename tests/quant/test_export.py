@@ -14,7 +14,7 @@ from golden.base import cli
 from golden.model.config import from_dict
 from golden.model.network import Network
 from golden.tasks import make_task
-from quant import export
+from quant import export, prepare
 from quant.integer import artifact, reference, vectors
 from quant.tune.fit import random_format
 from golden.base.qformat import SQ, cover_signed, fit_signed
@@ -77,7 +77,8 @@ def test_end_to_end(tmp_path, task, options):
     out = tmp_path / "artifact"
     export.export(found, out, n=12, n_vectors=2, count=COUNT)
     art = artifact.load(out)
-    assert art.task == task and art.length == 20 and art.spiking.residual == found.network.cfg.residual
+    assert art.task == task and art.length == 20
+    assert art.spiking.residual == found.network.cfg.residual
     assert art.spiking.sampling == options.get("sampling", "bernoulli")
     stored = vectors.load(out / "vectors.npz", art)
     test = found.task.load("test")
@@ -89,8 +90,14 @@ def test_end_to_end(tmp_path, task, options):
     info = json.loads((out / "manifest.json").read_text())["info"]
     assert info["accuracy"]["n"] == 12 and all(0 <= info["accuracy"][k] <= 1
                                                for k in ("float", "qat", "integer"))
-    assert len(info["saturations"]) == 3 and len(info["ranges"]) == 2 + (art.spiking.residual == "plain")
-    assert {row["tensor"] for row in info["tensors"]} >= {"a_bar", "g", "w", "enc_w", "dec_b"}
+    assert {name: len(counts) for name, counts in info["saturations"].items()} == {
+        "h": 3, "x": 3}                         # of each block and of the encoder
+    limited = (4 if art.vocab else 5) if art.spiking.residual == "plain" else 2
+    assert len(info["ranges"]) == limited
+    assert {(row["layer"], row["tensor"]) for row in info["tensors"]} >= {
+        ("0", "States s_in -> y: a_re"), ("1", "States s_in -> y: g_im"),
+        ("1", "Mix s_out -> z: w"), ("decoder", "w"), ("decoder", "b"),
+        ("encoder", "Embed v -> x: table" if art.vocab else "Scale v -> x: a")}
 
 
 def test_same_inputs_same_integers(tmp_path):
@@ -119,7 +126,7 @@ def test_command_line(tmp_path, monkeypatch, capsys):
     assert (art.seed, art.spiking.rounding, art.spiking.sampling) == (99, "half_even", "systematic")
     assert max(abs(layer.w).max() for layer in art.spiking.layers) <= 15
     text = capsys.readouterr().out
-    for part in ("a_bar", "seen in calibration", "saturations", "accuracy on 5 test sequences"):
+    for part in ("a_re", "seen in calibration", "saturations", "accuracy on 5 test sequences"):
         assert part in text
 
 
@@ -153,7 +160,7 @@ def test_replaces_an_artifact_only_when_it_succeeds(tmp_path, monkeypatch, capsy
     refused(monkeypatch, capsys, *plain, "--checkpoint", bad)
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
     command(monkeypatch, *plain, "--checkpoint", good, "--state-bits", 15)
-    assert artifact.load(out).layers[0].fmt.h.width == 15
+    assert artifact.load(out).spiking.layers[0].fmt.h.width == 15
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "bad.pt", "good.pt"]
 
 
@@ -184,7 +191,8 @@ WRONG = {
     "checkpoint": (("--task", TOY, "--checkpoint", "missing.pt"), "missing.pt does not exist"),
     "not shipped": (("--task", TOY), "no network is shipped for task"),
     "other task": (("--task", "digits", "--checkpoint", "NET"), "not digits"),
-    "width": (("--task", TOY, "--checkpoint", "NET", "--state-bits", "99"), "state_bits must be in"),
+    "width": (("--task", TOY, "--checkpoint", "NET", "--state-bits", "99"),
+              "state_bits must be in"),
     "seed": (("--task", TOY, "--checkpoint", "NET", "--seed", "0"), "seed must be in 1..2**32 - 1"),
     "no qat": (("--task", TOY, "--checkpoint", "NET", "--qat", "no.pt"), "no.pt does not exist"),
     "margin": (("--task", TOY, "--checkpoint", "NET", "--margin", "inf"), "margin must be above 0"),
@@ -234,7 +242,7 @@ def test_weights_beyond_the_largest_shift(tmp_path, monkeypatch, capsys):
     checkpoint.save(path, found.network, found.task, {})
     line = refused(monkeypatch, capsys, "--task", TOY, "--checkpoint", path, "--out",
                    tmp_path / "a", "-n", 0)
-    assert "layer 1, w: 1 of 8 rows need a left shift of up to" in line
+    assert "layer 1, Mix (s_out -> z): 1 of 8 rows need a left shift of up to" in line
 
 
 def test_values_beyond_every_format(tmp_path, monkeypatch, capsys):
@@ -245,7 +253,7 @@ def test_values_beyond_every_format(tmp_path, monkeypatch, capsys):
     checkpoint.save(path, found.network, found.task, {})
     line = refused(monkeypatch, capsys, "--task", TOY, "--checkpoint", path, "--out",
                    tmp_path / "a", "-n", 0)
-    assert "dec_w: 1 of 16 values leave 8 bits: seen [" in line and "ends at 127" in line
+    assert "decoder_w: 1 of 16 values leave 8 bits: seen [" in line and "ends at 127" in line
 
 
 @pytest.mark.parametrize("values, width, f_max, expected", [
@@ -279,7 +287,7 @@ def test_a_shipped_network_has_its_own_widths():
             ("psmnist.large", "--config wide", QUANT_CONFIGS["wide"]),
             ("psmnist.small", "--g-bits 9", replace(QUANT_CONFIGS["compact"], g_bits=9))]:
         args = parser.parse_args(["--task", "psmnist", *options.split()])
-        assert export.config_of(args, name) == expected
+        assert prepare.config_of(args, name) == expected
 
 
 def test_long_sequences_get_the_longer_generator():

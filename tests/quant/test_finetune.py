@@ -8,27 +8,24 @@ import torch
 
 from golden import checkpoint
 from golden.base import cli
-from quant import export, finetune
+from quant import export, finetune, prepare, tuned
+from quant.formats import QuantConfig
 from quant.integer import artifact
 from quant.tune.convert import to_artifact
-from quant.tune.fit import ExportError, fit
-from quant.lower.passes import fold
-from quant.formats import QuantConfig
-from quant.tune.qat import QuantNetwork
+from quant.tune.fit import ExportError
 from tests.quant.test_export import COUNT, RELEASED, TOY, made
 
 
-def start(path):
-    found = checkpoint.load(path)
-    prepared = export.prepare(found, found.task.load("train"), COUNT)
-    formats = fit(prepared.folded, prepared.seen, QuantConfig(), found.task.sample_format, 20)
-    return found, QuantNetwork(prepared.folded, formats)
+def start(path, sampling=None, margin=1.5):
+    found = tuned.in_form(checkpoint.load(path), sampling)
+    prepared = prepare.prepare(found, found.task.load("train"), COUNT)
+    return found, prepared.model(QuantConfig(margin=margin))
 
 
 def integers(net):
     art = to_artifact(net, TOY, 20, 1, {})
-    return np.concatenate([np.ravel(getattr(layer, name)) for layer in art.spiking.layers
-                           for name in ("a_re", "g_re", "b", "w", "bias", "addend")])
+    return np.concatenate([np.ravel(t.raw) for _, op, _ in art.operations()
+                           for t in op.tensors.values()])
 
 
 def test_learns_and_is_deterministic(tmp_path):
@@ -46,7 +43,7 @@ def test_resume_equals_an_uninterrupted_run(tmp_path, monkeypatch):
     found, net = start(path)
     whole = integers(finetune.finetune(found, net, tmp_path / "whole.pt", steps=6, batch=4))
 
-    saved, save = [], finetune.save
+    saved, save = [], tuned.save
 
     def stop_after_saving(*args):
         save(*args)
@@ -54,32 +51,32 @@ def test_resume_equals_an_uninterrupted_run(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     found, net = start(path)
-    monkeypatch.setattr(finetune, "save", stop_after_saving)
+    monkeypatch.setattr(tuned, "save", stop_after_saving)
     with pytest.raises(KeyboardInterrupt):
         finetune.finetune(found, net, tmp_path / "part.pt", steps=6, batch=4, save_every=4)
-    monkeypatch.setattr(finetune, "save", save)
-    content = finetune.read(tmp_path / "part.pt", found)
+    monkeypatch.setattr(tuned, "save", save)
+    content = tuned.read(tmp_path / "part.pt", found)
     assert content["steps"] == 4 and "optimiser" in content
-    net = finetune.build(content, found)
+    net = tuned.build(content, found)
     resumed = finetune.finetune(found, net, tmp_path / "part.pt", steps=6, batch=4, resume=content)
     np.testing.assert_array_equal(integers(resumed), whole)
-    np.testing.assert_array_equal(integers(finetune.load(tmp_path / "part.pt", found)), whole)
-    assert "optimiser" not in finetune.read(tmp_path / "part.pt", found)
+    np.testing.assert_array_equal(integers(tuned.load(tmp_path / "part.pt", found)), whole)
+    assert "optimiser" not in tuned.read(tmp_path / "part.pt", found)
 
 
 def test_export_takes_the_fine_tuned_weights(tmp_path):
     found, net = start(made(tmp_path / "net.pt"))
-    tuned = finetune.finetune(found, net, tmp_path / "tuned.pt", steps=3, batch=4)
+    after = finetune.finetune(found, net, tmp_path / "tuned.pt", steps=3, batch=4)
     art = export.export(checkpoint.load(tmp_path / "net.pt"), tmp_path / "a", n=4, n_vectors=0,
                         qat=tmp_path / "tuned.pt", count=COUNT)
-    np.testing.assert_array_equal(art.spiking.layers[1].w, to_artifact(tuned, TOY, 20, 1, {}).layers[1].w)
+    np.testing.assert_array_equal(art.spiking.layers[1].w,
+                                  to_artifact(after, TOY, 20, 1, {}).spiking.layers[1].w)
     assert artifact.load(tmp_path / "a").info["checkpoint"]["fine_tuned"]
 
 
 def test_the_sampling_form_is_kept_and_can_be_changed(tmp_path):
-    found = checkpoint.load(made(tmp_path / "net.pt"))
-    finetune.choose_sampling(found, "systematic")
-    net = QuantNetwork(fold(found.network), start(tmp_path / "net.pt")[1].formats)
+    found, net = start(made(tmp_path / "net.pt"), "systematic", margin=3)
+    assert net.sampling == "systematic"
     finetune.finetune(found, net, tmp_path / "tuned.pt", steps=1, batch=4)
     for asked, form in ((None, "systematic"), ("sobol", "sobol")):
         art = export.export(checkpoint.load(tmp_path / "net.pt"), tmp_path / form, n=0,
@@ -103,20 +100,42 @@ def test_imported_networks(tmp_path, monkeypatch, capsys):
                           qat=qat, count=COUNT) for name, qat in (
                               ("plain", None), ("tuned", tmp_path / "tuned.pt"))]
     assert arts[1].info["checkpoint"]["fine_tuned"] and arts[1].info["diagonal"]
-    assert (arts[0].layers[0].w != arts[1].layers[0].w).any()
+    assert (arts[0].spiking.layers[0].w != arts[1].spiking.layers[0].w).any()
 
 
 def test_files_that_do_not_fit(tmp_path):
     found, net = start(made(tmp_path / "net.pt"))
-    finetune.save(tmp_path / "tuned.pt", found, net, 1, None)
+    tuned.save(tmp_path / "tuned.pt", found, net, 1, None)
     other = checkpoint.load(made(tmp_path / "other.pt", seed=1))
     with pytest.raises(ExportError, match="fine-tuned from another checkpoint"):
-        finetune.load(tmp_path / "tuned.pt", other)
+        tuned.load(tmp_path / "tuned.pt", other)
     (tmp_path / "cut.pt").write_bytes((tmp_path / "tuned.pt").read_bytes()[:900])
     with pytest.raises(ExportError, match="is damaged or was not made by quant.finetune"):
-        finetune.load(tmp_path / "cut.pt", found)
+        tuned.load(tmp_path / "cut.pt", found)
     with pytest.raises(ExportError, match="it lacks golden, formats, steps"):
-        finetune.load(tmp_path / "net.pt", found)
+        tuned.load(tmp_path / "net.pt", found)
+    content = torch.load(tmp_path / "tuned.pt", weights_only=True)
+    old = dict.fromkeys(("layers", "edge", "random", "rounding"), [])     # formats before schema 2
+    torch.save(content | {"formats": old}, tmp_path / "old.pt")
+    with pytest.raises(ExportError, match="old.pt was made by an earlier version; make it again "
+                                          "with python -m quant.finetune") as error:
+        tuned.load(tmp_path / "old.pt", found)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("change, text", [
+    ({"residual": "plain"}, "encoder has 2 operations, the other network has 3"),
+    ({"act": "identity"}, "layer 0 has 9 operations, the other network has 10"),
+    ({"n_blocks": 3}, "3 layers, the other network has 2")], ids=str)
+def test_a_file_of_other_operations(change, text, tmp_path):
+    """One that says it belongs to the network, with the formats of another."""
+    found, net = start(made(tmp_path / "net.pt"))
+    tuned.save(tmp_path / "tuned.pt", found, net, 1)
+    other = checkpoint.load(made(tmp_path / "other.pt", **change))
+    content = torch.load(tmp_path / "tuned.pt", weights_only=True)
+    torch.save(content | {"golden": tuned.state_digest(other.network)}, tmp_path / "tuned.pt")
+    with pytest.raises(ExportError, match=f"the fine-tuned file is of other operations: {text}"):
+        tuned.load(tmp_path / "tuned.pt", other)
 
 
 def test_command_line(tmp_path, monkeypatch, capsys):
@@ -133,7 +152,8 @@ def test_command_line(tmp_path, monkeypatch, capsys):
     try:
         command("--weight-bits", "6")
         assert "after 2 steps" in capsys.readouterr().out
-        assert finetune.load(out, checkpoint.load(tmp_path / "net.pt")).blocks[0].fmt.w.width == 6
+        assert tuned.load(out, checkpoint.load(tmp_path / "net.pt")
+                          ).program.blocks[0][4].w.fmt.width == 6
         with pytest.raises(SystemExit) as stop:
             command("--resume")
     finally:
@@ -147,6 +167,6 @@ def test_shipped():
     assert files
     for path in files:
         found = checkpoint.load(path.with_name(path.name.removesuffix(".qat.pt") + ".pt"))
-        art = to_artifact(finetune.load(path, found), found.task.name, found.task.length, 1, {})
+        art = to_artifact(tuned.load(path, found), found.task.name, found.task.length, 1, {})
         assert (art.H, len(art.blocks)) == (found.network.cfg.d_model, found.network.cfg.n_blocks)
         assert art.spiking.layers[0].fmt.w.width < 8

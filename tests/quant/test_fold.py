@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from golden.model.config import NetworkConfig, PaperConfig, ReleasedConfig
+from golden.model.config import LIFConfig, NetworkConfig, PaperConfig, ReleasedConfig, StreamConfig
 from golden.model.network import Network
+from quant.integer.ops import Mix, Scale
 from quant.lower.passes import FoldError, fold
 from quant.tune.qat import QuantNetwork
 
@@ -19,7 +20,8 @@ RELEASED = ReleasedConfig(**SHAPE, init="s4d_lin")
 @pytest.fixture(autouse=True)
 def draws_by_position(monkeypatch):
     """``torch.rand_like`` fills by memory layout, which a transposed embedding changes."""
-    monkeypatch.setattr(torch, "rand_like", lambda p, dtype=None: torch.rand(p.shape, dtype=p.dtype))
+    monkeypatch.setattr(torch, "rand_like",
+                        lambda p, dtype=None: torch.rand(p.shape, dtype=p.dtype))
 
 
 def trained_like(cfg: NetworkConfig, seed: int = 0) -> Network:
@@ -80,6 +82,11 @@ CASES["released-tokens"] = dataclasses.replace(RELEASED, residual="none", vocab=
 CASES["systematic"] = dataclasses.replace(BASE, sampling="systematic", residual="none")
 
 
+def p_of(record: dict) -> torch.Tensor:
+    """What the output sampler of a folded block was given."""
+    return record.get("p_out", record["y"])
+
+
 @pytest.mark.parametrize("cfg", CASES.values(), ids=CASES.keys())
 @pytest.mark.parametrize("masked", [False, True], ids=["full", "lengths"])
 def test_folded_equals_golden(cfg, masked):
@@ -93,12 +100,12 @@ def test_folded_equals_golden(cfg, masked):
         logits = net(v, lengths, record=expected)
         torch.manual_seed(7)
         folded_logits = folded(v, lengths, record=got)
-    for j, (e, g) in enumerate(zip(expected, got[:-1], strict=True)):
+    for j, (e, g) in enumerate(zip(expected, got, strict=True)):
         assert torch.equal(e["s_in"], g["s_in"]), f"layer {j}: input spikes"
         assert torch.equal(e["s_out"], g["s_out"]), f"layer {j}: output spikes"
         assert 0.02 < float(e["s_out"].mean()) < 0.98
         # golden records the clamped probability in single precision
-        torch.testing.assert_close(g["p"].clamp(0, 1).float(), e["p"].float(), rtol=0, atol=1e-6)
+        torch.testing.assert_close(p_of(g).clamp(0, 1).float(), e["p"].float(), rtol=0, atol=1e-6)
     torch.testing.assert_close(folded_logits, logits, rtol=0, atol=1e-9)
 
 
@@ -115,17 +122,27 @@ def test_probabilities_to_1e_9(cfg):
         net(v)
         torch.manual_seed(3)
         folded(v, record=got)
-    for block, y, g in zip(net.blocks, expected, got[:-1], strict=True):
+    for block, y, g in zip(net.blocks, expected, got, strict=True):
         p = (y + block.out.b[:, None]).reshape(len(y), 60, 2).permute(2, 1, 0)
-        torch.testing.assert_close(g["p"], p, rtol=0, atol=1e-9)
+        torch.testing.assert_close(p_of(g), p, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("option, value", [("kernel", "two_sided"), ("sampling", "mean"),
-                                           ("norm", "layer"), ("branch", True), ("pair", True)])
+                                           ("norm", "layer"), ("pair", True)])
 def test_refuses_what_hardware_has_not(option, value):
     cfg = dataclasses.replace(RELEASED, **{option: value})
     with pytest.raises(FoldError, match=f"{option} = {value}.*the hardware needs"):
         fold(Network(cfg))
+
+
+@pytest.mark.parametrize("cfg, text", [
+    (dataclasses.replace(RELEASED, branch=True), "block 0 of .* a second branch .Concat., which"),
+    (LIFConfig(**SHAPE), "the network has leaky integrate-and-fire neurons .Integrate., which"),
+    (StreamConfig(**SHAPE, neuron="gelu", mixer="linear"), "neuron = gelu and mixer = linear")])
+def test_refusals_name_the_step(cfg, text):
+    with pytest.raises(FoldError, match=text) as error:
+        fold(Network(cfg))
+    assert "\n" not in str(error.value)
 
 
 def test_refuses_dplr_and_names_the_way():
@@ -138,7 +155,7 @@ def test_refuses_tensors_that_are_not_finite():
     net = trained_like(BASE)
     with torch.no_grad():
         net.blocks[1].fuse.var[2] = float("nan")
-    with pytest.raises(FoldError, match=r"layer 1, W: 10 of 100 values are not finite"):
+    with pytest.raises(FoldError, match=r"layer 1, Mix .*, w: 10 of 100 values are not finite"):
         fold(net)
 
 
@@ -151,8 +168,9 @@ def test_refuses_a_mode_that_does_not_decay():
 
 
 def test_a_scale_of_zero_silences_its_row():
-    folded = fold(trained_like(BASE))
-    for layer in folded.layers:
-        assert not layer.W[0].any() and layer.bias[0] == 0
-        assert layer.negate.any() and not layer.negate.all()
-        assert np.isfinite(layer.addend).all()
+    for ops in fold(trained_like(BASE)).blocks:
+        mix = next(op for op in ops if isinstance(op, Mix))
+        sign, addend = (op for op in ops[ops.index(mix):] if isinstance(op, Scale))
+        assert not mix.w.raw[0].any() and mix.bias.raw[0] == 0 and mix.w.raw[1:].any(1).all()
+        assert set(sign.a.raw) == {-1, 1} and sign.b is addend.a is None
+        assert np.isfinite(addend.b.raw).all()

@@ -1,5 +1,6 @@
 """Networks with two inputs in integers: the head, its artifact, and every form of the network."""
 
+import json
 from dataclasses import replace
 from fractions import Fraction
 
@@ -10,19 +11,20 @@ import torch
 from golden.checkpoint import Checkpoint
 from golden.model.config import PaperConfig, ReleasedConfig
 from golden.model.network import Network
-from quant import evaluate, export
-from quant.integer import artifact, head, reference, vectors
-from quant.tune import ranges
-from quant.integer.artifact import ArtifactError
-from quant.tune.convert import formats_of, to_artifact, to_folded
-from quant.tune.draws import LfsrDraws
-from quant.tune.fit import ExportError, NetworkFormats
-from quant.lower.passes import FoldError, fold
 from golden.base.qformat import SQ, FormatError
+from quant import evaluate, export, prepare
 from quant.formats import QuantConfig
+from quant.integer import artifact, head, reference, vectors
+from quant.integer.artifact import ArtifactError
 from quant.integer.network import IntegerNetwork
-from quant.tune.qat import QuantNetwork
 from quant.integer.synthetic import LIMITS, random_artifact
+from quant.lower.passes import FoldError, fold
+from quant.tune import ranges
+from quant.tune.convert import to_artifact, to_program, without_formats
+from quant.tune.draws import LfsrDraws
+from quant.tune.fit import ExportError
+from quant.tune.qat import QuantNetwork
+from quant.tuned import _formatted, formats_of
 from tests.sim.task import TinyPair
 
 ART = random_artifact(seed=3, H=6, n=2, n_classes=3, length=12, features=4)
@@ -45,7 +47,7 @@ def exactly(art, f_a, L_a, f_b, L_b) -> tuple[list[int], list[int]]:
         over[place] += not q.lo <= value <= q.hi
         return max(q.lo, min(q.hi, value))
 
-    one = 1 << art.spiking.edge.dec_b.f_bits - fmt.mean.f_bits
+    one = 1 << art.decoder_b.fmt.f_bits - fmt.mean.f_bits
     a, b = ([kept(round(Fraction(int(v), L * one)), fmt.mean, 0) for v in f]
             for f, L in ((f_a, L_a), (f_b, L_b)))
     unit = 2 ** fmt.mean.f_bits
@@ -67,7 +69,7 @@ def features(art, count=40, seed=0):
     lengths = rng.integers(1, art.length + 1, (2, count))
     f = rng.integers(-most, most + 1, (2, count, F)) * lengths[..., None]
     f[:, 0], f[:, 1] = most * lengths[:, :1], -most * lengths[:, 1:2]
-    half = lengths[..., None] << art.spiking.edge.dec_b.f_bits - art.head.fmt.mean.f_bits
+    half = lengths[..., None] << art.decoder_b.fmt.f_bits - art.head.fmt.mean.f_bits
     f[:, 2:12] = (half * rng.integers(-9, 10, f.shape) + half // 2)[:, 2:12]
     f[:, 12:22] += rng.integers(-1, 2, f.shape)[:, 12:22]
     return f[0], lengths[0], f[1], lengths[1]
@@ -121,7 +123,7 @@ def pairs(art, count=3, seed=1):
                          ids=[*CASES, "tokens", "half_even"])
 def test_recurrence_network_and_reference_agree(options):
     start = made(**options)
-    net = QuantNetwork(to_folded(start), formats_of(start))
+    net = QuantNetwork(to_program(start))
     art = to_artifact(net, "synthetic", start.length, start.seed, {})
     values, lengths = pairs(art)
     traces = [reference.run(art, v[:n]) for v, n in zip(values, lengths)]
@@ -166,8 +168,10 @@ def test_a_file_and_its_digest(tmp_path):
         raw.flat[0] += 1 if raw.flat[0] <= 0 else -1
         other = replace(ART, head=replace(ART.head, **{name: raw})).check()
         assert artifact.digest(other) != artifact.digest(ART), name
-    m, arrays = artifact.read(artifact.save(random_artifact(3, H=4, n=2), tmp_path / "b"))
-    assert not [name for name in [*m, *arrays.files] if "head" in name]
+    artifact.save(random_artifact(3, H=4, n=2), tmp_path / "b")
+    with np.load(tmp_path / "b" / "arrays.npz") as arrays:
+        m = json.loads((tmp_path / "b" / "manifest.json").read_text())
+        assert not [name for name in [*m, *arrays.files] if "head" in name]
 
 
 WRONG = {
@@ -230,29 +234,28 @@ def test_export_and_evaluation(found, tmp_path, capsys):
     assert result["n"] == 5 and result["accuracy_mean"] == (said.labels == split.labels).mean()
     assert info["accuracy"]["integer"] == result["accuracy_mean"]
     # Integers are near the real numbers that they stand for.
-    net = QuantNetwork(to_folded(art))
-    f = batch.logits * 2.0 ** -art.spiking.edge.dec_b.f_bits / flat.lengths[:, None]
+    net = QuantNetwork(without_formats(to_program(art)))
+    f = batch.logits * 2.0 ** -art.decoder_b.fmt.f_bits / flat.lengths[:, None]
     with torch.no_grad():
         real = net.head(torch.from_numpy(np.concatenate([f[::2], f[1::2]])))
     np.testing.assert_allclose(said.logits * 2.0 ** -art.head.fmt.b2.f_bits, real, atol=2e-3)
 
 
 def test_formats_as_a_file_and_back(found):
-    prepared = export.prepare(found, TinyPair().load("train"), {"norms": 5, "ranges": 5})
-    system = export.system_of(found.network.cfg)
-    formats = system.fit(prepared.folded, prepared.seen, QuantConfig(), found.task.sample_format,
-                         found.task.length)
-    assert NetworkFormats.from_dict(formats.to_dict()) == formats
-    art = system.to_artifact(system.model(prepared.folded, formats), "t", 12, 1, {})
-    system.check_seen(prepared.seen, art, 1.0)
+    prepared = prepare.prepare(found, TinyPair().load("train"), {"norms": 5, "ranges": 5})
+    net = prepared.model(QuantConfig())
+    again = _formatted(prepared.folded, formats_of(net.program))
+    assert formats_of(again) == formats_of(net.program) and again.head.fmt == net.head.fmt
+    art = to_artifact(net, "t", 12, 1, {})
+    ranges.check_seen(prepared.seen, art, 1.0)
     for name, (low, high) in prepared.seen.head.items():
         wider = replace(prepared.seen, head=prepared.seen.head | {name: (9 * low, 9 * high)})
         with pytest.raises(ExportError, match=f"head, {name}: .* leave SQ"):
-            system.check_seen(wider, art, 1.0)
+            ranges.check_seen(wider, art, 1.0)
 
 
 def test_ranges_of_all_batches():
-    net = QuantNetwork(to_folded(ART))
+    net = QuantNetwork(without_formats(to_program(ART)))
     found = ranges.watch_head(net)
     batches = [torch.randn(6, 4).double() * scale for scale in (1, 3, 2)]
     for batch in batches:

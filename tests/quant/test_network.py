@@ -1,4 +1,4 @@
-"""The fast network equals the integer reference, bit for bit."""
+"""The compiled network equals the integer reference, bit for bit."""
 
 import itertools
 from dataclasses import replace
@@ -6,14 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quant.integer import network, reference, sampling
-from quant.integer.artifact import ArtifactError
-from quant.integer.bounds import mixer_bound, state_bound, stream_bound, types_of
 from golden.base.qformat import SQ, UQ
 from golden.tasks.formats import MU_LAW, PCM
 from quant.formats import LayerFormats, RandomFormat
+from quant.integer import compiled, reference, sampling
+from quant.integer.artifact import ArtifactError
+from quant.integer.bounds import bounds, types_of
+from quant.integer.compiled import Compiled
 from quant.integer.network import IntegerNetwork
 from quant.integer.synthetic import random_artifact
+from tests.quant.toy import changed
 
 FIELDS = ("s_in", "s_out", "signature", "logits", "label", "saturations")
 WIDE = LayerFormats(a_bar=SQ(1, 21), h=SQ(6, 18), drive=SQ(5, 18))
@@ -32,7 +34,9 @@ def values_of(art, count, steps, seed=0):
 
 
 def assert_equal(art, values, lengths=None, seed=None):
-    batch = IntegerNetwork(art, seed, threads=1).run(values, lengths, record=True)
+    net = IntegerNetwork(art, seed, threads=1)
+    assert isinstance(net, Compiled)
+    batch = net.run(values, lengths, record=True)
     for b in range(len(values)):
         L = values.shape[1] if lengths is None else lengths[b]
         want, got = reference.run(art, values[b, :L], seed), batch.trace(b)
@@ -82,10 +86,10 @@ def test_signed_samples(sample, residual):
 @pytest.mark.parametrize("span", [16, 23])
 def test_spans_of_time_and_groups_of_sequences(form, span, monkeypatch):
     """Words of so many steps at once, groups of one block."""
-    monkeypatch.setattr(network, "MEMORY", 1)
+    monkeypatch.setattr(compiled, "MEMORY", 1)
     art = random_artifact(7, sampling=form, stress=0.2, H=5, n=3)
     net = IntegerNetwork(art, threads=1)
-    assert net._span() == 16 and net._group(40, False) == network.BLOCK
+    assert net._span() == 16 and net._group(40, False) == compiled.BLOCK
     monkeypatch.setattr(net, "_span", lambda: span)
     lengths = np.random.default_rng(1).integers(1, 41, 70)
     values = values_of(art, 70, 40)
@@ -93,8 +97,7 @@ def test_spans_of_time_and_groups_of_sequences(form, span, monkeypatch):
     assert_equal(art, values[first], lengths[first])
     monkeypatch.undo()
     whole = IntegerNetwork(art, threads=1).run(values, lengths, record=True)
-    for name in vars(whole):
-        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name), name)
+    np.testing.assert_equal(vars(found), vars(whole))
 
 
 @pytest.mark.parametrize("H, n, layers", [(1, 1, 1), (5, 2, 3), (16, 8, 1), (9, 7, 2)])
@@ -174,11 +177,11 @@ def test_bounds_hold_for_what_is_computed(residual):
     h = f.h.lo
     acc = max(abs(int(a) * h) + abs(int(b) * h) for a, b in zip(layer.a_re.flat, layer.a_im.flat))
     acc += max(int(abs(layer.g_re).max()), int(abs(layer.g_im).max())) << 13
-    assert acc <= state_bound(art)
+    assert acc <= bounds(art).state
     x = f.x.lo if residual == "plain" else f.p.hi
     row = max(sum(abs(int(v)) for v in r) for r in layer.w)
-    assert mixer_bound(art) == row
-    assert (row << int(layer.shift.max())) + abs(x) <= stream_bound(art)
+    assert bounds(art).mixer == row
+    assert (row << int(layer.shift.max())) + abs(x) <= bounds(art).stream
 
 
 def test_refuses_sums_of_more_than_64_bits():
@@ -244,11 +247,9 @@ def test_formats_of_gelu_and_gains(fmt):
 
 def test_layers_may_have_gelus_of_other_formats():
     art = random_artifact(1, gelu_out=True, H=5, n=2)
-    other = replace(art.spiking.layers[1].fmt, h=SQ(6, 10), drive=SQ(4, 10))
-    art = replace(art, layers=(art.spiking.layers[0], replace(art.spiking.layers[1], fmt=other)))
     layer = art.spiking.layers[1]
-    layer = replace(layer, d=layer.d >> 2, b=layer.b >> 2, g_re=layer.g_re >> 2)
-    art = replace(art, layers=(art.spiking.layers[0], layer)).check()
+    art = changed(art, 1, fmt=replace(layer.fmt, h=SQ(6, 10), drive=SQ(4, 10)), d=layer.d >> 2,
+                  b=layer.b >> 2, g_re=layer.g_re >> 2).check()
     assert_equal(art, values_of(art, 2, 17))
 
 
@@ -257,7 +258,7 @@ def test_bounds_hold_with_gelu_and_gains(residual):
     """Extreme coefficients whose sums need 64 bits get them, and the result is still exact."""
     fmt = LayerFormats(a=SQ(3, 13), gain=SQ(13, 3))
     art = random_artifact(2, fmt=fmt, residual=residual, act="gelu", stress=1.0, H=6, n=2)
-    assert types_of(art)[1] is np.int64 and stream_bound(art) > 1 << 31
+    assert types_of(art)[1] is np.int64 and bounds(art).stream > 1 << 31
     assert_equal(art, values_of(art, 2, 17))
 
 

@@ -7,8 +7,8 @@ from torch.nn.functional import linear as product
 
 from quant.integer import curves as integer_gelu
 from golden.base.qformat import SQ
-from quant.tune.quantizers import (fixed_quantizer, gelu, grid, linear, mixer_quantizer, round_to, unit_disc,
-                              weight_of)
+from quant.tune.quantizers import (fixed_quantizer, gelu, grid, linear, mixer_quantizer, round_to,
+                                   unit_disc, weight_of)
 
 
 def test_grid_rounds_half_to_even_and_saturates():

@@ -1,21 +1,31 @@
 """The integer reference against real arithmetic, published checks and a network done by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from quant.integer import lfsr, reference, sampling
-from quant.integer.artifact import Artifact, Layer
 from golden.base.qformat import SQ, UQ
 from quant.formats import EdgeFormats, LayerFormats, RandomFormat
+from quant.integer import lfsr, reference, sampling
+from quant.integer.artifact import Artifact
+from quant.integer.memory import States, round_stochastic
+from quant.integer.operation import Tensor
+from quant.integer.ops import Limit
+from quant.integer.signature import crc32, neuron_word, rotl
+from quant.integer.spiking import Layer, Spiking
 from quant.integer.synthetic import random_artifact
+from tests.quant import stream
 
 
 @pytest.mark.parametrize("shift", [0, 1, 2, 5])
-def test_requantize_is_rint_then_clip(shift):
+def test_limit_is_rint_then_clip(shift):
     src, dst = SQ(6, 4 + shift), SQ(4, 4)
     raw = np.arange(src.lo, src.hi + 1)
-    want = np.clip(np.rint(raw / 2.0 ** shift), dst.lo, dst.hi)
-    np.testing.assert_array_equal(reference.requantize(raw, src, dst), want)
+    rounded = np.rint(raw / 2.0 ** shift)
+    got, over = Limit("z -> x", dst).apply((src,), raw)
+    np.testing.assert_array_equal(got, np.clip(rounded, dst.lo, dst.hi))
+    np.testing.assert_array_equal(over, (rounded < dst.lo) | (rounded > dst.hi))
 
 
 @pytest.mark.parametrize("shift, bits", [(1, 0), (2, 1), (3, 1), (4, 3), (5, 2)])
@@ -23,7 +33,7 @@ def test_round_stochastic_exhaustively(shift, bits):
     """Floor of the sum with u = (r + 1/2) 2**-bits; its mean is within half a bit's weight."""
     raw = np.arange(-64, 65)
     r = np.arange(1 << bits)
-    got = reference.round_stochastic(raw[:, None], shift, r, bits)
+    got = round_stochastic(raw[:, None], shift, r, bits)
     u = (r + 0.5) / (1 << bits)
     np.testing.assert_array_equal(got, np.floor(raw[:, None] / 2.0 ** shift + u))
     error = got.mean(1) - raw / 2.0 ** shift
@@ -50,32 +60,38 @@ def test_fires_exhaustively(k, f_bits, centred):
         np.testing.assert_array_equal(got.mean(1)[inside], p[inside, 0] / one)    # no bias
 
 
-def test_saturate_counts():
-    out, count = reference.saturate(np.array([-9, -8, 0, 7, 8, 100]), SQ(4, 0))
-    assert (out.tolist(), count) == ([-8, -8, 0, 7, 7, 7], 3)
+def test_saturations_are_counted():
+    out, over = Limit("z -> x", SQ(4, 0)).apply((SQ(9, 0),), np.array([-9, -8, 0, 7, 8, 100]))
+    assert (out.tolist(), over.sum()) == ([-8, -8, 0, 7, 7, 7], 3)
 
 
 @pytest.mark.parametrize("rounding", ["stochastic", "half_even"])
-def test_state_update_is_complex_arithmetic(rounding):
+def test_states_are_complex_arithmetic(rounding):
     fmt, random = LayerFormats(), RandomFormat()
     rng = np.random.default_rng(0)
     a, h = (rng.integers(-20000, 20000, (2, 500)) for _ in range(2))
     g, s, r = rng.integers(-9000, 9000, (2, 500)), rng.integers(0, 2, 500), rng.integers(
         0, 1 << 16, 500)
-    got_re, got_im, over = reference.state_update(*h, s, *a, *g, r, rounding, fmt, random)
+
+    def update(h_re, h_im, s, a_re, a_im, g_re, g_im, r):
+        parts = (Tensor(a_re, fmt.a_bar), Tensor(a_im, fmt.a_bar), Tensor(g_re, fmt.g),
+                 Tensor(g_im, fmt.g), Tensor(np.zeros(1, int), fmt.drive))
+        op = States("s_in -> y", *parts, fmt.h, rounding)
+        return op.update(UQ(1, 0), h_re, h_im, s, r, random)
+
+    got_re, got_im, over = update(*h, s, *a, *g, r)
     exact = (a[0] + 1j * a[1]) * 2.0 ** -15 * (h[0] + 1j * h[1]) + (g[0] + 1j * g[1]) / 4 * s
     for got, want, low in ((got_re, exact.real, r & 255), (got_im, exact.imag, r >> 8)):
         rounded = np.rint(want) if rounding == "half_even" else np.floor(want + (low + 0.5) / 256)
         np.testing.assert_array_equal(got, np.clip(rounded, fmt.h.lo, fmt.h.hi))
-    assert over == 0
-    edge = reference.state_update(*[np.array([v]) for v in (
-        32767, -32768, 1, 32000, 6000, 32767, 32767, 0)], rounding, fmt, random)
-    assert (edge[0][0], edge[2]) == (32767, 1)
+    assert not over.any()
+    edge = update(*[np.array([v]) for v in (32767, -32768, 1, 32000, 6000, 32767, 32767, 0)])
+    assert (edge[0][0], edge[2].sum()) == (32767, 1)
 
 
 def test_crc_is_crc_32_mpeg_2():
     """Catalogue value of CRC-32/MPEG-2: 0x0376E6E7 over the nine bytes "123456789"."""
-    assert reference.crc32([]) == 0xFFFFFFFF
+    assert crc32([]) == 0xFFFFFFFF
     want = 0xFFFFFFFF
     for byte in b"123456789":
         want ^= byte << 24
@@ -87,13 +103,13 @@ def test_crc_is_crc_32_mpeg_2():
         bytewise ^= byte << 24
         for _ in range(8):
             bytewise = (bytewise << 1 ^ (0x04C11DB7 if bytewise >> 31 else 0)) & 0xFFFFFFFF
-    assert reference.crc32([0x31323334, 0x35363738]) == bytewise
+    assert crc32([0x31323334, 0x35363738]) == bytewise
 
 
 @pytest.mark.parametrize("x, by, want", [(1, 0, 1), (0x80000000, 1, 1), (-1, 7, 0xFFFFFFFF),
                                          (0x1_0000_0001, 32, 1), (0x12345678, 36, 0x23456781)])
 def test_rotl(x, by, want):
-    assert reference.rotl(x, by) == want
+    assert rotl(x, by) == want
 
 
 def test_neuron_word_sees_every_bit():
@@ -101,12 +117,12 @@ def test_neuron_word_sees_every_bit():
     rng = np.random.default_rng(0)
     operands = [rng.integers(0, 1 << 16, shape) for shape in
                 ((1, 3), (1, 3), (1, 3), 1, 1, 1, 1)]
-    word = reference.neuron_word(*operands)
+    word = neuron_word(*operands)
     for operand in operands:
         for index in np.ndindex(operand.shape):
             for bit in range(16):
                 operand[index] ^= 1 << bit
-                assert reference.neuron_word(*operands) != word
+                assert neuron_word(*operands) != word
                 operand[index] ^= 1 << bit
 
 
@@ -118,12 +134,13 @@ def by_hand(residual="clampfuse"):
            {"a_re": 4, "a_im": 2, "g_re": 3, "g_im": -2, "w": 2}.items()}
     rest = {name: np.array([v]) for name, v in
             {"d": 1, "b": 1, "shift": 1, "negate": 0, "bias": -1, "addend": -2}.items()}
-    layer = Layer(fmt, **one, **rest, alpha=np.zeros(0, int), beta=np.zeros(0, int))
     edge = EdgeFormats(sample=UQ(2, 0), enc_w=SQ(2, 2), enc_b=SQ(2, 2), dec_w=SQ(4, 0),
                        dec_b=SQ(4, 2))
-    return Artifact("hand", 2, 4, 0, "relu", residual, "half_even", 1, RandomFormat(
-        width=5, taps=(5, 3), k=1, round_bits=0, centred=False, stream_jump=4), edge, (layer,),
-        np.array([4]), np.array([0]), np.array([[1], [-1]]), np.array([0, 4])).check()
+    net = Spiking("relu", residual, "half_even", "bernoulli", edge, (Layer(fmt, **one, **rest),),
+                  np.array([4]), np.array([0]), np.array([[1], [-1]]), np.array([0, 4]))
+    return Artifact(task="hand", n_classes=2, length=4, vocab=0, sample=edge.sample, seed=1,
+                    random=RandomFormat(width=5, taps=(5, 3), k=1, round_bits=0, centred=False,
+                                        stream_jump=4), **net.parts()).check()
 
 
 def test_network_by_hand():
@@ -145,12 +162,29 @@ def test_network_by_hand():
     assert trace.logits.tolist() == [total, -total + 3 * 4]
     assert trace.label == int(12 - total > total)
     assert trace.saturations.tolist() == [0, 0]
+    found = reference.execute(art, np.array([2, 0, 0]))
+    assert found.h_re.ravel().tolist() == [3, 2, 1] and found.h_im.ravel().tolist() == [-2, 0, 0]
+    assert found.values["y"].ravel().tolist() == [5, 3, 2]
+    assert found.values["x"].ravel().tolist() == [4, 1, third]
 
 
+@pytest.mark.parametrize("make", [by_hand, lambda: replace(stream.artifact(), length=4)],
+                         ids=["samplers", "stream"])
 @pytest.mark.parametrize("steps", [0, 5])
-def test_run_refuses_lengths(steps):
-    with pytest.raises(ValueError, match="1..4 steps"):
-        reference.run(by_hand(), np.zeros(steps, int))
+def test_run_refuses_lengths(steps, make):
+    for run in (reference.execute, reference.run):
+        with pytest.raises(ValueError, match="1..4 steps"):
+            run(make(), np.zeros(steps, int))
+
+
+def test_only_what_is_asked_for_is_kept():
+    """``execute`` gives every value; fewer names, fewer values, and the same logits."""
+    art, values = stream.artifact("gsu"), np.arange(9)
+    whole, part = reference.execute(art, values), reference.execute(art, values, keep=("n",))
+    assert set(whole.values) == {"u", "y", "y_in", "a", "s_out", "n", "gate", "z", "x"}
+    assert set(part.values) == {"n"} and part.h_re.shape[1] == 0
+    np.testing.assert_array_equal(part.values["n"], whole.values["n"])
+    np.testing.assert_array_equal(part.logits, whole.logits)
 
 
 def test_each_sequence_restarts_the_streams():

@@ -1,19 +1,21 @@
-"""The sampling forms in integers: rates, running sums and Sobol's points, exhaustively where small."""
+"""The sampling forms in integers: rates, running sums and Sobol's points, all of them where few."""
 
-import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from golden.kernels import sampling as golden
-from quant.integer import lfsr
-from quant.integer.artifact import NO_DIRECTIONS, ArtifactError
-from quant.tune.draws import sobol_directions
 from golden.base.qformat import SQ
+from golden.kernels import sampling as golden
 from quant.formats import LayerFormats, RandomFormat
-from quant.integer.sampling import (FORMS, SpikeSampler, accumulate, direction_columns, fires,
-                            sampler_bits, sobol_points, start_phase)
+from quant.integer import lfsr
+from quant.integer.artifact import ArtifactError
+from quant.integer.memory import Draws, Fire
+from quant.integer.sampling import (FORMS, accumulate, direction_columns, fires, sobol_points,
+                                    start_phase)
 from quant.integer.synthetic import random_artifact
+from quant.tune.draws import sobol_directions
+from tests.quant.toy import at, place_of, with_op
 
 
 @pytest.mark.parametrize("f_bits", [1, 2, 3, 5])
@@ -92,18 +94,23 @@ def test_every_sobol_spike_is_bernoulli_over_the_masks():
 @pytest.mark.parametrize("residual", ["clampfuse", "plain"])
 @pytest.mark.parametrize("form", FORMS)
 def test_a_sampler_of_a_network(form, residual):
-    """Which words it takes, step by step, and that the words returned are those compared."""
+    """Which words it takes, step by step, and that the words kept are those compared."""
     art = random_artifact(4, H=5, sampling=form, residual=residual, length=9)
-    for kind, f_bits in ((lfsr.SAMPLER_IN, 24 if residual == "plain" else 12),
-                         (lfsr.SAMPLER_OUT, 12)):
-        assert sampler_bits(art, 1, kind) == f_bits
+    draws = Draws(art.random, 7, 5, art.n, 9)
+    for kind, makes, f_bits in ((lfsr.SAMPLER_IN, "s_in", 24 if residual == "plain" else 12),
+                                (lfsr.SAMPLER_OUT, "s_out", 12)):
+        op, formats = at(art, place_of(art, 1, Fire, makes))
+        assert (op.number, op.form, formats[0].f_bits) == (2 + kind, form, f_bits)
         start = lfsr.stream_start(art.random, 7, lfsr.stream_index(1, kind))
         stream = lfsr.words(art.random, start, 16, 9 * 5).reshape(9, 5)
         points = sobol_points(art.spiking.directions[2 + kind], 9) if form == "sobol" else None
-        sampler, p = SpikeSampler(art, 1, kind, 7, 9), np.full(5, 3 << f_bits - 3)
+        sampler, p = op.begin(formats, draws), np.full(5, 3 << f_bits - 3)
         phase = start_phase(stream[0], f_bits, art.random)
+        seen = []
         for t in range(9):
-            s, words = sampler(p)
+            s, words = sampler(p), sampler.word
+            seen.append(s)
+            assert (sampler.p == p).all()
             if form == "systematic":
                 assert (words == phase).all()
                 assert (s == (phase + p) >> f_bits).all()
@@ -112,25 +119,38 @@ def test_a_sampler_of_a_network(form, residual):
                 want = stream[t] if form == "bernoulli" else points[t] ^ stream[0]
                 assert (words == want).all()
                 assert (s == (p * 2.0 ** -f_bits > (want + 0.5) * 2.0 ** -16)).all()
+        np.testing.assert_array_equal(op.along(formats, draws, np.tile(p, (2, 9, 1)))[0], [seen] * 2)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_words_of_a_part_of_the_time(form):
+    op = at(random_artifact(4, H=5, sampling=form), "1.0")[0]
+    draws = Draws(RandomFormat(), 7, 5, 4, 30)
+    whole, part = op.words(12, draws), op.words(12, draws, 11, 6)
+    np.testing.assert_array_equal(part, whole if form == "systematic" else whole[11:17])
 
 
 def test_what_an_artifact_must_have():
     art = random_artifact(1, sampling="sobol")
-    directions = art.spiking.directions
-    broken = directions.copy()
-    broken[3, 2] ^= 1 << 13
-    wide = directions.copy()
-    wide[1, 0] |= 1 << 16
+    place = place_of(art, 1, Fire, "s_out")
+    directions = at(art, place)[0].directions
+    broken, wide = directions.raw.copy(), directions.raw.copy()
+    broken[2] ^= 1 << 13
+    wide[0] |= 1 << 16
+    free = replace(directions, fmt=SQ(40, 0))
+    where = r"layer 1, Fire \(y -> s_out\)"
     for change, text in (
-            ({"sampling": "mean"}, "bernoulli, sobol, systematic, not 'mean'"),
-            ({"sampling": "systematic"}, "Sobol directions with sampling systematic"),
-            ({"directions": NO_DIRECTIONS}, r"shape \(0, 0\), expected \(4, 6\)"),
-            ({"directions": directions[:3]}, r"shape \(3, 6\), expected \(4, 6\)"),
-            ({"directions": broken}, r"1 of 24 are not direction numbers of 16 bits.*\[3 2\]"),
-            ({"directions": wide}, r"1 of 24 .*\[1 0\]"),
-            ({"random": RandomFormat(k=5)}, "repeats after 32 steps, the longest sequence has 64")):
-        with pytest.raises(ArtifactError, match=text):
-            dataclasses.replace(art, **change).check()
-    with pytest.raises(ArtifactError, match="layer 0: a sampler's p has 0 fraction bits"):
+            ({"form": "mean"}, "bernoulli, sobol, systematic, not 'mean'"),
+            ({"form": "systematic"}, "Sobol directions with sampling systematic"),
+            ({"directions": None}, r"directions: shape \(0,\), expected \(6,\)"),
+            ({"directions": directions.raw[:3]}, r"shape \(3,\), expected \(6,\)"),
+            ({"directions": broken}, "1 of 6 are not direction numbers of 16 bits, first at .* 2"),
+            ({"directions": wide}, r"directions: 1 of 6 values outside UQ\(0,16\)"),
+            ({"directions": replace(free, raw=wide)}, "1 of 6 are not direction .* column 0")):
+        with pytest.raises(ArtifactError, match=f"{where}.*{text}"):
+            with_op(art, place, **change).check()
+    with pytest.raises(ArtifactError, match="repeats after 32 steps, the longest sequence has 64"):
+        replace(art, random=RandomFormat(k=5)).check()
+    with pytest.raises(ArtifactError, match="layer 0, .* a sampler's p has 0 fraction bits"):
         random_artifact(1, sampling="systematic", fmt=LayerFormats(h=SQ(16, 0), drive=SQ(16, 0),
                                                                    g=SQ(16, 0)))

@@ -1,9 +1,14 @@
-"""Small tasks for tests of the export: instant to load, and a small network knows them."""
+"""Small tasks for tests of the export, instant to load; and artifacts with something changed."""
+
+from dataclasses import replace
 
 import numpy as np
 
-from golden.tasks import Split
 from golden.base.qformat import SQ, UQ
+from golden.tasks import Split
+from quant.integer.artifact import Artifact, described
+from quant.integer.operation import Operation, Tensor
+from quant.integer.program import Program
 
 COUNTS = {"train": 48, "val": 8, "test": 12}
 
@@ -41,3 +46,59 @@ class ToyTokens(Toy):
         found = super().load(split)
         live = np.arange(20) < found.lengths[:, None]
         return Split(np.where(live, found.values + 1, 0), found.lengths, found.labels)
+
+
+def changed(art: Artifact, layer: int | None = None, **change) -> Artifact:
+    """An artifact of samplers with other parts of its recognised form, unchecked.
+
+    change : fields of ``quant.integer.spiking.Spiking``, with ``layer`` of that layer of it.
+    """
+    net = art.spiking
+    if layer is not None:
+        layers = list(net.layers)
+        layers[layer] = replace(layers[layer], **change)
+        change = {"layers": tuple(layers)}
+    net = replace(net, **change)
+    return replace(art, sample=net.edge.sample, **net.parts())
+
+
+def place_of(program: Program, block: int, kind: type, makes: str | None = None) -> str:
+    """Place, such as ``1.3``, of the first operation of a kind [that makes a value] in a block."""
+    return next(f"{block}.{i}" for i, op in enumerate(program.blocks[block])
+                if isinstance(op, kind) and makes in (None, op.makes))
+
+
+def op_at(program: Program, place: str) -> Operation:
+    """The operation at a place."""
+    where, i = place.split(".")
+    return (program.first if where == "first" else program.blocks[int(where)])[int(i)]
+
+
+def at(program: Program, place: str) -> tuple[Operation, tuple]:
+    """The operation at a place, and the formats of what it reads."""
+    return next((op, inputs) for where, op, inputs in program.operations() if where == place)
+
+
+def with_op(program: Program, place: str, **change) -> Program:
+    """A program with other fields of the operation at a place; a tensor's may be its integers."""
+    where, i = place.split(".")
+    ops, op = list(dict(program.parts())["first" if where == "first" else int(where)]), op_at(
+        program, place)
+    ops[int(i)] = replace(op, **{
+        name: Tensor(value, op.tensors[name].fmt) if isinstance(value, np.ndarray) else value
+        for name, value in change.items()})
+    if where == "first":
+        return replace(program, first=tuple(ops))
+    blocks = list(program.blocks)
+    blocks[int(where)] = tuple(ops)
+    return replace(program, blocks=tuple(blocks))
+
+
+def content(art: Artifact) -> dict:
+    """Everything that a file keeps of an artifact, for ``np.testing.assert_equal``."""
+    same = {name: getattr(art, name) for name in ("task", "n_classes", "length", "vocab", "sample",
+                                                  "seed", "random", "info")}
+    same |= {place: (described(op), {name: t.raw for name, t in op.tensors.items()})
+             for place, op, _ in art.operations()}
+    same |= {"decoder": [vars(art.decoder_w), vars(art.decoder_b)]}
+    return same | ({"head": vars(art.head)} if art.head else {})

@@ -91,7 +91,7 @@ def test_smaller_networks_are_networks(vocab):
     assert list(found) == [("layers", 1), ("steps", 32), ("steps", 16), ("neurons", 8)]
     for (what, number), other in found.items():
         other.check()
-        assert number == {"layers": len(other.layers), "steps": other.length,
+        assert number == {"layers": len(other.blocks), "steps": other.length,
                           "neurons": other.H}[what]
 
 

@@ -29,7 +29,8 @@ CASES = {
 def decoder(case, **changes):
     shape, lanes = CASES[case]
     art = random_artifact(5, n_layers=1, length=7, **shape)
-    return Decoder(plan(replace(art, **changes), HardwareConfig(lanes)).decoder)
+    art = replace(art, **replace(art.spiking, **changes).parts())
+    return Decoder(plan(art, HardwareConfig(lanes)).decoder)
 
 
 def inputs(dut, lengths=LENGTHS, seed=6):
@@ -107,6 +108,7 @@ def test_the_lowest_index_wins_a_tie(rows, label):
 
 def test_logits_that_do_not_fit_are_refused():
     art = random_artifact(H=4, n=2)
-    art = replace(art, edge=replace(art.spiking.edge, dec_w=SQ(34, 6)))
+    edge = replace(art.spiking.edge, dec_w=SQ(34, 6))
+    art = replace(art, **replace(art.spiking, edge=edge).parts()).check()
     with pytest.raises(HardwareError, match=r"logits need 62 bits, but there are 48; shorten"):
         plan(art, HardwareConfig(2))

@@ -1,15 +1,13 @@
 """Encoder against encode of the reference: every sample value, tokens, stalls, timing."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from golden.base.qformat import SQ, UQ
+from golden.base.qformat import SQ
 from golden.tasks.formats import MU_LAW, PCM
-from quant.formats import EdgeFormats, LayerFormats
+from quant.formats import LayerFormats
 from quant.integer.synthetic import random_artifact
-from rtl.parts.config import HardwareConfig, HardwareError
+from rtl.parts.config import HardwareConfig
 from rtl.encoder import Encoder
 from rtl.plan import plan
 from tests.rtl.fabric import observe, sequence_sums, x_words
@@ -73,10 +71,3 @@ def test_every_sample_value():
     """All 256 samples, unsigned and signed, against coefficients that tie and clamp."""
     check(random_artifact(4, H=4, n=2, stress=0.3), 8, np.arange(256), (256,))
     check(random_artifact(4, H=4, n=2, stress=0.3, sample=MU_LAW), 8, np.arange(-128, 128), (256,))
-
-
-def test_formats_that_would_need_a_left_shift_are_refused():
-    edge = EdgeFormats(sample=UQ(4, 0), enc_w=SQ(4, 8), enc_b=SQ(4, 8))
-    art = replace(random_artifact(H=4, n=2), edge=edge)
-    with pytest.raises(HardwareError, match=r"has 8 fraction bits; the encoder needs at least 12"):
-        encoder(art, 2)

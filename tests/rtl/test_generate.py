@@ -74,13 +74,15 @@ def test_bad_input_is_one_line(folder, tmp_path, capsys):
     out = tmp_path / "out"
     broken = artifact.save(ART, tmp_path / "broken")
     (broken / "arrays.npz").write_bytes((folder / "arrays.npz").read_bytes()[:-9])
-    wide = artifact.save(replace(ART, edge=replace(ART.spiking.edge, dec_w=SQ(40, 6))), tmp_path / "wide")
+    edge = replace(ART.spiking.edge, dec_w=SQ(40, 6))
+    wide = artifact.save(replace(ART, **replace(ART.spiking, edge=edge).parts()),
+                         tmp_path / "wide")
     for args, message in (
             (("--artifact", folder, "--lanes", 3), "3 lanes do not divide 2 neurons of 2 modes; "
                                                    "allowed: 1, 2, 4"),
             (("--artifact", folder, "--lanes", 0), "lanes must be at least 1, not 0"),
             (("--artifact", tmp_path / "no"), "no/manifest.json does not exist; make the artifact"),
-            (("--artifact", broken), "arrays.npz does not match the manifest's sha256"),
+            (("--artifact", broken), "broken does not match its manifest's sha256"),
             (("--artifact", wide, "--lanes", 2), "logits need 67 bits, but there are 48")):
         code, err = run(capsys, *args, "--out", out)
         assert code == 2 and err.startswith("rtl.generate: ") and err.count("\n") == 1

@@ -10,7 +10,9 @@ from amaranth.lib import wiring
 
 import rtl.plan
 from golden.base.qformat import SQ, UQ
-from quant.formats import LayerFormats
+from golden.tasks.formats import PIXEL
+from quant.formats import EdgeFormats, LayerFormats
+from quant.integer.operation import ArtifactError
 from quant.integer.synthetic import random_artifact
 from rtl.boards import estimate
 from rtl.boards.catalogue import BOARDS
@@ -108,10 +110,11 @@ def test_seed_writes_are_the_image_of_that_seed(case):
     assert planned.seed_writes(77) == changed != []
 
 
-def changed_format(**formats):
-    """An artifact whose edge is in formats that the RTL cannot take."""
+def with_edge(**formats):
+    """An artifact whose edge is in other formats."""
     art = random_artifact(**SMALL)
-    return replace(art, edge=replace(art.spiking.edge, **formats))
+    edge = replace(art.spiking.edge, **formats)
+    return replace(art, **replace(art.spiking, edge=edge).parts()).check()
 
 
 REFUSED = {
@@ -123,12 +126,7 @@ REFUSED = {
              r"layer 0: a GELU before the output sampler \(a SQ\(.*\)\) is not in the RTL"),
     "gain": (random_artifact(gain=True, **SMALL),
              r"layer 0: a norm that stays a product \(gain SQ\(.*; post-norm"),
-    "beta": (random_artifact(residual="plain", fmt=LayerFormats(alpha=SQ(4, 2), beta=SQ(3, 15)),
-                             **SMALL),
-             r"layer 0: beta SQ\(3,15\) has more fraction bits than alpha SQ\(4,2\) times x SQ"),
-    "encoder": (changed_format(sample=UQ(4, 0), enc_w=SQ(4, 8), enc_b=SQ(4, 8)),
-                r"encoder: enc_w SQ\(4,8\) times sample UQ\(4,0\) has 8 fraction bits; .* 12"),
-    "decoder": (changed_format(dec_w=SQ(34, 6)),
+    "decoder": (with_edge(dec_w=SQ(34, 6)),
                 r"decoder: logits need 60 bits, but there are 48; .*length 16.* dec_w SQ\(34,6\)"),
     "lanes": (random_artifact(n_layers=1, H=3, n=4), "8 lanes do not divide 3 neurons of 4 modes"),
 }
@@ -143,6 +141,20 @@ def test_refusals(what):
     with pytest.raises(HardwareError) as again:
         Core(art, HardwareConfig(8))
     assert str(again.value) == str(said.value) and "\n" not in str(said.value)
+
+
+def test_what_no_artifact_has():
+    """Formats for which a component's sum would be coarser than what it adds."""
+    fine, coarse = LayerFormats(alpha=SQ(4, 2), beta=SQ(3, 14)), SQ(4, 8)
+    random_artifact(residual="plain", fmt=fine, **SMALL)
+    with pytest.raises(ArtifactError, match=r"^layer 0, Scale \(x -> p_in\): b SQ\(3,15\) has more "
+                                            r"fraction bits than its sum, 14$"):
+        random_artifact(residual="plain", fmt=replace(fine, beta=SQ(3, 15)), **SMALL)
+    with pytest.raises(ArtifactError, match=r"^encoder, Round \(x -> x\): 12 fraction bits of SQ.*,8"):
+        random_artifact(edge=EdgeFormats(UQ(4, 0), coarse, coarse), **SMALL)
+    with pytest.raises(ArtifactError, match=r"^encoder, Scale \(v -> x\): b SQ\(4,20\) has more "
+                                            r"fraction bits than its sum, 16$"):
+        random_artifact(edge=EdgeFormats(PIXEL, coarse, SQ(4, 20)), **SMALL)
 
 
 def test_components_refuse_nothing():

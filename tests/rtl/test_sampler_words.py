@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from quant.integer import lfsr, sampling
+from quant.integer import lfsr
 from quant.formats import RandomFormat
+from quant.integer.memory import Draws, Fire
 from quant.integer.synthetic import random_artifact
 from rtl.parts.config import HardwareConfig
 from rtl.plan import plan
@@ -100,6 +101,7 @@ def test_configured_over_the_bus():
     dut = words_of(random_artifact(2, **options), 4, lfsr.SAMPLER_OUT)
     other = random_artifact(3, **options)
     regions = plan(other, HardwareConfig(4)).layers[1].regions
-    words = sampling.sampler_words(other, 1, lfsr.SAMPLER_OUT, other.seed, 16)
+    _, sampler = (op for op in other.blocks[1] if isinstance(op, Fire))
+    words = sampler.words(other.x_format.f_bits, Draws(other.random, other.seed, other.H, other.n, 16))
     run(dut, words.reshape(-1, dut.geo.words, dut.geo.G),
         regions["start_out"].writes() + regions["directions_out"].writes())

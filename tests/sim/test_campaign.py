@@ -34,8 +34,10 @@ def split():
 
 
 def run(split, folder, **options):
-    return campaign.run(ART, split.values, split.lengths, HW, folder=folder,
-                        **{"with_cocotb": False} | options)
+    """A campaign on HW; ``options`` are those of ``campaign.run`` and ``campaign.Options``."""
+    own = {name: options.pop(name) for name in ("indices", "report", "progress") if name in options}
+    return campaign.run(ART, split.values, split.lengths, campaign.Options(
+        HW, folder=folder, **{"with_cocotb": False} | options), **own)
 
 
 @pytest.fixture
@@ -83,7 +85,8 @@ def test_both_rungs_agree(split, tmp_path):
 def test_a_long_sequence(tmp_path):
     """16,384 signed samples, most of the time at both ends of their range."""
     values = np.random.default_rng(3).integers(-400, 400, (1, ART.length)).clip(-128, 127)
-    report = campaign.run(ART, values, None, HW, folder=tmp_path, with_cocotb=False)
+    options = campaign.Options(HW, folder=tmp_path, with_cocotb=False)
+    report = campaign.run(ART, values, None, options)
     assert report.equal, report.first
     assert report.total("spikes") == 2 * 2 * ART.length * 4
     assert report.total("predicted") == report.total("simulated") > 4 * ART.length

@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """Fuzzing: what is drawn, what is seen, how it becomes small, what is kept."""
 
 import json
@@ -13,7 +12,7 @@ from quant.integer.bounds import types_of
 from golden.base.qformat import QFormat
 from quant.formats import LayerFormats, RandomFormat
 from quant.integer.synthetic import LIMITS
-from rtl.parts.config import HardwareError, check_options
+from rtl.parts.config import HardwareError
 from rtl.core import Core
 from sim import fuzz
 from sim.fuzzing import draws, trial
@@ -64,7 +63,6 @@ def test_the_stated_rules_are_what_the_components_refuse():
         shape = draws._shape(np.random.default_rng([11, number]))
         rule = shape.broken_rule()
         try:
-            check_options(shape.base)
             Core(shape.base, shape.hw)
             for limits in LIMITS:
                 types_of(shape.artifact(0, limits=limits))

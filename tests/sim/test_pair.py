@@ -86,7 +86,7 @@ def test_messages_name_example_and_input():
 def test_an_odd_number_of_sequences(split):
     flat = split.sequences()
     with pytest.raises(SimError, match="7 sequences, but network synthetic takes two for an"):
-        campaign.run(ART, flat.values[:7], flat.lengths[:7], HW)
+        campaign.run(ART, flat.values[:7], flat.lengths[:7], campaign.Options(HW))
 
 
 @pytest.mark.parametrize("art, task, message", [
@@ -126,8 +126,9 @@ def test_a_difference_of_the_head_ends_a_campaign(split, tmp_path, monkeypatch):
         traces[5].logits[2] += 1
         return traces
     monkeypatch.setattr(vectors, "expected", turned)
-    report = campaign.run(ART, flat.values, flat.lengths, HW, folder=tmp_path, with_cocotb=False,
-                          indices=inputs.flat(np.arange(5), ART), report=lambda text: None)
+    options = campaign.Options(HW, folder=tmp_path, with_cocotb=False)
+    report = campaign.run(ART, flat.values, flat.lengths, options, inputs.flat(np.arange(5), ART),
+                          report=lambda text: None)
     assert report.first.startswith("sequence 2, input 1, logits[2]: expected")
 
 

@@ -112,8 +112,8 @@ def test_a_core_in_vectors(tmp_path, monkeypatch, lengths):
     monkeypatch.setattr(campaign, "VECTORS", 4)
     art = random_artifact(n_layers=1, H=6, n=2, length=12)
     values = np.random.default_rng(1).integers(0, 256, (len(lengths), 12))
-    report = campaign.run(art, values, np.array(lengths), HardwareConfig(lanes=2), seed=7,
-                          with_cocotb=False, folder=tmp_path, report=lambda text: None)
+    options = campaign.Options(HardwareConfig(lanes=2), 7, with_cocotb=False, folder=tmp_path)
+    report = campaign.run(art, values, np.array(lengths), options, report=lambda text: None)
     assert report.equal and report.complete, report.first
     assert report.total("spikes") == 2 * 6 * sum(lengths)
     assert report.total("predicted") == report.total("simulated")

@@ -5,12 +5,13 @@ import torch
 
 from golden.model.config import StreamConfig
 from golden.model.network import Network
-from quant import gated_ranges
 from quant.formats import QuantConfig
-from quant.gated_convert import to_artifact
-from quant.gated_fit import fit
-from quant.gated_fold import fold
-from quant.gated_qat import GatedQuantNetwork
+from quant.integer.artifact import Artifact
+from quant.lower.passes import fold
+from quant.tune import ranges
+from quant.tune.convert import to_artifact
+from quant.tune.fit import Extremes, fit
+from quant.tune.qat import QuantNetwork
 from tests.quant.toy import Toy, ToyTokens
 
 KINDS = {"binary": {"neuron": "heaviside", "mixer": "glu"},
@@ -25,8 +26,9 @@ def network(kind: str = "binary", seed: int = 0, **options) -> Network:
     net = Network(StreamConfig(**options))
     with torch.no_grad():
         for norm in net.norms():
-            norm.mean.uniform_(-0.5, 0.5)
-            norm.var.uniform_(0.3, 2)
+            if norm.kind == "batch":
+                norm.mean.uniform_(-0.5, 0.5)
+                norm.var.uniform_(0.3, 2)
             norm.beta.uniform_(-0.5, 0.5)
             norm.gamma.uniform_(-1.5, 1.5)
         for block in net.blocks:
@@ -38,14 +40,14 @@ def task_of(net: Network):
     return ToyTokens() if net.cfg.vocab else Toy()
 
 
-def quantised(net: Network, config: QuantConfig = QuantConfig()):
-    """(model, extremes) with formats fitted to the toy task."""
+def quantised(net: Network, config: QuantConfig = QuantConfig()) -> tuple[QuantNetwork, Extremes]:
+    """The model with formats fitted to the toy task, and what was seen there."""
     task, folded = task_of(net), fold(net)
-    extremes = gated_ranges.seen(folded, task.load("train"), task, np.arange(16))
-    formats = fit(folded, extremes, config, task.sample_format, task.length)
-    return GatedQuantNetwork(folded, formats), extremes
+    torch.manual_seed(0)
+    extremes = ranges.seen(folded, task.load("train"), task, np.arange(16))
+    return QuantNetwork(fit(folded, extremes, config, task.sample_format)), extremes
 
 
-def artifact(kind: str = "binary", config: QuantConfig = QuantConfig(), **options):
+def artifact(kind: str = "binary", config: QuantConfig = QuantConfig(), **options) -> Artifact:
     net = network(kind, **options)
     return to_artifact(quantised(net, config)[0], "toy", task_of(net).length, 0xACE1, {})

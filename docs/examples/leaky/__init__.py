@@ -1,0 +1,1 @@
+"""A new operation, from float to integers: a leaky integrator with a learned threshold."""

@@ -1,0 +1,254 @@
+"""What the link does with requests: one after the other, each answered with one frame."""
+
+from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import memory
+
+from rtl.link import protocol
+from rtl.link.identity import SIZE, result_bytes
+from rtl.link.protocol import Command
+
+
+class Requests:
+    """The machine that carries requests out and replies, in the module of a link.
+
+    .. code-block:: text
+
+        IDLE ─► TAG ─► COMMAND ─► CHECK ─► NUMBER0..2 ─► BODY, SAMPLES, RUN ─► DONE ─┐
+          ▲                         └─────────── wrong, refused, out of order ──────►│
+          └── WAIT ◄── END ◄── FETCH, GIVE (bytes of READ) ◄── REPLY0..3 ◄───────────┘
+
+    Parameters
+    ----------
+    link : rtl.link.link.Link
+        Its parts and ports.
+    inside : Signal
+        A sequence is inside, from RUN to TAKE.
+    counters : dict
+        Those of ``protocol.REGISTER_FIELDS``, which READ shows.
+    """
+
+    def __init__(self, link, inside: Signal, counters: dict[str, Signal]):
+        self.link, self.inside, self.counters = link, inside, counters
+        self.byte = link.receiver.byte
+        self.tag, self.command, self.expected = Signal(8), Signal(8), Signal(8)
+        self.refused, self.wrong = Signal(), Signal()
+        # The byte that is looked at; those behind it, or that READ still gives; go to the next one.
+        self.index, self.left, self.step = Signal(5), Signal(5), Signal()
+        # Address, position or length; what comes behind it, lowest byte first, so it shifts in from
+        # above; and how many bytes of that there are.
+        self.number, self.word, self.filled = Signal(24), Signal(32), Signal(2)
+        self.address = Signal(16)
+
+    def add_to(self, m: Module) -> None:
+        """Add everything to the link's module."""
+        link, receiver = self.link, self.link.receiver
+        words = link.identity.model + protocol.seed_word(link.art.seed).to_bytes(4, "little")
+        kept = m.submodules.identity = memory.Memory(
+            shape=8, depth=2 * SIZE, init=link.identity.pack() + words)
+        put, get = kept.write_port(), kept.read_port(domain="sync")
+        m.d.comb += receiver.index.eq(Mux(self.step, self.index + 1, self.index))
+        with m.If(self.step):
+            m.d.sync += [self.index.eq(self.index + 1), self.left.eq(self.left - 1)]
+        shown = self._shown(m, put, get)
+        m.d.comb += [link.player.w_addr.eq(self.number), link.player.length.eq(self.number),
+                     link.player.w_data.eq(Cat(self.word, self.byte)
+                                           >> 8 * (5 - link.identity.sample_bytes)),
+                     link.cfg.data.eq(Cat(self.word[8:], self.byte)),
+                     link.cfg.addr.eq(self.number), link.busy.eq(receiver.frame | self.inside)]
+        m.d.sync += link.core_reset.eq(0)       # a register: it crosses the device
+        with m.FSM():
+            self._head(m)
+            self._check(m)
+            self._numbers(m)
+            self._body(m, put)
+            self._samples(m)
+            self._run(m)
+            self._reply(m)
+            self._bytes(m, shown)
+
+    def _shown(self, m: Module, put, get) -> Value:
+        """The byte that READ shows of ``address``, two cycles after it was set."""
+        address = self.address
+        counter, shown = Signal(8), Signal(8)
+        counters, result = self._space()
+        m.d.comb += [get.addr.eq(address), put.data.eq(self.byte),
+                     put.addr.eq(protocol.REGISTERS | Cat(self.filled, self.number[:2]))]
+        region = Signal(2)
+        last_result = result_bytes(len(self.link.art.blocks), self.link.art.outputs)
+        m.d.sync += [counter.eq(counters.word_select(address[:4], 8)),
+                     shown.eq(result.word_select((address - protocol.RESULT)[
+                         :(last_result - 1).bit_length()], 8)),
+                     region.eq(Mux(address >= protocol.RESULT, 2, address >= protocol.COUNTERS))]
+        return Mux(region == 2, shown, Mux(region == 1, counter, get.data))
+
+    def _space(self) -> tuple[Value, Value]:
+        """The counters' 16 bytes, each at its address modulo 16, and the result's from 0 on."""
+        link, counters = self.link, self.counters
+        assert list(protocol.REGISTER_FIELDS.items())[2:] == [(name, 4) for name in counters]
+        values = list(counters.values())
+        turned = [values[j - protocol.COUNTERS // 4 % 4] for j in range(4)]
+        result = link.o.payload
+        pieces = [(result.label, protocol.LABEL_BYTES)]
+        pieces += [(result.logits[c], protocol.LOGIT_BYTES) for c in range(link.art.outputs)]
+        pieces += [(result.saturations[j], protocol.SATURATION_BYTES)
+                   for j in range(len(link.art.blocks) + 1)]
+        padded = [Cat(Value.cast(value), Const(0, 8 * size - len(Value.cast(value))))
+                  for value, size in pieces]
+        return Cat(turned), Cat(padded)
+
+    def _head(self, m: Module) -> None:
+        """Tag and command of a frame."""
+        receiver = self.link.receiver
+        with m.State("IDLE"):
+            m.d.sync += [self.index.eq(0), self.refused.eq(0), self.wrong.eq(0), self.filled.eq(0)]
+            m.d.comb += receiver.index.eq(0)
+            with m.If(receiver.frame):
+                m.d.sync += self.left.eq(receiver.length)
+                m.next = "TAG"
+        with m.State("TAG"):
+            m.d.comb += self.step.eq(1)
+            m.d.sync += self.tag.eq(self.byte)
+            m.next = "COMMAND"
+        with m.State("COMMAND"):
+            m.d.comb += self.step.eq(1)
+            m.d.sync += self.command.eq(self.byte)
+            m.next = "CHECK"
+
+    def _check(self, m: Module) -> None:
+        """Is the request one that can be carried out now? TAKE and RESET are, here."""
+        link, left, wrong, refused, inside = (self.link, self.left, self.wrong, self.refused,
+                                              self.inside)
+        order, idle = self.tag == self.expected, ~inside
+        with m.State("CHECK"):
+            m.next = "REPLY0"
+            body = left - 3             # behind address or position
+            with m.Switch(self.command):
+                with m.Case(Command.READ):
+                    m.d.sync += wrong.eq(left != 3)
+                    with m.If(left == 3):
+                        m.next = "NUMBER0"
+                with m.Case(Command.SAMPLES):
+                    m.d.sync += wrong.eq(left < 3)
+                    with m.If((left >= 3) & order):
+                        m.next = "NUMBER0"
+                with m.Case(Command.CONFIG):
+                    m.d.sync += [wrong.eq((left < 7) | (body[:2] != 0)),
+                                 refused.eq(order & inside)]
+                    with m.If((left >= 7) & (body[:2] == 0) & order & idle):
+                        m.next = "NUMBER0"
+                with m.Case(Command.RUN):
+                    m.d.sync += [wrong.eq(left != 2), refused.eq(order & inside)]
+                    with m.If((left == 2) & order & idle):
+                        m.next = "NUMBER0"
+                with m.Case(Command.TAKE):
+                    m.d.sync += [wrong.eq(left != 0), refused.eq(order & ~link.o.valid)]
+                    with m.If((left == 0) & order & link.o.valid):
+                        m.d.comb += link.o.ready.eq(1)
+                        m.d.sync += inside.eq(0)
+                        m.next = "DONE"
+                with m.Case(Command.RESET):
+                    m.d.sync += wrong.eq(left != 0)
+                    with m.If((left == 0) & order):
+                        m.d.comb += link.player.clear.eq(1)
+                        m.d.sync += [link.core_reset.eq(1), inside.eq(0)]
+                        m.next = "DONE"
+                with m.Default():
+                    m.d.sync += wrong.eq(1)
+
+    def _numbers(self, m: Module) -> None:
+        """Address, position or length: two bytes, or three."""
+        for j, following in enumerate(("NUMBER1", "NUMBER2", "BODY")):
+            with m.State(f"NUMBER{j}"):
+                m.d.comb += self.step.eq(1)
+                m.d.sync += self.number[8 * j:8 * j + 8].eq(self.byte)
+                m.next = following
+                if j == 1:
+                    with m.Switch(self.command):
+                        with m.Case(Command.SAMPLES):
+                            m.next = "SAMPLES"
+                        with m.Case(Command.RUN):
+                            m.next = "RUN"
+
+    def _body(self, m: Module, put) -> None:
+        """Behind three bytes: how much READ wants, or the words of CONFIG."""
+        number, left, filled = self.number, self.left, self.filled
+        with m.State("BODY"):
+            with m.If(self.command == Command.READ):
+                m.d.sync += [self.address.eq(number), left.eq(number[16:]),
+                             self.wrong.eq(number[16:] > protocol.REPLY_DATA)]
+                m.next = "REPLY0"
+            with m.Elif(left == 0):
+                m.next = "DONE"
+            with m.Else():
+                m.d.comb += self.step.eq(1)
+                m.d.sync += [self.word.eq(Cat(self.word[8:], self.byte)), filled.eq(filled + 1)]
+                m.d.comb += put.en.eq(number[2:] == protocol.OWN_WORDS >> 2)
+                with m.If(filled == 3):
+                    m.d.sync += number.eq(number + 1)
+                    m.d.comb += self.link.cfg.en.eq(~number[23])
+
+    def _samples(self, m: Module) -> None:
+        """Samples, into the player's memory."""
+        number, filled = self.number, self.filled
+        with m.State("SAMPLES"):
+            with m.If(self.left == 0):
+                m.next = "DONE"
+            with m.Else():
+                m.d.comb += self.step.eq(1)
+                m.d.sync += [self.word.eq(Cat(self.word[8:], self.byte)), filled.eq(filled + 1)]
+                with m.If(filled == self.link.identity.sample_bytes - 1):
+                    m.d.comb += self.link.player.w_en.eq(1)
+                    m.d.sync += [number[:16].eq(number[:16] + 1), filled.eq(0)]
+
+    def _run(self, m: Module) -> None:
+        """Start the sequence."""
+        length = self.number[:16]
+        with m.State("RUN"):
+            bad = (length == 0) | (length > self.link.art.length)
+            with m.If(bad):
+                m.d.sync += self.wrong.eq(1)
+                m.next = "REPLY0"
+            with m.Else():
+                m.d.comb += self.link.player.start.eq(1)
+                m.d.sync += self.inside.eq(1)
+                m.next = "DONE"
+
+    def _reply(self, m: Module) -> None:
+        """The head of the reply; a request that was carried out counts first."""
+        sender, left = self.link.sender, self.left
+        with m.State("DONE"):
+            m.d.sync += self.expected.eq(self.expected + 1)
+            m.next = "REPLY0"
+        answered = self.link.o.valid
+        status = Cat(self.inside & ~answered, self.inside & answered, self.refused, self.wrong)
+        more = (self.command == Command.READ) & ~self.wrong & (left != 0)
+        head = (self.tag, self.command | protocol.REPLY, self.expected, status)
+        for j, value in enumerate(head):
+            with m.State(f"REPLY{j}"):
+                m.d.comb += [sender.i.valid.eq(1), sender.i.payload.byte.eq(value)]
+                if j == 3:
+                    m.d.comb += sender.i.payload.last.eq(~more)
+                with m.If(sender.i.ready):
+                    m.next = f"REPLY{j + 1}" if j < 3 else "END"
+                    if j == 3:
+                        with m.If(more):
+                            m.next = "FETCH"
+
+    def _bytes(self, m: Module, shown: Value) -> None:
+        """The bytes of READ, then the end of the frame."""
+        sender, left = self.link.sender, self.left
+        with m.State("FETCH"):
+            m.next = "GIVE"
+        with m.State("GIVE"):
+            m.d.comb += [sender.i.valid.eq(1), sender.i.payload.last.eq(left == 1),
+                         sender.i.payload.byte.eq(shown)]
+            with m.If(sender.i.ready):
+                m.d.sync += [self.address.eq(self.address + 1), left.eq(left - 1)]
+                m.next = "FETCH"
+                with m.If(left == 1):
+                    m.next = "END"
+        with m.State("END"):
+            m.d.comb += self.link.receiver.done.eq(1)
+            m.next = "WAIT"
+        with m.State("WAIT"):
+            m.next = "IDLE"

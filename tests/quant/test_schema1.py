@@ -1,0 +1,131 @@
+"""Artifacts of schema 1 load as operations; what their manifests may not say is refused."""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quant.integer import artifact
+from quant.integer.artifact import ArtifactError, digest, load, save
+from quant.integer.ops import Limit, Table
+from tests.quant.toy import content
+
+FROZEN = Path(__file__).resolve().parents[1] / "frozen" / "artifacts.zip"
+
+
+def names() -> list[str]:
+    with zipfile.ZipFile(FROZEN) as file:
+        return sorted({name.split("/")[0] for name in file.namelist()})
+
+
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory):
+    """Folders of all frozen artifacts, which the code of before wrote."""
+    folder = tmp_path_factory.mktemp("frozen")
+    with zipfile.ZipFile(FROZEN) as file:
+        file.extractall(folder)
+    return folder
+
+
+def of_kind(frozen, **options) -> Path:
+    """The first folder whose manifest has these options."""
+    return next(frozen / name for name in names() if options.items() <= json.loads(
+        (frozen / name / "manifest.json").read_text()).items())
+
+
+def test_all_load_and_are_written_in_schema_2(frozen, tmp_path):
+    """The same network again from today's file. Tensors of before are all there."""
+    assert len(names()) >= 60
+    for name in names():
+        assert json.loads((frozen / name / "manifest.json").read_text())["schema"] == 1
+        art = load(frozen / name)
+        back = load(save(art, tmp_path / name))
+        np.testing.assert_equal(content(back), content(art), err_msg=name)
+        assert digest(back) == digest(art)
+        with np.load(frozen / name / "arrays.npz") as before, \
+                np.load(tmp_path / name / "arrays.npz") as after:
+            sums = sorted(int(before[k].sum()) for k in before.files
+                          if before[k].size and not k.endswith((".negate", "directions")))
+            now = [int(after[k].sum()) for k in after.files]
+            for each in sums:
+                assert each in now, (name, each)
+                now.remove(each)
+
+
+def edited(folder, target, change) -> Path:
+    shutil.copytree(folder, target)
+    manifest = json.loads((target / "manifest.json").read_text())
+    change(manifest)
+    (target / "manifest.json").write_text(json.dumps(manifest))
+    return target
+
+
+@pytest.mark.parametrize("change, text", [
+    (lambda m: m.pop("act"), "'act'"),
+    (lambda m: m.update(act="tanh"), "act must be one of relu, identity, gelu, not 'tanh'"),
+    (lambda m: m.update(residual="sum"), "residual must be one of none, clampfuse, plain"),
+    (lambda m: m.update(rounding="floor"), "rounding must be one of stochastic, half_even"),
+    (lambda m: m.update(sampling="mean"), "sampling must be one of bernoulli, sobol, systematic"),
+    (lambda m: m.update(sampling="sobol"), "manifest.json: "),
+    (lambda m: m.pop("sampling"), "'sampling'"),
+    (lambda m: m.update(seed=0), "seed must be in 1"),
+    (lambda m: m.update(layer_formats=[]), "manifest.json: "),
+    (lambda m: m["layer_formats"][0].update(w="8 bits"), "'8 bits' is not a number format"),
+    (lambda m: m["layer_formats"][0].update(w="SQ(2,0)"), r"layer 0, Mix .*, w: .* outside SQ"),
+    (lambda m: m["layer_formats"].append(m["layer_formats"][0]), "missing"),
+    (lambda m: m["edge_formats"].update(sample=None), "sample format"),
+    (lambda m: m.update(n_classes=9), r"decoder_w: shape .*, expected \(9, "),
+    (lambda m: m.update(length=1 << 30), "a rounding stream needs"),
+    (lambda m: m["random"].update(stream_jump=1 << 31), "the generator repeats"),
+    (lambda m: m.update(vocab=-3), "vocab must be a whole number of at least 0, not -3"),
+    (lambda m: m["random"].update(round_bits=0), "0 of stochastic rounding, at least 1"),
+    (lambda m: m.update(edge_formats=3), "manifest.json: "),
+    (lambda m: m.pop("info"), "'info'"),
+    (lambda m: m.update(arrays_sha256="0"), "sha256: truncated or edited; export again")])
+def test_manifests_of_samplers(frozen, tmp_path, change, text):
+    folder = of_kind(frozen, act="relu", residual="clampfuse", rounding="stochastic", vocab=0,
+                     sampling="bernoulli")
+    with pytest.raises(ArtifactError, match=text) as error:
+        load(edited(folder, tmp_path / "a", change))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("change, text", [
+    (lambda m: m.update(network="other"), "network must be one of gated, not 'other'"),
+    (lambda m: m.update(mixer="linear"), "mixer must be one of glu, gsu, not 'linear'"),
+    (lambda m: m.update(residual="clampfuse"), "residual must be one of none, plain"),
+    (lambda m: m.update(norm_position="mid"), "norm_position must be one of pre, post"),
+    (lambda m: m.update(fires_at_zero=2), "fires_at_zero must be one of 0, 1, not 2"),
+    (lambda m: m.update(threshold=256), "threshold: 1 of 1 values outside"),
+    (lambda m: m.update(seed=0), "seed must be in"),
+    (lambda m: m["formats"].update(layers=[]), "manifest.json: "),
+    (lambda m: m["formats"]["layers"][0].pop("table"), "manifest.json: 'table'"),
+    (lambda m: m["formats"]["edge"].update(dec_b="SQ(40,3)"), "decoder_b SQ.40,3. must have"),
+    (lambda m: m.pop("mixer"), "manifest.json: 'mixer'; export again"),
+    (lambda m: m.update(arrays_sha256="0"), "sha256: truncated or edited; export again")])
+def test_manifests_of_gates(frozen, tmp_path, change, text):
+    folder = of_kind(frozen, mixer="gsu")
+    with pytest.raises(ArtifactError, match=text) as error:
+        load(edited(folder, tmp_path / "a", change))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("mixer, kind, limits", [("glu", "sigmoid", 3), ("gsu", "gelu", 5)])
+def test_gates_are_operations(frozen, mixer, kind, limits):
+    """What has a memory, a table and a limit in each kind, by hand."""
+    art = load(of_kind(frozen, mixer=mixer, norm_position="pre"))
+    for ops in art.blocks:
+        assert [op.kind for op in ops if isinstance(op, Table)] == [kind]
+        assert sum(isinstance(op, Limit) and op.counted for op in ops) == limits
+    with pytest.raises(ArtifactError, match=r"layer 0: Scale \(x -> u\) stands where"):
+        art.spiking
+
+
+def test_an_unknown_schema_is_refused(frozen, tmp_path):
+    folder = edited(of_kind(frozen, mixer="glu"), tmp_path / "a", lambda m: m.update(schema=3))
+    with pytest.raises(ArtifactError, match=f"has schema 3, this version reads schema 1 and "
+                                            f"{artifact.SCHEMA}; update the project or export"):
+        load(folder)
