@@ -24,7 +24,7 @@ from sim.comparer import BACK_TO_BACK
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CHANGELOG.md"]
-OTHERS = ("git ", "cd ", "fusesoc ", "pytest ")         # programs that are not the project's
+OTHERS = ("git ", "cd ", "export ", "fusesoc ", "pytest ")      # no commands of the project
 
 
 def commands(page: Path) -> list[str]:
