@@ -31,8 +31,8 @@ help:
 	@echo "make sim        export, generate RTL, build, simulate and compare every spike"
 	@echo "                  TASK=digits|psmnist|listops|module:Class  NET=name  N=20  INDICES=17,4242"
 	@echo "                  LANES=8  SEED=1  WAVES=1  SAMPLING=bernoulli|sobol|systematic"
-	@echo "make verify     the complete test set through the core, every spike compared; interrupt it"
-	@echo "                  and call it again: it goes on  TASK=psmnist  LANES=8  REPORT=docs/results"
+	@echo "make verify     the complete test set through the core, every spike compared; after an"
+	@echo "                  interruption call it again, and it goes on  TASK=psmnist  LANES=8  REPORT=docs/results"
 	@echo "make fuzz       N=300 random networks on random hardware against the integer network; goes"
 	@echo "                  on after an interruption  SEED=1"
 	@echo "make test       the whole test suite (under 10 minutes on 2 cores)"
@@ -48,7 +48,7 @@ help:
 	@echo "make bitstream  BOARD=ulx3s-85f|ulx3s-12f|orangecrab|icebreaker|tang-nano-9k|arty-a7-35t"
 	@echo "                  TASK=digits  LANES=1; make prog BOARD=... TASK=... programs the board"
 	@echo "make clean      delete build/"
-	@echo "All make the environment in $(VENV) first; PIP_ARGS is passed to pip."
+	@echo "Every target first makes the environment in $(VENV); PIP_ARGS is passed to pip."
 
 check-tools:
 	@missing=""; for tool in g++ make perl; do \

@@ -1,4 +1,4 @@
-"""A list of trainings, worked through behind other work: ``python -m bench.queue FILE.toml``.
+"""A list of trainings, worked through at low priority: ``python -m bench.queue FILE.toml``.
 
 Every training is a process of its own with one thread and, by default, the lowest priority. Killed
 at any moment, the queue is called again and goes on: a training continues from its own ``last.pt``,

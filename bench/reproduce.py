@@ -162,7 +162,7 @@ def choices() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser("bench.reproduce", description=__doc__.splitlines()[0])
     parser.add_argument("--network", action="append", metavar="NAME",
-                        help="one of the shipped; default: all of them")
+                        help="one of the shipped networks; default: all of them")
     parser.add_argument("-n", type=positive, help="the first N test sequences; default all")
     parser.add_argument("--out", type=Path, default=Path("docs/figures"), help="for the pictures")
     add_data_dir(parser)

@@ -157,7 +157,7 @@ def read(path: Path, jobs: int | None = None, only: list[str] | None = None) -> 
         if not re.fullmatch(r"[A-Za-z0-9_.-]*[A-Za-z0-9_-][A-Za-z0-9_.-]*", training.name):
             raise cli.UserError(f"{where}: a name is made of letters, digits, _, - and .")
         if training.name in earlier:
-            raise cli.UserError(f"{where}: there are two of this name")
+            raise cli.UserError(f"{where}: two trainings have this name")
         if training.after and training.after not in earlier:
             raise cli.UserError(f"{where}: after names {training.after}, which is not in the list "
                                 f"before it")

@@ -99,9 +99,9 @@ def show(result: dict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser("bench.widths", description=__doc__.splitlines()[0])
     parser.add_argument("--network", action="append", metavar="NAME",
-                        help="one of the shipped; default: all of them")
+                        help="one of the shipped networks; default: all of them")
     parser.add_argument("--widths", action="append", type=checked, default=[],
-                        metavar="STATE,A,G,W,P", help="in bits, beside the usual ones")
+                        metavar="STATE,A,G,W,P", help="in bits, in addition to the usual ones")
     parser.add_argument("-n", type=positive, default=5000, help="validation sequences")
     parser.add_argument("--seeds", type=positive, default=5)
     parser.add_argument("--json", type=Path, default=Path("build/widths/results.json"),

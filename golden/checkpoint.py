@@ -131,7 +131,7 @@ def load(source: str | Path, net: str = "") -> Checkpoint:
     text = str(source)
     if text.endswith(".pt") or "/" in text or isinstance(source, Path):
         if net:
-            raise CheckpointError(f"--net {net} is about shipped networks; leave it out or {text}")
+            raise CheckpointError(f"--net {net} chooses a shipped network; leave it out or {text}")
         path = Path(source)
     else:
         task = tasks.spec(tasks.make_task(text))

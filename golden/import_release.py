@@ -78,7 +78,7 @@ def main() -> None:
     if args.norm_position not in (None, position):
         raise ReleaseError(f"{args.checkpoint}: norm_position is {position}, not "
                            f"{args.norm_position}: the stack has "
-                           f"{'a' if position == 'pre' else 'no'} norm behind its blocks")
+                           f"{'a' if position == 'pre' else 'no'} norm after its blocks")
     net = network(found, residual_of(found, args.residual, args.check), task)
     cfg = net.cfg
     print(f"{cfg.n_blocks} blocks of {cfg.d_model} neurons, d_state {cfg.d_state}, {cfg.kernel} "

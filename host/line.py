@@ -76,8 +76,8 @@ class Line:
             self._serial.write(whole)
             self._serial.flush()
         except serial.SerialTimeoutException:
-            raise LineError(f"{self.port} takes no bytes for {WRITE_LIMIT:g} s; is another program "
-                            f"holding the board?") from None
+            raise LineError(f"{self.port} has taken no bytes for {WRITE_LIMIT:g} s; is another "
+                            f"program holding the board?") from None
         except (serial.SerialException, OSError) as error:
             raise self._gone(error) from None
 

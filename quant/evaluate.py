@@ -91,10 +91,10 @@ def fits(art: Artifact, folder: Path, task) -> None:
                              ("sample format", art.sample, task.sample_format)):
         if have != want:
             raise ArtifactError(f"{folder} is not for task {task.name}: its {what} is {have}, the "
-                                f"task's {want}; give another --artifact")
+                                f"task's is {want}; give another --artifact")
     if art.length < task.length:
-        raise ArtifactError(f"{folder} takes {art.length} steps, task {task.name} has up to "
-                            f"{task.length}; give another --artifact")
+        raise ArtifactError(f"{folder} takes up to {art.length} steps, but task {task.name} has up "
+                            f"to {task.length}; give another --artifact")
 
 
 def _table(result: dict, task: str) -> None:

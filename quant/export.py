@@ -162,7 +162,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", type=Path,
                         help="a trained network; default: the one shipped")
     parser.add_argument("--qat", type=Path, help="fine-tuned weights of quant.finetune; default: "
-                        "the ones shipped with the shipped checkpoint, if there are any")
+                        "those shipped with the checkpoint, if there are any")
     parser.add_argument("--no-qat", action="store_true",
                         help="do not use the fine-tuned weights that are shipped")
     parser.add_argument("--out", type=Path, help="folder; default build/artifacts/<task>[.<net>]")

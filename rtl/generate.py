@@ -104,7 +104,7 @@ def make(args: argparse.Namespace) -> None:
     geo = plan(art, hw).geo
     path = generate(art, hw, args.out or Path("build/rtl") / f"{art.task}_{hw.lanes}")
     print(f"{path}: {len(art.blocks)} layers of {art.H} neurons of {art.n} modes, {geo.lanes} "
-          f"lanes, {geo.issue} cycles per step at best; memory map beside it")
+          f"lanes, {geo.issue} cycles per step at best; the memory map is beside it")
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ def layer_of(art: Artifact, number: int, hw: HardwareConfig) -> LayerSpec:
                             f"RTL, whose samplers take sums; {ELSEWHERE}")
     if fmt.gain is not None:
         raise HardwareError(f"{where}: a norm that stays a product (gain {fmt.gain}; post-norm, or "
-                            f"behind GELU) is not in the RTL, whose norms are signs; {ELSEWHERE}")
+                            f"after a GELU) is not in the RTL, whose norms are signs; {ELSEWHERE}")
     plain = art.spiking.residual == "plain"
     sampler = 2 * number
     return LayerSpec(

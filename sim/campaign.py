@@ -136,7 +136,7 @@ def _compare(found: Report, comparer: Comparer, source: str, sequences: tuple, o
     with Journal(options.journal, key) as kept, tools.workspace(folder) as work:
         if kept.replaces:
             report(f"{options.journal} belongs to other hardware, sequences or another network: "
-                   f"starting anew")
+                   f"starting again")
         if options.with_cocotb:
             report(f"running the first {'pair' if art.head else 'sequence'} under cocotb")
             first = (rows[:art.inputs] for rows in sequences)

@@ -160,7 +160,7 @@ def fuzz(args: argparse.Namespace) -> dict:
                 if group.number in done and done[group.number]["cases"] == group.count}
         print(f"seed {args.seed}: {args.n} cases of {len(every)} shapes"
               + (f", {len(done)} shapes are done" if done else "")
-              + (", starting anew: the sources changed" if journal.replaces else ""),
+              + (", starting again: the sources changed" if journal.replaces else ""),
               file=sys.stderr)
         run_groups(args, every, done, journal)
     rows = [done[number] for number in sorted(done)]

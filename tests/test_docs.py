@@ -43,7 +43,7 @@ def runs(module: str) -> bool:
 
 
 def lies(path: str) -> bool:
-    """Whether a path of the project, or a pattern, leads to something; <task> stands for any name."""
+    """Whether a path of the project, or a pattern, leads to something; <task> is any name."""
     return any(ROOT.glob(re.sub(r"<\w+>", "*", path.rstrip("/"))))
 
 

@@ -15,12 +15,16 @@ from pathlib import Path
 
 import pytest
 
+from quant.integer.synthetic import random_artifact
+from rtl.cycles import predict
+from rtl.parts.config import HardwareConfig
 from sim import results
+from sim.comparer import BACK_TO_BACK
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CHANGELOG.md"]
-OTHERS = ("git ", "cd ", "fusesoc ", "pytest ")         # programs that are not the project's
+OTHERS = ("git ", "cd ", "export ", "fusesoc ", "pytest ")      # no commands of the project
 
 
 def commands(page: Path) -> list[str]:
@@ -120,3 +124,18 @@ def test_links_lead_somewhere(page):
 def test_a_dead_link_is_seen():
     text = "[a](docs/nothing.md) [b](docs/results.md#nothing) [c](docs/results.md#boards)"
     assert dead(README, text) == ["docs/nothing.md", "docs/results.md#nothing"]
+
+
+def test_the_run_in_the_readme_is_a_run():
+    """Its numbers fit each other and the core of that size: two layers of 64 neurons, 4 modes."""
+    block = re.search(r"```\n(accuracy on .*?)```", README.read_text(), re.S)[1]
+    said = {name: int(value.replace(",", "")) for name, value in
+            re.findall(r"│ ([a-z ]+?) +│[^│]*│ +([\d,]+) │", block)}
+    art = random_artifact(1, n_layers=2, H=64, n=4, n_classes=10, length=64)
+    cores = said["sequences"] // BACK_TO_BACK           # simulated one after the other
+    cycles = cores * predict(art, HardwareConfig(8), [64] * BACK_TO_BACK).cycles
+    assert said["predicted cycles"] == said["simulated cycles"] == cycles
+    assert said["steps"] == 64 * said["sequences"]
+    assert said["signatures compared"] == 2 * said["steps"]
+    assert said["spikes compared"] == 2 * 2 * 64 * said["steps"]
+    assert f"{cycles / said['steps']:.2f} │" in block

@@ -105,8 +105,8 @@ def read(path: Path) -> Release:
             if "GLOBAL" not in str(error):
                 raise ReleaseError(f"{path} is neither a torch file nor an npz file") from None
             raise ReleaseError(
-                f"{path} holds Python objects, which are not run here; where it was made, save its "
-                f"tensors alone: torch.save(torch.load(FILE)['state_dict'], NEW)") from None
+                f"{path} holds Python objects, which are not run here; save only its "
+                f"tensors: torch.save(torch.load(FILE)['state_dict'], NEW)") from None
         except (RuntimeError, OSError, EOFError, ValueError, KeyError, UnicodeDecodeError):
             raise ReleaseError(f"{path} is neither a torch file nor an npz file") from None
         if not isinstance(content, dict):

@@ -37,7 +37,7 @@ def rows(path: Path) -> Iterator[tuple[int, str, int]]:
                     blank = blank or number
                     continue
                 if blank:
-                    raise DataError(f"{path}, line {blank} is blank, with trees behind it; "
+                    raise DataError(f"{path}, line {blank} is blank, but trees follow it; "
                                     f"{again(path)}")
                 source, _, target = line.rstrip("\n").partition("\t")
                 if not source or len(target) != 1 or target not in "0123456789":

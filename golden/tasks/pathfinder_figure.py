@@ -101,7 +101,7 @@ def main() -> None:
     add_data_dir(parser)
     parser.add_argument("--out", type=Path, default=Path("docs/figures/pathfinder.png"))
     parser.add_argument("--beside", type=Path, default=Path("build/pathfinder.png"),
-                        help="picture with the published ones, where they are at hand")
+                        help="file for the picture with the published ones, if they are at hand")
     args = parser.parse_args()
     made = {rules: pictures(rules, seed, 64) for rules, seed in ROWS}
     draw(args.out, [row_of(m, r.contour, 6 if r.size == 32 else 4) for r, m in made.items()])

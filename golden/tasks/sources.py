@@ -122,7 +122,7 @@ def in_cache(path: Path) -> bool:
 
 def again(path: Path) -> str:
     """What to do about a file that is damaged or not what it should be."""
-    return "delete it to have it made anew" if in_cache(path) else "fetch it again"
+    return "delete it, and it will be made again" if in_cache(path) else "fetch it again"
 
 
 @contextmanager

@@ -26,8 +26,8 @@ def widen(net: Network, state: dict) -> None:
     more than the number of neurons or are of another kind.
     """
     if net.cfg.family != "paper":
-        raise GrowError(f"a network of family {net.cfg.family} cannot be widened, one of family "
-                        f"paper can")
+        raise GrowError(f"a network of family {net.cfg.family} cannot be widened, only one of "
+                        f"family paper can")
     own = net.state_dict()
     state = before.state(state, list(own), net.cfg.family)
     if set(own) != set(state):

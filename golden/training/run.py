@@ -146,8 +146,8 @@ class Run:
             differences.append(f"training sequences: {n}, now {len(self.split)}")
         if differences:
             raise checkpoint.CheckpointError(
-                f"{path} is of another training ({'; '.join(differences)}); give the same options, "
-                f"another --out, or leave --resume out to start again")
+                f"{path} belongs to another training ({'; '.join(differences)}); give the same "
+                f"options, another --out, or leave --resume out to start again")
         checkpoint.fill(self.net, content["state"], path)
         optimiser = content["optimiser"]
         if "family" not in content["network"]:

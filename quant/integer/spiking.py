@@ -145,17 +145,20 @@ def matched(ops: tuple[Operation, ...], wanted: list[Operation], where: str) -> 
     named = {}
     for op, want in zip_longest(ops, wanted):
         wrong = "" if type(op) is type(want) and op.wiring == want.wiring else (
-            f"found {op or 'its end'}, but hardware needs {want or 'its end'} here")
+            f"it ends where hardware needs {want}" if op is None else
+            f"{op} comes after the last operation that hardware has" if want is None else
+            f"found {op}, but hardware needs {want} here")
         for f in fields(op) if not wrong else ():
             has, as_wanted = getattr(op, f.name), getattr(want, f.name)
             if isinstance(as_wanted, Of) and has is not None:
                 named[as_wanted] = has
             elif not f.metadata.get("training") and has != as_wanted:
-                shown = "a tensor" if isinstance(has, Tensor) else has
-                wrong = wrong or f"{op} has {f.name} = {shown}, not {as_wanted}"
+                shown = ["a tensor" if isinstance(value, (Tensor, Of)) else value
+                         for value in (has, as_wanted)]
+                wrong = wrong or f"{op} has {f.name} = {shown[0]}, not {shown[1]}"
         if wrong:
-            raise ArtifactError(f"{where}: {wrong}; it has only the operations of P-SpikeSSM's "
-                                f"blocks, in their order. In integers this network runs with "
+            raise ArtifactError(f"{where}: {wrong}; hardware has only the operations of "
+                                f"P-SpikeSSM's blocks, in their order. In integers this network runs with "
                                 f"python -m quant.evaluate")
     return named
 

@@ -89,7 +89,7 @@ def make(args: argparse.Namespace) -> int:
     row |= flow.build(board, art, lanes, out, [int(s) for s in args.seeds.split(",")])
     write_json(out / "bitstream.json", row)
     print(table(row, board))
-    print(f"written to {out / row['file']}, bitstream.json beside it")
+    print(f"written to {out / row['file']}, bitstream.json is beside it")
     return int(not row.get("met", True))
 
 

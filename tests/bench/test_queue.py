@@ -95,7 +95,7 @@ def test_standing_from_a_log(listed):
     ("[[training]]\nname = 'a'\ntask = 'digits'\nepochs = '3'",
      "epochs must be a whole number of at least 1, not .3."),
     ("[[training]]\nname = 'a'\ntask = 'digits'\nafter = 'b'", "after names b"),
-    ("[[training]]\nname = 'a'\ntask = 'digits'\n" * 2, "two of this name"),
+    ("[[training]]\nname = 'a'\ntask = 'digits'\n" * 2, "two trainings have this name"),
 ])
 def test_a_wrong_list_is_refused(tmp_path, text, said):
     path = tmp_path / "list.toml"

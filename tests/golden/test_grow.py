@@ -69,7 +69,7 @@ def test_what_cannot_be_widened(other, message):
 @pytest.mark.parametrize("cls", [ReleasedConfig, StreamConfig, LIFConfig])
 def test_another_family(cls):
     other = Network(cls(n_classes=3, d_model=5, d_state=4))
-    with pytest.raises(GrowError, match=f"family {cls.family} cannot be widened, one of"):
+    with pytest.raises(GrowError, match=f"family {cls.family} cannot be widened, only one of"):
         widen(other, other.state_dict())
     with pytest.raises(GrowError, match="it has other tensors"):
         widen(network(SMALL, 1), other.state_dict())

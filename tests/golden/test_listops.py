@@ -161,7 +161,7 @@ BROKEN = [      # content of a file, what is said about it
     (f"{HEAD}{TREE}\t12\n", "line 2: expected a tree, a tab and a digit"),
     (f"{HEAD}{TREE}\t\n", "line 2: expected a tree, a tab and a digit"),
     (f"{HEAD}{TREE}\t3\t3\n", "line 2: expected a tree, a tab and a digit"),
-    (f"{HEAD}{TREE}\t3\n\n{TREE}\t3\n", "line 3 is blank, with trees behind it"),
+    (f"{HEAD}{TREE}\t3\n\n{TREE}\t3\n", "line 3 is blank, but trees follow it"),
     (f"{HEAD}{TREE}\t3\n{TREE[:-4]}\t3\n", "line 3: "),
     (f"{HEAD}{TREE[:-2]}\t3\n", "line 2: "), (f"{HEAD}{TREE[2:]}\t3\n", "line 2: "),
     (f"{HEAD}{TREE} {TREE}\t3\n", "line 2: "),

@@ -115,7 +115,7 @@ def test_command_line(folder, tmp_path, capsys):
     (["--task", "digit"], "task 'digit' is unknown"),
     (["--task", "digits", "--artifact", "nowhere"], "nowhere/manifest.json does not exist"),
     (["--task", "listops", "--artifact", "ART"],
-     "is not for task listops: its vocabulary is 0, the task's 16"),
+     "is not for task listops: its vocabulary is 0, the task's is 16"),
     (["--task", "digits", "--artifact", "ART", "-n", "1", "--json", "ART/manifest.json/x"],
      "manifest.json")])
 def test_bad_input_is_one_line(folder, capsys, arguments, text):

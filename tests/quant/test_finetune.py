@@ -134,7 +134,7 @@ def test_a_file_of_other_operations(change, text, tmp_path):
     other = checkpoint.load(made(tmp_path / "other.pt", **change))
     content = torch.load(tmp_path / "tuned.pt", weights_only=True)
     torch.save(content | {"golden": tuned.state_digest(other.network)}, tmp_path / "tuned.pt")
-    with pytest.raises(ExportError, match=f"the fine-tuned file is of other operations: {text}"):
+    with pytest.raises(ExportError, match=f"the fine-tuned file has other operations: {text}"):
         tuned.load(tmp_path / "tuned.pt", other)
 
 

@@ -273,9 +273,9 @@ def test_released_pairs_are_refused():
 
 
 @pytest.mark.parametrize("art, task, message", [
-    (ART, "Tiny", "is not for task tiny: its number of inputs is 2, the task's 1"),
+    (ART, "Tiny", "is not for task tiny: its number of inputs is 2, the task's is 1"),
     (random_artifact(seed=3, H=4, n=2, length=12), "TinyPair",
-     "is not for task tinypair: its number of inputs is 1, the task's 2")])
+     "is not for task tinypair: its number of inputs is 1, the task's is 2")])
 def test_evaluation_of_another_number_of_inputs(art, task, message, tmp_path, capsys):
     artifact.save(art, tmp_path / "a")
     assert evaluate.main(["--task", f"tests.sim.task:{task}", "--artifact",

@@ -127,7 +127,7 @@ def test_gates_are_operations(frozen, mixer, kind, limits):
                 name: formats["shift" if name == "shift" else begin + name] for name in op.tensors}
         assert [op.kind for op in ops if isinstance(op, Table)] == [kind]
         assert sum(isinstance(op, Limit) and op.counted for op in ops) == limits
-    with pytest.raises(ArtifactError, match=r"layer 0: Scale \(x -> u\) stands where"):
+    with pytest.raises(ArtifactError, match=r"layer 0: found Scale \(x -> u\), but"):
         art.spiking
 
 

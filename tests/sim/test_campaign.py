@@ -181,7 +181,7 @@ def test_another_seed_starts_anew(split, tmp_path, small_parts):
     journal, said = tmp_path / "journal.jsonl", []
     run(split, tmp_path, journal=journal)
     report = run(split, tmp_path, journal=journal, seed=5, report=said.append)
-    assert any("starting anew" in line for line in said)
+    assert any("starting again" in line for line in said)
     assert report.complete and len(journal.read_text().splitlines()) == 4
 
 

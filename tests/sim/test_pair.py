@@ -90,8 +90,8 @@ def test_an_odd_number_of_sequences(split):
 
 
 @pytest.mark.parametrize("art, task, message", [
-    (ART, "Tiny", "its number of inputs is 2, the task's 1"),
-    (ONE, "TinyPair", "its number of inputs is 1, the task's 2")])
+    (ART, "Tiny", "its number of inputs is 2, the task's is 1"),
+    (ONE, "TinyPair", "its number of inputs is 1, the task's is 2")])
 def test_artifact_and_task_do_not_fit(art, task, message, tmp_path, capsys):
     artifact.save(art, tmp_path / "a")
     options = ["--task", f"tests.sim.task:{task}", "--artifact", str(tmp_path / "a")]
