@@ -162,8 +162,8 @@ targets:
 def generate(art: Artifact, hw: HardwareConfig, out: Path) -> Path:
     """Write Verilog, core file and memory map to folder ``out``; returns the Verilog's path.
 
-    Raises :class:`rtl.parts.config.HardwareError` when artifact and ``hw`` do not fit, or ``out`` cannot
-    be written.
+    Raises :class:`rtl.parts.config.HardwareError` when artifact and ``hw`` do not fit, or ``out``
+    cannot be written.
     """
     top = AxiCore(art, hw)
     facts = memory_map(top.core.plan) | {"result_words": result_layout(art)}

@@ -41,7 +41,8 @@ def regions(spec: EndSpec) -> list[Region]:
     return [Region("decoder.w", edge.dec_w.width,
                    pack_rows([(art.spiking.dec_w.reshape(-1), edge.dec_w.width)]),
                    "one weight, classes outermost"),
-            Region("decoder.b", edge.dec_b.width, pack_rows([(art.spiking.dec_b, edge.dec_b.width)]),
+            Region("decoder.b", edge.dec_b.width,
+                   pack_rows([(art.spiking.dec_b, edge.dec_b.width)]),
                    "one bias, added every step")]
 
 
@@ -96,7 +97,8 @@ class Decoder(wiring.Component):
 
     Resources
     ---------
-    One multiplier (two, if the totals are wider than 18 bits), a RAM of 2 H totals, a RAM of outputs H weights.
+    One multiplier (two, if the totals are wider than 18 bits), a RAM of 2 H totals, a RAM of
+    outputs H weights.
     """
 
     def __init__(self, spec: EndSpec):

@@ -125,9 +125,9 @@ def layer_of(art: Artifact, number: int, hw: HardwareConfig) -> LayerSpec:
         raise HardwareError(f"{where}: act = {art.spiking.act} is not in the RTL, which has "
                             f"{' and '.join(ACTS)}; {ELSEWHERE}")
     if art.spiking.residual not in RESIDUALS:
-        raise HardwareError(f"{where}: residual = {art.spiking.residual}, a real-valued stream without "
-                            f"residual, is not in the RTL, which has {', '.join(RESIDUALS)}; "
-                            f"{ELSEWHERE}")
+        raise HardwareError(f"{where}: residual = {art.spiking.residual}, a real-valued stream "
+                            f"without residual, is not in the RTL, which has "
+                            f"{', '.join(RESIDUALS)}; {ELSEWHERE}")
     if fmt.a is not None:
         raise HardwareError(f"{where}: a GELU before the output sampler (a {fmt.a}) is not in the "
                             f"RTL, whose samplers take sums; {ELSEWHERE}")

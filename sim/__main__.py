@@ -19,6 +19,7 @@ from golden.base.files import write_json
 from golden.base.options import numbers, positive
 from golden.tasks import Split, make_task
 from sim import campaign, inputs, tools
+from sim.report import Report
 from sim.tools import SimError
 
 DEFAULT_N = 20
@@ -52,7 +53,7 @@ def _arguments(argv) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def simulate(args) -> tuple[campaign.Report, dict]:
+def simulate(args) -> tuple[Report, dict]:
     """Everything but the printing. Returns the report and what report.json says."""
     task = make_task(args.task)
     tools.verilator()
@@ -88,7 +89,7 @@ def chosen(args, split: Split) -> np.ndarray:
     return np.array(args.indices)
 
 
-def summary(report: campaign.Report, task: str, indices: np.ndarray, examples: Split) -> dict:
+def summary(report: Report, task: str, indices: np.ndarray, examples: Split) -> dict:
     """The content of report.json; with two inputs "accuracy" is the head's."""
     right = np.array(report.classes) == examples.labels[:len(report.classes)]
     return {
@@ -106,7 +107,7 @@ def summary(report: campaign.Report, task: str, indices: np.ndarray, examples: S
         "cocotb": report.cocotb}
 
 
-def show(report: campaign.Report, row: dict) -> None:
+def show(report: Report, row: dict) -> None:
     """The table, both rungs side by side."""
     cocotb = row["cocotb"]
 

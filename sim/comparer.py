@@ -44,11 +44,6 @@ class Part:
     classes: list[int] = field(default_factory=list)    # of examples, with a head; as labels
 
 
-def seed_writes(core: Core, seed: int) -> list[tuple[int, int]]:
-    """Configuration writes that start the random streams of ``core`` from another master seed."""
-    return [] if seed == core.art.seed else core.plan.seed_writes(seed)
-
-
 class Comparer:
     """A built core and how it is driven: compares one part of a campaign after the other.
 
@@ -69,7 +64,7 @@ class Comparer:
                  threads: int | None = None):
         self.core, self.built, self.seed = core, built, seed
         self.stall, self.threads = stall, threads
-        self.writes = seed_writes(core, seed)
+        self.writes = [] if seed == core.art.seed else core.plan.seed_writes(seed)
         self._predicted: dict[tuple, Prediction] = {}
 
     def predict(self, lengths: np.ndarray) -> Prediction:

@@ -1,7 +1,8 @@
 """``python -m sim.netlist --family ecp5``: the synthesised netlist against the same vectors.
 
 Yosys maps a small core to a family's cells, then puts its models of these cells in their place;
-what comes out runs under cocotb as the generated Verilog does: every spike of every layer is compared.
+what comes out runs under cocotb as the generated Verilog does: every spike of every layer is
+compared.
 Exit code 1: a difference.
 """
 

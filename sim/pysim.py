@@ -13,7 +13,7 @@ from sim.compare import Result, Rows
 
 @dataclass(frozen=True)
 class Observed:
-    """What a run did, sequence by sequence; the methods are those of :class:`sim.native.native.Run`."""
+    """What a run did, sequence by sequence; methods as of :class:`sim.native.native.Run`."""
 
     lengths: list[int]
     layers: list[Rows]

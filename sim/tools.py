@@ -132,8 +132,8 @@ def array_hash(*arrays: np.ndarray) -> str:
 
 
 def source_hash() -> str:
-    """Of everything that decides the hardware: the generator and the specification."""
-    return source_digest(ROOT / "rtl", ROOT / "quant")[:12]
+    """Of everything that decides the hardware: generator, specification and number formats."""
+    return source_digest(*(ROOT / package for package in ("rtl", "quant", "golden/base")))[:12]
 
 
 def processors() -> int:

@@ -22,6 +22,7 @@ from golden.base.options import positive
 from golden.tasks import Split, make_task
 from quant.integer.artifact import digest
 from sim import campaign, inputs, tools
+from sim.report import Report
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -76,7 +77,7 @@ def verify(args: argparse.Namespace) -> dict:
     return row | summary(report, args.task, examples, whole * art.inputs)
 
 
-def summary(report: campaign.Report, task: str, examples: Split, whole: int) -> dict:
+def summary(report: Report, task: str, examples: Split, whole: int) -> dict:
     """The content of <task>.verify.json; ``whole`` sequences are in the test set.
 
     With two inputs "accuracy" is the head's, of examples; sequences are counted singly.

@@ -37,7 +37,7 @@ def test_what_is_too_long_is_seen():
 
     assert too_long("x = 1\n" * FILE) == too_long(function(FUNCTION)) == []
     assert too_long("x = 1\n" * (FILE + 1)) == ["301 lines, at most 300 are allowed"]
-    assert too_long("\n" + function(FUNCTION + 1)) == ["f in line 2: 81 lines, at most 80 are allowed"]
+    assert too_long(function(FUNCTION + 1)) == ["f in line 1: 81 lines, at most 80 are allowed"]
     assert too_long(function(FUNCTION + 1, "async def f():"))
     inner = "class C:\n" + "".join(f"    {line}\n" for line in function(99).splitlines())
     assert too_long(inner) == ["f in line 2: 99 lines, at most 80 are allowed"]

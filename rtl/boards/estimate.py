@@ -85,7 +85,7 @@ def needs(board: Board, art: Artifact, lanes: int) -> dict[str, int]:
     found = {"multiplier": scale.multipliers(planned),
              "block_ram": count(board, block_rams(planned, family))}
     sums = art.H * sum(spec.fmt.w.total(art.H).width for spec in planned.layers)
-    lane_bits = lanes * sum(layer.fmt.a_bar.width + layer.fmt.h.width for layer in art.spiking.layers)
+    lane_bits = lanes * sum(spec.fmt.a_bar.width + spec.fmt.h.width for spec in planned.layers)
     for kind, table in (("lut", LUTS), ("ff", FFS)):
         ends, layer, lane, per_sum = table[family]
         found[kind] = round(ends + layer * len(art.blocks) + lane * lane_bits + per_sum * sums)

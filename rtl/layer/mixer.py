@@ -153,8 +153,8 @@ class Mixer(wiring.Component):
         tag = data.StructLayout({"valid": 1, "end": 1, "first": 1, "last": 1})
         tags = [Signal(tag, name=f"tag{k}") for k in range(self.fill - K + 1)]
         quiet = Signal(G, init=(1 << G) - 1)    # an enable would be one more input of every bit
-        # As the end of tags[-1], and after a reset for as long as the adders, which have none, still
-        # hold words from before it.
+        # As the end of tags[-1], and after a reset for as long as the adders, which have none,
+        # still hold words from before it.
         wipe, stale = Signal(init=1), self.fill - K - 1
         leaving = Signal(stale, init=(1 << stale) - 1)
         m.d.sync += [

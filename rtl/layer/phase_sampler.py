@@ -20,7 +20,9 @@ def start_phase(r, f_bits: int, random: RandomFormat):
 
 
 class PhaseSampler(wiring.Component):
-    """Spike where ``phase + clamp(p, 0, 1)`` carries. Model: :func:`quant.integer.sampling.accumulate`.
+    """Spike where ``phase + clamp(p, 0, 1)`` carries.
+
+    Model: :func:`quant.integer.sampling.accumulate`.
 
     Parameters
     ----------

@@ -89,7 +89,7 @@ class StepSignature(wiring.Component):
 
 
 class NeuronWords:
-    """Registers that gather :func:`quant.integer.signature.neuron_word` of G neurons along a pipeline.
+    """Registers along a pipeline: :func:`quant.integer.signature.neuron_word` of G neurons.
 
     Call the methods in their order; each argument is as of the cycle that the waits so far lead
     to. The word comes two cycles after the last wait.

@@ -16,7 +16,7 @@ def bits(flags) -> int:
 
 def expected_spikes(art: Artifact, number: int, geo: Geometry, words: list[dict],
                     signature: bool = True, seed: int | None = None) -> list[dict]:
-    """Spike words for x words: both as dictionaries of raw integers, as in :mod:`rtl.parts.streams`.
+    """Spike words for x words: both dictionaries of raw integers as in :mod:`rtl.parts.streams`.
 
     Parameters
     ----------

@@ -31,10 +31,9 @@ def shape_digest(planned: Plan) -> bytes:
 
     They depend on everything of artifact and hardware but the coefficients, the seed and the name.
     """
-    art = planned.art
-    facts = [art.outputs, art.length, art.vocab, art.spiking.act, art.spiking.residual, art.spiking.rounding,
-             art.spiking.sampling, art.random.to_dict(), art.spiking.edge.to_dict(),
-             [layer.fmt.to_dict() for layer in art.spiking.layers],
+    art, net = planned.art, planned.art.spiking
+    facts = [art.outputs, art.length, art.vocab, net.act, net.residual, net.rounding, net.sampling,
+             art.random.to_dict(), net.edge.to_dict(), [layer.fmt.to_dict() for layer in net.layers],
              [(r.name, r.base, r.depth, r.width, r.fields) for r in planned.regions]]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).digest()[:8]
 

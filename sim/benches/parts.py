@@ -58,17 +58,17 @@ def shape(variant: str) -> tuple[Artifact, HardwareConfig, Geometry]:
 def components(variant: str) -> dict[str, wiring.Component]:
     """The components of a variant by name, each where the plan of a core has it."""
     art, hw, geo = shape(variant)
-    fmt, planned = art.spiking.layers[0].fmt, plan(art, hw)
+    net, fmt, planned = art.spiking, art.spiking.layers[0].fmt, plan(art, hw)
     layer, start = planned.layers[0], start_region("start", art.random, art.seed, 0)
     engine = {
-        "sampler": AffineSampler(fmt, art.random, art.spiking.sampling) if art.spiking.residual == "plain" else
-        make_sampler(art.spiking.sampling, fmt.y(art.n), art.random),
+        "sampler": (AffineSampler(fmt, art.random, net.sampling) if net.residual == "plain" else
+                    make_sampler(net.sampling, fmt.y(art.n), art.random)),
         "state_engine": StateEngine(layer),
     }
     if variant in FORMS:
         return engine
     return engine | {
-        "state_update": StateUpdate(fmt, art.random, art.spiking.rounding),
+        "state_update": StateUpdate(fmt, art.random, net.rounding),
         "lfsr": WordSource(art.random, art.random.k, geo.lanes, start),
         "mixer": Mixer(layer),
         "x_buffer": XBuffer(layer),

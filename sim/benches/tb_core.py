@@ -1,7 +1,7 @@
 """cocotb test bench of the core: whole sequences against the expected tensors.
 
-``SIM_CORE`` names a folder made by :func:`sim.benches.cosim.run`: the artifact, ``job.json`` and the
-expected vectors. The comparison is written to ``tally.json`` there.
+``SIM_CORE`` names a folder made by :func:`sim.benches.cosim.run`: the artifact, ``job.json`` and
+the expected vectors. The comparison is written to ``tally.json`` there.
 """
 
 import json

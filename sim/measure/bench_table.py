@@ -81,6 +81,6 @@ def _energy(result: dict) -> list[str]:
               f"nets, {toggles['steps']} steps", f"{toggles['nJ_per_step']:.2f}",
               f"{toggles['nJ_per_step'] * whole:.2f}"]]
     return [*table(["estimate", "per step", "nJ per step", "uJ per sequence"], rows), "",
-            "Counted at 45 nm prices scaled by the widths (sim/measure/energy.py), state updates included, "
-            "comparisons and random words not; toggles at an assumed "
+            "Counted at 45 nm prices scaled by the widths (sim/measure/energy.py), state updates "
+            "included, comparisons and random words not; toggles at an assumed "
             f"{toggles['pJ_per_toggle']:.2f} pJ each, without the clock's tree and static power."]

@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """Everything that the record asks of the project: when the project's API moves, only this changes.
 
 What a function returns has today's names and meanings, so a change here must not change a value.

@@ -56,10 +56,12 @@ def test_the_register_says_the_seed_or_that_it_is_long(board, seed, register):
     board.seed(ART, seed)
     assert board.registers()["seed"] == register
     regions = {region.name: region for region in board.plan(ART).regions}
-    for layer, name, kind in ((0, "start_in", lfsr.SAMPLER_IN), (1, "start_rounding", lfsr.ROUNDING)):
+    for layer, name, kind in ((0, "start_in", lfsr.SAMPLER_IN),
+                              (1, "start_rounding", lfsr.ROUNDING)):
         region = regions[f"layer{layer}.{name}"]
         low, high = (board.transport.words[region.base + j] for j in range(2))
-        assert low | high << 32 == lfsr.stream_start(lfsr.LONG, seed, lfsr.stream_index(layer, kind))
+        stream = lfsr.stream_index(layer, kind)
+        assert low | high << 32 == lfsr.stream_start(lfsr.LONG, seed, stream)
 
 
 @pytest.mark.parametrize("seed, said", [(5, "seed 5\n"),

@@ -39,10 +39,11 @@ def test_matches_model(case, stall):
     shape, lanes = CASES[case]
     art = random_artifact(1, **shape)
     dut = Layer(plan(art, HardwareConfig(lanes)).layers[1])
-    low, high = (-1 << 13, 1 << 13) if art.spiking.residual == "plain" else (0, 1 << art.x_format.f_bits)
+    stream = art.spiking.residual == "plain"
+    low, high = (-1 << 13, 1 << 13) if stream else (0, 1 << art.x_format.f_bits)
     x = np.random.default_rng(2).integers(low, high + 1, (sum(LENGTHS), art.H))
     spikes, words, over = expected(dut, x)
-    pulses = ["tap", "count"] + ["stream_count"] * (art.spiking.residual == "plain")
+    pulses = ["tap", "count"] + ["stream_count"] * stream
     got, cycles = observe(dut, {"i": x_words(x, LENGTHS, dut.spec.geo.G)}, {"o": len(words)},
                           pulses, stall, seed=3)
     for j, (seen, want) in enumerate(zip(got["tap"], spikes, strict=True)):
@@ -50,7 +51,7 @@ def test_matches_model(case, stall):
     assert got["o"] == words
     ends = [word for word in spikes if word["end"] and word["last"]]
     assert [count["value"] for count in got["count"]] == [word["saturations"] for word in ends]
-    if art.spiking.residual == "plain":
+    if stream:
         assert [count["value"] for count in got["stream_count"]] == over
         assert max(over) > 0 and ends[-1]["saturations"] > 0
     if not stall:

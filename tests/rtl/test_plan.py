@@ -150,7 +150,7 @@ def test_what_no_artifact_has():
     with pytest.raises(ArtifactError, match=r"^layer 0, Scale \(x -> p_in\): b SQ\(3,15\) has more "
                                             r"fraction bits than its sum, 14$"):
         random_artifact(residual="plain", fmt=replace(fine, beta=SQ(3, 15)), **SMALL)
-    with pytest.raises(ArtifactError, match=r"^encoder, Round \(x -> x\): 12 fraction bits of SQ.*,8"):
+    with pytest.raises(ArtifactError, match=r"^encoder, Round \(x -> x\): 12 fraction bits of SQ"):
         random_artifact(edge=EdgeFormats(UQ(4, 0), coarse, coarse), **SMALL)
     with pytest.raises(ArtifactError, match=r"^encoder, Scale \(v -> x\): b SQ\(4,20\) has more "
                                             r"fraction bits than its sum, 16$"):

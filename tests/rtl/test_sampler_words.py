@@ -102,6 +102,7 @@ def test_configured_over_the_bus():
     other = random_artifact(3, **options)
     regions = plan(other, HardwareConfig(4)).layers[1].regions
     _, sampler = (op for op in other.blocks[1] if isinstance(op, Fire))
-    words = sampler.words(other.x_format.f_bits, Draws(other.random, other.seed, other.H, other.n, 16))
+    draws = Draws(other.random, other.seed, other.H, other.n, 16)
+    words = sampler.words(other.x_format.f_bits, draws)
     run(dut, words.reshape(-1, dut.geo.words, dut.geo.G),
         regions["start_out"].writes() + regions["directions_out"].writes())

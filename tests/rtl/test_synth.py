@@ -114,6 +114,18 @@ def test_a_route_is_reported(folder, tmp_path, capsys, monkeypatch):
         capsys.readouterr().out)
 
 
+def test_fewer_layers(tmp_path, monkeypatch):
+    """``--layers 1``: the core of the first layer, and a row that says of how many it is."""
+    whole, cores = artifact.save(random_artifact(1, **TINY | {"n_layers": 2}), tmp_path / "art"), []
+    monkeypatch.setattr(synth, "synthesise", lambda art, *given: cores.append(art) or {})
+    monkeypatch.setattr(synth, "table", lambda *given: "")
+    for options, layers in (([], 2), (["--layers", "1"], 1)):
+        assert synth.main(["--artifact", str(whole), "--lanes", "1", *options,
+                           "--out", str(tmp_path / "out")]) == 0
+        row = json.loads((tmp_path / "out" / "synth.json").read_text())
+        assert (row["layers"], row["of"]) == (layers, 2) and len(cores[-1].blocks) == layers
+
+
 @pytest.mark.parametrize("report", ["", "[]", "{}", '{"fmax": {}, "critical_paths": []}',
                                     '{"fmax": {}, "critical_paths": [], "utilization": {}}'])
 def test_a_report_that_is_none_is_one_line(report, folder, tmp_path, capsys, monkeypatch):

@@ -10,6 +10,7 @@ from quant.integer.artifact import digest
 from sim import bench
 from tests.sim.test_campaign import ART as LONG
 from tests.sim.test_campaign import TASK
+from tests.test_names import BENCH, BENCH_ROW
 
 ART = replace(LONG, length=12)
 FOUND = {"artifact": digest(ART), "family": "ecp5", "device": "LFE5U-85F", "lanes": 2,
@@ -35,6 +36,7 @@ def test_everything_is_measured(args, tmp_path, capsys):
     assert bench.main([*args, "--lanes", "2", "--trace-steps", "5"]) == 0
     result = json.loads((tmp_path / "bench.json").read_text())
     row, = result["rows"]
+    assert BENCH <= set(result) and BENCH_ROW <= set(row)
     assert row["cycles"] == row["predicted_cycles"] and row["roofline"] == 4
     assert row["needed_slots"] == 3 * 12 * 4 == row["busy_slots"][0] == row["busy_slots"][1]
     assert row["utilisation"] == pytest.approx(4 / row["cycles_per_step"])

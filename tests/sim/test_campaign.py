@@ -14,6 +14,7 @@ from quant.integer.synthetic import random_artifact
 from rtl import cycles
 from rtl.parts.config import HardwareConfig
 from rtl.core import Core
+from rtl.plan import plan
 from sim import __main__ as cli
 from sim import campaign, comparer, inputs, pysim, tools
 from sim.compare import Tally
@@ -97,7 +98,7 @@ def test_a_long_sequence(tmp_path):
 def test_seed_over_the_configuration_port(split, tmp_path, seed):
     report = run(split, tmp_path, seed=seed, stall=0.5)
     assert report.equal, report.first
-    writes = comparer.seed_writes(Core(ART, HW), seed)
+    writes = plan(ART, HW).seed_writes(seed)
     assert len(writes) == 6     # three streams in each of two layers, nothing else
 
 

@@ -93,12 +93,12 @@ def test_an_artifact_of_ones_own_stays(shipped, tmp_path, monkeypatch):
 def test_sources_are_found_in_every_folder(tmp_path, monkeypatch):
     """A module that moves into a folder, or changes there, makes other hardware's hash."""
     monkeypatch.setattr(tools, "ROOT", tmp_path)
-    for package in ("rtl", "quant"):
+    for package in ("rtl", "quant", "golden/base"):
         (tmp_path / package / "parts").mkdir(parents=True)
     hashes = [tools.source_hash()]
     for name, text in (("rtl/a.py", "1"), ("rtl/parts/b.py", "1"), ("rtl/parts/b.py", "2"),
-                       ("quant/parts/b.py", "2")):
+                       ("quant/parts/b.py", "2"), ("golden/base/a.py", "1")):
         (tmp_path / name).write_text(text)
         hashes.append(tools.source_hash())
     (tmp_path / "rtl/a.py").rename(tmp_path / "rtl/parts/a.py")
-    assert len({*hashes, tools.source_hash()}) == 6 and len(hashes[0]) == 12
+    assert len({*hashes, tools.source_hash()}) == 7 and len(hashes[0]) == 12
