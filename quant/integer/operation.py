@@ -125,7 +125,8 @@ class Operation:
         """
         run, made, saturated = self.begin(formats, draws), [], []
         for t in range(raws[0].shape[1]):
-            made.append(run(*(raw[:, t] for raw in raws)))
+            now = [raw[:, t] for raw in raws]
+            made.append(np.broadcast_to(run(*now), now[0].shape))
             if self.saturates:
                 saturated.append(run.saturated)
         return np.stack(made, 1), np.stack(saturated, 1) if saturated else None
