@@ -127,8 +127,8 @@ class Artifact(Program):
                                   (States, "layer", len(self.blocks))):
             given = [getattr(op, name) for _, op, _ in self.operations() if isinstance(op, kind)]
             need(len(set(given)) == len(given) and set(given) <= set(range(count)),
-                 f"{kind.__name__}, {name}: each must have one of its own in 0..{count - 1}, for its "
-                 f"random words, not {given}")
+                 f"{kind.__name__}, {name}: each must have one of its own in 0..{count - 1}, for "
+                 f"its random words, not {given}")
         for number, ops in enumerate(self.blocks):
             made = wired(ops, {"x": self.x_format})[1]["x"]
             need(made == self.x_format,

@@ -48,7 +48,7 @@ def random_format(length: int, layers: int, H: int, n: int) -> RandomFormat:
 
 
 def fitted(name: str, values, width: int, f_max: int | None = None) -> QFormat:
-    """:func:`golden.base.qformat.fit_signed`, refusing values beyond every ``SQ(i, f)`` with f >= 0."""
+    """:func:`golden.base.qformat.fit_signed`, refusing values beyond every ``SQ(i, f)``, f >= 0."""
     values = np.asarray(values)
     try:
         fmt = fit_signed(values, width, f_max)
@@ -175,10 +175,8 @@ def fit(program: Program, seen: Extremes, config: QuantConfig, sample: QFormat |
 
     Raises :class:`ExportError` where a sum would lack fraction bits.
     """
-    stream = isinstance(program.blocks[0][-1], ops.Limit) or any(
-        isinstance(op, ops.Limit) and op.makes == "x" for op in program.blocks[0])
     x = UQ(1, config.p_bits)
-    if stream:
+    if any(isinstance(op, ops.Limit) and op.makes == "x" for op in program.blocks[0]):  # a stream
         ends = np.append(seen.of("x"), 0.0)
         x = cover_signed(config.margin * ends.min(), config.margin * ends.max(), config.p_bits)
     program = replace(program, sample=sample)
