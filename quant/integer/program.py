@@ -7,7 +7,7 @@ from functools import cached_property
 from golden.base.qformat import QFormat
 from quant.formats import RandomFormat
 from quant.integer import lfsr, sampling
-from quant.integer.head_tensors import Head
+from quant.integer.head import Head
 from quant.integer.memory import Fire, States
 from quant.integer.operation import Operation, Tensor, inside, need, wired
 from quant.integer.spiking import Spiking, recognise

@@ -12,7 +12,7 @@ from golden.base.cli import UserError
 from golden.base.qformat import SQ, UQ, FormatError, QFormat, cover_signed, fit_signed
 from quant.formats import BIT, GELU_I, SIGMOID_I, TERNARY, THRESHOLD, QuantConfig, RandomFormat
 from quant.integer import lfsr, ops
-from quant.integer.head_tensors import Head, HeadFormats
+from quant.integer.head import Head, HeadFormats
 from quant.integer.memory import States
 from quant.integer.operation import Operation, Tensor
 from quant.integer.program import Program
