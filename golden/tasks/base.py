@@ -171,7 +171,7 @@ def checked(split: Split, task: Task) -> Split:
 PART = "part"       # variant of a task for files that hold only some of its sequences
 
 
-def is_part(variant: str, name: str) -> tuple[bool, str]:
+def part_and_name(variant: str, name: str) -> tuple[bool, str]:
     """Whether a task's variant is ``part``, and the name of the task with it.
 
     It is for files of any size, which are neither counted nor checksummed.
@@ -179,13 +179,14 @@ def is_part(variant: str, name: str) -> tuple[bool, str]:
     if variant not in ("", PART):
         raise TaskError(f"variant {variant!r} of task {name} is unknown; known: {PART}, for files "
                         f"that hold only some of its sequences")
-    return variant == PART, ":".join((name, variant)[:1 + bool(variant)])
+    return variant == PART, f"{name}:{variant}" if variant else name
 
 
 def counted(found: int, expected: int, what: str, path, task: Task) -> None:
     """Raise ``DataError`` unless a file holds as many sequences as were published."""
     if found != expected and not (task.part and found):
-        part = task.name if task.part else task.name + ":-"[":" in task.name] + PART
+        joint = "-" if ":" in task.name else ":"
+        part = task.name if task.part else f"{task.name}{joint}{PART}"
         raise DataError(f"{path} holds {found:,} {what}, not {expected:,}; {again(path)}, or use "
                         f"task {part} for files that hold only some, at least 1 in each split")
 

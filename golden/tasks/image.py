@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from golden.tasks.data import DataError
-from golden.tasks.base import Split, counted, held_out, is_part, known_split
+from golden.tasks.base import Split, counted, held_out, part_and_name, known_split
 from golden.tasks.recordings import arrays, files
 from golden.tasks.sources import File, Source, again, reading
 from golden.tasks.formats import PIXEL
@@ -37,7 +37,7 @@ class Image:
                     "md5:c58f30108f718f92721af3b95e74349a", stated="its home page"),))
 
     def __init__(self, variant: str = ""):
-        self.part, self.name = is_part(variant, "image")
+        self.part, self.name = part_and_name(variant, "image")
 
     def load(self, split: str, data_dir=None) -> Split:
         pictures, labels, _ = self._read(known_split(split), data_dir)

@@ -15,7 +15,7 @@ import numpy as np
 from golden.tasks import data
 from golden.tasks.data import DataError
 from golden.tasks import bytetext
-from golden.tasks.base import Split, counted, is_part, known_split
+from golden.tasks.base import Split, counted, part_and_name, known_split
 from golden.tasks.sources import File, Source, again, reading
 
 ARCHIVE = "lra_release.gz"
@@ -36,7 +36,7 @@ class Retrieval:
         files=(File(ARCHIVE, (f"https://storage.googleapis.com/long-range-arena/{ARCHIVE}",)),))
 
     def __init__(self, variant: str = ""):
-        self.part, self.name = is_part(variant, "retrieval")
+        self.part, self.name = part_and_name(variant, "retrieval")
 
     def load(self, split: str, data_dir=None) -> Split:
         name = NAMES[known_split(split)]

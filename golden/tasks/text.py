@@ -11,7 +11,7 @@ import numpy as np
 
 from golden.tasks.data import DataError
 from golden.tasks import bytetext
-from golden.tasks.base import Split, counted, held_out, is_part, known_split
+from golden.tasks.base import Split, counted, held_out, part_and_name, known_split
 from golden.tasks.recordings import files
 from golden.tasks.sources import File, Source, again, reading
 
@@ -32,7 +32,7 @@ class Text:
                     "md5:7c2ac02c03563afcf9b574c7e56c153a", stated="torchtext, datasets/imdb.py"),))
 
     def __init__(self, variant: str = ""):
-        self.part, self.name = is_part(variant, "text")
+        self.part, self.name = part_and_name(variant, "text")
 
     def load(self, split: str, data_dir=None) -> Split:
         """In an order of its own, fixed, because the files have all negative reviews first."""
