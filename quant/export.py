@@ -61,19 +61,13 @@ def evaluate(found: Checkpoint, net: torch.nn.Module, art: Artifact,
 
 def write(art: Artifact, golden: vectors.Vectors | None, out: Path) -> None:
     """Artifact and vectors, both or nothing: a new folder takes the old one's place by renaming."""
+    out, fresh = Path(out), None
     try:
-        _replace(art, golden, Path(out))
-    except OSError as error:
-        raise ExportError(f"cannot write the artifact: {error}") from None
-
-
-def _replace(art: Artifact, golden: vectors.Vectors | None, out: Path) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.exists() and not (out.is_dir() and ((out / "manifest.json").exists()
-                                               or not any(out.iterdir()))):
-        raise ExportError(f"{out} exists and is not an artifact; give another --out")
-    fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
+        if out.exists() and not (out.is_dir() and ((out / "manifest.json").exists()
+                                                   or not any(out.iterdir()))):
+            raise ExportError(f"{out} exists and is not an artifact; give another --out")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
         artifact.save(art, fresh)
         if golden is not None:
             vectors.save(golden, fresh / "vectors.npz")
@@ -83,8 +77,11 @@ def _replace(art: Artifact, golden: vectors.Vectors | None, out: Path) -> None:
             out.rename(old)
         fresh.rename(out)
         shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise ExportError(f"cannot write the artifact: {error}") from None
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        if fresh:
+            shutil.rmtree(fresh, ignore_errors=True)
 
 
 def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), data_dir=None,

@@ -13,7 +13,7 @@ from golden import checkpoint, tasks
 from golden.checkpoint import Checkpoint
 from quant.integer.adapt import in_formats_of
 from quant.integer.artifact import of_structure, structure
-from quant.integer.head_tensors import HeadFormats
+from quant.integer.head import HeadFormats
 from quant.integer.operation import ArtifactError, Tensor
 from quant.integer.program import Program
 from quant.lower.passes import fold

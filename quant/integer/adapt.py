@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import numpy as np
 
 from golden.base.qformat import QFormat
-from quant.integer.head_tensors import TENSORS
+from quant.integer.head import TENSORS
 from quant.integer.operation import ArtifactError, Operation, Tensor, round_half_even
 from quant.integer.program import Artifact, Program
 

@@ -22,7 +22,7 @@ from golden.base.files import write_all_atomic
 from golden.base.qformat import FormatError, QFormat
 from quant.formats import RandomFormat
 from quant.integer import memory, ops, schema1
-from quant.integer.head_tensors import Head
+from quant.integer.head import Head
 from quant.integer.operation import ArtifactError, Operation, Tensor
 from quant.integer.program import Artifact, Program
 

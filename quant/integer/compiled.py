@@ -16,7 +16,7 @@ from quant.integer.memory import Draws, Fire
 from quant.integer.operation import wired
 from quant.integer.batch import Batch, check_lengths, check_values
 from quant.integer.program import Artifact
-from quant.integer.reference import encode
+from quant.integer.reference import decode, encode
 
 BLOCK = 64      # sequences that one thread runs side by side
 MEMORY = 1 << 28    # bytes of random words, and of a group of sequences, that are there at once
@@ -88,7 +88,7 @@ class Compiled:
         self._kept = 0, 0, ()
         art, rand, X = self.art, self.art.random, self._types[1]
         word = np.uint32 if X == np.int32 else np.int64
-        draws = Draws(rand, self.seed, art.H, art.n, steps)
+        draws = Draws(rand, self.seed, art.H, art.n, steps, first)
         samplers = [[(op, formats[0].f_bits) for op, formats in wired(ops, {"x": art.x_format})[0]
                      if isinstance(op, Fire)] for ops in art.blocks]
         systematic = self.net.sampling == "systematic"
@@ -100,10 +100,10 @@ class Compiled:
         r_round = np.zeros((len(samplers), steps, art.H, art.n), word)
         for j, pair in enumerate(samplers):
             for kind, (op, bits) in enumerate(pair):
-                r[kind, j] = op.words(bits, draws, first, steps)
+                r[kind, j] = op.words(bits, draws)
                 limits[kind, j] = sampling.limit(r[kind, j].astype(np.int64), bits, rand)
             if self.net.rounding == "stochastic":
-                r_round[j] = draws.rounding(j, first, steps)
+                r_round[j] = draws.rounding(j)
         self._kept = first, steps, (limits, r, r_round, f_bits, systematic)
         return self._kept[2]
 
@@ -139,7 +139,7 @@ class Compiled:
             total[part], over[part], spikes[part] = found
             for whole, array in zip(trace, traced if record else ()):
                 whole[part, :, :steps] = array
-        logits = total @ art.decoder_w.raw.T + lengths[:, None] * art.decoder_b.raw
+        logits = decode(total, lengths, art)
         N = len(art.blocks)
         stream = np.arange(N + 1) == N
         return Batch(lengths, logits, logits.argmax(1), {"h": over * ~stream, "x": over * stream},

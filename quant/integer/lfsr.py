@@ -7,7 +7,8 @@ fixed network of XORs.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import xor
 
 import numpy as np
 
@@ -30,14 +31,8 @@ def apply(matrix: Matrix, state: int) -> int:
 
 def compose(second: Matrix, first: Matrix) -> Matrix:
     """The leap that does ``first``, then ``second``."""
-    def row(mask: int) -> int:
-        out, i = 0, 0
-        while mask:
-            if mask & 1:
-                out ^= first[i]
-            mask, i = mask >> 1, i + 1
-        return out
-    return tuple(row(mask) for mask in second)
+    return tuple(reduce(xor, (row for i, row in enumerate(first) if mask >> i & 1), 0)
+                 for mask in second)
 
 
 @lru_cache(maxsize=None)

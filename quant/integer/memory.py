@@ -17,7 +17,8 @@ from quant.integer.operation import Operation, Tensor, largest, round_half_even,
 class Draws:
     """The random words of one sequence, or of all: they restart with every one.
 
-    seed : master seed; H, n : neurons of a block and modes of each; steps : of the longest.
+    seed : master seed; H, n : neurons of a block and modes of each; steps : of the longest
+    sequence, or of a part of it from step ``first`` on.
     """
 
     random: RandomFormat
@@ -25,18 +26,17 @@ class Draws:
     H: int
     n: int
     steps: int
+    first: int = 0
 
     def start(self, layer: int, kind: int) -> int:
         """State of a layer's stream at the first step; kind as in ``quant.integer.lfsr``."""
         return lfsr.stream_start(self.random, self.seed, lfsr.stream_index(layer, kind))
 
-    def rounding(self, layer: int, first: int = 0, steps: int | None = None) -> np.ndarray:
-        """(steps, H, n) words of a layer's stochastic rounding from step ``first`` on, int64."""
-        shape = self.steps if steps is None else steps, self.H, self.n
-        bits = lfsr.word_bits(self.random, lfsr.ROUNDING)
-        size = self.H * self.n
-        return lfsr.words(self.random, self.start(layer, lfsr.ROUNDING), bits, shape[0] * size,
-                          first * size).reshape(shape)
+    def rounding(self, layer: int) -> np.ndarray:
+        """(steps, H, n) words of a layer's stochastic rounding, int64."""
+        bits, size = lfsr.word_bits(self.random, lfsr.ROUNDING), self.H * self.n
+        return lfsr.words(self.random, self.start(layer, lfsr.ROUNDING), bits, self.steps * size,
+                          self.first * size).reshape(self.steps, self.H, self.n)
 
 
 def round_stochastic(raw, shift: int, r, r_bits: int):
@@ -175,20 +175,21 @@ class Fire(Operation):
         """One bit, UQ(1,0)"""
         return BIT
 
-    def words(self, f_bits: int, draws: Draws, first: int = 0, steps: int | None = None):
-        """(steps, H) draws from step ``first`` on, int64; ``systematic``: start phases (1, H)."""
+    def words(self, f_bits: int, draws: Draws) -> np.ndarray:
+        """(steps, H) draws, int64; ``systematic``: start phases (1, H)."""
         layer, kind = divmod(self.number, 2)
-        steps, H, random = draws.steps if steps is None else steps, draws.H, draws.random
-        rows, skip = (steps, first * H) if self.form == "bernoulli" else (1, 0)
+        H, random = draws.H, draws.random
+        rows, skip = (draws.steps, draws.first * H) if self.form == "bernoulli" else (1, 0)
         r = lfsr.words(random, draws.start(layer, kind), lfsr.word_bits(random, kind), rows * H,
                        skip).reshape(rows, H)
         if self.form == "sobol":
-            return sampling.sobol_points(self.directions.raw, steps, first)[:, None] ^ r
+            return sampling.sobol_points(self.directions.raw, draws.steps,
+                                         draws.first)[:, None] ^ r
         return sampling.start_phase(r, f_bits, random) if self.form == "systematic" else r
 
     def along(self, formats, draws: Draws, p):
         f_bits = formats[0].f_bits
-        words = self.words(f_bits, draws, 0, p.shape[1])
+        words = self.words(f_bits, draws)
         if self.form != "systematic":
             return sampling.fires(p, f_bits, words, draws.random), None
         total = words + np.cumsum(np.clip(p, 0, 1 << f_bits), 1)

@@ -19,6 +19,7 @@ from quant.integer.memory import Draws, States
 from quant.integer.operation import ArtifactError, Operation, wired
 from quant.integer.ops import Limit, Mix
 from quant.integer.program import Artifact
+from quant.integer.reference import decode
 
 GROUP = 16          # sequences side by side, fewer where they are long
 MEMORY = 1 << 28    # bytes of the values of a group
@@ -102,7 +103,7 @@ class Vectorised:
         total, spikes = (np.concatenate([group[i] for group in found]) for i in (0, 1))
         names = dict.fromkeys(name for group in found for name in group[2])
         over = {name: np.concatenate([group[2][name] for group in found]) for name in names}
-        logits = total @ art.decoder_w.raw.T + lengths[:, None] * art.decoder_b.raw
+        logits = decode(total, lengths, art)
         return Batch(lengths, logits, logits.argmax(1), over, spikes)
 
     def _rounding(self, op: States, draws: Draws) -> np.ndarray:

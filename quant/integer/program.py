@@ -7,7 +7,7 @@ from functools import cached_property
 from golden.base.qformat import QFormat
 from quant.formats import RandomFormat
 from quant.integer import lfsr, sampling
-from quant.integer.head_tensors import Head
+from quant.integer.head import Head
 from quant.integer.memory import Fire, States
 from quant.integer.operation import Operation, Tensor, inside, need, wired
 from quant.integer.spiking import Spiking, recognise
@@ -132,8 +132,8 @@ class Artifact(Program):
                                   (States, "layer", len(self.blocks))):
             given = [getattr(op, name) for _, op, _ in self.operations() if isinstance(op, kind)]
             need(len(set(given)) == len(given) and set(given) <= set(range(count)),
-                 f"{kind.__name__}, {name}: each must have one of its own in 0..{count - 1}, for its "
-                 f"random words, not {given}")
+                 f"{kind.__name__}, {name}: each must have one of its own in 0..{count - 1}, for "
+                 f"its random words, not {given}")
         for number, ops in enumerate(self.blocks):
             made = wired(ops, {"x": self.x_format})[1]["x"]
             need(made == self.x_format,

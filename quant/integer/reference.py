@@ -120,11 +120,12 @@ def encode(value: int, art: Artifact) -> tuple[np.ndarray, int]:
 
 
 def decode(total, length: int, art: Artifact):
-    """Logits ``W sum_t x_t + length b``: no division, exact for any length; (outputs,).
+    """Logits ``W sum_t x_t + length b``: no division, exact for any length; (..., outputs).
 
-    Of a network with two inputs they are the features, which ``quant.integer.head`` goes on with.
+    total : (..., H); length : (...). Of a network with two inputs they are the features, which
+    ``quant.integer.head`` goes on with.
     """
-    return art.decoder_w.raw @ total + length * art.decoder_b.raw
+    return total @ art.decoder_w.raw.T + np.asarray(length)[..., None] * art.decoder_b.raw
 
 
 @dataclass(frozen=True)

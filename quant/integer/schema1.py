@@ -8,7 +8,7 @@ import numpy as np
 
 from golden.base.qformat import QFormat
 from quant.formats import THRESHOLD, EdgeFormats, LayerFormats, RandomFormat
-from quant.integer.head_tensors import Head
+from quant.integer.head import Head
 from quant.integer.memory import States
 from quant.integer.operation import ArtifactError, Operation, Tensor, need
 from quant.integer.ops import Add, Limit, Mix, Product, Scale, Step, Table, Ternary

@@ -8,7 +8,7 @@ import numpy as np
 from golden.base.qformat import SQ, QFormat
 from golden.tasks.formats import PIXEL
 from quant.formats import SCALE, STREAMS, EdgeFormats, LayerFormats, RandomFormat
-from quant.integer.head_tensors import Head, HeadFormats
+from quant.integer.head import Head, HeadFormats
 from quant.integer.program import Artifact
 from quant.integer.sampling import direction_columns
 from quant.integer.spiking import ABSENT, NO_DIRECTIONS, Layer, Spiking

@@ -22,7 +22,7 @@ import torch
 
 from golden.model.network import Network
 from quant.formats import TERNARY
-from quant.integer.head_tensors import Head
+from quant.integer.head import Head
 from quant.integer.memory import Fire, States
 from quant.integer.operation import Operation, Tensor
 from quant.integer.ops import Add, Clamp, Curve, Limit, Mix, Scale, Table, Ternary

@@ -33,9 +33,8 @@ def array(t: torch.Tensor) -> np.ndarray:
     return t.detach().to(torch.float64).numpy().copy()
 
 
-def _affine(step: golden.Affine, wiring: str, _net) -> list[Operation]:
-    return [ops.Scale(wiring, Tensor(array(step.a)),
-                      None if step.b is None else Tensor(array(step.b)))]
+def real(t: torch.Tensor | None) -> Tensor | None:
+    return None if t is None else Tensor(array(t))
 
 
 def _norm(step: Norm, wiring: str, _net) -> list[Operation]:
@@ -56,8 +55,7 @@ def _states(step: DiagonalSSM, wiring: str, _net) -> list[Operation]:
 
 def _fire(step: golden.Fire, wiring: str, net) -> list[Operation]:
     value = wiring.split(" -> ")[0]
-    offset = [] if step.b is None else [
-        ops.Scale(f"{value} -> {value}", None, Tensor(array(step.b)))]
+    offset = [] if step.b is None else [ops.Scale(f"{value} -> {value}", None, real(step.b))]
     return [*offset, Fire(wiring, net.cfg.sampling, step.number)]
 
 
@@ -73,23 +71,18 @@ def _curve(step: golden.Curve, wiring: str, _net) -> list[Operation]:
 def _mix(step: golden.Mix, wiring: str, _net) -> list[Operation]:
     ternary = isinstance(step, golden.TernaryMix)
     shift = None if ternary else Tensor(np.zeros(step.out_features))    # a row's scale, when fitted
-    return [ops.Mix(wiring, Tensor(array(step.weight)), Tensor(array(step.bias)), shift,
+    return [ops.Mix(wiring, real(step.weight), real(step.bias), shift,
                     step.factor if ternary else 0.0)]
 
 
-def _ternary(step: golden.Ternary, wiring: str, _net) -> list[Operation]:
-    return [ops.Ternary(wiring, Tensor(np.array(step.factor)))]
-
-
-def _step(step: golden.Heaviside, wiring: str, _net) -> list[Operation]:
-    surrogate, width, fires_at_zero = step.options
-    return [ops.Step(wiring, fires_at_zero, surrogate, width)]
-
-
 STEPS: dict[type, Callable] = {
-    golden.Affine: _affine, Norm: _norm, DiagonalSSM: _states, golden.Fire: _fire,
-    golden.Curve: _curve, golden.Mix: _mix, golden.TernaryMix: _mix, golden.Ternary: _ternary,
-    golden.Heaviside: _step,
+    Norm: _norm, DiagonalSSM: _states, golden.Fire: _fire, golden.Curve: _curve, golden.Mix: _mix,
+    golden.TernaryMix: _mix,
+    golden.Affine: lambda step, wiring, net: [ops.Scale(wiring, real(step.a), real(step.b))],
+    golden.Ternary: lambda step, wiring, net: [
+        ops.Ternary(wiring, Tensor(np.array(step.factor)))],
+    golden.Heaviside: lambda step, wiring, net: [
+        ops.Step(wiring, step.options[2], *step.options[:2])],
     golden.Mask: lambda step, wiring, net: [],      # a sequence ends with its last step
     golden.Dropout: lambda step, wiring, net: [],
     golden.Add: lambda step, wiring, net: [ops.Add(wiring)],

@@ -7,7 +7,7 @@ import torch
 
 from golden.base.qformat import QFormat
 from quant.formats import TERNARY, RandomFormat
-from quant.integer.head_tensors import TENSORS
+from quant.integer.head import TENSORS
 from quant.integer.memory import Fire
 from quant.integer.operation import ArtifactError, Operation, Tensor
 from quant.integer.ops import Embed, Table

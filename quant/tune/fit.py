@@ -12,7 +12,7 @@ from golden.base.cli import UserError
 from golden.base.qformat import SQ, UQ, FormatError, QFormat, cover_signed, fit_signed
 from quant.formats import BIT, GELU_I, SIGMOID_I, TERNARY, THRESHOLD, QuantConfig, RandomFormat
 from quant.integer import lfsr, ops
-from quant.integer.head_tensors import Head, HeadFormats
+from quant.integer.head import Head, HeadFormats
 from quant.integer.memory import States
 from quant.integer.operation import Operation, Tensor
 from quant.integer.program import Program
@@ -175,10 +175,8 @@ def fit(program: Program, seen: Extremes, config: QuantConfig, sample: QFormat |
 
     Raises :class:`ExportError` where a sum would lack fraction bits.
     """
-    stream = isinstance(program.blocks[0][-1], ops.Limit) or any(
-        isinstance(op, ops.Limit) and op.makes == "x" for op in program.blocks[0])
     x = UQ(1, config.p_bits)
-    if stream:
+    if any(isinstance(op, ops.Limit) and op.makes == "x" for op in program.blocks[0]):  # a stream
         ends = np.append(seen.of("x"), 0.0)
         x = cover_signed(config.margin * ends.min(), config.margin * ends.max(), config.p_bits)
     program = replace(program, sample=sample)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from quant.integer.head_tensors import Head
+from quant.integer.head import Head
 from quant.tune.quantizers import fixed, grid, integers_of, raw, weight_of
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from golden.base import cli
-from quant.integer.head_tensors import TENSORS as HEAD
+from quant.integer.head import TENSORS as HEAD
 from quant.integer.operation import Tensor
 from quant.integer.program import Artifact
 

@@ -12,7 +12,8 @@ from sim.benches.streams import exchange, first_difference
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 @cocotb.parametrize(variant=list(parts.VARIANTS), stall=[0.0, 0.4])
 async def matches_model(dut, variant: str, stall: float):
-    part, fmt = parts.components(variant)["state_update"], parts.shape(variant)[0].layers[0].fmt
+    part = parts.components(variant)["state_update"]
+    fmt = parts.shape(variant)[0].spiking.layers[0].fmt
     formats = {"h_re": fmt.h, "h_im": fmt.h, "s": BIT, "a_re": fmt.a_bar, "a_im": fmt.a_bar,
                "g_re": fmt.g, "g_im": fmt.g}
     if part.rounding == "stochastic":

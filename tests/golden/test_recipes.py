@@ -91,7 +91,7 @@ def test_a_file_of_ones_own(tmp_path):
 
 
 @pytest.mark.parametrize("old, new, message", [
-    ("epochs = 3", "epochs = ", "own.toml is no TOML file: Invalid value"),
+    ("epochs = 3", "epochs = ", "own.toml is not a TOML file: Invalid value"),
     ("epochs = 3", "", "own.toml: epochs is missing"),
     ("lr = 0.5", "learning_rate = 0.5", "own.toml: unknown key learning_rate; known: augment,"),
     ("[network]", "[net]", "own.toml: a table [network]"),
@@ -136,7 +136,7 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(cli.UserError, match="cannot read recipe .*own.toml: No such file"):
         recipe_for(Mine(), str(path))
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(cli.UserError, match="own.toml is no TOML file"):
+    with pytest.raises(cli.UserError, match="own.toml is not a TOML file"):
         recipe_for(Mine(), str(path))
 
 

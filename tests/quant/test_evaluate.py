@@ -128,7 +128,7 @@ def test_an_artifact_for_shorter_sequences(folder, capsys):
     short = dataclasses.replace(artifact.load(folder), length=63)
     artifact.save(short, folder)
     assert main(["--task", "digits", "--artifact", str(folder)]) == 2
-    assert "takes 63 steps, task digits has up to 64" in capsys.readouterr().err
+    assert "takes up to 63 steps, but task digits has up to 64" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option, value", [("-n", "0"), ("--seeds", "-1"), ("-n", "x")])

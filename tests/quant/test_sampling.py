@@ -126,7 +126,7 @@ def test_a_sampler_of_a_network(form, residual):
 def test_words_of_a_part_of_the_time(form):
     op = at(random_artifact(4, H=5, sampling=form), "1.0")[0]
     draws = Draws(RandomFormat(), 7, 5, 4, 30)
-    whole, part = op.words(12, draws), op.words(12, draws, 11, 6)
+    whole, part = op.words(12, draws), op.words(12, replace(draws, first=11, steps=6))
     np.testing.assert_array_equal(part, whole if form == "systematic" else whole[11:17])
 
 

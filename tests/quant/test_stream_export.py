@@ -11,7 +11,7 @@ import rtl.generate
 from golden import checkpoint
 from golden.base import cli
 from golden.tasks import make_task
-from quant import evaluate, export, finetune
+from quant import evaluate, export, finetune, tuned
 from quant.formats import QuantConfig
 from quant.integer import artifact, reference
 from quant.integer.memory import States
@@ -105,17 +105,32 @@ def test_same_inputs_same_integers(tmp_path):
 @pytest.mark.parametrize("kind", stream.KINDS)
 def test_fine_tuning(kind, tmp_path, monkeypatch, capsys):
     """It learns and its file exports; another network's file is refused."""
-    path, tuned = made(tmp_path / "net.pt", kind), tmp_path / "tuned.pt"
+    path, file = made(tmp_path / "net.pt", kind), tmp_path / "tuned.pt"
     command(monkeypatch, "quant.finetune", finetune, "--task", TOY, "--checkpoint", path, "--out",
-            tuned, "--steps", 30, "--lr", RATE[kind], "--threads", 1, "--margin", 3)
+            file, "--steps", 30, "--lr", RATE[kind], "--threads", 1, "--margin", 3)
     command(monkeypatch, "quant.export", export, "--task", TOY, "--checkpoint", path, "--qat",
-            tuned, "--out", tmp_path / "a", "-n", 12)
+            file, "--out", tmp_path / "a", "-n", 12)
     art = artifact.load(tmp_path / "a")
     assert art.info["checkpoint"]["fine_tuned"] and art.info["accuracy"]["integer"] >= 0.9
     other = made(tmp_path / "other.pt", kind, seed=1)
     capsys.readouterr()
     assert "another checkpoint" in refused(monkeypatch, capsys, "--checkpoint", other, "--qat",
-                                           tuned, "--out", tmp_path / "b")
+                                           file, "--out", tmp_path / "b")
+
+
+@pytest.mark.parametrize("change, text", [
+    ({"norm_position": "post"}, r"layer 0 has States \(x -> y\), of the other network Scale"),
+    ({"fires_at_zero": False}, r"layer 0, Step \(y -> s_out\): fires_at_zero is False, of the "
+                               r"other network True: no formats can make up for that")], ids=str)
+def test_a_fine_tuned_file_of_other_operations(change, text, tmp_path):
+    """One that says it belongs to the network, with as many operations but others."""
+    found, other = (checkpoint.load(made(tmp_path / f"{k}.pt", **options))
+                    for k, options in enumerate(({}, change)))
+    tuned.save(tmp_path / "tuned.pt", found, stream.quantised(found.network)[0], 1)
+    content = torch.load(tmp_path / "tuned.pt", weights_only=True)
+    torch.save(content | {"golden": tuned.state_digest(other.network)}, tmp_path / "tuned.pt")
+    with pytest.raises(ExportError, match=f"the fine-tuned file is of other operations: {text}"):
+        tuned.load(tmp_path / "tuned.pt", other)
 
 
 @pytest.mark.parametrize("options, text", [
