@@ -1,4 +1,4 @@
-"""The alternative to ``rtl.layer.state_update``: one lane of the delta form, for the comparison only."""
+"""The alternative to ``rtl.layer.state_update``: a lane of the delta form, for comparison."""
 
 from amaranth import Array, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
@@ -20,7 +20,7 @@ class DeltaUpdate(wiring.Component):
         b1, b2, s ──►[operands]─►(and)──────►[b s]───────►(+)──┘
 
     ``w1 <- w1 + c1 w1 + 2^-m w2 + b1 s``, ``w2 <- w2 + c2 w1 + b2 s``: stage for stage the pipeline
-    of ``rtl.layer.state_update.StateUpdate``, and the same streams. With ``balanced`` the shift comes
+    of ``rtl.layer.state_update.StateUpdate``, and the same streams. With ``balanced`` the shift is
     after the products, ``w1 <- w1 + 2^-m (c1 w1 + w2) + b1 s``, ``w2 <- w2 + 2^-m c2 w1 + b2 s``,
     in one more stage.
 

@@ -34,7 +34,7 @@ def lock(folder: Path):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         file.close()
-        raise cli.UserError(f"another queue, or a training of one, is at work in {folder}; wait for "
+        raise cli.UserError(f"another queue, or a training of one, works in {folder}; wait for "
                             f"it, or stop it first") from None
     return file
 

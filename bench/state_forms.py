@@ -1,7 +1,7 @@
 """Coupled or delta form of the state update: ``python -m bench.state_forms``.
 
 Prints the tables of ``docs/decisions/0001-state-update-form.md`` and writes the numbers to
-``build/state_forms/results.json``: kernel and probability errors of a trained network's modes on its
+``build/state_forms/results.json``: kernel and probability errors of a trained network's modes on
 own spikes, classes of whole sequences (``--images``), area and Fmax on an ECP5 (``--seeds``).
 """
 

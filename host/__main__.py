@@ -2,7 +2,7 @@
 
 run: test sequences through the board, each answer compared with the integer network. upload:
 another network of the same shape, no synthesis. identify: who is there. serve: a simulated board as
-a serial port for other programs. Exit code 1: an answer differs; 2: a mistake of the user's, or no board.
+a serial port for other programs. Exit code 1: an answer differs; 2: a wrong input, or no board.
 """
 
 import argparse

@@ -45,7 +45,8 @@ class Run:
     def __init__(self, planned: Plan):
         timing, words = planned.timing, planned.geo.words
         self.encoder = EncoderTimes(timing.encoder, words)
-        self.layers = [LayerTimes(found, spec) for found, spec in zip(timing.layers, planned.layers)]
+        self.layers = [LayerTimes(found, spec)
+                       for found, spec in zip(timing.layers, planned.layers)]
         self.decoder = DecoderTimes(timing.decoder, words, planned.max_in_flight)
         self.parts = [self.encoder, self.encoder.source, *self.layers,
                       *(layer.source for layer in self.layers), self.decoder]

@@ -73,7 +73,7 @@ class Decoder(wiring.Component):
 
     One bank is summed while the other is decoded. ``length b`` is made first, bit by bit of the
     length from the highest down, by doubling the logit; then one product per cycle.
-    Bit-exact model: :func:`quant.integer.reference.decode`, then arg max, the lowest index on a tie.
+    Bit-exact model: :func:`quant.integer.reference.decode`, then arg max, the lowest on a tie.
 
     Parameters
     ----------

@@ -88,7 +88,7 @@ class Plan:
 def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
     """The core of an artifact.
 
-    Raises :class:`rtl.parts.config.HardwareError`, naming the layer or end, the rule and the value, for
+    Raises :class:`rtl.parts.config.HardwareError`, naming layer or end, rule and value, for
     what the RTL lacks.
     """
     for where, op, _ in art.operations():

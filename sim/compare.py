@@ -76,7 +76,8 @@ class Tally:
     """Running total of a comparison.
 
     ``words`` is the number of words that make a step (:class:`rtl.parts.config.Geometry`),
-    ``inputs`` the number of sequences that make an example: sequence ``k * inputs + i`` is input i of example k.
+    ``inputs`` the number of sequences that make an example: sequence ``k * inputs + i`` is input i
+    of example k.
     """
 
     words: int

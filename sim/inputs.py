@@ -40,8 +40,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def load(args: argparse.Namespace, task) -> tuple[Artifact, HardwareConfig]:
     """Artifact (exported first where need be) and hardware of parsed options, checked."""
     if args.artifact and (args.net or args.sampling):
-        raise SimError(f"--{'net' if args.net else 'sampling'} chooses what is exported; leave it or "
-                       f"--artifact out")
+        raise SimError(f"--{'net' if args.net else 'sampling'} chooses what is exported; leave "
+                       f"it or --artifact out")
     folder = args.artifact or ARTIFACTS / named(args)
     why = None if args.artifact else export_reason(args, folder)
     if why:

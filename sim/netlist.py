@@ -45,8 +45,10 @@ def multiplier() -> str:
 
     def register(name: str, value: str, parameter: str) -> list[str]:
         return [f"  reg signed [37:0] {name}_1 = 0;",
-                f"  always @(posedge CLK0) if (RST0) {name}_1 <= 0; else if (CE0) {name}_1 <= {value};",
-                f"  wire signed [37:0] {name} = REG_{parameter}_CLK == \"CLK0\" ? {name}_1 : {value};"]
+                f"  always @(posedge CLK0) if (RST0) {name}_1 <= 0; "
+                f"else if (CE0) {name}_1 <= {value};",
+                f"  wire signed [37:0] {name} = "
+                f"REG_{parameter}_CLK == \"CLK0\" ? {name}_1 : {value};"]
     return "\n".join([
         f"module MULT18X18D #({parameters}) (input {inputs}, output {', '.join(p)});",
         f"  wire signed [18:0] pins_a = {{SIGNEDA & A17, {', '.join(a)}}};",

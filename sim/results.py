@@ -138,7 +138,8 @@ def fill(text: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("sim.results", description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="put the tables into README.md and docs/results.md")
+    parser.add_argument("--write", action="store_true",
+                        help="put the tables into README.md and docs/results.md")
     args = parser.parse_args(argv)
     if args.write:
         for page in PAGES:

@@ -55,8 +55,8 @@ class Verilator:
             env.pop(name, None)
         env["MAKEFLAGS"] = " ".join(MAKE_FLAGS)
         env["OBJCACHE"] = os.environ.get("OBJCACHE") or " ".join(
-            [sys.executable, str(Path(__file__).parent / "native" / "objcache.py"), self.root or "/",
-             str(BUILD / "runtime")])
+            [sys.executable, str(Path(__file__).parent / "native" / "objcache.py"),
+             self.root or "/", str(BUILD / "runtime")])
         return env
 
 

@@ -1,7 +1,7 @@
 """The artifact: operations with their tensors and formats, and seeds. All that hardware ever reads.
 
-A folder with ``manifest.json`` and ``arrays.npz``. Schema 2: the manifest lists the operations, each
-with its wiring, options and the formats of its tensors, which are in the arrays under
+A folder with ``manifest.json`` and ``arrays.npz``. Schema 2: the manifest lists the operations,
+each with its wiring, options and the formats of its tensors, which are in the arrays under
 ``<block>.<operation>.<tensor>``; one sha256 is over everything but ``info`` and ``task``. A user's
 own operation is named by its module and class; who loads it has imported that module.
 """
@@ -50,8 +50,8 @@ def _kind(name: str) -> type:
     module, colon, own = name.partition(":")
     if not colon:
         if name not in KINDS:
-            raise ArtifactError(f"operation {name} is unknown; known: {', '.join(KINDS)}, or one of "
-                                f"your own as package.module:Class")
+            raise ArtifactError(f"operation {name} is unknown; known: {', '.join(KINDS)}, or one "
+                                f"of your own as package.module:Class")
         return KINDS[name]
     # never imported from here: a data file must not choose what code runs
     cls = getattr(sys.modules.get(module), own, None)

@@ -217,9 +217,8 @@ class Table(Operation):
         if self.kind == "sigmoid":
             need(y == self.index, f"index {self.index} must be the format {y} of what it looks up")
         else:
-            need(y.f_bits >= max(self.index.f_bits, self.table.fmt.f_bits),
-                 f"{y} must have at least the fraction bits of index {self.index} and table "
-                 f"{self.table.fmt}")
+            f = max(self.index.f_bits, self.table.fmt.f_bits)
+            need(y.f_bits >= f, f"{y} must have at least the {f} fraction bits of index and table")
 
     def format(self, y):
         """``sigmoid``: the table's; ``gelu``: that of y"""
@@ -235,12 +234,10 @@ class Table(Operation):
 
 @dataclass(frozen=True)
 class Step(Operation):
-    """1 where ``y >= 0``, else 0; without ``fires_at_zero`` 1 where ``y > 0``.
-
-    ``surrogate`` and ``width`` are of its gradient (``golden.model.neurons``), for fine-tuning.
-    """
+    """1 where ``y >= 0``, else 0; without ``fires_at_zero`` 1 where ``y > 0``."""
 
     fires_at_zero: bool = True
+    # of its gradient, for fine-tuning, see golden.model.neurons
     surrogate: str = field(default="triangle", metadata={"training": True})
     width: float = field(default=1.0, metadata={"training": True})
 
@@ -275,9 +272,8 @@ class Ternary(Operation):
         return TERNARY
 
     def apply(self, formats, z):
-        size = abs(z)
-        limit = self.threshold.raw * size.max(-1, keepdims=True)
-        return np.sign(z) * ((size << THRESHOLD.f_bits) > limit)
+        limit = self.threshold.raw * abs(z).max(-1, keepdims=True)
+        return np.sign(z) * ((abs(z) << THRESHOLD.f_bits) > limit)
 
     def bound(self, formats, z):
         return z << THRESHOLD.f_bits

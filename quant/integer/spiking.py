@@ -158,8 +158,8 @@ def matched(ops: tuple[Operation, ...], wanted: list[Operation], where: str) -> 
                 wrong = wrong or f"{op} has {f.name} = {shown[0]}, not {shown[1]}"
         if wrong:
             raise ArtifactError(f"{where}: {wrong}; hardware has only the operations of "
-                                f"P-SpikeSSM's blocks, in their order. In integers this network runs with "
-                                f"python -m quant.evaluate")
+                                f"P-SpikeSSM's blocks, in their order. In integers this "
+                                f"network runs with python -m quant.evaluate")
     return named
 
 

@@ -100,8 +100,8 @@ def check(net) -> None:
     cfg, forms = net.cfg, getattr(net.cfg, "sampling", FORMS[0])
 
     def refuse(name, value, allowed, also=""):
-        raise FoldError(f"the network has {name} = {value}, but the hardware needs {allowed}; train "
-                        f"one with that option{also}")
+        raise FoldError(f"the network has {name} = {value}, but the hardware needs {allowed}; "
+                        f"train one with that option{also}")
 
     if forms not in FORMS:
         refuse("sampling", forms, " or ".join(FORMS), ", or give one with --sampling")

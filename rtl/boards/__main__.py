@@ -46,7 +46,8 @@ def table(row: dict, board: Board) -> str:
         lines.append(f"  {'Fmax':14} {row['fmax']:8.1f}  MHz, the clock is {row['clock_MHz']:g} MHz"
                      f": {met} (seed {row['seed']})")
     lines.append(f"  {'step':14} {row['cycles_per_step']:8.1f}  cycles, {row['us_per_step']:.3f} "
-                 f"us; sequence of {row['steps']} steps {row['cycles']:,} cycles, {row['ms']:.3f} ms")
+                 f"us; sequence of {row['steps']} steps {row['cycles']:,} cycles, "
+                 f"{row['ms']:.3f} ms")
     for tool, used in row["tools"].items():
         lines.append(f"  {tool:14} {used['seconds']:8.1f}  s ({used['cpu_seconds']} s of CPU), "
                      f"{used['memory_mb']:.0f} MB")

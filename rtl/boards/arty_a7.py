@@ -1,4 +1,4 @@
-"""Arty A7-35T with an Artix-7 (https://digilent.com/reference/arty-a7): Verilog and Vivado's script.
+"""Arty A7-35T with an Artix-7 (https://digilent.com/reference/arty-a7): Verilog, Vivado's script.
 
 Yosys counts its resources; Vivado, which is not here, makes the bitstream.
 """

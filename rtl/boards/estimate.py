@@ -1,4 +1,4 @@
-"""What a network needs of a device, before synthesis: multipliers, memories, about how many LUTs."""
+"""What a network needs of a device, before synthesis: multipliers, memories, LUTs (roughly)."""
 
 from collections import Counter
 

@@ -33,7 +33,8 @@ def shape_digest(planned: Plan) -> bytes:
     """
     art, net = planned.art, planned.art.spiking
     facts = [art.outputs, art.length, art.vocab, net.act, net.residual, net.rounding, net.sampling,
-             art.random.to_dict(), net.edge.to_dict(), [layer.fmt.to_dict() for layer in net.layers],
+             art.random.to_dict(), net.edge.to_dict(),
+             [layer.fmt.to_dict() for layer in net.layers],
              [(r.name, r.base, r.depth, r.width, r.fields) for r in planned.regions]]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).digest()[:8]
 

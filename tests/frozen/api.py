@@ -235,7 +235,7 @@ def answers(art, logits: np.ndarray, lengths: np.ndarray) -> dict[str, np.ndarra
 
 
 def proven(art) -> list:
-    """Lowest and highest of the states' proven ranges by layer; of real-valued inputs the magnitude."""
+    """Lowest and highest of the states' proven ranges by layer; of real inputs the magnitude."""
     found = [ranges.proven(op, inputs[0], art.length) for _, op, inputs in art.operations()
              if isinstance(op, States)]
     return [[float(low.min()), float(high.max())] if is_spiking(art) else float(high.max())
@@ -315,7 +315,8 @@ def shipped_names() -> list[str]:
 def fresh(net) -> torch.nn.Module:
     """A new network of the same configuration."""
     made = Network(net.cfg)
-    if hasattr(made, "first") and net.cfg.family in ("paper", "lif") and net.cfg.residual != "plain":
+    old = net.cfg.family in ("paper", "lif") and net.cfg.residual != "plain"
+    if hasattr(made, "first") and old:
         made.register_parameter("input_gamma", torch.nn.Parameter(torch.ones(net.cfg.d_model)))
     return made
 

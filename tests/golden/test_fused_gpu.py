@@ -56,7 +56,8 @@ def test_fuse_and_gradients(dtype, residual):
     z, p, bias, scale, shift = values(dtype)
     p = p if residual else None
     of_cpu = [None if x is None else x.cpu() for x in (z, bias, scale, shift, p)]
-    for got, wanted in zip(fused_gpu.relu_stats(z, bias), fused_cpu.relu_stats(z.cpu(), bias.cpu())):
+    for got, wanted in zip(fused_gpu.relu_stats(z, bias),
+                           fused_cpu.relu_stats(z.cpu(), bias.cpu())):
         torch.testing.assert_close(got.cpu(), wanted, rtol=1e-4, atol=1e-5)
     draw = Draw("systematic", 0, CHUNKS)
     got, s = fused_gpu.fuse(z, bias, scale, shift, p, draw)

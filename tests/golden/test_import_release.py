@@ -235,7 +235,8 @@ def test_a_wrong_state_is_one_line(message, command, tmp_path):
 
 
 @pytest.mark.parametrize("content, message", [
-    (b"", "is neither a torch file nor an npz file"), (b"not a checkpoint\n" * 20, "is neither a torch file"),
+    (b"", "is neither a torch file nor an npz file"),
+    (b"not a checkpoint\n" * 20, "is neither a torch file"),
     (b"PK\x03\x04 broken", "is neither a torch file"), (None, "is not a file")])
 def test_no_checkpoint_is_one_line(content, message, command, tmp_path):
     path = tmp_path / "file.pt"

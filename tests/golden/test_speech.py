@@ -198,7 +198,8 @@ NAME = next(name for name in FILES if name.startswith("no/") and name.endswith("
     (wav(noise(16_000), channels=2), "channels: 2; it must have 16000 Hz, 16 bits, 1 channel"),
     (wav(np.zeros(16_000), width=1), "8 bits"), (wav([]), "holds 0 samples"),
     (FILES[NAME][:3000], "holds 1478 samples, its header says 16000"),
-    (FILES[NAME][:30], "is not a wav file"), (b"", "is not a wav file"), (b"RIFF", "is not a wav file"),
+    (FILES[NAME][:30], "is not a wav file"), (b"", "is not a wav file"),
+    (b"RIFF", "is not a wav file"),
     (b"fLaC" * 50, "is not a wav file")],
     ids=["rate", "stereo", "8 bits", "no sample", "truncated", "header only", "empty", "RIFF",
          "flac"])

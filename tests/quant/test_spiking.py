@@ -37,18 +37,18 @@ def signs(value, fmt=TERNARY):
 
 
 WRONG = {
-    r"Clamp \(x -> x\) stands where nothing would": lambda ops: [*ops, Clamp("x -> x")],
-    r"nothing stands where Limit \(z -> x\) would": lambda ops: ops[:-1],
-    r"Scale \(x -> p_in\) stands where Fire \(p_in -> s_in\) would": lambda ops: [
+    r"Clamp \(x -> x\) comes after the last operation": lambda ops: [*ops, Clamp("x -> x")],
+    r"it ends where hardware needs Limit \(z -> x\)": lambda ops: ops[:-1],
+    r"found Scale \(x -> p_in\), but hardware needs Fire \(p_in -> s_in\) here": lambda ops: [
         ops[0], *ops],
     r"Mix \(s_out -> z\) has shift = None": of(Mix, shift=None),
     r"Fire \(p_in -> s_in\) has number = 7, not 2": of(Fire, "p_in", number=7),
     r"Limit \(z -> x\) has counted = False, not True": of(Limit, counted=False),
-    r"Scale \(z -> z\) must be a sign, a gain be rounded to 12 bits": of(Round, bits=3),
+    r"Scale \(z -> z\) must be a sign .*, and a gain must be rounded to 12 bits": of(Round, bits=3),
     r"Scale \(z -> z\) must be a sign": signs(-2),
-    r"Scale \(z -> z\) must be a sign, ": signs(1, ART.spiking.layers[0].fmt.gain),
-    r"layer 1 has .*'half_even'.*one kind of layer": of(States, rounding="half_even"),
-    r"layer 1 has .*'identity'.*one kind of layer": lambda ops: [
+    r"Scale \(z -> z\) must be a sign \(1 or -1\)": signs(1, ART.spiking.layers[0].fmt.gain),
+    r"layer 1 has .*'half_even'.*layers of one kind": of(States, rounding="half_even"),
+    r"layer 1 has .*'identity'.*layers of one kind": lambda ops: [
         op for op in ops if not (isinstance(op, Curve) and op.wiring == "z -> z")]}
 
 

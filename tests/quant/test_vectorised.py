@@ -156,7 +156,8 @@ def test_refusals_of_signs_gains_and_encoders():
                          r"encoder: Scale \(v -> x\) has a = None, not a tensor")):
         with pytest.raises(ArtifactError, match=text):
             replace(gain, first=first).spiking
-    with pytest.raises(ArtifactError, match=r"layer 0: found Scale \(x -> u\), but hardware needs Fire"):
+    with pytest.raises(ArtifactError, match=r"layer 0: found Scale \(x -> u\), but hardware "
+                                            "needs Fire"):
         stream.artifact().spiking
 
 

@@ -16,7 +16,7 @@ class Tiny:
 
 
 class TinyPair(Tiny):
-    """Two unsigned sequences for an example, each of one of three levels: the difference modulo 3."""
+    """Two unsigned sequences for an example, of one of three levels: the difference modulo 3."""
 
     name, inputs, sample_format = "tinypair", 2, PIXEL
 

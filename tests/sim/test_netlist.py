@@ -1,4 +1,4 @@
-"""The netlist check: the model of the multiplier, cells without a model, the core that is mapped."""
+"""The netlist check: the model of the multiplier, cells without a model, the mapped core."""
 
 import re
 
