@@ -3,6 +3,7 @@
 import numpy as np
 
 from golden.base import cli
+from quant.formats import TERNARY
 from quant.integer.head import TENSORS as HEAD
 from quant.integer.operation import Tensor
 from quant.integer.program import Artifact
@@ -10,7 +11,8 @@ from quant.integer.program import Artifact
 
 def _row(where: str, name: str, tensor: Tensor) -> dict:
     raw, fmt, one = np.ravel(tensor.raw), tensor.fmt, 2.0 ** -tensor.fmt.f_bits
-    at_limit = int(np.count_nonzero((raw == fmt.lo) | (raw == fmt.hi))) if name != "shift" else 0
+    chosen = fmt == TERNARY or name.endswith(("shift", "directions"))   # such as a sign: no rounding
+    at_limit = 0 if chosen else int(np.count_nonzero((raw == fmt.lo) | (raw == fmt.hi)))
     return {"layer": where, "tensor": name, "values": int(raw.size), "format": str(fmt),
             "range": [float(raw.min() * one), float(raw.max() * one)],
             "holds": [fmt.lo * one, fmt.hi * one], "at_limit": at_limit}

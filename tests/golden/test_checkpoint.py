@@ -89,7 +89,7 @@ def test_missing(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match="no network large is shipped for task digits; it has "
                                               "small "):
         checkpoint.load("digits", "large")
-    with pytest.raises(CheckpointError, match="--net small is about shipped"):
+    with pytest.raises(CheckpointError, match="--net small chooses a shipped"):
         checkpoint.load(tmp_path / "digits.small.pt", "small")
 
 

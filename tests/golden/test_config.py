@@ -122,7 +122,7 @@ def test_wrong_values_are_named(cls, options, message):
 @pytest.mark.parametrize("family, options, message", [
     ("stream", {"neuron": "heaviside", "sampling": "sobol"}, "unknown option sampling of .* str"),
     ("stream", {"gelu_before_sampler": True}, "unknown option gelu_before_sampler"),
-    ("stream", {"act": "gelu"}, "act = gelu has no effect with mixer = glu: it is read with mixer "
+    ("stream", {"act": "gelu"}, "act = gelu has no effect with mixer = glu: it is used with mixer "
                                 "linear; leave it out"),
     ("lif", {"sampling": "sobol"}, "unknown option sampling of .* lif; known: n_classes"),
     ("paper", {"surrogate": "arctan"}, "unknown option surrogate of .* paper"),

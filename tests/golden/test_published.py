@@ -110,7 +110,7 @@ GOOD = b"0\t1\t3\tbad\n1\t1\t9\tgood\n"
     (broken_table(lzma.compress(GOOD + b"1\t2\t7\t\n")), "or one is empty"),
     (broken_table(lzma.compress(GOOD[:10])), "lacks the test reviews of a class"),
     (broken_table(lzma.compress(b"")), "lacks the test reviews of a class"),
-    (lambda home: (home / "aclImdb").write_text("a file"), "aclImdb is damaged or no complete"),
+    (lambda home: (home / "aclImdb").write_text("a file"), "aclImdb is damaged or not a complete"),
     (lambda home: (home / "aclImdb_v1.tar.gz").write_bytes(b"\x1f\x8b hello"), "damaged"),
     (lambda home: None, "nor does aclImdb or aclImdb_v1.tar.gz beside it; get aclImdb_v1")])
 def test_broken_text(tmp_path, damage, message):

@@ -72,7 +72,7 @@ BINARY, GSU = stream.artifact(), stream.artifact("gsu")
     (0, Step, None, {"fires_at_zero": 2}, "fires_at_zero must be true or false, not 2"),
     (0, Scale, None, {"a": Tensor(np.zeros(6, int), SQ(16, 0))}, "b SQ.* more fraction bits than"),
     (1, Ternary, None, {"threshold": np.array(256)}, "threshold: 1 of 1 values outside"),
-    (1, Limit, "y_in", {"to": SQ(4, 3)}, "must have at least the fraction bits of index"),
+    (1, Limit, "y_in", {"to": SQ(4, 3)}, "must have at least the 12 fraction bits of index"),
     (1, Mix, "gate", {"w": np.zeros((5, 6), int)}, r"w: shape \(5, 6\), expected"),
 ])
 def test_operations_that_do_not_fit_together(number, kind, makes, change, text):

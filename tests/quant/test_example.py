@@ -14,6 +14,7 @@ import torch
 
 from bench import operations
 from golden import checkpoint
+from golden.model import config, families
 from golden.training.batches import batch_of
 from quant import finetune, prepare, tuned
 from quant.formats import QuantConfig
@@ -54,12 +55,16 @@ def made(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(made):
-    """The float network, and the artifact as it is loaded."""
-    path = str(ROOT / "docs" / "examples")
+    """The float network, and the artifact as it is loaded; other tests know nothing of them."""
+    path, known = str(ROOT / "docs" / "examples"), (config.FAMILIES, families.FAMILIES)
+    before = [dict(entries) for entries in known]
     sys.path.append(path)
     yield (checkpoint.load(made[1] / "train" / "bursts" / "best.pt"),
            artifact.load(made[1] / "artifacts" / "leaky.task-Bursts"))
     sys.path.remove(path)
+    for entries, old in zip(known, before):
+        entries.clear()
+        entries.update(old)
 
 
 def the_leak(art):

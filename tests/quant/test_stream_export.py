@@ -90,8 +90,8 @@ def test_export_and_evaluation(kind, task, options, tmp_path, monkeypatch, capsy
     assert result["saturations"] == [0, 0, 0]
     assert rtl.generate.main(["--artifact", str(out), "--out", str(tmp_path / "v")]) == 2
     lines = capsys.readouterr().err.splitlines()
-    first = str(art.blocks[0][0])
-    assert len(lines) == 1 and f"layer 0: {first} stands where a Fire" in lines[0], lines
+    first = r"Table (y_in -> a)" if kind == "gsu" else "Step (y -> s_out)"
+    assert len(lines) == 1 and f"layer 0: {first} has no component in the RTL" in lines[0], lines
     assert "python -m quant.evaluate" in lines[0] and not (tmp_path / "v").exists()
 
 
@@ -119,9 +119,9 @@ def test_fine_tuning(kind, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("change, text", [
-    ({"norm_position": "post"}, r"layer 0 has States \(x -> y\), of the other network Scale"),
-    ({"fires_at_zero": False}, r"layer 0, Step \(y -> s_out\): fires_at_zero is False, of the "
-                               r"other network True: no formats can make up for that")], ids=str)
+    ({"norm_position": "post"}, r"layer 0 has States \(x -> y\), the other network has Scale"),
+    ({"fires_at_zero": False}, r"layer 0, Step \(y -> s_out\): fires_at_zero is False, but True in "
+                               r"the other network; changing formats cannot make them equal")], ids=str)
 def test_a_fine_tuned_file_of_other_operations(change, text, tmp_path):
     """One that says it belongs to the network, with as many operations but others."""
     found, other = (checkpoint.load(made(tmp_path / f"{k}.pt", **options))
@@ -129,13 +129,13 @@ def test_a_fine_tuned_file_of_other_operations(change, text, tmp_path):
     tuned.save(tmp_path / "tuned.pt", found, stream.quantised(found.network)[0], 1)
     content = torch.load(tmp_path / "tuned.pt", weights_only=True)
     torch.save(content | {"golden": tuned.state_digest(other.network)}, tmp_path / "tuned.pt")
-    with pytest.raises(ExportError, match=f"the fine-tuned file is of other operations: {text}"):
+    with pytest.raises(ExportError, match=f"the fine-tuned file has other operations: {text}"):
         tuned.load(tmp_path / "tuned.pt", other)
 
 
 @pytest.mark.parametrize("options, text", [
-    ({"norm": "layer"}, "norm = layer, the hardware needs batch"),
-    ({"kernel": "two_sided"}, "kernel = two_sided, the hardware needs causal"),
+    ({"norm": "layer"}, "norm = layer, but the hardware needs batch"),
+    ({"kernel": "two_sided"}, "kernel = two_sided, but the hardware needs causal"),
     ({"neuron": "gelu"}, "neuron = gelu and mixer = glu"),
 ], ids=str)
 def test_what_has_no_integers(options, text, tmp_path, monkeypatch, capsys):

@@ -58,7 +58,7 @@ def test_rows_and_the_table(tmp_path, capsys):
 
 def test_bad_input_is_one_line(tmp_path, capsys):
     for args, words in ((["--artifact", str(tmp_path / "no")], "manifest"),
-                        (["--paper", "--weights", "9"], "--weights 2 to 8 bits"),
+                        (["--paper", "--weights", "9"], "--weights from 2 to 8"),
                         (["--paper", "--lanes", "2,x"], "--lanes 2,x: write whole numbers"),
                         (["--paper", "--lanes", "7"], "7 lanes do not divide 400 neurons")):
         assert scale.main(args) == 2
