@@ -1,1 +1,5 @@
 """The PyTorch golden model: P-SpikeSSM, its tasks, training and evaluation."""
+
+from golden.base import cli
+
+cli.guard()

@@ -54,16 +54,13 @@ def kept_log(path: Path, epochs: int) -> str:
 class Saves:
     """What a training leaves in its folder ``out``, each file whole at any moment.
 
-    What killed runs left half-written there is removed. At most ``minutes``, and a step, pass
-    between two times that ``last.pt`` is written in an epoch.
+    At most ``minutes``, and a step, pass between two times that ``last.pt`` is written in an epoch.
     """
 
     def __init__(self, run: Run, out: Path, minutes: float):
         self.run, self.minutes = run, minutes
         self.last, self.best, self.log = (out / name for name in ("last.pt", "best.pt",
                                                                   "log.jsonl"))
-        for partial in out.glob("*.partial"):
-            partial.unlink()
         self.epochs, self.val_accuracy, self.saved_at = 0, None, time.monotonic()
 
     def resume(self) -> str:

@@ -2,3 +2,7 @@
 
 ``python -m host run|upload|identify|serve``; docs/host.md describes the line's protocol.
 """
+
+from golden.base import cli
+
+cli.guard()

@@ -1,7 +1,14 @@
-"""What the commands here share: a user's mistake is one line on stderr and exit code 2."""
+"""What the commands here share: exit codes, and one line on stderr for what a user can put right.
+
+0: done. 1: an answer differs. 2: a mistake of the user's: an option, a file, a full disk.
+3: a fault of ours, with a traceback. 130: interrupted.
+"""
 
 import sys
+import traceback
 from collections.abc import Callable, Iterable
+
+DIFFERENT, MISTAKE, FAULT, INTERRUPTED = 1, 2, 3, 130
 
 
 class UserError(Exception):
@@ -16,20 +23,32 @@ def differing(wanted: Iterable[str], found: Iterable[str]) -> str:
                      if names)
 
 
-def code(name: str, main: Callable[[], int | None], interrupted: str = "interrupted") -> int:
-    """Exit code of ``main``: what it returns (None: 0), 2 for a mistake, 130 for an interrupt.
+def told(name: str, error: BaseException, interrupted: str = "interrupted") -> int:
+    """Print what ended command ``name``; returns the exit code for it.
 
     A :class:`UserError` becomes one line on stderr, and so does an ``OSError``: no space, no
     permission; it names the file itself. Anything else is a fault of the program's: a traceback.
     """
+    if isinstance(error, KeyboardInterrupt):
+        print(f"{name}: {interrupted}", file=sys.stderr)
+        return INTERRUPTED
+    if isinstance(error, MemoryError):
+        error = UserError("there is not enough memory for this")
+    if isinstance(error, UserError | OSError):
+        print(f"{name}: {error}", file=sys.stderr)
+        return MISTAKE
+    traceback.print_exception(error)
+    print(f"{name}: this is a fault of the program, not of your input; please report it with the "
+          f"lines above", file=sys.stderr)
+    return FAULT
+
+
+def code(name: str, main: Callable[[], int | None], interrupted: str = "interrupted") -> int:
+    """Exit code of ``main``: what it returns (None: 0), or what :func:`told` says of its end."""
     try:
         return main() or 0
-    except (UserError, OSError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"{name}: {interrupted}", file=sys.stderr)
-        return 130
+    except (Exception, KeyboardInterrupt) as error:
+        return told(name, error, interrupted)
 
 
 def run(name: str, main: Callable[[], int | None]) -> None:
@@ -37,6 +56,22 @@ def run(name: str, main: Callable[[], int | None]) -> None:
     found = code(name, main)
     if found:
         sys.exit(found)
+
+
+def guard() -> None:
+    """Give the exit codes of :func:`told` to what happens outside of :func:`code` as well.
+
+    For the first line of a package. It acts only where ``python -m`` runs a module of the package,
+    while its imports, which take seconds, are still to come.
+    """
+    if sys.argv[:1] != ["-m"]:
+        return
+    words = sys.orig_argv
+    name = words[words.index("-m") + 1] if "-m" in words[:-1] else "python"
+
+    def hook(_, error, __):
+        sys.exit(told(name, error))
+    sys.excepthook = hook
 
 
 def console():

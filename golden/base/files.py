@@ -1,39 +1,38 @@
 """Files that are either complete or not there: everything this project writes for later."""
 
+import contextlib
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from golden.base import folders
 
 Content = bytes | str | Callable[[BinaryIO], Any]   # a function writes to the open file
 
 
 def write_all_atomic(folder: Path, contents: dict[str, Content]) -> Path:
-    """Write files of one folder under temporary names, then rename them in order; makes folders.
+    """Write files of one folder under hidden names, then rename them in order; makes folders.
 
     A full disk raises ``OSError`` before the first renaming and leaves what was there before. Two
-    processes that write the same file each write a whole one. Returns the folder.
+    processes that write the same file each write a whole one. For files that must never be seen
+    without each other there is ``folders.replace``. Returns the folder.
     """
-    folder, mark = Path(folder), uuid.uuid4().hex[:8]
-    partial = {name: folder / f"{name}.{mark}.partial" for name in contents}
-    try:
+    folder = Path(folder)
+    with contextlib.ExitStack() as stack:
+        hidden = {}
         for name, content in contents.items():
-            partial[name].parent.mkdir(parents=True, exist_ok=True)
-            with partial[name].open("wb") as file:
-                if callable(content):
-                    content(file)
-                else:
-                    file.write(content.encode() if isinstance(content, str) else content)
-                file.flush()
-                os.fsync(file.fileno())     # a new name must not point to what is not there yet
-        for name in contents:
-            os.replace(partial[name], folder / name)
-    finally:
-        for path in partial.values():
-            path.unlink(missing_ok=True)
+            file = hidden[name] = stack.enter_context(folders.fresh_file(folder / name))
+            if callable(content):
+                content(file)
+            else:
+                file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())     # a new name must not point to what is not there yet
+        for name, file in hidden.items():
+            os.replace(file.name, folder / name)
     return folder
 
 

@@ -60,7 +60,7 @@ def test_killed_in_the_middle_of_an_epoch(tmp_path, monkeypatch):
         process.communicate()
     content = checkpoint.read(killed / "last.pt")
     assert content["epoch"] == 1 and 0 < content["part"]["steps"] < 40
-    (killed / "last.pt.partial").write_bytes(b"half")
+    (killed / ".last.pt.0123abcd.new").write_bytes(b"half")
     with (killed / "log.jsonl").open("a") as log:
         log.write('{"epoch": 2, "lo')
     assert command(monkeypatch, train, *options, "--out", killed, "--resume") == 0
