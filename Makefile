@@ -25,7 +25,7 @@ SIM_ARGS = $(WHICH) $(if $(SAMPLING),--sampling $(SAMPLING)) \
 	$(if $(INDICES),--indices $(INDICES),$(if $(N),-n $(N))) \
 	$(if $(LANES),--lanes $(LANES)) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(WAVES)),--waves)
 
-.PHONY: help env check-tools sim verify fuzz export evaluate figures train test test-fast ci-extra lock audit bench bench-train reproduce bitstream prog clean
+.PHONY: help env check-tools sim verify fuzz export evaluate figures train test test-fast test-long ci-extra lock audit bench bench-train reproduce bitstream prog clean
 
 help:
 	@echo "make sim        export, generate RTL, build, simulate and compare every spike"
@@ -35,7 +35,8 @@ help:
 	@echo "                  interruption call it again, and it goes on  TASK=psmnist  LANES=8  REPORT=docs/results"
 	@echo "make fuzz       N=300 random networks on random hardware against the integer network; goes"
 	@echo "                  on after an interruption  SEED=1"
-	@echo "make test       the whole test suite (under 10 minutes on 2 cores)"
+	@echo "make test       the test suite (under 10 minutes on 2 cores)"
+	@echo "make test-long  the tests that build or train for long (minutes more)"
 	@echo "make test-fast  the tests that need no Verilog simulator"
 	@echo "make export     the integer artifact of TASK, in build/artifacts/TASK"
 	@echo "make evaluate   accuracy of the integer network on the test set of TASK"
@@ -127,10 +128,13 @@ test: check-tools $(STAMP)
 	$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-fast: $(STAMP)
-	$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not cosim"
+	$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not cosim and not long"
+
+test-long: check-tools $(STAMP)
+	$(PY) -m pytest -n $(JOBS) --dist load -m long
 
 # What the continuous integration runs beside the test suite.
-ci-extra: audit
+ci-extra: audit test-long
 
 bench: check-tools $(STAMP)
 	$(PY) -m sim.bench $(WHICH) $(if $(LANES),--lanes $(LANES)) $(if $(REPORT),--report $(REPORT))
