@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from golden.base.cli import UserError
+from golden.base.names import slug
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "golden" / "checkpoints"       # trained networks, <task>[.<net>].pt
@@ -49,7 +50,7 @@ def add_artifact_or_task(parser: argparse.ArgumentParser) -> None:
 
 def artifact_folder(args: argparse.Namespace) -> Path:
     """Of the options of :func:`add_artifact_or_task`."""
-    return args.artifact or ARTIFACTS / args.task
+    return args.artifact or ARTIFACTS / slug(args.task)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
