@@ -12,9 +12,14 @@ from pathlib import Path
 
 from golden.base.files import source_digest
 from golden.base.options import ROOT, SHIPPED
+from quant.integer.artifact import manifest
 
 VERSIONS = ("torch", "brevitas", "numpy")
 PACKAGES = ("golden", "quant")
+# Of quant.export, those that decide the integers.
+OPTIONS = ("config", "coef_bits", "g_bits", "state_bits", "state_i_bits", "weight_bits", "p_bits",
+           "decoder_bits", "input_bits", "factor_bits", "table_bits", "margin", "rounding",
+           "sampling", "seed", "no_qat")
 
 
 def tuned_of(checkpoint: Path) -> Path | None:
@@ -53,11 +58,9 @@ def of(checkpoint: Path, tuned: Path | None, options: dict) -> dict:
 
 
 def read(folder: Path) -> dict | None:
-    """The origin that an artifact tells, or None."""
-    try:
-        found = json.loads((Path(folder) / "manifest.json").read_text())["info"]["origin"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    """The origin that an artifact tells, or None; ``ArtifactError`` for one that was edited."""
+    info = manifest(folder).get("info")
+    found = info.get("origin") if isinstance(info, dict) else None
     return found if isinstance(found, dict) and isinstance(found.get("options"), dict) else None
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from amaranth.back import verilog
 
-from golden.base import cli
+from golden.base import cli, folders
 from golden.base.files import write_all_atomic
+from golden.base.names import slug
 from golden.base.options import add_artifact
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
@@ -20,6 +21,9 @@ from rtl.parts.config import HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.parts.memory import Region
 from rtl.plan import Plan, plan
+
+# Files of a design, of this command and of rtl.axi: they share the name of their map.
+DESIGN = ("memory_map.json", "memory_map.md", "core.v", "spikessm_axis.v", "spikessm_axis.core")
 
 
 def memory_map(planned: Plan) -> dict:
@@ -76,12 +80,15 @@ def generate(art: Artifact, hw: HardwareConfig, out: Path) -> Path:
 
 
 def write_design(out: Path, files: dict[str, str]) -> Path:
-    """Write generated files to ``out``, all or none; returns it."""
+    """Put generated files in place of those of before in ``out``, at once; returns it.
+
+    A kill at any moment leaves the old design or the new one, never a map beside another core.
+    """
     try:
-        return write_all_atomic(out, files)
+        return folders.replace(out, lambda new: write_all_atomic(new, files), DESIGN)
     except OSError as error:
-        raise HardwareError(f"cannot write {error.filename or out}: {error.strerror}; choose "
-                            f"another --out") from None
+        raise HardwareError(f"cannot write {out}: {error.strerror or error}; choose another --out"
+                            ) from None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -102,7 +109,7 @@ def make(args: argparse.Namespace) -> None:
     art = artifact.load(args.artifact)
     hw = HardwareConfig(args.lanes, signature=not args.no_signature)
     geo = plan(art, hw).geo
-    path = generate(art, hw, args.out or Path("build/rtl") / f"{art.task}_{hw.lanes}")
+    path = generate(art, hw, args.out or Path("build/rtl") / f"{slug(art.task)}_{hw.lanes}")
     print(f"{path}: {len(art.blocks)} layers of {art.H} neurons of {art.n} modes, {geo.lanes} "
           f"lanes, {geo.issue} cycles per step at best; the memory map is beside it")
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from amaranth.back import rtlil
 
-from golden.base import cli
+from golden.base import cli, folders
 from golden.base.files import write_json
+from golden.base.names import slug
 from golden.base.options import above_zero, add_artifact_or_task, artifact_folder
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
@@ -26,7 +27,7 @@ from rtl.layer.layer import Layer
 from rtl.layer.mixer import Mixer
 from rtl.plan import plan
 from rtl.layer.state_engine import StateEngine
-from rtl.flow.toolchain import ToolError, call
+from rtl.flow.toolchain import ToolError, call, made
 
 
 @dataclass(frozen=True)
@@ -235,16 +236,19 @@ def report(args: argparse.Namespace) -> None:
         raise HardwareError(f"--layers {args.layers}: the network has {whole}")
     art = replace(art, blocks=art.blocks[:args.layers])
     geo = plan(art, HardwareConfig(args.lanes)).geo
-    out = args.out or Path("build/synth") / f"{art.task}_{args.family}_{args.lanes}"
+    out = args.out or Path("build/synth") / f"{slug(art.task)}_{args.family}_{args.lanes}"
     row = {"task": art.task, "artifact": digest, "layers": len(art.blocks), "of": whole,
            "cycles_per_step": geo.issue}
-    row |= synthesise(art, args.lanes, args.family, out, args.signature, args.part)
-    if args.route:
-        row["routed"] = []
-    for seed in args.seeds.split(",") if args.route else []:
-        row["routed"].append(route(out, args.device, int(seed), args.target))
-        write_json(out / "synth.json", row)     # a next seed may take hours
-    write_json(out / "synth.json", row)
+
+    def mapped(folder: Path) -> None:
+        row.update(synthesise(art, args.lanes, args.family, folder, args.signature, args.part))
+        write_json(folder / "synth.json", row)
+
+    with folders.lock(out):
+        made(out, mapped, ["synth.json"])
+        for seed in args.seeds.split(",") if args.route else []:
+            row.setdefault("routed", []).append(route(out, args.device, int(seed), args.target))
+            write_json(out / "synth.json", row)     # a next seed may take hours
     print(table(row, art, geo))
     print(f"written to {out / 'synth.json'}")
 

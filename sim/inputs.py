@@ -84,6 +84,9 @@ def kept_options(folder: Path) -> list[str]:
     made = (origin.read(folder) or {"options": {}})["options"]
     words = []
     for name, value in made.items():
+        if name not in origin.OPTIONS:      # a data file must not give a command other options
+            raise SimError(f"{folder} was exported with {name[:40]!r}, which is no option of "
+                           f"quant.export now; export it again")
         if name != "sampling":
             words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
     return words

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from golden.base import cli
 from golden.base.files import write_json
+from golden.base.names import slug
 from golden.base.options import add_artifact_or_task, artifact_folder, positive
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
@@ -18,6 +19,7 @@ from rtl import cycles
 from rtl.boards import estimate, flow
 from rtl.boards.board import Board
 from rtl.boards.catalogue import BOARDS
+from rtl.flow.toolchain import made
 
 WORDS = {"lut": "LUT", "ff": "flip-flops", "multiplier": "multipliers", "block_ram": "block RAM",
          "lut_ram": "LUT RAM cells", "spram": "SPRAM"}
@@ -83,12 +85,15 @@ def make(args: argparse.Namespace) -> int:
     art = artifact.load(source)
     lanes = args.lanes or estimate.most(board, art)
     estimate.check(board, art, lanes)
-    out = args.out or Path("build/bitstream") / f"{board.name}_{source.name}_{lanes}"
+    out = args.out or Path("build/bitstream") / f"{board.name}_{slug(source.name)}_{lanes}"
     row = {"board": board.name, "device": board.device, "task": source.name,
            "artifact": artifact.digest(art), "lanes": lanes, "baud": board.baud}
     row = timing(row, board, art, lanes)
-    row |= flow.build(board, art, lanes, out, [int(s) for s in args.seeds.split(",")])
-    write_json(out / "bitstream.json", row)
+
+    def build(folder: Path) -> None:
+        row.update(flow.build(board, art, lanes, folder, [int(s) for s in args.seeds.split(",")]))
+        write_json(folder / "bitstream.json", row)
+    made(out, build, ["bitstream.json"])
     print(table(row, board))
     print(f"written to {out / row['file']}, bitstream.json is beside it")
     return int(not row.get("met", True))
