@@ -7,6 +7,7 @@ from pathlib import Path
 
 from golden.tasks.base import (SPLITS, Split, Task, TaskError, checked, inputs_of,
                                subset_accuracies, subsets_of)
+from golden.base.options import slug
 from golden.base.qformat import QFormat
 
 __all__ = ["SPLITS", "Split", "TASKS", "Task", "TaskError", "checked", "inputs_of", "make_task",
@@ -106,9 +107,3 @@ def spec(task: Task) -> str:
     """The name that makes this task again with :func:`make_task`."""
     own = f"{type(task).__module__}:{type(task).__qualname__}"
     return task.name if own in TASKS.values() else own
-
-
-def slug(name: str, net: str = "") -> str:
-    """A task's name as a file name; with the name of one of its networks, where it has several."""
-    return ".".join("".join(c if c.isalnum() or c in "._-" else "-" for c in part)
-                    for part in (name, net) if part)

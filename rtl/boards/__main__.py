@@ -11,7 +11,7 @@ from pathlib import Path
 
 from golden.base import cli
 from golden.base.files import write_json
-from golden.base.options import add_artifact_or_task, artifact_folder, positive
+from golden.base.options import add_artifact_or_task, artifact_folder, build, positive
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl import cycles
@@ -83,7 +83,7 @@ def make(args: argparse.Namespace) -> int:
     art = artifact.load(source)
     lanes = args.lanes or estimate.most(board, art)
     estimate.check(board, art, lanes)
-    out = args.out or Path("build/bitstream") / f"{board.name}_{source.name}_{lanes}"
+    out = args.out or build("bitstream", f"{board.name}_{source.name}_{lanes}")
     row = {"board": board.name, "device": board.device, "task": source.name,
            "artifact": artifact.digest(art), "lanes": lanes, "baud": board.baud}
     row = timing(row, board, art, lanes)

@@ -12,20 +12,19 @@ import sys
 from pathlib import Path
 
 from golden.base import cli
-from golden.base.options import positive
+from golden.base.options import add_build, build, positive, slug
 from rtl.boards.catalogue import BOARDS
 from rtl.flow.toolchain import ToolError
 
 LOADER = "openFPGALoader"
-BUILT = Path("build/bitstream")
 
 
-def find(board: str, task: str, lanes: int | None, built: Path = BUILT) -> Path:
+def find(board: str, task: str, lanes: int | None) -> Path:
     """The newest bitstream; :class:`ToolError` if there is none."""
-    found = []
+    found, built = [], build("bitstream")
     for report in built.glob("*/bitstream.json"):
         row = json.loads(report.read_text())
-        if (row["board"], row["task"]) == (board, task) and lanes in (None, row["lanes"]):
+        if (row["board"], row["task"]) == (board, slug(task)) and lanes in (None, row["lanes"]):
             found.append((report.stat().st_mtime, report.parent / row["file"]))
     if not found:
         raise ToolError(f"no bitstream of {task} for {board} in {built}; make it with: "
@@ -39,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--board", choices=BOARDS, required=True)
     parser.add_argument("--task", required=True)
     parser.add_argument("--lanes", type=positive, metavar="P")
+    add_build(parser)
     parser.add_argument("--flash", action="store_true",
                         help="write it to the flash memory, so that it is kept without power")
     args = parser.parse_args(argv)

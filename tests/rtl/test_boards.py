@@ -162,14 +162,16 @@ def test_errors_in_one_line(tmp_path, capsys):
     assert "quant.export" in capsys.readouterr().err
 
 
-def test_the_newest_bitstream_is_programmed(tmp_path, capsys):
+def test_the_newest_bitstream_is_programmed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SPIKESSM_BUILD", str(tmp_path))
     for lanes in (1, 8):
-        folder = tmp_path / f"x{lanes}"
-        folder.mkdir()
+        folder = tmp_path / "bitstream" / f"x{lanes}"
+        folder.mkdir(parents=True)
         (folder / "bitstream.json").write_text(json.dumps(
-            {"board": "icebreaker", "task": "digits", "lanes": lanes, "file": "top.bin"}))
-    assert loader.find("icebreaker", "digits", 1, tmp_path) == tmp_path / "x1" / "top.bin"
+            {"board": "icebreaker", "task": "mine-Digits", "lanes": lanes, "file": "top.bin"}))
+    assert loader.find("icebreaker", "mine:Digits", 1) == \
+        tmp_path / "bitstream" / "x1" / "top.bin"
     with pytest.raises(ToolError, match="make bitstream BOARD=icebreaker TASK=psmnist"):
-        loader.find("icebreaker", "psmnist", None, tmp_path)
+        loader.find("icebreaker", "psmnist", None)
     assert loader.main(["--board", "icebreaker", "--task", "nothing"]) == 2
     assert "make it with" in capsys.readouterr().err
