@@ -54,7 +54,8 @@ def build(art: Artifact, hw: HardwareConfig, optimise: str = "-O2") -> Path:
         command = [tool.binary, "--cc", "--exe", "--Mdir", "obj", "--top-module", wrapper.NAME,
                    "--prefix", "Vboard", "-o", "../board", "-O3", "--x-assign", "fast",
                    "--x-initial", "fast", "--noassert", "-Wno-fatal", "-Wno-lint"]
-        tools.call([*command, f"../{SOURCE.name}", "board.v"], folder, tool.env(), "verilating the board")
+        tools.call([*command, f"../{SOURCE.name}", "board.v"], folder, tool.env(),
+                   "verilating the board")
         tools.call(["make", "-C", "obj", "-f", "Vboard.mk", f"OPT_FAST={optimise}"], folder,
                    tool.env(), "compiling the board")
         for part in (folder / "obj").iterdir():

@@ -15,7 +15,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.base import cli
-from golden.base.options import add_artifact, build, slug
+from golden.base.names import slug
+from golden.base.options import add_artifact, build
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl.parts.config import HardwareConfig

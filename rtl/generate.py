@@ -13,7 +13,8 @@ from amaranth.back import verilog
 
 from golden.base import cli
 from golden.base.files import write_all_atomic
-from golden.base.options import add_artifact, build, slug
+from golden.base.names import slug
+from golden.base.options import add_artifact, build
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl.parts.config import HardwareConfig, HardwareError

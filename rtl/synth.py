@@ -15,8 +15,8 @@ from amaranth.back import rtlil
 
 from golden.base import cli
 from golden.base.files import write_json
-from golden.base.options import (above_zero, add_artifact_or_task, artifact_folder, build,
-                                 slug)
+from golden.base.names import slug
+from golden.base.options import above_zero, add_artifact_or_task, artifact_folder, build
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl.flow import floorplan

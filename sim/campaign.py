@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from amaranth.back import verilog
 
-from golden.base.options import slug
+from golden.base.names import slug
 from quant.integer import vectors
 from quant.integer.artifact import Artifact, digest
 from rtl.parts.config import HardwareConfig

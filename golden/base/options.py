@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from golden.base.cli import UserError
+from golden.base.names import slug
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "golden" / "checkpoints"       # trained networks, <task>[.<net>].pt
@@ -39,13 +40,6 @@ def add_build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--build", action=_Build, metavar="DIR", default=argparse.SUPPRESS,
                         help=f"folder of everything that commands make; default: ${BUILD}, else "
                         "build in the current folder")
-
-
-def slug(name: str, net: str = "") -> str:
-    """A task's name as a file name; with the name of one of its networks, where it has several."""
-    parts = ["".join(c if c.isalnum() or c in "._-" else "-" for c in part)
-             for part in (name, net) if part]
-    return ".".join(part if part.strip(".") else "-" * len(part) for part in parts)
 
 
 def artifact_of(task: str, net: str = "", sampling: str | None = None) -> Path:

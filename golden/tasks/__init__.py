@@ -7,7 +7,7 @@ from pathlib import Path
 
 from golden.tasks.base import (SPLITS, Split, Task, TaskError, checked, inputs_of,
                                subset_accuracies, subsets_of)
-from golden.base.options import slug
+from golden.base.names import slug
 from golden.base.qformat import QFormat
 
 __all__ = ["SPLITS", "Split", "TASKS", "Task", "TaskError", "checked", "inputs_of", "make_task",

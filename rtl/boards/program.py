@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 from golden.base import cli
-from golden.base.options import add_build, build, positive, slug
+from golden.base.names import slug
+from golden.base.options import add_build, build, positive
 from rtl.boards.catalogue import BOARDS
 from rtl.flow.toolchain import ToolError
 

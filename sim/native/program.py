@@ -79,7 +79,8 @@ def build(core, trace: str | None = None, source: str | None = None,
                    "fast", "--noassert", "-Wno-fatal", "-Wno-lint", "-CFLAGS", "-I.."]
         command += SPLIT.get(optimise, ("--output-split-cfuncs", str(FUNCTION)))
         command += {None: [], "vcd": ["--trace-vcd"], "fst": ["--trace-fst"]}[trace]
-        tools.call([*command, f"../{MAIN.name}", "core.v"], folder, tool.env(), "verilating the core")
+        tools.call([*command, f"../{MAIN.name}", "core.v"], folder, tool.env(),
+                   "verilating the core")
         found = None if trace else edge.find(folder / "obj")
         make = ["make", "-C", "obj", "-f", "Vcore.mk", "-j", "2"]
         files = simd_files(found, folder / "obj", tracks)
