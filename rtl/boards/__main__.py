@@ -1,8 +1,8 @@
 """``python -m rtl.boards --board ulx3s-85f --task psmnist``: a bitstream and what it uses.
 
 Yosys, nextpnr and the family's packer, from pip (YoWASP) or native. Writes the bitstream, the logs
-and ``bitstream.json`` to build/bitstream/<board>_<task>_<lanes>. Exit code 1: timing is not met; 2:
-the network does not fit, or a tool is missing.
+and ``bitstream.json`` to build/bitstream/<board>_<task>_<lanes>. Exit code 2: the network does
+not fit, timing is not met, or a tool is missing.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from rtl import cycles
 from rtl.boards import estimate, flow
 from rtl.boards.board import Board
 from rtl.boards.catalogue import BOARDS
+from rtl.parts.config import HardwareError
 
 WORDS = {"lut": "LUT", "ff": "flip-flops", "multiplier": "multipliers", "block_ram": "block RAM",
          "lut_ram": "LUT RAM cells", "spram": "SPRAM"}
@@ -76,8 +77,8 @@ def main(argv: list[str] | None = None) -> int:
     return cli.code("rtl.boards", lambda: make(args))
 
 
-def make(args: argparse.Namespace) -> int:
-    """The bitstream of the options; 1 if it does not meet its timing."""
+def make(args: argparse.Namespace) -> None:
+    """The bitstream of the options."""
     board = BOARDS[args.board]
     source = artifact_folder(args)
     art = artifact.load(source)
@@ -91,7 +92,9 @@ def make(args: argparse.Namespace) -> int:
     write_json(out / "bitstream.json", row)
     print(table(row, board))
     print(f"written to {out / row['file']}, bitstream.json is beside it")
-    return int(not row.get("met", True))
+    if not row.get("met", True):
+        raise HardwareError(f"timing is not met: {row['fmax']:g} MHz, the clock is "
+                            f"{row['clock_MHz']:g} MHz; give more --seeds or fewer --lanes")
 
 
 if __name__ == "__main__":

@@ -46,8 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     return cli.code("rtl.boards.program", lambda: load(args))
 
 
-def load(args: argparse.Namespace) -> int:
-    """Run the loader; its exit code."""
+def load(args: argparse.Namespace) -> None:
+    """Run the loader."""
     path = find(args.board, args.task, args.lanes)
     if not shutil.which(LOADER):
         raise ToolError(f"{LOADER} not found; install it (Debian: sudo apt-get install "
@@ -55,7 +55,9 @@ def load(args: argparse.Namespace) -> int:
                         f"{BOARDS[args.board].programmer} {path}")
     command = [LOADER, "-b", BOARDS[args.board].programmer, *["-f"] * args.flash, str(path)]
     print(" ".join(command))
-    return subprocess.run(command).returncode
+    code = subprocess.run(command).returncode
+    if code:
+        raise ToolError(f"{LOADER} ended with exit code {code}; it says why above")
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def test_seeds_until_the_clock_is_met(built, capsys):
 
 def test_a_clock_that_is_not_met(built, capsys):
     code, row, calls = built("ulx3s-85f", [40.0, 45.0, 30.0])
-    assert code == 1 and (row["fmax"], row["seed"], row["met"]) == (45.0, 2, False)
+    assert code == 2 and (row["fmax"], row["seed"], row["met"]) == (45.0, 2, False)
     assert [tool for tool, _ in calls].count("ecppack") == 2    # not for the worst
     assert "NOT met" in capsys.readouterr().out
 
