@@ -15,9 +15,9 @@ import numpy as np
 from golden.base import cli
 from golden.base.cli import console
 from golden.base.files import write_json
-from golden.base.options import ARTIFACTS, add_artifact, add_data_dir, add_net, add_task, positive
-from golden.tasks import (inputs_of, make_task, slug, spec, subset_accuracies, subsets_of,
-                          whole)
+from golden.base.options import (add_artifact, add_data_dir, add_net, add_task, artifact_of,
+                                 positive)
+from golden.tasks import inputs_of, make_task, spec, subset_accuracies, subsets_of, whole
 from quant.integer import artifact, head
 from quant.integer.artifact import Artifact, ArtifactError
 from quant.integer.compiled import BLOCK
@@ -135,7 +135,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("quant.evaluate", description=__doc__.splitlines()[0])
     add_task(parser)
     add_net(parser)
-    add_artifact(parser, f"{ARTIFACTS}/<task>[.<net>]")
+    add_artifact(parser, "build/artifacts/<task>[.<net>]")
     add_data_dir(parser)
     parser.add_argument("-n", type=positive, help="first n sequences (default all)")
     parser.add_argument("--split", choices=("val", "test"), default="test",
@@ -153,7 +153,7 @@ def report(args: argparse.Namespace) -> None:
     """Evaluate, write and print what the options say."""
     from tqdm import tqdm
     task = make_task(args.task)
-    folder = args.artifact or ARTIFACTS / slug(args.task, args.net)
+    folder = args.artifact or artifact_of(args.task, args.net)
     art = artifact.load(folder)
     fits(art, folder, task)
     split = task.load(args.split, args.data_dir)

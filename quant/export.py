@@ -20,7 +20,7 @@ import torch
 
 from golden import checkpoint, tasks
 from golden.base import cli
-from golden.base.options import ARTIFACTS, add_data_dir, add_net, add_task, natural
+from golden.base.options import add_build, add_data_dir, add_net, add_task, artifact_of, natural
 from golden.training.batches import accuracy, right
 from golden.checkpoint import Checkpoint
 from golden.memory import batch_for, require
@@ -148,6 +148,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--no-qat", action="store_true",
                         help="do not use the fine-tuned weights that are shipped")
     parser.add_argument("--out", type=Path, help="folder; default build/artifacts/<task>[.<net>]")
+    add_build(parser)
     add_data_dir(parser)
     parser.add_argument("-n", type=natural, default=1000,
                         help="test sequences for the accuracies (default 1000, 0: none)")
@@ -176,7 +177,7 @@ def main() -> None:
     made_from = origin.of(args.checkpoint or shipped, qat, given(args))
     if args.qat:
         made_from["network"] = None     # the user's own, as another checkpoint is
-    out = args.out or ARTIFACTS / tasks.slug(tasks.spec(task), args.net)
+    out = args.out or artifact_of(tasks.spec(task), args.net)
     config = prepare.config_of(args, "" if args.checkpoint else shipped.stem)
     export(found, out, config, args.data_dir, args.n, args.vectors, args.seed, qat,
            (args.checkpoint or shipped).name,

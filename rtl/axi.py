@@ -16,7 +16,7 @@ from amaranth.lib.wiring import In, Out
 
 from golden.base import cli
 from golden.base.names import slug
-from golden.base.options import add_artifact
+from golden.base.options import add_artifact, build
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl.parts.config import HardwareConfig
@@ -190,7 +190,7 @@ def make(args: argparse.Namespace) -> None:
     """Generate what the options say."""
     art = artifact.load(args.artifact)
     hw = HardwareConfig(args.lanes, signature=False)
-    path = generate(art, hw, args.out or Path("build/rtl") / f"{slug(art.task)}_{hw.lanes}_axis")
+    path = generate(art, hw, args.out or build("rtl", f"{slug(art.task)}_{hw.lanes}_axis"))
     print(f"{path}: a result has {result_words(art)} beats of {WORD} bits; {NAME}.core and the "
           f"memory map are beside it")
 

@@ -14,7 +14,7 @@ from amaranth.back import verilog
 from golden.base import cli, folders
 from golden.base.files import write_all_atomic
 from golden.base.names import slug
-from golden.base.options import add_artifact
+from golden.base.options import add_artifact, build
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl.parts.config import HardwareConfig, HardwareError
@@ -109,7 +109,7 @@ def make(args: argparse.Namespace) -> None:
     art = artifact.load(args.artifact)
     hw = HardwareConfig(args.lanes, signature=not args.no_signature)
     geo = plan(art, hw).geo
-    path = generate(art, hw, args.out or Path("build/rtl") / f"{slug(art.task)}_{hw.lanes}")
+    path = generate(art, hw, args.out or build("rtl", f"{slug(art.task)}_{hw.lanes}"))
     print(f"{path}: {len(art.blocks)} layers of {art.H} neurons of {art.n} modes, {geo.lanes} "
           f"lanes, {geo.issue} cycles per step at best; the memory map is beside it")
 

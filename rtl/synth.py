@@ -16,7 +16,7 @@ from amaranth.back import rtlil
 from golden.base import cli, folders
 from golden.base.files import write_json
 from golden.base.names import slug
-from golden.base.options import above_zero, add_artifact_or_task, artifact_folder
+from golden.base.options import above_zero, add_artifact_or_task, artifact_folder, build
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl.flow import floorplan
@@ -236,7 +236,7 @@ def report(args: argparse.Namespace) -> None:
         raise HardwareError(f"--layers {args.layers}: the network has {whole}")
     art = replace(art, blocks=art.blocks[:args.layers])
     geo = plan(art, HardwareConfig(args.lanes)).geo
-    out = args.out or Path("build/synth") / f"{slug(art.task)}_{args.family}_{args.lanes}"
+    out = args.out or build("synth", f"{slug(art.task)}_{args.family}_{args.lanes}")
     row = {"task": art.task, "artifact": digest, "layers": len(art.blocks), "of": whole,
            "cycles_per_step": geo.issue}
 

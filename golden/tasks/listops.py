@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from golden.tasks import data
 from golden.base import cli
-from golden.base.options import positive
+from golden.base.options import add_build, build, positive
 from golden.tasks import listops_file
 from golden.tasks.base import SPLITS, Split, known_split
 from golden.tasks.listops_rules import trees
@@ -102,10 +102,11 @@ def main() -> None:
     makes.add_argument("--split", choices=SPLITS, default="test", help="default %(default)s")
     makes.add_argument("-n", type=positive, help="trees; default: as many as the split has")
     makes.add_argument("--out", type=Path, help="file; default build/basic_SPLIT.tsv")
+    add_build(makes)
     args = parser.parse_args()
     if args.command == "check":
         sys.exit(0 if listops_file.check(args.file) else 1)
-    path = args.out or Path("build") / f"basic_{args.split}.tsv"
+    path = args.out or build(f"basic_{args.split}.tsv")
     listops_file.write(path, generate(args.split, args.n or SIZES[args.split]))
     print(path)
 

@@ -28,7 +28,7 @@ def test_an_artifact_or_a_task():
     parser = argparse.ArgumentParser()
     options.add_artifact_or_task(parser)
     assert options.artifact_folder(parser.parse_args(["--task", "digits.small"])) == \
-        options.ARTIFACTS / "digits.small"
+        options.artifact_of("digits.small")
     assert options.artifact_folder(parser.parse_args(["--artifact", "a"])) == Path("a")
     for wrong in ([], ["--task", "t", "--artifact", "a"]):
         with pytest.raises(SystemExit):
