@@ -89,6 +89,17 @@ def sweep(folder: Path) -> None:
 
 
 @contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors of writing that name no file, as of a full disk, name this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextlib.contextmanager
 def fresh(folder: Path, name: str) -> Iterator[Path]:
     """A new hidden folder in ``folder`` for making ``name``; it is gone at the end.
 
@@ -117,7 +128,7 @@ def fresh_file(path: Path) -> Iterator[BinaryIO]:
         file = open(path.with_name(_hidden(path.name)), "xb")
         _held(file.fileno())
     try:
-        with file:
+        with _named(path), file:
             yield file
     finally:
         with contextlib.suppress(FileNotFoundError):
@@ -131,7 +142,7 @@ def replace(folder: Path, fill: Callable[[Path], object], own: Collection[str]) 
     in ``own`` belong to the old result and go with it; every other file in the folder stays.
     """
     folder = Path(os.path.realpath(folder))
-    with fresh(folder.parent, folder.name) as new:
+    with _named(folder), fresh(folder.parent, folder.name) as new:
         fill(new)
         with _turn(folder.parent):      # no two at once, so that each finds the other's result
             if not folder.exists():

@@ -142,6 +142,7 @@ class Artifact(Program):
                  f"{kind.__name__}, {name}: each must have one of its own in 0..{count - 1}, for "
                  f"its random words, not {given}")
         for number, ops in enumerate(self.blocks):
+            need("x" in [op.makes for op in ops], f"layer {number}: nothing makes x")
             made = wired(ops, {"x": self.x_format})[1]["x"]
             need(made == self.x_format,
                  f"layer {number}: x is {made}, it must have one format in all layers, "

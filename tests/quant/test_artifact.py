@@ -53,7 +53,7 @@ def test_missing_file(folder, name):
 def test_truncated_arrays(folder, keep):
     path = folder / "arrays.npz"
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ArtifactError, match="damaged or edited .*; export again") as error:
+    with pytest.raises(ArtifactError, match="truncated or edited .*; export again") as error:
         load(folder)
     assert "\n" not in str(error.value)
 
