@@ -78,8 +78,10 @@ def _directory(file: IO[bytes]) -> int:
     tail = file.read()
     at = tail.rfind(b"PK\x05\x06")
     file.seek(0)
-    if at < 0 or tail[max(0, at - 20):].startswith(b"PK\x06\x07"):
-        return DIRECTORY + 1 if at >= 0 else 0      # 0: no zip, as zipfile will say
+    if not 0 <= at <= len(tail) - 22:
+        return 0                        # no zip, as zipfile will say
+    if tail[max(0, at - 20):].startswith(b"PK\x06\x07"):
+        return DIRECTORY + 1
     return struct.unpack_from("<L", tail, at + 12)[0]
 
 

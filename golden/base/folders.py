@@ -90,11 +90,12 @@ def sweep(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Errors of writing that name no file, as of a full disk, name this one."""
+    """Errors of writing that name no file, as of a full disk, or a hidden one name this one."""
     try:
         yield
     except OSError as error:
-        if error.errno is not None and error.filename is None:
+        parts = Path(os.fsdecode(error.filename or "")).parts
+        if error.errno is not None and (not parts or any(map(HIDDEN.fullmatch, parts))):
             error.filename = str(path)
         raise
 
