@@ -30,8 +30,8 @@ def make(args: argparse.Namespace) -> None:
     out = artifact.save(art, args.out or args.artifact,
                         lambda new: kept.is_file() and shutil.copy(kept, new))
     of = f", permutation {art.permutation}" if art.permutation else ""
-    print(f"{out}: {artifact.digest(art)}, task {art.task}{of}: {len(art.blocks)} layers of {art.H} "
-          f"neurons of {art.n} modes, {art.n_classes} classes, seed {art.seed}")
+    print(f"{out}: {artifact.digest(art)}, task {art.task}{of}: {len(art.blocks)} layers of "
+          f"{art.H} neurons of {art.n} modes, {art.n_classes} classes, seed {art.seed}")
 
 
 if __name__ == "__main__":

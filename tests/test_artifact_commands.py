@@ -33,9 +33,9 @@ COMMANDS = {        # module: its options beside --artifact
     host.__main__: ["run", *TASK, "--port", "sim", "-n", "1"],
     host.adapt: ["--like", "GOOD", "--out", "OUT"], quant.upgrade: ["--out", "OUT"]}
 READERS = {         # of artifacts: the commands, and what several of them share
-    "quant/evaluate.py", "quant/upgrade.py", "rtl/axi.py", "rtl/boards/__main__.py", "rtl/generate.py", "rtl/scale.py",
-    "rtl/synth.py", "sim/inputs.py", "sim/utilisation.py", "sim/benches/tb_core.py",
-    "host/adapt.py", "host/session.py", "bench/reproduce.py"}
+    "quant/evaluate.py", "quant/upgrade.py", "rtl/axi.py", "rtl/boards/__main__.py",
+    "rtl/generate.py", "rtl/scale.py", "rtl/synth.py", "sim/inputs.py", "sim/utilisation.py",
+    "sim/benches/tb_core.py", "host/adapt.py", "host/session.py", "bench/reproduce.py"}
 
 
 @pytest.fixture

@@ -111,8 +111,8 @@ def test_a_full_disk_names_the_folder(tmp_path, monkeypatch):
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(ExportError) as error:
         export.write(*OLD, tmp_path / "net")
-    assert str(error.value) == (f"cannot write the artifact to {tmp_path / 'net'}: No space left "
-                                f"on device; make room, or give another --out")
+    assert str(error.value) == (f"cannot write the artifact: No space left on device "
+                                f"({tmp_path / 'net'}); make room, or give another --out")
     with pytest.raises(OSError, match=f"No space left on device: '{tmp_path / 'other'}'"):
         artifact.save(OLD[0], tmp_path / "other")
     assert not list(tmp_path.iterdir())
