@@ -16,7 +16,8 @@ from amaranth.back import rtlil
 from golden.base import cli
 from golden.base.files import write_json
 from golden.base.names import slug
-from golden.base.options import above_zero, add_artifact_or_task, artifact_folder, build
+from golden.base.options import above_zero, add_artifact_or_task, build
+from quant import current
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl.flow import floorplan
@@ -230,7 +231,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def report(args: argparse.Namespace) -> None:
     """Synthesise, route if asked to, write and print."""
-    art = artifact.load(artifact_folder(args))
+    art = artifact.load(current.folder(args))
     digest, whole = artifact.digest(art), len(art.blocks)
     if args.layers is not None and not 1 <= args.layers <= whole:
         raise HardwareError(f"--layers {args.layers}: the network has {whole}")

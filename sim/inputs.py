@@ -1,17 +1,13 @@
 """What a campaign starts from: a task's test set and the artifact of the network for it."""
 
 import argparse
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 
-from golden.base.options import (add_artifact, add_data_dir, add_net, add_task, artifact_of,
-                                 positive, probability)
+from golden.base.options import (add_artifact, add_data_dir, add_net, add_task, positive,
+                                 probability)
 from golden.tasks import slug
-from quant import origin
+from quant import current
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from quant.evaluate import fits
@@ -39,13 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def load(args: argparse.Namespace, task) -> tuple[Artifact, HardwareConfig]:
     """Artifact (exported first where need be) and hardware of parsed options, checked."""
-    if args.artifact and (args.net or args.sampling):
-        raise SimError(f"--{'net' if args.net else 'sampling'} chooses what is exported; leave "
-                       f"it or --artifact out")
-    folder = args.artifact or artifact_of(args.task, args.net, args.sampling)
-    why = None if args.artifact else export_reason(args, folder)
-    if why:
-        export(args, folder, f"{why}: exporting ...")
+    folder = current.folder(args)
     art = artifact.load(folder)
     fits(art, folder, task)
     hw = HardwareConfig(args.lanes)
@@ -68,32 +58,4 @@ def named(args: argparse.Namespace) -> str:
 
 def options(args: argparse.Namespace) -> list[str]:
     """The options that choose the network, as given."""
-    values = [(f"--{name}", getattr(args, name)) for name in ("task", "net", "sampling")]
-    return [text for pair in values if pair[1] for text in pair]
-
-
-def export_reason(args: argparse.Namespace, folder: Path) -> str | None:
-    """Why the artifact of the options has to be exported, or None."""
-    if not (folder / "manifest.json").exists():
-        return f"no artifact in {folder}"
-    return origin.stale(folder, slug(args.task, args.net), args.sampling)
-
-
-def kept_options(folder: Path) -> list[str]:
-    """Options of the export before, which a new one keeps; sampling is the command's own."""
-    made = (origin.read(folder) or {"options": {}})["options"]
-    words = []
-    for name, value in made.items():
-        if name != "sampling":
-            words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
-    return words
-
-
-def export(args: argparse.Namespace, folder: Path, reason: str) -> None:
-    given = [*options(args), *kept_options(folder), "--out", str(folder)]
-    given += ["--data-dir", args.data_dir] if args.data_dir else []
-    print(reason, file=sys.stderr)
-    if subprocess.run([sys.executable, "-m", "quant.export", *given],
-                      env=os.environ | {"PYTHONUNBUFFERED": "1"}).returncode:
-        raise SimError(f"the export failed; see above, or run: python -m quant.export "
-                       f"{' '.join(given)}")
+    return current.words(args.task, args.net, args.sampling)
