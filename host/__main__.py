@@ -61,7 +61,7 @@ def load(args: argparse.Namespace):
     """Task and artifact of the options."""
     args.seed = getattr(args, "seed", None)
     task = make_task(args.task)
-    return task, inputs.load(args, task)[0]
+    return task, inputs.network(args, task)
 
 
 def run_sequences(args: argparse.Namespace) -> int:

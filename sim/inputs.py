@@ -12,7 +12,7 @@ from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from quant.evaluate import fits
 from quant.integer.sampling import FORMS
-from rtl.parts.config import HardwareConfig
+from rtl.parts.config import HardwareConfig, lanes_for
 from rtl.plan import plan
 from sim.tools import SimError
 
@@ -23,8 +23,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_net(parser)
     parser.add_argument("--sampling", choices=FORMS,
                         help="how spikes are drawn; default: as the network was trained")
-    parser.add_argument("--lanes", type=positive, default=HardwareConfig.lanes,
-                        help="complex modes per cycle and layer (default %(default)s)")
+    parser.add_argument("--lanes", type=positive, metavar="P",
+                        help="complex modes per cycle and layer; default: the most up to "
+                        f"{HardwareConfig.lanes} that fit")
     parser.add_argument("--seed", type=int, help="master seed; default: the artifact's")
     parser.add_argument("--stall", type=probability, default=0.0, metavar="P",
                         help="hold both streams back in a cycle with this probability")
@@ -33,16 +34,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_data_dir(parser)
 
 
-def load(args: argparse.Namespace, task) -> tuple[Artifact, HardwareConfig]:
-    """Artifact (exported first where need be) and hardware of parsed options, checked."""
+def network(args: argparse.Namespace, task) -> Artifact:
+    """The artifact of parsed options, exported first where need be, for hardware and the task."""
     folder = current.folder(args)
     art = artifact.load(folder)
     fits(art, folder, task)
-    hw = HardwareConfig(args.lanes)
-    plan(art, hw)
+    plan(art, HardwareConfig(1))
     limit = 1 << art.random.width
     if args.seed is not None and not 0 < args.seed < limit:
         raise SimError(f"--seed {args.seed}: it must be in 1..{limit - 1}")
+    return art
+
+
+def load(args: argparse.Namespace, task) -> tuple[Artifact, HardwareConfig]:
+    """:func:`network`, and the hardware of the options."""
+    art = network(args, task)
+    hw = HardwareConfig(lanes_for(args.lanes, art.H, art.n))
+    plan(art, hw)
     return art, hw
 
 
