@@ -77,6 +77,9 @@ def kept(place: Path) -> list[str]:
     made = origin.read(place) or {"options": {}}
     found = []
     for name, value in made["options"].items():
+        if name not in origin.OPTIONS:      # a data file must not give a command other options
+            raise UserError(f"{place} was exported with {name[:40]!r}, which is no option of "
+                            f"quant.export now; export it again")
         if name != "sampling":
             found += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
     for name, path in origin.own_files(place).items():

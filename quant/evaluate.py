@@ -16,13 +16,14 @@ from golden.base import cli
 from golden.base.cli import console
 from golden.base.files import write_json
 from golden.base.options import add_artifact, add_data_dir, add_net, add_task, positive
-from golden.tasks import inputs_of, make_task, subset_accuracies, subsets_of
+from golden.tasks import inputs_of, make_task, spec, subset_accuracies, subsets_of, whole
 from quant import current
 from quant.integer import artifact, head
 from quant.integer.artifact import Artifact, ArtifactError
 from quant.integer.compiled import BLOCK
 from quant.integer.network import IntegerNetwork
 from quant.integer.sampling import FORMS
+from quant.integer.synthetic import TASK as SYNTHETIC
 
 
 def seed_number(art: Artifact, j: int) -> int:
@@ -86,16 +87,25 @@ def evaluate(art: Artifact, split, seeds: int = 1, threads: int | None = None,
 
 
 def fits(art: Artifact, folder: Path, task) -> None:
-    """Raise ``ArtifactError`` where the artifact in ``folder`` is not for the task's sequences."""
-    for what, have, want in (("vocabulary", art.vocab, task.vocab),
-                             ("number of classes", art.n_classes, task.n_classes),
-                             ("number of inputs", art.inputs, inputs_of(task)),
-                             ("sample format", art.sample, task.sample_format)):
+    """Raise ``ArtifactError`` where the artifact in ``folder`` is not for the task's sequences.
+
+    A random network (``quant.integer.synthetic``) is for any task of its shape; a task's variant
+    for files that hold only some of its sequences is the same task.
+    """
+    name = spec(task)
+    pairs = [("vocabulary", art.vocab, task.vocab),
+             ("number of classes", art.n_classes, task.n_classes),
+             ("number of inputs", art.inputs, inputs_of(task)),
+             ("sample format", art.sample, task.sample_format)]
+    if art.task != SYNTHETIC:
+        pairs = [("task", whole(art.task), whole(name)), *pairs, (
+            "permutation", art.permutation, getattr(task, "permutation", None))]
+    for what, have, want in pairs:
         if have != want:
-            raise ArtifactError(f"{folder} is not for task {task.name}: its {what} is {have}, the "
+            raise ArtifactError(f"{folder} is not for task {name}: its {what} is {have}, the "
                                 f"task's is {want}; give another --artifact")
     if art.length < task.length:
-        raise ArtifactError(f"{folder} takes up to {art.length} steps, but task {task.name} has up "
+        raise ArtifactError(f"{folder} takes up to {art.length} steps, but task {name} has up "
                             f"to {task.length}; give another --artifact")
 
 

@@ -15,9 +15,14 @@ from pathlib import Path
 
 from golden.base.files import source_digest
 from golden.base.options import ROOT, SHIPPED
+from quant.integer.artifact import manifest
 
 VERSIONS = ("torch", "brevitas", "numpy")
 PACKAGES = ("golden", "quant")
+# Of quant.export, those that decide the integers.
+OPTIONS = ("config", "coef_bits", "g_bits", "state_bits", "state_i_bits", "weight_bits", "p_bits",
+           "decoder_bits", "input_bits", "factor_bits", "table_bits", "margin", "rounding",
+           "sampling", "seed", "no_qat")
 
 
 def tuned_of(checkpoint: Path) -> Path | None:
@@ -64,16 +69,17 @@ def of(checkpoint: Path, tuned: Path | None, options: dict, folder: Path) -> dic
 
 def own_files(folder: Path) -> dict[str, Path]:
     """The files of the user's own from which an artifact was made: ``checkpoint`` and ``qat``."""
-    files = (read(folder) or {}).get("files") or {}
-    return {name: Path(os.path.normpath(folder / path)) for name, path in files.items()}
+    files = (read(folder) or {}).get("files")
+    if not isinstance(files, dict) or not all(isinstance(path, str) for path in files.values()):
+        return {}
+    return {name: Path(os.path.normpath(folder / files[name])) for name in ("checkpoint", "qat")
+            if name in files}
 
 
 def read(folder: Path) -> dict | None:
-    """The origin that an artifact tells, or None."""
-    try:
-        found = json.loads((Path(folder) / "manifest.json").read_text())["info"]["origin"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    """The origin that an artifact tells, or None; ``ArtifactError`` for one that was edited."""
+    info = manifest(folder).get("info")
+    found = info.get("origin") if isinstance(info, dict) else None
     return found if isinstance(found, dict) and isinstance(found.get("options"), dict) else None
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from amaranth.back import verilog
 
-from golden.base import cli
+from golden.base import cli, folders
 from golden.base.files import write_all_atomic
 from golden.base.names import slug
 from golden.base.options import add_artifact, build
@@ -21,6 +21,9 @@ from rtl.parts.config import HardwareConfig, HardwareError, lanes_for
 from rtl.core import Core
 from rtl.parts.memory import Region
 from rtl.plan import Plan, plan
+
+# Files of a design, of this command and of rtl.axi: they share the name of their map.
+DESIGN = ("memory_map.json", "memory_map.md", "core.v", "spikessm_axis.v", "spikessm_axis.core")
 
 
 def memory_map(planned: Plan) -> dict:
@@ -77,12 +80,15 @@ def generate(art: Artifact, hw: HardwareConfig, out: Path) -> Path:
 
 
 def write_design(out: Path, files: dict[str, str]) -> Path:
-    """Write generated files to ``out``, all or none; returns it."""
+    """Put generated files in place of those of before in ``out``, at once; returns it.
+
+    A kill at any moment leaves the old design or the new one, never a map beside another core.
+    """
     try:
-        return write_all_atomic(out, files)
+        return folders.replace(out, lambda new: write_all_atomic(new, files), DESIGN)
     except OSError as error:
-        raise HardwareError(f"cannot write {error.filename or out}: {error.strerror}; choose "
-                            f"another --out") from None
+        raise HardwareError(f"cannot write {out}: {error.strerror or error}; choose another --out"
+                            ) from None
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -172,6 +172,8 @@ def syntheses(artifact: str) -> list[dict]:
     found = {}
     for folder in (SYNTHESES, build("synth")):
         for path in sorted(folder.rglob("*synth*.json")):
+            if any(name.startswith(".") for name in path.relative_to(folder).parts):
+                continue        # it is being made
             row = json.loads(path.read_text())
             if (row.get("artifact"), row.get("part"), row.get("layers")) == (
                     artifact, "core", row.get("of")):

@@ -1,7 +1,6 @@
 """The programs that simulation needs, where they are, and builds cached by their content."""
 
 import contextlib
-import fcntl
 import hashlib
 import importlib.util
 import os
@@ -11,15 +10,14 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
+from golden.base import folders
 from golden.base.cli import UserError
 from golden.base import options
 from golden.base.files import source_digest
@@ -167,48 +165,41 @@ def cached(folder: Path, build: Callable[[Path], None]) -> Path:
     The name must contain the hash of everything that decides the content. A build that fails or is
     interrupted leaves nothing; of two at once, one wins.
     """
-    if folder.exists():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        build(work)
-        work.chmod(0o755)
-        try:
-            work.rename(folder)
-        except OSError:
-            if not folder.exists():
-                raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    if not folder.exists():
+        with folders.fresh(folder.parent, folder.name) as work:
+            build(work)
+            try:
+                work.rename(folder)
+            except OSError:
+                if not folder.exists():
+                    raise
     return folder
 
 
 @contextlib.contextmanager
 def workspace(folder: Path) -> Iterator[Path]:
-    """A new folder below ``folder`` for one run and deleted after it, so that two do not meet."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="run-", dir=folder) as work:
-        yield Path(work)
+    """A new folder below ``folder`` for one run and deleted after it, so that two do not meet.
+
+    What a killed run left goes with the next one.
+    """
+    with folders.fresh(folder, "run") as work:
+        yield work
 
 
-def lock(path: Path) -> IO:
-    """Make ``path`` this process's own until the file that is returned is closed.
+def lock(path: Path) -> contextlib.ExitStack:
+    """Make ``path`` this process's own until what is returned is closed.
 
     Raises
     ------
     SimError
         Another run has it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path.with_name(f"{path.name}.lock"), "w")
+    held = contextlib.ExitStack()
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise SimError(f"{path} belongs to a run that has not ended: wait for it, or end it"
-                       ) from None
-    return file
+        held.enter_context(folders.lock(path))
+    except folders.Busy as error:
+        raise SimError(str(error)) from None
+    return held
 
 
 def commit() -> str | None:

@@ -8,8 +8,11 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import glob
 import os
+import re
 import shutil
+import stat
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -17,6 +20,7 @@ from typing import BinaryIO
 
 from golden.base.cli import UserError
 
+HIDDEN = re.compile(r"\..+\.[0-9a-f]{8}\.new")
 _AT_FDCWD, _EXCHANGE = -100, 2      # of renameat2(2)
 
 
@@ -48,7 +52,13 @@ def _hidden(name: str) -> str:
 
 @contextlib.contextmanager
 def _turn(folder: Path) -> Iterator[None]:
-    """One process at a time: making and sweeping of hidden names in ``folder``."""
+    """One process at a time: making and sweeping of hidden names in ``folder``.
+
+    What is being made is its maker's alone, who holds the lock on it already.
+    """
+    if HIDDEN.fullmatch(folder.name):
+        yield
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         _held(handle, wait=True)
@@ -87,7 +97,7 @@ def fresh(folder: Path, name: str) -> Iterator[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with _turn(folder):
-        sweep(folder, f".{name}.*.new")
+        sweep(folder, f".{glob.escape(name)}.*.new")
         path = folder / _hidden(name)
         path.mkdir()
         handle = os.open(path, os.O_RDONLY)
@@ -104,7 +114,7 @@ def fresh_file(path: Path) -> Iterator[BinaryIO]:
     """A new hidden file, open for bytes, for making ``path``; as :func:`fresh`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _turn(path.parent):
-        sweep(path.parent, f".{path.name}.*.new")
+        sweep(path.parent, f".{glob.escape(path.name)}.*.new")
         file = open(path.with_name(_hidden(path.name)), "xb")
         _held(file.fileno())
     try:
@@ -121,17 +131,54 @@ def replace(folder: Path, fill: Callable[[Path], object], own: Collection[str]) 
     Whoever looks, also after a kill, finds the old files or the new ones, never some of each. Names
     in ``own`` belong to the old result and go with it; every other file in the folder stays.
     """
-    folder = Path(os.path.abspath(folder))
+    folder = Path(os.path.realpath(folder))
     with fresh(folder.parent, folder.name) as new:
         fill(new)
-        if not folder.exists():
-            os.rename(new, folder)
-            return folder
-        for path in folder.iterdir():
-            if path.name not in own and not (new / path.name).exists():
-                _linked(path, new / path.name)
-        _exchange(new, folder)
+        with _turn(folder.parent):      # no two at once, so that each finds the other's result
+            if not folder.exists():
+                os.rename(new, folder)
+                return folder
+            for path in folder.iterdir():
+                if path.name not in own and not (new / path.name).exists():
+                    _linked(path, new / path.name)
+            _exchange(new, folder)
     return folder
+
+
+def contents(folder: Path, limits: dict[str, int]) -> dict[str, bytes]:
+    """Files of a folder, all of one moment, also where :func:`replace` changes it meanwhile.
+
+    ``limits``: the most bytes of each file, by name. Raises ``OSError`` as ``open`` does, its
+    ``filename`` the whole path, and :class:`UserError` for a file that is longer or no file.
+    """
+    while True:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            return {name: _content(handle, folder / name, limit) for name, limit in limits.items()}
+        except FileNotFoundError:
+            if os.path.samestat(os.fstat(handle), os.stat(folder)):
+                raise
+        finally:
+            os.close(handle)
+
+
+def _content(folder: int, path: Path, limit: int) -> bytes:
+    """One file of an open folder."""
+    try:
+        handle = os.open(path.name, os.O_RDONLY | os.O_NONBLOCK, dir_fd=folder)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise UserError(f"{path} is not a file")
+        if found.st_size > limit:
+            raise UserError(f"{path} has {found.st_size:,} bytes, at most {limit:,} are allowed")
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(limit)
+    finally:
+        os.close(handle)
 
 
 def _linked(source: Path, target: Path) -> None:

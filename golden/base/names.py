@@ -3,7 +3,8 @@
 import re
 
 LONGEST = 200           # characters of a task's name
-TASK = re.compile(r"\w+([.-]\w+)*(:[\w<>]+([.-][\w<>]+)*)?")    # digits, digits:seed3, pkg.mod:Class
+# Such as digits, digits:seed3, package.module:Class
+TASK = re.compile(r"\w+([.-]\w+)*(:[\w<>]+([.-][\w<>]+)*)?")
 
 
 def is_task(name: object) -> bool:

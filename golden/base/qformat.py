@@ -70,9 +70,10 @@ class QFormat:
     @classmethod
     def parse(cls, text: str) -> "QFormat":
         """Inverse of ``str``: ``SQ(4,12)``."""
-        match = re.fullmatch(r"([SU])Q\((-?\d+),(-?\d+)\)", str(text))
+        match = re.fullmatch(r"([SU])Q\((-?[0-9]{1,3}),(-?[0-9]{1,3})\)", str(text))
         if not match:
-            raise FormatError(f"{text!r} is not a number format; write SQ(i,f) or UQ(i,f)")
+            raise FormatError(f"{str(text)[:40]!r} is not a number format; write SQ(i,f) or "
+                              f"UQ(i,f), numbers of up to three digits")
         return cls(int(match[2]), int(match[3]), match[1] == "S")
 
 

@@ -5,11 +5,11 @@ import inspect
 
 from golden.tasks import own
 from golden.tasks.base import (SPLITS, Split, Task, TaskError, checked, inputs_of,
-                               subset_accuracies, subsets_of)
+                               subset_accuracies, subsets_of, whole)
 from golden.base.names import slug
 
 __all__ = ["SPLITS", "Split", "TASKS", "Task", "TaskError", "checked", "inputs_of", "make_task",
-           "slug", "spec", "subset_accuracies", "subsets_of"]
+           "slug", "spec", "subset_accuracies", "subsets_of", "whole"]
 TASKS = {       # the class of each, imported when it is needed
     "psmnist": "golden.tasks.psmnist:PermutedMNIST",
     "smnist": "golden.tasks.psmnist:SequentialMNIST",

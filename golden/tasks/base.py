@@ -1,5 +1,6 @@
 """What every task offers: integer samples or tokens in, a class out."""
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -192,6 +193,11 @@ def part_and_name(variant: str, name: str) -> tuple[bool, str]:
         raise TaskError(f"variant {variant!r} of task {name} is unknown; known: {PART}, for files "
                         f"that hold only some of its sequences")
     return variant == PART, f"{name}:{variant}" if variant else name
+
+
+def whole(name: str) -> str:
+    """The name of a task without the variant ``part``."""
+    return re.sub(f"[:-]{PART}$", "", name)
 
 
 def counted(found: int, expected: int, what: str, path, task: Task) -> None:

@@ -19,6 +19,7 @@ from rtl import cycles
 from rtl.boards import estimate, flow
 from rtl.boards.board import Board
 from rtl.boards.catalogue import BOARDS
+from rtl.flow.toolchain import made
 from rtl.parts.config import HardwareError
 
 WORDS = {"lut": "LUT", "ff": "flip-flops", "multiplier": "multipliers", "block_ram": "block RAM",
@@ -89,8 +90,11 @@ def make(args: argparse.Namespace) -> None:
     row = {"board": board.name, "device": board.device, "task": source.name,
            "artifact": artifact.digest(art), "lanes": lanes, "baud": board.baud}
     row = timing(row, board, art, lanes)
-    row |= flow.build(board, art, lanes, out, [int(s) for s in args.seeds.split(",")])
-    write_json(out / "bitstream.json", row)
+
+    def whole(folder: Path) -> None:
+        row.update(flow.build(board, art, lanes, folder, [int(s) for s in args.seeds.split(",")]))
+        write_json(folder / "bitstream.json", row)
+    made(out, whole, ["bitstream.json"])
     print(table(row, board))
     print(f"written to {out / row['file']}, bitstream.json is beside it")
     if not row.get("met", True):

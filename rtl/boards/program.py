@@ -23,14 +23,28 @@ LOADER = "openFPGALoader"
 def find(board: str, task: str, lanes: int | None) -> Path:
     """The newest bitstream; :class:`ToolError` if there is none."""
     found, built = [], build("bitstream")
-    for report in built.glob("*/bitstream.json"):
-        row = json.loads(report.read_text())
+    for report in built.glob("[!.]*/bitstream.json"):     # hidden: it is being made
+        row = read(report)
         if (row["board"], row["task"]) == (board, slug(task)) and lanes in (None, row["lanes"]):
             found.append((report.stat().st_mtime, report.parent / row["file"]))
     if not found:
         raise ToolError(f"no bitstream of {task} for {board} in {built}; make it with: "
                         f"make bitstream BOARD={board} TASK={task}")
     return max(found)[1]
+
+
+def read(report: Path) -> dict:
+    """A ``bitstream.json``, of which this needs board, task, lanes and a file beside it."""
+    try:
+        row = json.loads(report.read_text())
+        row["board"], row["task"], row["lanes"]
+        good = Path(row["file"]).name == row["file"] != ".."
+    except (ValueError, KeyError, TypeError, RecursionError):
+        good = False
+    if not good:
+        raise ToolError(f"{report} is damaged or edited; remove {report.parent}, and make the "
+                        f"bitstream again")
+    return row
 
 
 def main(argv: list[str] | None = None) -> int:
