@@ -153,7 +153,9 @@ class Unpacked:
         self.left = UNPACKED + RATIO * path.stat().st_size
 
     def read(self, size: int = -1) -> bytes:
-        piece = self.file.read(self.left + 1 if size < 0 else min(size, self.left + 1))
+        if size < 0:
+            return b"".join(iter(lambda: self.read(PIECE), b""))
+        piece = self.file.read(min(size, self.left + 1))
         self.left -= len(piece)
         if self.left < 0:
             raise too_large(self.path)
@@ -180,13 +182,13 @@ def unpacked(path: Path) -> bytes:
     return found
 
 
-def content(path: Path, most: int = UNPACKED) -> bytes:
-    """The bytes of a file that holds at most so many."""
+def content(path: Path, most: int | None = None) -> bytes:
+    """The bytes of a file that holds at most so many; None: ``UNPACKED``."""
     with open(path, "rb") as file:
-        found = file.read(most + 1)
-    if len(found) > most:
-        raise too_large(path)
-    return found
+        size, most = os.fstat(file.fileno()).st_size, UNPACKED if most is None else most
+        if size > most:
+            raise too_large(path)
+        return file.read(size)
 
 
 def too_large(path: Path) -> DataError:

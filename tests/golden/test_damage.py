@@ -156,7 +156,7 @@ def test_packed_arrays(tmp_path, content):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert str(path) in str(error.value) and "\n" not in str(error.value)
-    assert peak < 3 * UNPACKED
+    assert peak < 3 * UNPACKED + (1 << 24)      # the dictionary of xz
 
 
 def test_mutated_packed_arrays(tmp_path):
