@@ -15,13 +15,14 @@ import numpy as np
 from golden.base import cli
 from golden.base.cli import console
 from golden.base.files import write_json
-from golden.base.options import (add_artifact, add_data_dir, add_net, add_task, artifact_of,
-                                 positive)
+from golden.base.options import add_artifact, add_data_dir, add_net, add_task, positive
 from golden.tasks import inputs_of, make_task, spec, subset_accuracies, subsets_of, whole
+from quant import current
 from quant.integer import artifact, head
 from quant.integer.artifact import Artifact, ArtifactError
 from quant.integer.compiled import BLOCK
 from quant.integer.network import IntegerNetwork
+from quant.integer.sampling import FORMS
 from quant.integer.synthetic import TASK as SYNTHETIC
 
 
@@ -134,7 +135,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("quant.evaluate", description=__doc__.splitlines()[0])
     add_task(parser)
     add_net(parser)
-    add_artifact(parser, "build/artifacts/<task>[.<net>]")
+    add_artifact(parser, "build/artifacts/<task>[.<net>], exported if it is missing or was "
+                 "made from other files than now")
+    parser.add_argument("--sampling", choices=FORMS,
+                        help="how spikes are drawn; default: as the network was trained")
     add_data_dir(parser)
     parser.add_argument("-n", type=positive, help="first n sequences (default all)")
     parser.add_argument("--split", choices=("val", "test"), default="test",
@@ -152,7 +156,7 @@ def report(args: argparse.Namespace) -> None:
     """Evaluate, write and print what the options say."""
     from tqdm import tqdm
     task = make_task(args.task)
-    folder = args.artifact or artifact_of(args.task, args.net)
+    folder = current.folder(args)
     art = artifact.load(folder)
     fits(art, folder, task)
     split = task.load(args.split, args.data_dir)

@@ -174,10 +174,8 @@ def main() -> None:
     qat = args.qat
     if qat is None and not args.checkpoint and not args.no_qat:
         qat = origin.tuned_of(shipped)
-    made_from = origin.of(args.checkpoint or shipped, qat, given(args))
-    if args.qat:
-        made_from["network"] = None     # the user's own, as another checkpoint is
-    out = args.out or artifact_of(tasks.spec(task), args.net)
+    out = args.out or artifact_of(tasks.spec(task), args.net, args.sampling)
+    made_from = origin.of(args.checkpoint or shipped, qat, given(args), out)
     config = prepare.config_of(args, "" if args.checkpoint else shipped.stem)
     export(found, out, config, args.data_dir, args.n, args.vectors, args.seed, qat,
            (args.checkpoint or shipped).name,

@@ -17,7 +17,7 @@ from golden.base.names import slug
 from golden.base.options import add_artifact, build
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
-from rtl.parts.config import HardwareConfig, HardwareError
+from rtl.parts.config import HardwareConfig, HardwareError, lanes_for
 from rtl.core import Core
 from rtl.parts.memory import Region
 from rtl.plan import Plan, plan
@@ -94,8 +94,9 @@ def write_design(out: Path, files: dict[str, str]) -> Path:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rtl.generate", description=__doc__)
     add_artifact(parser)
-    parser.add_argument("--lanes", type=int, default=HardwareConfig.lanes, metavar="P",
-                        help="complex modes updated per cycle and layer (default %(default)s)")
+    parser.add_argument("--lanes", type=int, metavar="P",
+                        help="complex modes per cycle and layer; default: the most up to "
+                        f"{HardwareConfig.lanes} that fit")
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="default: build/rtl/<task>_<lanes>")
     parser.add_argument("--no-signature", action="store_true",
@@ -107,7 +108,8 @@ def main(argv: list[str] | None = None) -> int:
 def make(args: argparse.Namespace) -> None:
     """Generate what the options say."""
     art = artifact.load(args.artifact)
-    hw = HardwareConfig(args.lanes, signature=not args.no_signature)
+    lanes = lanes_for(args.lanes, art.H, art.n)
+    hw = HardwareConfig(lanes, signature=not args.no_signature)
     geo = plan(art, hw).geo
     path = generate(art, hw, args.out or build("rtl", f"{slug(art.task)}_{hw.lanes}"))
     print(f"{path}: {len(art.blocks)} layers of {art.H} neurons of {art.n} modes, {geo.lanes} "

@@ -1,18 +1,23 @@
 """Names that make, a shell and Verilator can read, for folders whose own names they cannot.
 
-make splits at spaces, and Verilator's makefiles name its library and cocotb's without quotes. Such
-a folder gets a symbolic link below the folder for temporary files.
+make splits at spaces and refuses to work in a path that has one, and Verilator's makefiles name its
+library and cocotb's without quotes. What they read of such a folder gets a symbolic link below the
+folder for temporary files, and what they write is made there first.
 """
 
+import contextlib
 import hashlib
 import os
 import re
+import shutil
 import stat
 import tempfile
 import uuid
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from golden.base import folders
 from golden.base.cli import UserError
 
 PLAIN = re.compile(r"[A-Za-z0-9_./+@,=-]+")
@@ -34,6 +39,17 @@ def plain(folder: Path) -> Path:
         fresh.symlink_to(folder)
         fresh.replace(link)
     return link
+
+
+@contextlib.contextmanager
+def building(folder: Path) -> Iterator[Path]:
+    """Where make is to fill the new ``folder``: itself, or a place that is copied to it then."""
+    if PLAIN.fullmatch(str(folder)):
+        yield folder
+        return
+    with folders.fresh(_home(), folder.name.strip(".")) as place:
+        yield place
+        shutil.copytree(place, folder, dirs_exist_ok=True)
 
 
 def _home() -> Path:

@@ -17,9 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.base import folders
+from golden.base import folders, options
 from golden.base.cli import UserError
-from golden.base import options
 from golden.base.files import source_digest
 from sim import links
 
@@ -167,7 +166,8 @@ def cached(folder: Path, build: Callable[[Path], None]) -> Path:
     """
     if not folder.exists():
         with folders.fresh(folder.parent, folder.name) as work:
-            build(work)
+            with links.building(work) as place:
+                build(place)
             try:
                 work.rename(folder)
             except OSError:

@@ -16,7 +16,7 @@ from golden.base.files import write_json
 from golden.base.options import add_artifact, build, lanes_of, positive
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
-from rtl.parts.config import Geometry, HardwareConfig
+from rtl.parts.config import Geometry, HardwareConfig, allowed
 from rtl.core import Core
 from rtl.cycles import predict
 from sim import tools
@@ -80,7 +80,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m sim.utilisation",
                                      description=__doc__.split("\n\n")[1])
     add_artifact(parser)
-    parser.add_argument("--lanes", type=lanes_of, default=[1, 4, 8, 16], metavar="1,4,8,16")
+    parser.add_argument("--lanes", type=lanes_of, metavar="1,4,8,16",
+                        help="default: those of 1, 4, 8 and 16 that fit the network")
     parser.add_argument("--steps", type=positive, metavar="L",
                         help="of each sequence; default: all")
     parser.add_argument("--json", type=Path, metavar="FILE",
@@ -95,9 +96,10 @@ def report(args: argparse.Namespace) -> None:
     steps = args.steps or art.length
     if steps > art.length:
         raise SimError(f"--steps {steps}: {art.task} has 1..{art.length} steps")
-    for lanes in args.lanes:
+    chosen = args.lanes or [p for p in (1, 4, 8, 16) if p in allowed(art.H, art.n)]
+    for lanes in chosen:
         Geometry(art.H, art.n, lanes)
-    for lanes in args.lanes:
+    for lanes in chosen:
         print(f"{lanes} lanes: building and simulating ...", file=sys.stderr)
         core = Core(art, HardwareConfig(lanes))
         rows.append(measure(core, program.build(core), random_values(art, FED, steps)))

@@ -50,6 +50,16 @@ def read_npz(source: Path | bytes, limit: int, what: str = "",
                           f"({reason or type(error).__name__})") from None
 
 
+def read_npy(content: bytes, what: str, kinds: str = KINDS) -> np.ndarray:
+    """The array of an ``.npy``; ``what`` and errors as of :func:`read_npz`."""
+    try:
+        return _array(io.BytesIO(content), len(content), what, kinds)
+    except DAMAGE as error:
+        raise ArraysError(f"{what} is no npy file, or is truncated, damaged or edited "
+                          f"({' '.join(str(error).split())[:100] or type(error).__name__})"
+                          ) from None
+
+
 def _arrays(file: IO[bytes], limit: int, what: str, kinds: str) -> dict[str, np.ndarray]:
     if _directory(file) > DIRECTORY:
         raise ArraysError(f"{what} has a directory that is too long, or of ZIP64")

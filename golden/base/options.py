@@ -74,16 +74,13 @@ def add_artifact(parser: argparse.ArgumentParser, default: str = "") -> None:
 
 
 def add_artifact_or_task(parser: argparse.ArgumentParser) -> None:
-    """``--build``, and ``--artifact`` or ``--task``; read them with :func:`artifact_folder`."""
+    """``--build``, ``--net``, and ``--artifact`` or ``--task``."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--artifact", type=Path, metavar="DIR", help="folder of an export")
-    which.add_argument("--task", help="the artifact in build/artifacts/TASK, or TASK.NET")
+    which.add_argument("--task", help="that task's, build/artifacts/<task>[.<net>]; exported if it "
+                       "is missing or was made from other files than now")
+    add_net(parser)
     add_build(parser)
-
-
-def artifact_folder(args: argparse.Namespace) -> Path:
-    """Of the options of :func:`add_artifact_or_task`."""
-    return args.artifact or artifact_of(args.task)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

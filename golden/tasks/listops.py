@@ -82,7 +82,12 @@ def packed(split: Split) -> dict[str, np.ndarray]:
 def fits(arrays: dict[str, np.ndarray], n: int) -> bool:
     """Whether arrays of the cache are what :func:`packed` makes of ``n`` trees."""
     tokens, lengths, labels = (arrays[k] for k in ("tokens", "lengths", "labels"))
-    return len(lengths) == len(labels) == n and lengths.sum(dtype=np.int64) == len(tokens)
+    return ([array.dtype for array in (tokens, lengths, labels)] == [np.uint8, np.int16, np.int8]
+            and tokens.ndim == 1 and lengths.shape == labels.shape == (n,)
+            and 1 <= lengths.min() <= lengths.max() <= LENGTH
+            and 0 <= labels.min() <= labels.max() <= 9
+            and 1 <= tokens.min() <= tokens.max() <= 15
+            and lengths.sum(dtype=np.int64) == len(tokens))
 
 
 def padded(tokens: np.ndarray, lengths: np.ndarray, labels: np.ndarray) -> Split:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from golden.base import cli
 from golden.base.files import write_json
-from golden.base.options import add_artifact_or_task, artifact_folder, build, positive
+from golden.base.options import add_artifact_or_task, build, positive
+from quant import current
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl import cycles
@@ -81,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
 def make(args: argparse.Namespace) -> None:
     """The bitstream of the options."""
     board = BOARDS[args.board]
-    source = artifact_folder(args)
+    source = current.folder(args)
     art = artifact.load(source)
     lanes = args.lanes or estimate.most(board, art)
     estimate.check(board, art, lanes)

@@ -57,7 +57,7 @@ def commands() -> list[str]:
         for path in sorted((ROOT / package).rglob("*.py")):
             text = path.read_text()
             if "ArgumentParser(" in text and re.search(r"\bbuild\(|build_folder\(|artifact_of\(|"
-                                                       r"artifact_folder\(|inputs\.load", text):
+                                                       r"current\.folder\(|inputs\.load", text):
                 found.append(".".join(path.relative_to(ROOT).with_suffix("").parts))
     return found
 

@@ -16,7 +16,8 @@ from rtl.parts.config import HardwareConfig
 from rtl.core import Core
 from rtl.plan import plan
 from sim import __main__ as cli
-from sim import campaign, comparer, inputs, pysim, tools
+from quant import current
+from sim import campaign, comparer, pysim, tools
 from sim.compare import Tally
 from tests.sim.task import Tiny
 
@@ -219,9 +220,9 @@ def test_command_with_a_difference(args, capsys, monkeypatch):
 
 def test_a_failing_export_is_one_line(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("SPIKESSM_BUILD", str(tmp_path))
-    monkeypatch.setattr(inputs.subprocess, "run",
+    monkeypatch.setattr(current.subprocess, "run",
                         lambda command, env: subprocess.CompletedProcess(command, 2))
-    assert cli.main(["--task", TASK]) == 2
+    assert cli.main(["--task", "digits"]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert lines[0].startswith("no artifact in") and lines[-1].startswith("sim: the export failed")
 
