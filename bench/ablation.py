@@ -24,7 +24,7 @@ from bench import kept
 from golden import train
 from golden.base import cli
 from golden.base.files import write_atomic
-from golden.base.options import add_data_dir, add_device, positive
+from golden.base.options import add_build, add_data_dir, add_device, build, positive
 from golden.model.config import PaperConfig
 from golden.model.network import Network
 from golden.training.recipes import Recipe
@@ -112,14 +112,16 @@ def main() -> None:
     parser = argparse.ArgumentParser("bench.ablation", description=__doc__.splitlines()[0])
     parser.add_argument("--row", action="append", choices=ROWS, help="default: all of them")
     parser.add_argument("--sequences", type=positive, default=20_000)
-    parser.add_argument("--json", type=Path, default=Path("build/ablation/results.json"),
-                        help="file for the results; default: %(default)s")
+    parser.add_argument("--json", type=Path, help="file for the results; default: "
+                        "build/ablation/results.json")
+    add_build(parser)
     add_data_dir(parser)
     add_device(parser)
     parser.add_argument("--threads", type=positive, default=1,
                         help="processor threads; default: %(default)s")
     parser.add_argument("--show", action="store_true", help="print what is known, train nothing")
     args = parser.parse_args()
+    args.json = args.json or build("ablation", "results.json")
     torch.set_num_threads(args.threads)
     numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))
     result = kept.opened(args.json, {"sequences": args.sequences}, "rows", args.show)

@@ -25,7 +25,7 @@ from golden import checkpoint, tasks
 from golden.training import batches
 from golden.base import cli
 from golden.base.files import write_json
-from golden.base.options import add_data_dir, positive
+from golden.base.options import add_build, add_data_dir, build, positive
 from golden.checkpoint import Checkpoint
 from golden.tasks import Split
 from quant import prepare
@@ -138,10 +138,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=positive, default=1)
     parser.add_argument("--sweep", action="append", choices=SWEEPS, help="default: all of them")
     add_data_dir(parser)
+    add_build(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     sweeps = {what: SWEEPS[what] for what in args.sweep or SWEEPS}
-    path = Path("build/quantisation") / f"{Path(args.checkpoint).stem}.json"
+    path = build("quantisation", f"{Path(args.checkpoint).stem}.json")
     bench = Bench(checkpoint.load(args.checkpoint), args.data_dir, args.n, args.seeds)
     path.parent.mkdir(parents=True, exist_ok=True)
     show(run(bench, sweeps, path), sweeps)

@@ -31,7 +31,7 @@ from bench.shipped import shipped
 from golden import checkpoint, evaluate
 from golden.base import cli
 from golden.base.files import write_json
-from golden.base.options import add_data_dir, positive
+from golden.base.options import add_build, add_data_dir, build, positive
 from quant import prepare, tuned
 from quant.evaluate import evaluate as evaluate_integers
 from quant.export import export
@@ -40,7 +40,6 @@ from quant.integer import artifact
 from quant.integer.sampling import FORMS
 
 RESULTS = Path("docs/results")
-KEPT = Path("build/reproduce")
 SEEDS = 5
 
 
@@ -69,7 +68,7 @@ class Measured:
         self.config = QUANT_CONFIGS[shipped_config(path.stem)]
         both = tuned.state_digest(self.found.network) + repr(self.config)
         digest = hashlib.sha256(both.encode()).hexdigest()[:16]
-        self.path = KEPT / f"{path.stem}.{digest}.{n or 'all'}.json"
+        self.path = build("reproduce", f"{path.stem}.{digest}.{n or 'all'}.json")
         self.kept = json.loads(self.path.read_text()) if self.path.exists() else {}
 
     def jobs(self) -> dict:
@@ -166,6 +165,7 @@ def main() -> None:
     parser.add_argument("-n", type=positive, help="the first N test sequences; default all")
     parser.add_argument("--out", type=Path, default=Path("docs/figures"), help="for the pictures")
     add_data_dir(parser)
+    add_build(parser)
     parser.add_argument("--threads", type=positive, default=2,
                         help="processor threads; default: %(default)s")
     args = parser.parse_args()

@@ -26,7 +26,7 @@ from bench.ablation import BASE
 from bench.quantisation import text
 from golden import checkpoint, tasks, train
 from golden.base import cli
-from golden.base.options import add_data_dir, add_device, positive
+from golden.base.options import add_build, add_data_dir, add_device, build, positive
 from golden.tasks import make_task
 from quant import prepare
 from quant.evaluate import evaluate
@@ -86,8 +86,9 @@ def main() -> None:
     parser.add_argument("--sequences", type=positive, default=20_000, help="to train on")
     parser.add_argument("-n", type=positive, default=2000, help="validation sequences")
     parser.add_argument("--seeds", type=positive, default=5)
-    parser.add_argument("--json", type=Path, default=Path("build/sampling/results.json"),
-                        help="file for the results; default: %(default)s")
+    parser.add_argument("--json", type=Path, help="file for the results; default: "
+                        "build/sampling/results.json")
+    add_build(parser)
     add_data_dir(parser)
     add_device(parser)
     parser.add_argument("--threads", type=positive, default=1,
@@ -95,6 +96,7 @@ def main() -> None:
     parser.add_argument("--train", action="store_true", help="train and do not judge")
     parser.add_argument("--show", action="store_true", help="print what is known, train nothing")
     args = parser.parse_args()
+    args.json = args.json or build("sampling", "results.json")
     torch.set_num_threads(args.threads)
     numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))
     names = args.network or NETWORKS

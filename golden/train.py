@@ -23,10 +23,11 @@ from torch import nn
 from golden import checkpoint, memory
 from golden.base import cli
 from golden.base.files import write_atomic
-from golden.base.options import add_data_dir, add_device, add_task, minutes, natural, positive
+from golden.base.options import (add_build, add_data_dir, add_device, add_task, build, minutes,
+                                 natural, positive)
 from golden.training.batches import accuracy, spike_rates
 from golden.training.run import Run
-from golden.tasks import Task, checked, make_task, slug
+from golden.tasks import Task, checked, make_task, slug, spec
 from golden.training.recipes import Recipe, recipe_for
 
 SAVE_MINUTES = 8.0
@@ -147,6 +148,7 @@ def main() -> None:
     parser.add_argument("--recipe", help="a name or a TOML file; default: the task's own "
                         "(small fits every task)")
     parser.add_argument("--out", type=Path, help="default: build/train/<task>")
+    add_build(parser)
     add_data_dir(parser)
     parser.add_argument("--epochs", type=positive, help="number of epochs; default: the recipe's")
     parser.add_argument("--batch", type=positive,
@@ -170,7 +172,7 @@ def main() -> None:
     recipe = recipe_for(task, args.recipe)
     changes = {"epochs": args.epochs, "seed": args.seed, "batch": args.batch}
     recipe = replace(recipe, **{k: v for k, v in changes.items() if v is not None})
-    train(task, recipe, args.out or Path("build/train") / slug(task.name), args.data_dir,
+    train(task, recipe, args.out or build("train", slug(spec(task))), args.data_dir,
           args.resume, args.limit, args.start, args.teacher, args.device, args.save_minutes)
 
 

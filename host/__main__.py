@@ -16,7 +16,7 @@ import numpy as np
 from golden.base import cli
 from golden.base.cli import UserError
 from golden.base.files import write_json
-from golden.base.options import (ARTIFACTS, add_artifact, add_data_dir, add_net, add_task, numbers,
+from golden.base.options import (add_artifact, add_data_dir, add_net, add_task, numbers,
                                  positive)
 from golden.tasks import make_task
 from host import run, session
@@ -39,7 +39,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         add_net(sub)
         sub.add_argument("--sampling", choices=FORMS,
                          help="how spikes are drawn; default: as the network was trained")
-        add_artifact(sub, f"{ARTIFACTS}/<task>[.<net>], exported if it is missing")
+        add_artifact(sub, "build/artifacts/<task>[.<net>], exported if it is missing or "
+                     "was made from other files than now")
         add_data_dir(sub)
         session.add_port_options(sub, real=name != "serve")
         if name == "run":
@@ -60,7 +61,7 @@ def load(args: argparse.Namespace):
     """Task and artifact of the options."""
     args.seed = getattr(args, "seed", None)
     task = make_task(args.task)
-    return task, inputs.load(args, task)[0]
+    return task, inputs.network(args, task)
 
 
 def run_sequences(args: argparse.Namespace) -> int:

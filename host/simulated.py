@@ -50,17 +50,19 @@ def build(art: Artifact, hw: HardwareConfig, optimise: str = "-O2") -> Path:
 
     def compile_into(folder: Path) -> None:
         (folder / "board.v").write_text(source)
+        (folder / SOURCE.name).write_bytes(SOURCE.read_bytes())     # for make, see sim.links
         command = [tool.binary, "--cc", "--exe", "--Mdir", "obj", "--top-module", wrapper.NAME,
                    "--prefix", "Vboard", "-o", "../board", "-O3", "--x-assign", "fast",
                    "--x-initial", "fast", "--noassert", "-Wno-fatal", "-Wno-lint"]
-        tools.call([*command, str(SOURCE), "board.v"], folder, tool.env(), "verilating the board")
+        tools.call([*command, f"../{SOURCE.name}", "board.v"], folder, tool.env(),
+                   "verilating the board")
         tools.call(["make", "-C", "obj", "-f", "Vboard.mk", f"OPT_FAST={optimise}"], folder,
                    tool.env(), "compiling the board")
         for part in (folder / "obj").iterdir():
             part.unlink()
         (folder / "obj").rmdir()
 
-    return tools.cached(tools.BUILD / "board" / key, compile_into) / "board"
+    return tools.cached(tools.build_folder("board", key), compile_into) / "board"
 
 
 class SimulatedBoard:

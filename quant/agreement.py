@@ -32,7 +32,7 @@ from golden.base.files import write_json
 from golden.base.options import add_data_dir, positive
 from golden.training.batches import batch_of
 from golden.checkpoint import Checkpoint
-from golden.tasks import Split
+from golden.tasks import Split, spec
 from quant import prepare
 from quant.evaluate import seed_number
 from quant.export import SEED
@@ -157,7 +157,7 @@ def agreement(found: Checkpoint, config: QuantConfig, data_dir=None, n: int = 16
     folded = fold(diagonal)
     seen = prepare.measure(folded, train, task, count["ranges"])
     art = convert.to_artifact(QuantNetwork(fit(folded, seen, config, task.sample_format)),
-                              task.name, task.length, SEED, {})
+                              spec(task), task.length, SEED, {})
     net.double().eval()
     return compare(found, folded, art, test.take(np.arange(min(n, len(test))))) | info
 

@@ -15,12 +15,15 @@ import numpy as np
 from golden.base import cli
 from golden.base.cli import console
 from golden.base.files import write_json
-from golden.base.options import ARTIFACTS, add_artifact, add_data_dir, add_net, add_task, positive
-from golden.tasks import inputs_of, make_task, slug, subset_accuracies, subsets_of
+from golden.base.options import add_artifact, add_data_dir, add_net, add_task, positive
+from golden.tasks import inputs_of, make_task, spec, subset_accuracies, subsets_of, whole
+from quant import current
 from quant.integer import artifact, head
 from quant.integer.artifact import Artifact, ArtifactError
 from quant.integer.compiled import BLOCK
 from quant.integer.network import IntegerNetwork
+from quant.integer.sampling import FORMS
+from quant.integer.synthetic import TASK as SYNTHETIC
 
 
 def seed_number(art: Artifact, j: int) -> int:
@@ -84,11 +87,19 @@ def evaluate(art: Artifact, split, seeds: int = 1, threads: int | None = None,
 
 
 def fits(art: Artifact, folder: Path, task) -> None:
-    """Raise ``ArtifactError`` where the artifact in ``folder`` is not for the task's sequences."""
-    for what, have, want in (("vocabulary", art.vocab, task.vocab),
-                             ("number of classes", art.n_classes, task.n_classes),
-                             ("number of inputs", art.inputs, inputs_of(task)),
-                             ("sample format", art.sample, task.sample_format)):
+    """Raise ``ArtifactError`` where the artifact in ``folder`` is not for the task's sequences.
+
+    A random network (``quant.integer.synthetic``) is for any task of its shape; a task's variant
+    for files that hold only some of its sequences is the same task.
+    """
+    pairs = [("vocabulary", art.vocab, task.vocab),
+             ("number of classes", art.n_classes, task.n_classes),
+             ("number of inputs", art.inputs, inputs_of(task)),
+             ("sample format", art.sample, task.sample_format)]
+    if art.task != SYNTHETIC:
+        pairs = [("task", whole(art.task), whole(spec(task))), *pairs, (
+            "permutation", art.permutation, getattr(task, "permutation", None))]
+    for what, have, want in pairs:
         if have != want:
             raise ArtifactError(f"{folder} is not for task {task.name}: its {what} is {have}, the "
                                 f"task's is {want}; give another --artifact")
@@ -124,7 +135,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("quant.evaluate", description=__doc__.splitlines()[0])
     add_task(parser)
     add_net(parser)
-    add_artifact(parser, f"{ARTIFACTS}/<task>[.<net>]")
+    add_artifact(parser, "build/artifacts/<task>[.<net>], exported if it is missing or was "
+                 "made from other files than now")
+    parser.add_argument("--sampling", choices=FORMS,
+                        help="how spikes are drawn; default: as the network was trained")
     add_data_dir(parser)
     parser.add_argument("-n", type=positive, help="first n sequences (default all)")
     parser.add_argument("--split", choices=("val", "test"), default="test",
@@ -142,7 +156,7 @@ def report(args: argparse.Namespace) -> None:
     """Evaluate, write and print what the options say."""
     from tqdm import tqdm
     task = make_task(args.task)
-    folder = args.artifact or ARTIFACTS / slug(args.task, args.net)
+    folder = current.folder(args)
     art = artifact.load(folder)
     fits(art, folder, task)
     split = task.load(args.split, args.data_dir)

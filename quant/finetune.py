@@ -22,7 +22,8 @@ from tqdm import tqdm
 
 from golden import checkpoint, memory, tasks
 from golden.base import cli
-from golden.base.options import above_zero, add_data_dir, add_task, natural, positive
+from golden.base.options import (above_zero, add_build, add_data_dir, add_task, build, natural,
+                                 positive)
 from golden.training.batches import batch_of
 from golden.checkpoint import Checkpoint
 from quant import prepare, tuned
@@ -80,6 +81,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path,
                         help="a trained network; default: the one shipped")
     parser.add_argument("--out", type=Path, help="file; default build/qat/<task>.pt")
+    add_build(parser)
     add_data_dir(parser)
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=positive, help="passes over the training split")
@@ -94,7 +96,7 @@ def main() -> None:
     args = parser.parse_args()
     found = checkpoint.load(args.checkpoint or args.task)
     found = tuned.in_form(found, args.sampling)
-    out = args.out or Path("build/qat") / f"{tasks.slug(args.task)}.pt"
+    out = args.out or build("qat", f"{tasks.slug(args.task)}.pt")
     train = found.task.load("train", args.data_dir)
     found = prepare.ready(found, train)
     steps = args.epochs * -(-len(train) // args.batch) if args.epochs else args.steps or 200

@@ -12,10 +12,10 @@ from torch import nn
 from golden import checkpoint, tasks
 from golden.checkpoint import Checkpoint
 from quant.integer.adapt import in_formats_of
-from quant.integer.artifact import of_structure, structure
 from quant.integer.head import HeadFormats
 from quant.integer.operation import ArtifactError, Tensor
 from quant.integer.program import Program
+from quant.integer.record import of_structure, structure
 from quant.lower.passes import fold
 from quant.tune.fit import ExportError
 from quant.tune.qat import QuantNetwork

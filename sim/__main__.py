@@ -67,11 +67,12 @@ def simulate(args) -> tuple[Report, dict]:
         def progress(done: int) -> None:
             bar.update(done - bar.n)
         report = campaign.run(
-            art, part.values[:, :part.lengths.max()], part.lengths, campaign.Options(
-                hw, args.seed, args.stall, waves=args.waves, folder=tools.BUILD / name), numbers,
+            art, part.values[:, :part.lengths.max()], part.lengths,
+            campaign.Options(hw, args.seed, args.stall, waves=args.waves,
+                             folder=tools.build_folder(name)), numbers,
             report=lambda text: tqdm.write(f"{text} ...", file=sys.stderr), progress=progress)
     row = {"name": name} | summary(report, args.task, indices, examples)
-    path = tools.BUILD / name / "report.json"
+    path = tools.build_folder(name, "report.json")
     write_json(path, row)
     return report, row
 
@@ -132,7 +133,7 @@ def show(report: Report, row: dict) -> None:
     by = f", head on {row['examples']} pairs" if row["examples"] < row["sequences"] else ""
     table.add_row(f"accuracy{by}", "", f"{100 * row['accuracy']:.2f} %")
     cli.console().print(table)
-    print(f"report: {os.path.relpath(tools.BUILD / row['name'] / 'report.json')}")
+    print(f"report: {os.path.relpath(tools.build_folder(row['name'], 'report.json'))}")
     if report.waves:
         print(f"trace: {os.path.relpath(report.waves)}")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from amaranth.back import verilog
 
+from golden.base.names import slug
 from quant.integer import vectors
 from quant.integer.artifact import Artifact, digest
 from rtl.parts.config import HardwareConfig
@@ -128,7 +129,7 @@ def _compare(found: Report, comparer: Comparer, source: str, sequences: tuple, o
     """Run the (values, lengths, indices) of ``sequences`` and put what is seen into ``found``."""
     art, (values, lengths, indices) = comparer.core.art, sequences
     B, steps = len(values), int(lengths.sum())
-    folder = options.folder or tools.BUILD / art.task
+    folder = options.folder or tools.build_folder(slug(art.task))
     size = art.inputs * max(1, min(PART // art.inputs, -(-B // (found.processes * art.inputs))))
     key = {"program": comparer.built.binary.parent.name, "artifact": found.artifact,
            "seed": found.seed, "stall": options.stall, "part": size,
@@ -211,7 +212,7 @@ def source_of(core: Core) -> str:
 
     def convert(folder: Path) -> None:
         (folder / "core.v").write_text(verilog.convert(core, name="core", emit_src=False))
-    return (tools.cached(tools.BUILD / "verilog" / key, convert) / "core.v").read_text()
+    return (tools.cached(tools.build_folder("verilog", key), convert) / "core.v").read_text()
 
 
 def _cocotb(comparer: Comparer, values, lengths, indices, folder: Path, source: str) -> dict:

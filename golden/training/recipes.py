@@ -14,7 +14,7 @@ from golden.base.cli import UserError
 from golden.model import before
 from golden.model.config import FAMILIES, NetworkConfig, from_dict
 from golden.model.pair import mismatch
-from golden.tasks import Task
+from golden.tasks import TASKS, Task, spec
 from golden.tasks.base import inputs_of
 
 FOLDER = Path(__file__).resolve().parents[1] / "recipes"
@@ -139,8 +139,8 @@ def recipe_for(task: Task, name: str | None = None) -> Recipe:
 
     Raises ``UserError`` if there is no such recipe, or if its network cannot do the task.
     """
-    own = task.name.split(":")[0]
-    chosen = name or (own if own in names() else GENERAL)
+    own = spec(task).split(":")[0]      # a user's may have any name
+    chosen = name or (own if own in TASKS and own in names() else GENERAL)
     recipe = made(read(chosen), task.n_classes, task.vocab, inputs_of(task) == 2)
     different = mismatch(recipe.network, task)
     if different:

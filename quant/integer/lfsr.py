@@ -13,6 +13,7 @@ from operator import xor
 import numpy as np
 
 from quant.formats import RandomFormat
+from quant.integer.primitive import primitive
 
 Matrix = tuple[int, ...]    # row i is the mask of the state bits whose parity is the new bit i
 LONG = RandomFormat(width=48, taps=(48, 47, 21, 20), stream_jump=1 << 40)   # for longer streams
@@ -47,6 +48,9 @@ def leap(fmt: RandomFormat, steps: int) -> Matrix:
 
 def misfit(fmt: RandomFormat, length: int, layers: int, H: int, n: int) -> str:
     """Why a network's streams do not lie one behind the other in a generator's period, or ""."""
+    if not primitive(fmt.width, fmt.taps):
+        return (f"taps {fmt.taps} repeat before 2**{fmt.width} - 1 steps: their polynomial is not "
+                f"primitive; take {RandomFormat.taps} with width {RandomFormat.width}")
     draws = length * H * n * max(fmt.k, 2 * fmt.round_bits)
     if draws > fmt.stream_jump:
         return f"a rounding stream needs {draws} bits, streams are {fmt.stream_jump} apart"

@@ -61,7 +61,7 @@ class States(Operation):
     g_re: Tensor = None
     g_im: Tensor = None
     d: Tensor = None
-    h: QFormat | None = None
+    h: QFormat = None
     rounding: str = "stochastic"
     layer: int = 0
 
@@ -85,7 +85,8 @@ class States(Operation):
         need(self.align(u) >= 0, f"g {self.g_re.fmt} has more fraction bits than a_bar * h")
         need(self.d.fmt.f_bits + u.f_bits >= self.h.f_bits,
              f"d {self.d.fmt} * {u} has fewer fraction bits than h {self.h}")
-        radius = self.a_re.raw.astype(object) ** 2 + self.a_im.raw.astype(object) ** 2
+        exact = np.int64 if a.f_bits <= 31 else object
+        radius = self.a_re.raw.astype(exact) ** 2 + self.a_im.raw.astype(exact) ** 2
         bad = np.argwhere(radius >= 1 << 2 * a.f_bits)
         need(not len(bad), f"a_bar: {len(bad)} of {radius.size} modes have |A_bar| >= 1, first at "
                            f"neuron, mode {bad[0] if len(bad) else ''}")

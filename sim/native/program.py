@@ -13,7 +13,7 @@ from sim.native import edge, simd, wrapper
 from sim.ports import fields
 
 HERE = Path(__file__).parent
-MAIN, TRACK, SIMD = HERE / "native.cpp", HERE / "track.h", HERE / "simd.py"
+MAIN, TRACK, SIMD = (HERE / name for name in ("native.cpp", "track.h", "simd.py"))
 DRAIN = 256             # cycles after the last result in which nothing more may come
 # Statements per function that Verilator writes: a few kilobytes of code, so that the tracks of one
 # program find it in the instruction cache.
@@ -72,12 +72,15 @@ def build(core, trace: str | None = None, source: str | None = None,
         begin, before = time.perf_counter(), tools.children_seconds()
         (folder / "core.v").write_text(source)
         (folder / "shape.h").write_text(header)
+        for part in (MAIN, TRACK):      # make could not read every path that leads to them
+            (folder / part.name).write_bytes(part.read_bytes())
         command = [tool.binary, "--cc", "--exe", "--Mdir", "obj", "--top-module", wrapper.NAME,
                    "--prefix", "Vcore", "-o", "../sim", "-O3", "--x-assign", "fast", "--x-initial",
-                   "fast", "--noassert", "-Wno-fatal", "-Wno-lint", "-CFLAGS", f"-I.. -I{HERE}"]
+                   "fast", "--noassert", "-Wno-fatal", "-Wno-lint", "-CFLAGS", "-I.."]
         command += SPLIT.get(optimise, ("--output-split-cfuncs", str(FUNCTION)))
         command += {None: [], "vcd": ["--trace-vcd"], "fst": ["--trace-fst"]}[trace]
-        tools.call([*command, str(MAIN), "core.v"], folder, tool.env(), "verilating the core")
+        tools.call([*command, f"../{MAIN.name}", "core.v"], folder, tool.env(),
+                   "verilating the core")
         found = None if trace else edge.find(folder / "obj")
         make = ["make", "-C", "obj", "-f", "Vcore.mk", "-j", "2"]
         files = simd_files(found, folder / "obj", tracks)
@@ -98,7 +101,7 @@ def build(core, trace: str | None = None, source: str | None = None,
             "tracks": tracks if files else 0, "seconds": round(time.perf_counter() - begin, 1),
             "cpu_seconds": round(tools.children_seconds() - before, 1)}))
 
-    folder = tools.cached(tools.BUILD / "native" / key, compile_into)
+    folder = tools.cached(tools.build_folder("native", key), compile_into)
     art = core.art
     row = np.dtype([("words", "<u2"), ("ended", "u1"), ("signature", "<u4"),
                     ("s_in", "u1", (-(-art.H // 8),)), ("s_out", "u1", (-(-art.H // 8),))])

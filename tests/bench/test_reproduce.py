@@ -19,7 +19,7 @@ def place(tmp_path, monkeypatch):
         shutil.copy(real / f"digits{end}", tmp_path / f"psmnist.small{end}")
     (tmp_path / "digits.pt").touch()
     monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path)
-    monkeypatch.setattr(reproduce, "KEPT", tmp_path / "kept")
+    monkeypatch.setenv("SPIKESSM_BUILD", str(tmp_path / "build"))
     monkeypatch.setattr(reproduce, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(reproduce, "SEEDS", 2)
     return tmp_path
@@ -30,7 +30,7 @@ def test_everything_is_measured_once_and_shown(place, command, capsys):
     assert command(*options) == 0
     out = capsys.readouterr().out
     assert "11,914" in out and "2 x 64" in out and "512" in out     # parameters, shape, sum of H n
-    kept, = (place / "kept").glob("*.json")
+    kept, = (place / "build" / "reproduce").glob("*.json")
     first = json.loads(kept.read_text())
     assert list(first) == ["float", "bernoulli test", "bernoulli val", "sobol val",
                            "systematic val"]

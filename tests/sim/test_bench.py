@@ -23,7 +23,7 @@ PART = FOUND | {"part": "layer", "lanes": 4, "routed": [{"fmax": 500.0}]}
 @pytest.fixture
 def args(tmp_path, monkeypatch):
     artifact.save(ART, tmp_path / "artifact")
-    monkeypatch.setattr(bench, "SYNTHESES", (tmp_path / "none", tmp_path / "synth"))
+    monkeypatch.setattr(bench, "SYNTHESES", tmp_path / "synth")
     for name, row in (("a", FOUND), ("b", FOUND | {"artifact": "another"}), ("c", PART)):
         (tmp_path / "synth" / name).mkdir(parents=True)
         (tmp_path / "synth" / name / "synth.json").write_text(json.dumps(row))

@@ -16,7 +16,8 @@ from rtl.parts.config import HardwareConfig
 from rtl.core import Core
 from rtl.plan import plan
 from sim import __main__ as cli
-from sim import campaign, comparer, inputs, pysim, tools
+from quant import current
+from sim import campaign, comparer, pysim, tools
 from sim.compare import Tally
 from tests.sim.task import Tiny
 
@@ -199,7 +200,7 @@ def test_a_difference_ends_the_campaign(split, tmp_path, small_parts, monkeypatc
 @pytest.mark.cosim
 def test_command(args, capsys):
     assert cli.main([*args, "-n", "4"]) == 0
-    row = json.loads((tools.BUILD / "tests.sim.task-Tiny" / "report.json").read_text())
+    row = json.loads((tools.build_folder("tests.sim.task-Tiny", "report.json")).read_text())
     assert KEYS <= set(row) and row["equal"] is True and row["mismatches"] == 0
     assert row["indices"] == [0, 1, 2, 3] and row["steps"] == 12 + 1 + 7 + 12
     out = capsys.readouterr().out
@@ -213,15 +214,15 @@ def test_command_with_a_difference(args, capsys, monkeypatch):
     captured = capsys.readouterr()
     assert "DIFFERENT" in captured.out
     assert "first difference: sequence 5, layer 0, step 2, neuron 3, s_out" in captured.err
-    row = json.loads((tools.BUILD / "tests.sim.task-Tiny" / "report.json").read_text())
+    row = json.loads((tools.build_folder("tests.sim.task-Tiny", "report.json")).read_text())
     assert row["equal"] is False and row["mismatches"] == 2 and row["indices"] == [5, 2]
 
 
 def test_a_failing_export_is_one_line(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(inputs, "ARTIFACTS", tmp_path)
-    monkeypatch.setattr(inputs.subprocess, "run",
+    monkeypatch.setenv("SPIKESSM_BUILD", str(tmp_path))
+    monkeypatch.setattr(current.subprocess, "run",
                         lambda command, env: subprocess.CompletedProcess(command, 2))
-    assert cli.main(["--task", TASK]) == 2
+    assert cli.main(["--task", "digits"]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert lines[0].startswith("no artifact in") and lines[-1].startswith("sim: the export failed")
 

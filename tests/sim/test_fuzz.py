@@ -14,7 +14,7 @@ from quant.formats import LayerFormats, RandomFormat
 from quant.integer.synthetic import LIMITS
 from rtl.parts.config import HardwareError
 from rtl.core import Core
-from sim import fuzz
+from sim import fuzz, tools
 from sim.fuzzing import draws, trial
 from sim.fuzzing.draws import Case, Shape
 from sim.fuzzing.minimise import minimise
@@ -195,7 +195,9 @@ def test_every_kept_case_is_replayed():
 @pytest.fixture
 def small_run(monkeypatch, tmp_path):
     """A fuzz run of two tiny groups."""
-    monkeypatch.setattr(fuzz, "FOLDER", tmp_path / "fuzz")
+    real = tools.build_folder       # of builds, which stay where they are
+    monkeypatch.setattr(tools, "build_folder", lambda first, *more: (
+        tmp_path.joinpath(first, *more) if first == "fuzz" else real(first, *more)))
     monkeypatch.setattr(draws, "draw_shape", lambda seed, number: tiny().shape)
     return ["-n", "3", "--per-shape", "2", "--jobs", "1", "--keep", str(tmp_path / "kept")]
 

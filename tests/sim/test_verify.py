@@ -16,7 +16,7 @@ STEPS = 12 + 1 + 7 + 12 + 3 + 9
 def args(tmp_path, monkeypatch):
     artifact.save(ART, tmp_path / "artifact")
     monkeypatch.setattr(campaign, "PART", 2)
-    monkeypatch.setattr(tools, "BUILD", tmp_path / "build")
+    monkeypatch.setenv("SPIKESSM_BUILD", str(tmp_path / "build"))
     return ["--task", TASK, "--lanes", "2", "--artifact", str(tmp_path / "artifact"), "--jobs", "1",
             "--report", str(tmp_path / "report")]
 
