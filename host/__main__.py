@@ -47,7 +47,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
             which.add_argument("-n", type=positive, metavar="N",
                                help="the first N test sequences (default 20)")
             which.add_argument("--indices", type=numbers, metavar="17,4242")
-            sub.add_argument("--seed", type=positive, help="master seed; default: the artifact's")
+            sub.add_argument("--seed", type=positive,
+                             help="of the random words; default: the artifact's")
             sub.add_argument("--votes", type=positive, default=1, metavar="K",
                              help="runs of each sequence under different seeds, logits summed")
             sub.add_argument("--upload", action="store_true",
@@ -109,7 +110,7 @@ def identify(args: argparse.Namespace) -> int:
     with session.opened(args, art) as (board, _):
         who, registers = board.identity, board.registers()
     model, seed = registers.pop("model"), registers.pop("seed")
-    said = "a seed of more than 32 bits" if seed == LONG_SEED else f"seed {seed}"
+    said = "a master seed of more than 32 bits" if seed == LONG_SEED else f"master seed {seed}"
     whole = f"model {model.hex()}, {said}" if any(model) else "no whole model"
     print(f"{args.port}: {who.task}: {who}\nlink version {who.version}, built with "
           f"{who.model.hex()}; now {whole}\n"

@@ -6,15 +6,10 @@ its fine-tuned file and of the sources and libraries that computed, and the opti
 
 import hashlib
 import json
-from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from golden.base.files import source_digest
-from golden.base.options import ROOT, SHIPPED
-
-VERSIONS = ("torch", "brevitas", "numpy")
-PACKAGES = ("golden", "quant")
+from golden.base import made
+from golden.base.options import SHIPPED
 
 
 def tuned_of(checkpoint: Path) -> Path | None:
@@ -25,20 +20,7 @@ def tuned_of(checkpoint: Path) -> Path | None:
 
 def versions() -> dict[str, str | None]:
     """Of the libraries that an export computes with; None: not installed."""
-    found = dict.fromkeys(VERSIONS)
-    for name in VERSIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            pass
-    return found
-
-
-@lru_cache(maxsize=None)
-def sources() -> str:
-    """sha256 of the sources and the libraries' versions."""
-    code = source_digest(*(ROOT / package for package in PACKAGES))
-    return hashlib.sha256(json.dumps([code, versions()]).encode()).hexdigest()
+    return made.versions(made.KINDS["artifact"][1])
 
 
 def _sha256(path: Path | None) -> str | None:
@@ -49,7 +31,7 @@ def of(checkpoint: Path, tuned: Path | None, options: dict) -> dict:
     """What an export starts from; ``options``: those that were given, by name."""
     return {"network": checkpoint.stem if checkpoint.parent == SHIPPED else None,
             "checkpoint": _sha256(checkpoint), "fine_tuned": _sha256(tuned),
-            "options": options, "sources": sources()}
+            "options": options, "sources": made.by("artifact")}
 
 
 def read(folder: Path) -> dict | None:
@@ -67,21 +49,21 @@ def stale(folder: Path, network: str, sampling: str | None) -> str | None:
     None too for one made from a checkpoint or fine-tuned weights of the user's own, where no such
     network is shipped, and where there is no PyTorch to export with.
     """
-    checkpoint, made = SHIPPED / f"{network}.pt", read(folder)
+    checkpoint, then = SHIPPED / f"{network}.pt", read(folder)
     if not checkpoint.exists() or versions()["torch"] is None:
         return None
-    if made is None:
+    if then is None:
         return f"{folder} does not say what it was made from"
-    if made.get("network") is None:
+    if then.get("network") is None:
         return None
-    tuned = None if "no_qat" in made["options"] else tuned_of(checkpoint)
-    now = of(checkpoint, tuned, made["options"])
-    for part, words in (("network", f"was made from another network, {made['network']}"),
+    tuned = None if "no_qat" in then["options"] else tuned_of(checkpoint)
+    now = of(checkpoint, tuned, then["options"])
+    for part, words in (("network", f"was made from another network, {then['network']}"),
                         ("checkpoint", f"was made from another {checkpoint.name}"),
                         ("fine_tuned", f"was made from another {network}.qat.pt"),
                         ("sources", "was made by other sources or libraries")):
-        if made.get(part) != now[part]:
+        if then.get(part) != now[part]:
             return f"{folder} {words}"
-    if made["options"].get("sampling") != sampling:
-        return f"{folder} has sampling {made['options'].get('sampling') or 'as trained'}"
+    if then["options"].get("sampling") != sampling:
+        return f"{folder} has sampling {then['options'].get('sampling') or 'as trained'}"
     return None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from amaranth.back import rtlil
 
-from golden.base import cli
+from golden.base import cli, made
 from golden.base.files import write_json
 from golden.base.options import above_zero, add_artifact_or_task, artifact_folder
 from quant.integer import artifact
@@ -237,7 +237,7 @@ def report(args: argparse.Namespace) -> None:
     geo = plan(art, HardwareConfig(args.lanes)).geo
     out = args.out or Path("build/synth") / f"{art.task}_{args.family}_{args.lanes}"
     row = {"task": art.task, "artifact": digest, "layers": len(art.blocks), "of": whole,
-           "cycles_per_step": geo.issue}
+           "cycles_per_step": geo.issue, "made": made.stamp("synthesis")}
     row |= synthesise(art, args.lanes, args.family, out, args.signature, args.part)
     if args.route:
         row["routed"] = []

