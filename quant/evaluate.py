@@ -42,8 +42,8 @@ def evaluate(art: Artifact, split, seeds: int = 1, threads: int | None = None,
     (fired share of the neurons, per layer, over live steps), spike_rates_in (of the input samplers,
     where there are any), saturations (per layer, then residual stream or encoder; all seeds),
     saturations_of (the same by a value's name), with a head head_saturations (means, hidden
-    values), seconds. With ``subsets``, bool (n,) by name (``golden.tasks.subsets_of``), also ``subsets``:
-    for each accuracy_mean, accuracy_std, accuracies, n.
+    values), seconds. With ``subsets``, bool (n,) by name (``golden.tasks.subsets_of``), also
+    ``subsets``: for each accuracy_mean, accuracy_std, accuracies, n.
     ``progress(count)`` is called after ``count`` more sequences.
     """
     start, n, labels = time.perf_counter(), len(split), split.labels

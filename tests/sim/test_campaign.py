@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quant.integer import artifact, vectors
+from quant.integer import artifact, lfsr, vectors
 from golden.tasks.formats import MU_LAW
 from quant.integer.synthetic import random_artifact
 from rtl import cycles
@@ -98,7 +98,8 @@ def test_a_long_sequence(tmp_path):
 def test_seed_over_the_configuration_port(split, tmp_path, seed):
     report = run(split, tmp_path, seed=seed, stall=0.5)
     assert report.equal, report.first
-    writes = plan(ART, HW).seed_writes(seed)
+    assert (report.seed, report.master_seed) == (seed, lfsr.master_seed(ART.random, seed))
+    writes = plan(ART, HW).seed_writes(report.master_seed)
     assert len(writes) == 6     # three streams in each of two layers, nothing else
 
 

@@ -113,7 +113,8 @@ def test_the_form_of_a_part_is_that_of_its_fields():
 @pytest.mark.parametrize("value, form, fits", [
     (3, int, True), (True, int, False), (3.0, int, False), (None, (str, None), True),
     ("a", (str, None), True), (3, (str, None), False), ([1, -1], [forms.whole(-1)], True),
-    ([1, -2], [forms.whole(-1)], False), (10**30, forms.whole(), False), (True, forms.whole(), False),
+    ([1, -2], [forms.whole(-1)], False), (10**30, forms.whole(), False),
+    (True, forms.whole(), False),
     (0.5, forms.amount, True), (float("nan"), forms.amount, False), ("1", forms.amount, False),
     ({"a": 1}, {"a": int}, True), ({"a": 1, "b": 1}, {"a": int}, False), ({}, {"a": int}, False),
     ([], {"a": int}, False), ({}, [int], False)], ids=str)
