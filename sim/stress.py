@@ -2,7 +2,8 @@
 
 A trained network is fitted so that it hardly gets there: on the digits nothing saturates, ties or
 changes its sign. In this one states and the stream saturate, sums lie halfway between two numbers,
-and activations are negated, and :func:`run` says how often. ``python -m sim`` runs it as well.
+activations are negated, and every Sobol direction number is used; :func:`run` says how often.
+``python -m sim`` runs it as well.
 """
 
 from collections import Counter
@@ -22,13 +23,13 @@ from rtl.parts.config import HardwareConfig
 from sim import campaign, tools
 from sim.tools import SimError
 
-SEQUENCES, STEPS, LANES = 4, 24, 2
+SEQUENCES, STEPS, LANES = 3, 40, 2
 
 
 @cache
 def artifact() -> Artifact:
     return random_artifact(seed=25, n_layers=2, H=4, n=2, length=STEPS, residual="plain",
-                           rounding="half_even", stress=0.25, fmt=LayerFormats(
+                           rounding="half_even", sampling="sobol", stress=0.25, fmt=LayerFormats(
                                h=SQ(2, 12), a_bar=SQ(1, 3), g=SQ(2, 4), x=SQ(3, 12)))
 
 
