@@ -138,7 +138,7 @@ def show(report: Report, row: dict) -> None:
     table.add_row("simulated steps per second", f"{cocotb['steps_per_second']:,.0f}",
                   f"{row['steps_per_second']:,.0f}")
     table.add_row("agreement", agreement(cocotb["equal"], cocotb["mismatches"]),
-                  agreement(row["equal"], row["mismatches"]))
+                  agreement(report.equal, row["mismatches"]))
     table.add_row("cycles per step", "", f"{row['cycles_per_step']:.2f}")
     table.add_row("predicted cycles", "", f"{row['predicted_cycles']:,}")
     table.add_row("simulated cycles", "", f"{row['simulated_cycles']:,}")

@@ -240,8 +240,9 @@ def source_of(core: Core) -> str:
         write_json(folder / "sum.json", tools.content_hash(text))
 
     def good() -> bool:
-        return forms.kept(folder / "sum.json", str) == tools.content_hash(
-            (folder / "core.v").read_text(errors="replace"))
+        text = folder / "core.v"
+        return text.exists() and forms.kept(folder / "sum.json", str) == tools.content_hash(
+            text.read_text(errors="replace"))
     tools.cached(tools.without_damaged(folder, good), convert)
     return (folder / "core.v").read_text()
 

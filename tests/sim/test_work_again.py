@@ -1,5 +1,6 @@
 """After a change of a source nothing that it made is used again: builds, verify, fuzz; two runs."""
 
+import contextlib
 import json
 import os
 import re
@@ -187,6 +188,29 @@ def test_a_part_that_cannot_be_true_is_done_again(name, value):
     assert not campaign.fits(ART, lengths, 32, part | {name: value})
     assert not campaign.fits(ART, lengths, 32, part | {"more": 1})
     assert not campaign.fits(ART, lengths, 32, {key: part[key] for key in part if key != name})
+
+
+@pytest.mark.parametrize("end", [None, KeyboardInterrupt, RuntimeError, SystemExit])
+def test_a_bench_leaves_nothing_in_the_folder_of_runs(end, monkeypatch, tmp_path):
+    """However it ends; what a kill left is removed by the next run, and a failure keeps its log."""
+    def bench(self, test_dir, results_xml, log_file, **options):
+        Path(log_file).write_text("printed")
+        Path(test_dir, "sim.tmp").touch()
+        Path(results_xml).write_text('<testsuites><testcase name="a"/></testsuites>')
+        if end:
+            raise end
+    monkeypatch.setattr(tools, "BUILD", tmp_path)
+    monkeypatch.setattr(runner, "build", lambda *given: tmp_path)
+    monkeypatch.setattr(runner.PortsOnlyVerilator, "test", bench)
+    (tmp_path / "runs" / ".core.0123abcd.new").mkdir(parents=True)
+    failure = {None: contextlib.nullcontext(), KeyboardInterrupt: pytest.raises(KeyboardInterrupt)
+               }.get(end, pytest.raises(tools.SimError, match="stopped before the end"))
+    with failure as found:
+        runner.simulate(None, "bench", "core")
+    assert list((tmp_path / "runs").iterdir()) == []
+    if end in (RuntimeError, SystemExit):
+        log = tmp_path / "failed" / "core.bench.log"
+        assert log.read_text() == "printed" and f"whole log: {log}" in str(found.value)
 
 
 @pytest.mark.cosim
