@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.base import cli
+from golden.base import cli, made
 from golden.base.cli import UserError
 from golden.base.files import write_json
 from golden.base.options import (ARTIFACTS, add_artifact, add_data_dir, add_net, add_task, numbers,
@@ -88,7 +88,7 @@ def run_sequences(args: argparse.Namespace) -> int:
             noise = asdict(simulation.close())
     run.show(row, noise)
     if args.json:
-        write_json(args.json, row | {"noise": noise})
+        write_json(args.json, row | {"noise": noise, "commit": made.commit()})
     if tally.first:
         print(f"host: DIFFERENT, first difference: {tally.first}", file=sys.stderr)
     return int(tally.first is not None)

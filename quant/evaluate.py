@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.base import cli
+from golden.base import cli, made
 from golden.base.cli import console
 from golden.base.files import write_json
 from golden.base.options import ARTIFACTS, add_artifact, add_data_dir, add_net, add_task, positive
@@ -151,7 +151,7 @@ def report(args: argparse.Namespace) -> None:
         result = evaluate(art, split, args.seeds, progress=bar.update, votes=args.votes,
                           subsets=subsets_of(task, args.split, n, args.data_dir))
     if args.json:
-        write_json(args.json, result)
+        write_json(args.json, result | {"commit": made.commit()})
     _table(result, args.task)
 
 

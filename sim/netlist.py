@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from amaranth.back import rtlil
 
-from golden.base import cli
+from golden.base import cli, made
 from golden.base.files import write_json
 from quant.integer import vectors
 from quant.integer.synthetic import random_artifact
@@ -118,7 +118,7 @@ def report(args: argparse.Namespace) -> int:
     """Check, write and print; 1 if anything differs."""
     found = check(args.family, tools.BUILD / "netlist" / args.family)
     if args.json:
-        write_json(args.json, found)
+        write_json(args.json, found | {"commit": made.commit()})
     cells = ", ".join(f"{number:g} {kind}" for kind, number in found["cells"].items())
     print(f"{args.family}: {cells}; {found['spikes_compared']} spikes and "
           f"{found['signatures_compared']} signatures of {found['sequences']} sequences compared: "

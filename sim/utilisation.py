@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.base import cli
+from golden.base import cli, made
 from golden.base.files import write_json
 from golden.base.options import add_artifact, lanes_of, positive
 from quant.integer import artifact
@@ -102,7 +102,7 @@ def report(args: argparse.Namespace) -> None:
         rows.append(measure(core, program.build(core), random_values(art, FED, steps)))
         print(line(rows[-1]), flush=True)
     write_json(args.json, {"artifact": artifact.digest(art), "task": art.task, "steps": steps,
-                           "rows": rows})
+                           "commit": made.commit(), "rows": rows})
 
 
 if __name__ == "__main__":

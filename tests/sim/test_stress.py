@@ -1,5 +1,7 @@
 """The stress network: what it exercises, that it is equal, and that a broken core is seen."""
 
+from pathlib import Path
+
 import pytest
 
 import rtl.layer.fuse
@@ -62,3 +64,9 @@ def test_it_is_one_line_of_sim():
     assert stress.words(row) == (
         f"stress network, 120 steps with {row['saturations']:,} saturations, {row['ties']:,} ties "
         f"and {row['negations']:,} negations: equal")
+
+
+def test_the_readme_shows_its_line():
+    text = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    steps = stress.SEQUENCES * stress.STEPS
+    assert stress.words({"equal": True, "steps": steps, **stress.exercised()}) in text
