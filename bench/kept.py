@@ -32,7 +32,8 @@ def of_data(task, data_dir, *splits: str) -> str:
     for name in splits:
         split = task.load(name, data_dir)
         for array in (split.values, split.lengths, split.labels):
-            h.update(repr((array.shape, array.dtype.str)).encode() + np.ascontiguousarray(array))
+            h.update(repr((array.shape, array.dtype.str)).encode())
+            h.update(np.ascontiguousarray(array))
     return h.hexdigest()[:16]
 
 
