@@ -17,6 +17,7 @@ from golden.base.cli import console
 from golden.base.files import write_json
 from golden.base.options import ARTIFACTS, add_artifact, add_data_dir, add_net, add_task, positive
 from golden.tasks import inputs_of, make_task, slug, subset_accuracies, subsets_of
+from quant import origin
 from quant.integer import artifact, head, lfsr
 from quant.integer.artifact import Artifact, ArtifactError
 from quant.integer.compiled import BLOCK
@@ -143,6 +144,8 @@ def report(args: argparse.Namespace) -> None:
     folder = args.artifact or ARTIFACTS / slug(args.task, args.net)
     art = artifact.load(folder)
     fits(art, folder, task)
+    if not args.artifact:
+        origin.mention("quant.evaluate", folder, slug(args.task, args.net))
     split = task.load(args.split, args.data_dir)
     n = min(args.n or len(split), len(split))
     split = split.take(np.arange(n))

@@ -6,6 +6,7 @@ its fine-tuned file and of the sources and libraries that computed, and the opti
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 from golden.base import made
@@ -67,3 +68,10 @@ def stale(folder: Path, network: str, sampling: str | None) -> str | None:
     if then["options"].get("sampling") != sampling:
         return f"{folder} has sampling {then['options'].get('sampling') or 'as trained'}"
     return None
+
+
+def mention(command: str, folder: Path, network: str) -> None:
+    """Say on stderr that a command takes an artifact that would be another one by now."""
+    why = stale(folder, network, (read(folder) or {"options": {}})["options"].get("sampling"))
+    if why:
+        print(f"{command}: note: {why}; python -m quant.export makes it again", file=sys.stderr)

@@ -16,6 +16,7 @@ from amaranth.back import rtlil
 from golden.base import cli, made
 from golden.base.files import write_json
 from golden.base.options import above_zero, add_artifact_or_task, artifact_folder
+from quant import origin
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl.flow import floorplan
@@ -230,6 +231,8 @@ def main(argv: list[str] | None = None) -> int:
 def report(args: argparse.Namespace) -> None:
     """Synthesise, route if asked to, write and print."""
     art = artifact.load(artifact_folder(args))
+    if args.task:
+        origin.mention("rtl.synth", artifact_folder(args), args.task)
     digest, whole = artifact.digest(art), len(art.blocks)
     if args.layers is not None and not 1 <= args.layers <= whole:
         raise HardwareError(f"--layers {args.layers}: the network has {whole}")

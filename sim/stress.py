@@ -12,8 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from golden.base.qformat import SQ
-from quant.formats import TERNARY, LayerFormats
+from quant.formats import STRESS, TERNARY
 from quant.integer.artifact import Artifact
 from quant.integer.memory import Draws, States
 from quant.integer.ops import Limit, Round, Scale
@@ -29,8 +28,7 @@ SEQUENCES, STEPS, LANES = 3, 40, 2
 @cache
 def artifact() -> Artifact:
     return random_artifact(seed=25, n_layers=2, H=4, n=2, length=STEPS, residual="plain",
-                           rounding="half_even", sampling="sobol", stress=0.25, fmt=LayerFormats(
-                               h=SQ(2, 12), a_bar=SQ(1, 3), g=SQ(2, 4), x=SQ(3, 12)))
+                           rounding="half_even", sampling="sobol", stress=0.25, fmt=STRESS)
 
 
 @cache

@@ -12,6 +12,7 @@ from pathlib import Path
 from golden.base import cli, made
 from golden.base.files import write_json
 from golden.base.options import add_artifact_or_task, artifact_folder, positive
+from quant import origin
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl import cycles
@@ -81,6 +82,8 @@ def make(args: argparse.Namespace) -> int:
     board = BOARDS[args.board]
     source = artifact_folder(args)
     art = artifact.load(source)
+    if args.task:
+        origin.mention("rtl.boards", source, args.task)
     lanes = args.lanes or estimate.most(board, art)
     estimate.check(board, art, lanes)
     out = args.out or Path("build/bitstream") / f"{board.name}_{source.name}_{lanes}"

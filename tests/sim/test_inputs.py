@@ -57,13 +57,19 @@ def test_an_artifact_is_exported_again_when_its_files_are_others(shipped, tmp_pa
     assert "does not say what it was made from" in inputs.export_reason(options, folder)
 
 
-def test_an_artifact_is_exported_again_when_sources_or_sampling_are_others(shipped, monkeypatch):
+def test_an_artifact_is_exported_again_when_sources_or_sampling_are_others(shipped, monkeypatch,
+                                                                           capsys):
     folder, path, options = shipped
     options.sampling = "sobol"
     assert inputs.export_reason(options, folder) == f"{folder} has sampling as trained"
     exported(folder, path, sampling="sobol", state_bits=14)
     assert inputs.export_reason(options, folder) is None
+    origin.mention("rtl.synth", folder, "net")
+    assert not capsys.readouterr().err
     monkeypatch.setattr(made, "by", lambda kind: "other")
+    origin.mention("rtl.synth", folder, "net")
+    assert capsys.readouterr().err == (f"rtl.synth: note: {folder} was made by other sources or "
+                                       f"libraries; python -m quant.export makes it again\n")
     assert inputs.export_reason(options, folder) == (
         f"{folder} was made by other sources or libraries")
     ran = []

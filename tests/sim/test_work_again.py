@@ -92,7 +92,7 @@ def test_the_verilog_is_made_again(others, monkeypatch, tmp_path):
     others("verilog")
     assert campaign.source_of(core) == "module core; // 2\n"
     kept = sorted((tmp_path / "verilog").glob("*/core.v"), key=lambda path: path.read_text())
-    for damage in ("", "module core; // 3\n", "\udcff"):
+    for damage in ("", "module other;\n", "\udcff"):
         kept[1].write_text(damage, errors="surrogateescape")
         count = len(made_of)
         assert campaign.source_of(core) == f"module core; // {count + 1}\n", "a damaged one too"
