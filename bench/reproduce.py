@@ -150,7 +150,7 @@ def choices() -> None:
                        ("widths", widths.show)):
         path = RESULTS / f"psmnist.{name}.json"
         if path.exists():
-            result = forms.read(path, f"measure again with python -m bench.{name}")
+            result = forms.read(path, "take it from the repository again")
             at = made.commits(result.get("made", {}).get("commits", {}).values())
             print(f"{path}, {f'measured at commit {at}' if at else 'measured earlier'}:")
             show(result)

@@ -45,10 +45,10 @@ def measure(task: str, n: int, data: list[str]) -> dict:
     seconds["export"] = called("quant.export", "--task", task, "--checkpoint", out / "best.pt",
                                "--out", artifact, "-n", 200, "--vectors", 1, *data)
     seconds["sim"] = called("sim", "--task", task, "--artifact", artifact, "-n", n, "--json",
-                            out / "sim.json", *data)
+                            out / "report.json", *data)
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     manifest = json.loads((artifact / "manifest.json").read_text())
-    report = json.loads((out / "sim.json").read_text())
+    report = json.loads((out / "report.json").read_text())
     keys = ("sequences", "steps", "spikes_compared", "mismatches", "equal", "cycles_per_step",
             "predicted_cycles", "simulated_cycles")
     return {"parameters": log[0]["parameters"], "train_sequences": log[0]["train_sequences"],
