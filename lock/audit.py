@@ -1,7 +1,7 @@
 """``python lock/audit.py lock/*.txt``: the locked packages against the known vulnerabilities.
 
-pip-audit asks PyPI. Exit code 1: a package has a known vulnerability. Where PyPI does not answer for
-a package it counts as not checked, which is said, and is no failure: there may be no network.
+pip-audit asks PyPI. Exit code 1: a package has a known vulnerability. Where PyPI does not answer
+for a package it counts as not checked, which is said, and is no failure: there may be no network.
 """
 
 import json
@@ -34,8 +34,8 @@ def report(path: str, packages: list[dict]) -> int:
     elif packages:
         print(f"{path}: {len(packages) - len(skipped)} of {len(packages)} packages checked, "
               f"{len(found)} known vulnerabilities"
-              + (f"; PyPI does not answer for {', '.join(skipped[:3])}" + " ..." * (len(skipped) > 3)
-                 if skipped else ""))
+              + (f"; PyPI does not answer for {', '.join(skipped[:3])}" if skipped else "")
+              + " ..." * (len(skipped) > 3))
     return len(found)
 
 
