@@ -15,7 +15,6 @@ from quant.integer import head
 from quant.integer.artifact import Artifact
 from quant.evaluate import seed_number
 from quant.integer.network import Batch, IntegerNetwork
-from rtl import cycles
 from sim.compare import named
 
 
@@ -84,16 +83,14 @@ def compare(board: Board, art: Artifact, part: Split, indices: np.ndarray, seeds
     indices : their numbers in the test set, with two inputs as of ``sim.inputs.flat``.
     """
     tally = Tally(art, *np.zeros((2, len(part), art.outputs), np.int64))
-    hw = board.identity.hardware()
-    expected = {length: cycles.predict(art, hw, [length]).cycles
-                for length in set(part.lengths.tolist())}
+    expected = board.predict(art, part.lengths.tolist())
     with tqdm(total=len(part) * len(seeds), unit="seq", disable=None, leave=False) as bar:
         for seed in seeds:
             batch = IntegerNetwork(art, seed).run(part.values, part.lengths)
             board.seed(art, seed)
             sequences = [part.values[b, :length] for b, length in enumerate(part.lengths)]
             begin = time.perf_counter()
-            for b, answer in enumerate(board.run(sequences)):
+            for b, answer in enumerate(board.run(sequences, expected)):
                 tally.add(int(indices[b]), b, seed, answer, batch)
                 tally.unpredicted += answer.cycles != expected[int(part.lengths[b])]
                 bar.update()

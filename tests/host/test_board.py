@@ -33,7 +33,10 @@ class Table:
     def read(self, address, count):
         return bytes(self.bytes[address:address + count])
 
-    def write(self, requests, limit=None):
+    def begin(self):
+        pass
+
+    def write(self, requests):
         for command, data in requests:
             at, data = int.from_bytes(data[:3], "little"), data[3:]
             if command == Command.CONFIG and at >= protocol.OWN_WORDS:
