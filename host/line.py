@@ -146,6 +146,8 @@ def _no_port(port: str) -> str:
 def _reason(error: Exception, baud: int) -> str:
     """The system's own words, without pyserial's around them, and what helps."""
     number, text = getattr(error, "errno", None), str(error)
+    if isinstance(error, termios.error):
+        number = error.args[0]
     if number in (errno.EAGAIN, errno.EBUSY):
         return "another program has it open"
     if number == errno.EACCES:

@@ -45,16 +45,16 @@ class Device:
     def _serve(self):
         waiting, spoken = b"", 0.0
         while not self._ended.is_set():
-            readable, writable, _ = select.select(
-                [self.master], [self.master] if waiting else [], [], min(0.02, self.every or 0.02))
+            if self.chatter and not waiting and time.monotonic() - spoken >= self.every:
+                waiting, spoken = self.chatter(), time.monotonic()
+            readable, writable, _ = select.select([self.master], [self.master] if waiting else [],
+                                                  [], self.every or 0.02)
             if readable:
                 said = self.answer(os.read(self.master, 4096))
                 if said is None:
                     return self._unplug()
                 waiting += said
-            if self.chatter and not waiting and time.monotonic() - spoken >= self.every:
-                waiting, spoken = self.chatter(), time.monotonic()
-            if writable or waiting:
+            if writable:
                 with contextlib.suppress(BlockingIOError):
                     waiting = waiting[os.write(self.master, waiting):]
 
@@ -87,7 +87,7 @@ class PretendBoard:
         self.art, self.rng, self.lose = art, np.random.default_rng(1), lose
         self.identity = Identity.of(plan(art, HW), 48e6)
         self.expected, self.done, self._left = 0, [], b""
-        self.samples, self.answer = [], None
+        self.samples, self.answer, self._known = [], None, {}
 
     def __call__(self, raw):
         *frames, self._left = (self._left + raw).split(b"\0")
@@ -126,7 +126,10 @@ class PretendBoard:
             if protocol.number(data) != len(self.samples):
                 return Status.WRONG
             values = np.array(self.samples, np.uint8).astype(np.int8).astype(int)
-            self.answer, self.samples = reference.run(self.art, values), []
+            key = values.tobytes()
+            if key not in self._known:
+                self._known[key] = reference.run(self.art, values)
+            self.answer, self.samples = self._known[key], []
             self.taken = cycles.predict(self.art, HW, [len(values)]).cycles
         elif command == Command.TAKE:
             self.answer = None

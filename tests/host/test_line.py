@@ -1,17 +1,23 @@
 """What can be wrong with a port, without a board: each is one clear line, within five seconds."""
 
+import errno
+import os
+import socket
+import termios
 import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import serial
 
 from golden.base.cli import UserError
 from host import __main__ as program
 from host.board import Board
 from host.line import Line, LineError
 from host.run import seeds_of
-from host.transport import PATIENCE, Transport
+from host.transport import Transport
+from host.watch import PATIENCE
 from quant.integer.synthetic import random_artifact
 from rtl.link import protocol as protocol
 from rtl.link.protocol import Command, Status
@@ -28,6 +34,56 @@ def refused(port, match, **options):
 
 def test_no_such_port():
     refused("/dev/ttyNONE7", "cannot open /dev/ttyNONE7: .*No such file.*serial ports here")
+    refused("/dev/block7", "No such file")
+
+
+def test_what_is_no_port(tmp_path):
+    (tmp_path / "file").write_text("a board")
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(tmp_path / "socket"))
+        for name, kind in (("", "a folder"), ("file", "a file"), ("pipe", "a pipe"),
+                           ("socket", "a socket")):
+            refused(str(tmp_path / name), f"cannot open .*: it is {kind}, no serial port")
+    refused("/dev/null", "cannot open /dev/null: it is no serial port; serial ports here")
+    refused("/dev/tty", "it is the terminal that this program was started in")
+    assert (tmp_path / "file").read_text() == "a board"
+
+
+def test_a_port_that_another_program_has():
+    with Device(PretendBoard()) as fake:
+        one = Line(fake.port)
+        refused(fake.port, "cannot open .*: another program has it open")
+        one.close()
+        Board(Transport(Line(fake.port)))
+
+
+@pytest.mark.parametrize("error, said", [
+    (serial.SerialException(errno.EACCES, "could not open port"), "Permission denied; .*dialout"),
+    (serial.SerialException(errno.EBUSY, "could not open port"), "another program has it open"),
+    (termios.error(5, "Input/output error"), "Input/output error")])
+def test_a_port_that_cannot_be_opened(error, said, monkeypatch):
+    def opened(*_, **__):
+        raise error
+    monkeypatch.setattr(serial, "Serial", opened)
+    refused("/dev/ttyUSB7", said)
+
+
+def test_a_rate_that_no_port_has():
+    with Device(PretendBoard()) as fake:
+        refused(fake.port, "it cannot run at 1000000000000 baud", baud=10**12)
+
+
+@pytest.mark.parametrize("name", ["read", "write", "in_waiting"])
+def test_unplugged(name, monkeypatch):
+    """Whatever call sees it first, and in whatever words."""
+    def gone(*_):
+        raise termios.error(5, "Input/output error")
+    with Device(PretendBoard()) as fake:
+        board = Board(Transport(Line(fake.port)))
+        monkeypatch.setattr(serial.Serial, name, property(gone) if name == "in_waiting" else gone)
+        with pytest.raises(LineError, match="is gone: Input/output error; plug the board in"):
+            board.registers()
 
 
 def test_no_answer():
@@ -54,7 +110,7 @@ def test_requests_are_carried_out_once_and_in_order(lose):
     board = PretendBoard(lose=lose)
     wanted = [(Command.SAMPLES, bytes([j % 256, j // 256, 0])) for j in range(600)]
     with Device(board) as fake:
-        transport = Transport(Line(fake.port), patience=60)
+        transport = Transport(Line(fake.port), patience=8)
         for first in range(0, 600, 150):
             transport.write(wanted[first:first + 150])
         assert board.done[1:] == wanted and board.done[0][0] == Command.RESET
