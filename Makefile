@@ -18,7 +18,6 @@ WAVES ?=
 REPORT ?=
 BOARD ?= ulx3s-85f
 SERIAL ?=
-PORT ?=
 PIP_ARGS ?=
 JOBS ?= 2
 
@@ -49,7 +48,7 @@ help:
 	@echo "make reproduce  every table and picture of the accuracy on psMNIST (hours on 2 cores)"
 	@echo "make bitstream  BOARD=ulx3s-85f|ulx3s-45f|ulx3s-12f|orangecrab|icebreaker|tang-nano-9k|arty-a7-35t"
 	@echo "                  TASK=digits  LANES=1; make prog BOARD=... TASK=... programs the board,"
-	@echo "                  of several that with SERIAL=number or PORT=/dev/ttyUSB0"
+	@echo "                  of several that with SERIAL=number"
 	@echo "make clean      delete build/"
 	@echo "Every target first makes the environment in $(VENV); PIP_ARGS is passed to pip."
 
@@ -121,7 +120,7 @@ bitstream: $(STAMP)
 
 prog:
 	$(PY) -m rtl.boards.program --board $(BOARD) --task $(TASK) $(if $(LANES),--lanes $(LANES)) \
-	  $(if $(SERIAL),--serial $(SERIAL)) $(if $(PORT),--port $(PORT))
+	  $(if $(SERIAL),--serial $(SERIAL))
 
 clean:
 	rm -rf build

@@ -114,16 +114,16 @@ class Transport:
         """
         if self._expected is None:
             self.begin()
-        left, sent_before = list(requests), 0
-        watch = self._watch("")
+        left, ahead, watch = list(requests), 0, self._watch("")
         while left:
             burst, sent = left[:self._burst], time.monotonic()
             watch.what = burst[0][0].name
-            self.counters.repeated += min(sent_before, len(burst))
-            done, refused, complete = self._send(burst, watch)
+            self.counters.repeated += min(ahead, len(burst))
+            ahead = max(ahead, len(burst))          # so many the board may have carried out
+            done, refused, complete = self._send(burst, ahead, watch)
             self._expected = (self._expected + done) % TAGS
-            left, sent_before = left[done:], len(burst) - done
-            if complete and not sent_before:
+            left, ahead = left[done:], ahead - done
+            if complete and not ahead:
                 self._measure(time.monotonic() - sent)
                 self._burst = min(LONGEST_BURST, self._burst + 4)
                 continue
@@ -132,8 +132,11 @@ class Transport:
             if complete and not done:
                 time.sleep(min(PAUSES[1], PAUSES[0] + (time.monotonic() - watch.last) / 32))
 
-    def _send(self, burst: Sequence[Request], watch: Watch) -> tuple[int, bool, bool]:
-        """Send requests once: how many were carried out, was one refused, was the last answered."""
+    def _send(self, burst: Sequence[Request], ahead: int, watch: Watch) -> tuple[int, bool, bool]:
+        """Send requests once, of ``ahead`` that were sent at some time.
+
+        Returns how many of these were carried out, if one was refused, if the last was answered.
+        """
         base, done, refused = self._expected, 0, False
         frames = [protocol.request((base + j) % TAGS, command, data)
                   for j, (command, data) in enumerate(burst)]
@@ -143,16 +146,15 @@ class Transport:
                 continue
             self._right(reply, len(burst[place][1]))
             advance = (reply.expected - base) % TAGS
-            if advance <= len(burst):
-                refused |= Status.REFUSED in reply.status
-                if advance > done:
-                    watch.useful(advance - done)
-                    done = advance
-                else:
-                    watch.answered(Status.REFUSED in reply.status)
-            elif TAGS - advance > 2 * LONGEST_BURST:    # else it is late: it was sent before
+            if advance > done and advance <= ahead:
+                watch.useful(advance - done)
+                done = advance
+            elif advance <= ahead or TAGS - advance <= 2 * LONGEST_BURST:   # before base: late
+                watch.answered(Status.REFUSED in reply.status)
+            else:
                 raise self._reset()
-            if place == len(burst) - 1 or done == len(burst):
+            refused |= Status.REFUSED in reply.status
+            if place == len(burst) - 1 or done >= len(burst):
                 return done, refused, True
         return done, refused, False
 

@@ -118,6 +118,23 @@ def test_requests_are_carried_out_once_and_in_order(lose):
         assert bool(transport.counters.silent) == bool(lose)
 
 
+def test_a_board_that_is_ahead():
+    """It has carried out a whole burst, but of its replies only the first arrives."""
+    board = PretendBoard()
+    wanted = [(Command.SAMPLES, bytes([j])) for j in range(60)]
+
+    def answer(raw):
+        replies, before = board(raw).split(b"\0")[:-1], len(board.done) - raw.count(b"\0") + 1
+        return b"".join(reply + b"\0" for reply in (replies[:1] if before == 1 else replies))
+
+    with Device(answer) as fake:
+        transport = Transport(Line(fake.port))
+        transport.begin()
+        transport.write(wanted)
+        transport.poll()
+    assert board.done[1:] == wanted
+
+
 def test_what_is_refused_is_asked_for_again():
     board = PretendBoard()
     left = iter([Status.REFUSED] * 3)
