@@ -167,16 +167,20 @@ class Transport:
         return Watch(self.line, self.patience, what, self._known)
 
     def _exchange(self, frames: list[bytes], watch: Watch) -> Iterator[Reply]:
-        """Send frames; every reply until one is overdue. Raises when the watch ends."""
+        """Send frames; every reply until one is overdue. Raises when the watch ends.
+
+        A late reply to something older is not useful, but says that those to the frames are still
+        to come: so a slow board is not given more and more of them.
+        """
         self.line.send(frames)
-        outstanding, heard, begin = len(frames), watch.heard, time.monotonic()
+        outstanding, begin = len(frames), time.monotonic()
         while True:
             wait = self._wait + self.line.seconds(2 * protocol.LONGEST * outstanding)
-            yield from self.line.receive(min(begin + wait, watch.end))
+            replies = self.line.receive(min(begin + wait, watch.end))
+            yield from replies
             watch.check()
-            if watch.heard > heard:         # the others may take as long, from now on
-                outstanding = max(1, outstanding - watch.heard + heard)
-                heard, begin = watch.heard, time.monotonic()
+            if replies:
+                outstanding, begin = max(1, outstanding - len(replies)), time.monotonic()
                 self._wait = max(WAITS[0], 3 * self._usual)
             elif time.monotonic() >= begin + wait:
                 break

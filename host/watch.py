@@ -33,12 +33,11 @@ class Watch:
     def __init__(self, line: Line, patience: float, what: str, known: bool):
         self.line, self.patience, self.what, self.known = line, patience, what, known
         self.begin = time.monotonic()
-        self.heard = self.done = 0
+        self.done = 0
         self.useful(0)
 
     def useful(self, count: int = 1) -> None:
         """So many more replies, or requests carried out, were useful."""
-        self.heard += 1
         self.done += count
         self.last = time.monotonic()
         self._then = replace(self.line.counters)
@@ -46,7 +45,6 @@ class Watch:
 
     def answered(self, refused: bool) -> None:
         """The board answered a request of this operation, but did not get it on."""
-        self.heard += 1
         self.answers += 1
         self.refused |= refused
 
