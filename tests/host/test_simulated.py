@@ -17,6 +17,7 @@ from golden.tasks.formats import MU_LAW
 from quant.integer.synthetic import random_artifact
 from rtl.parts.config import HardwareConfig
 from rtl.link.protocol import Command
+from sim.tools import SimError
 
 pytestmark = pytest.mark.cosim
 SHAPE = dict(n_layers=2, H=4, n=2, n_classes=3, length=16_384, residual="clampfuse", stress=0.2,
@@ -145,6 +146,12 @@ def test_wrong_rate(program):
     with SimulatedBoard(program) as running:
         with says(LineError, "is --baud the bitstream's"):
             Board(Transport(Line(running.port, 115200)))
+
+
+def test_a_simulation_that_is_killed(program):
+    with says(SimError, "ended with exit code -9"), SimulatedBoard(program) as running:
+        running._process.kill()
+        running.wait()
 
 
 def test_unplugged(program):
