@@ -6,7 +6,7 @@ import pytest
 
 from golden.base import made
 from quant.integer import artifact
-from sim import campaign, tools, verify
+from sim import campaign, verify
 from tests.sim.test_campaign import ART, TASK, wrong_expected
 
 pytestmark = pytest.mark.cosim
