@@ -20,7 +20,7 @@ import torch
 
 from golden import checkpoint
 from golden.base import cli
-from golden.base.options import add_data_dir, positive
+from golden.base.options import add_data_dir, add_task, positive
 from golden.model.network import Network
 from quant.lower.diagonalise import encoded, needed, prepare
 from quant.lower.modes import DiagonaliseError
@@ -44,6 +44,7 @@ def _stack_input(path: Path, net: Network) -> torch.Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser("quant.diagonalise", description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", type=Path, required=True, help="a network with DPLR layers")
+    add_task(parser, required=False, default="the checkpoint's")
     parser.add_argument("--out", type=Path, help="file for the diagonal network; default: none")
     parser.add_argument("--modes", type=positive,
                         help="modes of a fitted neuron (default: half of the states)")
@@ -53,7 +54,8 @@ def main() -> None:
     add_data_dir(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    found = checkpoint.load(args.checkpoint)
+    found = checkpoint.load(args.checkpoint, task=args.task or "")
+    checkpoint.of_task(found, args.task, args.checkpoint)
     net = found.network
     if not needed(net):
         raise DiagonaliseError(f"{args.checkpoint} has no DPLR layer; it is diagonal already")

@@ -50,10 +50,10 @@ class Recipe:
             whole, least = field.type is int, int(field.name in self.AT_LEAST_1)
             most = 1 if name in self.SHARES else math.inf
             if type(value) not in ((int,) if whole else (int, float)) or not (
-                    least <= value <= most and math.isfinite(value)):
+                    least <= value <= most and value < math.inf):
                 raise ValueError(f"{name} must be a {'whole' if whole else 'finite'} number "
                                  + ("in [0, 1]" if most == 1 else f"of at least {least}")
-                                 + f", not {value!r}")
+                                 + f", not {repr(value)[:60]}")
 
     def to_dict(self) -> dict:
         return asdict(self) | {"network": self.network.to_dict()}
