@@ -201,7 +201,7 @@ def named(value: object) -> str:
                           and a.name == "numpy.dtype" and a.arguments), "")
             known = dtype in NUMPY if isinstance(dtype, str) else False
             return f"{'numpy.' + NUMPY[dtype] if known else kind}: {instead}"
-    return f"of Python's {value.name[:80]}"
+    return f"Python's {value.name[:80]}"
 
 
 def described(value: object, where: list) -> Iterator[tuple[list, str, object]]:
