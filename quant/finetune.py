@@ -113,7 +113,7 @@ def _run(args: argparse.Namespace, found: Checkpoint, train, out: Path, steps: i
         if not all(key in content for key in tuned.RESUME):
             raise ExportError(f"{out} is finished after {content['steps']} steps; "
                               f"start again without --resume")
-        net = tuned.build(content, found)
+        net = tuned.load(out, found)
     else:
         torch.set_num_threads(1)
         net = prepare.prepare(found, train).model(prepare.config_of(args))

@@ -127,7 +127,10 @@ def load(path: Path, found: Checkpoint) -> QuantNetwork:
 
     Raises :class:`quant.tune.fit.ExportError` if it is missing, damaged or of another network.
     """
-    return build(read(path, found), found)
+    try:
+        return build(read(path, found), found)
+    except ExportError as error:
+        raise ExportError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
 
 
 def save(path: Path, found: Checkpoint, net: QuantNetwork, steps: int, opt=None,
