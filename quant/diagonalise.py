@@ -19,25 +19,28 @@ import numpy as np
 import torch
 
 from golden import checkpoint
-from golden.base import cli
+from golden.base import arrays, cli
 from golden.base.options import add_data_dir, add_task, positive
 from golden.model.network import Network
 from quant.lower.diagonalise import encoded, needed, prepare
 from quant.lower.modes import DiagonaliseError
 
+INPUTS = 1 << 30        # bytes of a file of inputs
+
 
 def _stack_input(path: Path, net: Network) -> torch.Tensor:
     """Array ``x`` (B, L, H) of an npz such as the released code's recorded outputs."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            x = file["x"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+        x = arrays.read_npz(path, INPUTS, kinds="f")["x"]
+    except (arrays.ArraysError, KeyError) as error:
         raise DiagonaliseError(f"{path} is not an npz file with an array x: {error}") from None
     H = net.cfg.d_model
     if net.cfg.family != "released":
         raise DiagonaliseError("--inputs needs a network of family released; leave it out")
     if x.ndim != 3 or x.shape[2] != H:
         raise DiagonaliseError(f"{path}: x has shape {x.shape}, the network takes (B, L, {H})")
+    if not np.isfinite(x).all():
+        raise DiagonaliseError(f"{path}: x contains values that are not finite")
     return torch.from_numpy(x)
 
 

@@ -5,7 +5,6 @@ configurations differ without a difference between their networks.
 """
 
 from dataclasses import asdict, dataclass, fields
-from math import inf
 from typing import ClassVar
 
 CHOICES = {
@@ -71,7 +70,7 @@ class NetworkConfig:
                                  f"not {shown}")
             if field.type is int and value > MOST.get(name, value):
                 raise ValueError(f"{name} must be at most {MOST[name]:,}, not {shown}")
-            if field.type is float and (type(value) not in (int, float) or not abs(value) < inf):
+            if field.type is float and (type(value) not in (int, float) or not abs(value) < 1e300):
                 raise ValueError(f"{name} must be a finite number, not {shown}")
             if field.type is bool and type(value) is not bool:
                 raise ValueError(f"{name} must be True or False, not {shown}")
