@@ -46,7 +46,7 @@ def read_npz(source: Path | bytes, limit: int, what: str = "",
         raise ArraysError(f"{what} does not exist") from None
     except DAMAGE as error:
         reason = " ".join((getattr(error, "strerror", None) or str(error)).split())[:100]
-        raise ArraysError(f"{what} is no npz file, or is truncated or edited "
+        raise ArraysError(f"{what} is no npz file, or is truncated, damaged or edited "
                           f"({reason or type(error).__name__})") from None
 
 
