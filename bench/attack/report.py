@@ -1,0 +1,79 @@
+"""What came of an attack, as a record, a table, and the table of docs/attacks.md."""
+
+import time
+from collections import Counter
+
+from bench.attack.judge import PASSED, Outcome
+from sim import tools
+
+HEADS = ("files", "cases", "refused", "no other answer", "valid, another answer",
+         "with a warning", "got through",
+         "longest, s", "most memory, MB")
+
+
+def line(outcome: Outcome) -> str:
+    """One line on a case that got through."""
+    return (f"{outcome.kind} {outcome.case}, {outcome.target}: {outcome.harm}: "
+            f"{outcome.verdict.upper()} {outcome.detail}")
+
+
+def whole(outcome: Outcome) -> str:
+    """All that is known of one case."""
+    where = "" if outcome.where else " (and does not say which file)"
+    return (f"{outcome.kind} {outcome.case}\ntarget: {outcome.target}\nharm: {outcome.harm}\n"
+            f"verdict: {outcome.verdict}{where}\n{outcome.detail}\n"
+            f"{outcome.seconds:.2f} s, {outcome.memory >> 20} MB")
+
+
+def _row(outcomes: list[Outcome]) -> dict:
+    verdicts = Counter(outcome.verdict for outcome in outcomes)
+    return {"cases": len(outcomes), **{verdict: verdicts[verdict] for verdict in PASSED},
+            "through": sum(not outcome.passed for outcome in outcomes),
+            "unnamed": sum(not outcome.where for outcome in outcomes),
+            "seconds": round(max(outcome.seconds for outcome in outcomes), 2),
+            "memory_mb": max(outcome.memory for outcome in outcomes) >> 20}
+
+
+def summary(outcomes: list[Outcome], n: int, seed: int, seconds: float) -> dict:
+    """The record of a run: counts by kind and target, and every case that got through.
+
+    ``unnamed`` counts refusals that do not say which file.
+    """
+    rows = {}
+    for kind in dict.fromkeys(outcome.kind for outcome in outcomes):
+        mine = [outcome for outcome in outcomes if outcome.kind == kind]
+        rows[kind] = _row(mine) | {"targets": {
+            name: _row([outcome for outcome in mine if outcome.target == name])
+            for name in sorted({outcome.target for outcome in mine})}}
+    return {"n": n, "seed": seed, "commit": tools.commit(),
+            "date": time.strftime("%Y-%m-%d", time.gmtime()), "seconds": round(seconds, 1),
+            "kinds": rows,
+            "through": [outcome.to_dict() for outcome in outcomes if not outcome.passed],
+            "unnamed": [outcome.to_dict() for outcome in outcomes if not outcome.where]}
+
+
+def cells(name: str, row: dict) -> list[str]:
+    return [name, *(f"{row[key]:,}" for key in ("cases", *PASSED, "through")),
+            f"{row['seconds']:.1f}", f"{row['memory_mb']:,}"]
+
+
+def table(result: dict):
+    """For the console: a row for each kind and each target."""
+    from rich.table import Table
+    made = Table(title=f"{result['n']:,} cases of each kind, seed {result['seed']}, "
+                       f"{result['seconds'] / 60:.1f} minutes")
+    for head in HEADS:
+        made.add_column(head, justify="left" if head == "files" else "right")
+    for kind, row in result["kinds"].items():
+        made.add_row(*cells(kind, row), style="bold")
+        for name, inner in row["targets"].items():
+            made.add_row(*cells(f"  {name}", inner))
+        made.add_section()
+    return made
+
+
+def markdown(result: dict) -> str:
+    """For docs/attacks.md: a row for each kind."""
+    rows = [list(HEADS), ["---"] * len(HEADS),
+            *(cells(kind, row) for kind, row in result["kinds"].items())]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
