@@ -97,9 +97,9 @@ def _of_tar(rng: Rng, raw: bytes) -> tuple[bytes, str]:
 def _packed(rng: Rng, name: str, raw: bytes, kind: str) -> tuple[bytes, str]:
     """Something else inside of a gzip or xz file, or gigabytes of zeros."""
     module = gzip if kind == "gz" else lzma
-    if rng.random() < 0.08:
+    if rng.random() < 0.04:
         return bomb(kind), f"{HUGE >> 30} GB of zeros"
-    if rng.random() < 0.1:
+    if rng.random() < 0.04:
         return raw + bomb(kind), f"{HUGE >> 30} GB of zeros behind it"
     inner, words = _by_name(rng, name.rsplit(".", 1)[0], module.decompress(raw))
     return module.compress(inner), f"inside, {words}"

@@ -6,9 +6,10 @@ from collections import Counter
 from bench.attack.judge import PASSED, Outcome
 from sim import tools
 
-HEADS = ("files", "cases", "refused", "no other answer", "valid, another answer",
-         "with a warning", "got through",
-         "longest, s", "most memory, MB")
+HEADS = ("files", "cases", "refused", "same", "valid", "warned", "through", "s", "MB")
+MEANING = ("refused: in one line; same: no answer changed; valid: another answer, which the file "
+           "means; warned: another answer, with a warning; through: anything else; s, MB: of the "
+           "slowest and of the largest case")
 
 
 def line(outcome: Outcome) -> str:
@@ -61,9 +62,10 @@ def table(result: dict):
     """For the console: a row for each kind and each target."""
     from rich.table import Table
     made = Table(title=f"{result['n']:,} cases of each kind, seed {result['seed']}, "
-                       f"{result['seconds'] / 60:.1f} minutes")
+                       f"{result['seconds'] / 60:.1f} minutes", caption=MEANING)
     for head in HEADS:
-        made.add_column(head, justify="left" if head == "files" else "right")
+        made.add_column(head, justify="left" if head == "files" else "right",
+                        no_wrap=True)
     for kind, row in result["kinds"].items():
         made.add_row(*cells(kind, row), style="bold")
         for name, inner in row["targets"].items():
@@ -73,7 +75,7 @@ def table(result: dict):
 
 
 def markdown(result: dict) -> str:
-    """For docs/attacks.md: a row for each kind."""
+    """For docs/attacks.md: a row for each kind, and what the columns mean."""
     rows = [list(HEADS), ["---"] * len(HEADS),
             *(cells(kind, row) for kind, row in result["kinds"].items())]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
