@@ -158,14 +158,21 @@ def _pages(pid: int) -> list[int]:
     return [0, 0]
 
 
+def _waited(pid: int) -> float:
+    """Seconds that a process was ready to run while others ran."""
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    return 0.0
+
+
 class Running:
-    """A case on its way."""
+    """A case on its way. Its seconds are by the clock, without those in which others ran."""
 
     def __init__(self, attack: Attack, seed: int, case: int):
         self.outcome = Outcome(attack.kind, seed, case)
         self.parent = Path(tempfile.mkdtemp(dir=attack.home))
         self.pipe, other = Pipe(duplex=False)
-        self.began, self.harmed = time.monotonic(), False
+        self.began, self.harmed = 0.0, False
         self.pid = os.fork()
         if not self.pid:
             try:
@@ -186,24 +193,27 @@ class Running:
                     raise RuntimeError(f"case {self.outcome.case}: {said[1]}")
                 if self.harmed:
                     self.outcome.verdict, self.outcome.detail, self.outcome.where = said
-                    self.outcome.seconds = time.monotonic() - self.began
+                    self.outcome.seconds = self._clock() - self.began
                     return self._ended()
                 self.outcome.target, self.outcome.harm = said
-                self.began, self.harmed = time.monotonic(), True
+                self.began, self.harmed = self._clock(), True
         except EOFError:
             self.outcome.detail = "the process ended itself"
             return self._ended()
         if self.harmed:
-            if time.monotonic() - self.began > SECONDS:
+            self.outcome.seconds = self._clock() - self.began
+            if self.outcome.seconds > SECONDS:
                 self.outcome.verdict = "time"
             elif _pages(self.pid)[1] * resource.getpagesize() > MEMORY:
                 self.outcome.verdict = "memory"
             else:
                 return False
-            self.outcome.seconds = time.monotonic() - self.began
             os.kill(self.pid, signal.SIGKILL)
             return self._ended()
         return False
+
+    def _clock(self) -> float:
+        return time.monotonic() - _waited(self.pid)
 
     def _ended(self) -> bool:
         self.pipe.close()
