@@ -61,14 +61,16 @@ def run(attack: Attack, seed: int, cases: list[int], jobs: int = 1,
 
 
 def attacked(kinds: list[str], args: argparse.Namespace) -> list[Outcome]:
-    """All cases of some kinds; what gets through is printed as it is found."""
+    """All cases of some kinds; every new way to get through is printed as it is found."""
     found, cases = [], list(range(args.n)) if args.case is None else [args.case]
+    seen = set()
     tqdm.monitor_interval = 0           # no thread beside the one that forks
     with (tempfile.TemporaryDirectory(prefix="attack-") as home,
           tqdm(total=len(kinds) * len(cases), unit="case", leave=False, disable=None) as bar):
         def progress(outcome: Outcome) -> None:
             bar.update()
-            if not outcome.passed:
+            if not outcome.passed and outcome.fault not in seen:
+                seen.add(outcome.fault)
                 tqdm.write(report.line(outcome), file=sys.stderr)
         for kind in kinds:
             bar.set_description(f"preparing {kind}")
@@ -101,7 +103,7 @@ def main() -> int:
         result = report.summary(outcomes, args.n, args.seed, time.monotonic() - began)
         write_json(args.json, result)
         cli.console().print(report.table(result))
-        print(args.json)
+        print("\n".join(filter(None, (report.faults(result), str(args.json)))))
     return int(not all(outcome.passed for outcome in outcomes))
 
 

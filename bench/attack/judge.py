@@ -7,6 +7,7 @@ tells first what the harm was, then what came of it; it is ended when it takes t
 import contextlib
 import io
 import os
+import re
 import resource
 import shutil
 import signal
@@ -24,6 +25,7 @@ import numpy as np
 from bench.attack.target import Harm, Target, difference, facts
 from golden.base.cli import UserError
 
+ROOT = Path(__file__).resolve().parents[2]
 SECONDS, MEMORY = 10.0, 2 << 30     # that a case may take
 BACKSTOP = 8 << 30                  # of memory beyond what there is; no machine shall suffer
 PASSED = ("refused", "harmless", "valid", "warned")
@@ -57,9 +59,16 @@ class Outcome:
     def passed(self) -> bool:
         return self.verdict in PASSED
 
+    @property
+    def fault(self) -> str:
+        """The same for cases that got through in the same way."""
+        begin = self.detail.split(": ")[0] if self.verdict == "traceback" else (
+            self.detail.split(" was ")[0] if self.verdict == "silent" else "")
+        return f"{self.target}: {self.verdict} {re.sub('[0-9]+', 'n', begin)}".strip()
+
     def to_dict(self) -> dict:
         command = f"python -m bench.attack --kind {self.kind} --case {self.case}"
-        return asdict(self) | {"command": command + f" --seed {self.seed}" * (self.seed != 1)}
+        return asdict(self) | {"fault": self.fault, "command": command + f" --seed {self.seed}" * (self.seed != 1)}
 
 
 @dataclass
@@ -120,17 +129,19 @@ def judged(target: Target, right: dict[str, str], harm: Harm, folder: Path) -> t
         except MemoryError:
             return "memory", "MemoryError", True
         except BaseException as error:
-            at = traceback.extract_tb(error.__traceback__)[-1]
-            ours = [f for f in traceback.extract_tb(error.__traceback__)
-                    if any(f"/{name}/" in f.filename for name in ("golden", "quant", "sim"))]
-            at = ours[-1] if ours else at
-            return ("traceback", f"{type(error).__name__}: {str(error).splitlines()[:1]} in "
-                    f"{Path(at.filename).name}, {at.name}, line {at.lineno}", True)
+            return "traceback", _place(error) + " ".join(str(error).split())[:200], True
     different = difference(right, found)
     if not different:
         return "harmless", "", True
     verdict = "valid" if harm.free else "warned" if WARNING in printed.getvalue() else "silent"
     return verdict, different[:300], True
+
+
+def _place(error: BaseException) -> str:
+    """Kind of an error and the last line of ours that it came through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if ROOT in Path(frame.filename).parents] or frames
+    return f"{type(error).__name__} in {Path(ours[-1].filename).name}, {ours[-1].name}: "
 
 
 def _child(attack: Attack, seed: int, case: int, folder: Path, pipe: Connection) -> None:

@@ -18,6 +18,15 @@ def line(outcome: Outcome) -> str:
             f"{outcome.verdict.upper()} {outcome.detail}")
 
 
+def faults(result: dict) -> str:
+    """A line for each way in which cases got through, with the first of them."""
+    found = {}
+    for row in result["through"]:
+        found.setdefault(row["fault"], []).append(row)
+    return "\n".join(f"{len(rows)} x {fault}; first {rows[0]['kind']} {rows[0]['case']}: "
+                     f"{rows[0]['harm']}" for fault, rows in found.items())
+
+
 def whole(outcome: Outcome) -> str:
     """All that is known of one case."""
     where = "" if outcome.where else " (and does not say which file)"
