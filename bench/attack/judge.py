@@ -68,7 +68,8 @@ class Outcome:
 
     def to_dict(self) -> dict:
         command = f"python -m bench.attack --kind {self.kind} --case {self.case}"
-        return asdict(self) | {"fault": self.fault, "command": command + f" --seed {self.seed}" * (self.seed != 1)}
+        command += f" --seed {self.seed}" * (self.seed != 1)
+        return asdict(self) | {"fault": self.fault, "command": command}
 
 
 @dataclass
