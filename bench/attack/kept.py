@@ -107,7 +107,8 @@ def measured(folder: Path) -> dict:
 
 def shown(folder: Path) -> dict:
     """The same, only printed."""
-    return kept.opened(folder / "results.json", SETTINGS, "rows", True)
+    result = kept.opened(folder / "results.json", SETTINGS, "rows", True)
+    return {name: result[name] for name in (*SETTINGS, "rows")}
 
 
 def _log(folder: Path) -> None:

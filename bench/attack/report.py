@@ -4,7 +4,6 @@ import time
 from collections import Counter
 
 from bench.attack.judge import PASSED, Outcome
-from sim import tools
 
 HEADS = ("files", "cases", "refused", "same", "valid", "warned", "through", "s", "MB")
 MEANING = ("refused: in one line; same: no answer changed; valid: another answer, which the file "
@@ -55,9 +54,8 @@ def summary(outcomes: list[Outcome], n: int, seed: int, seconds: float) -> dict:
         rows[kind] = _row(mine) | {"targets": {
             name: _row([outcome for outcome in mine if outcome.target == name])
             for name in sorted({outcome.target for outcome in mine})}}
-    return {"n": n, "seed": seed, "commit": tools.commit(),
-            "date": time.strftime("%Y-%m-%d", time.gmtime()), "seconds": round(seconds, 1),
-            "kinds": rows,
+    return {"n": n, "seed": seed, "date": time.strftime("%Y-%m-%d", time.gmtime()),
+            "seconds": round(seconds, 1), "kinds": rows,
             "through": [outcome.to_dict() for outcome in outcomes if not outcome.passed],
             "unnamed": [outcome.to_dict() for outcome in outcomes if not outcome.where]}
 
