@@ -46,7 +46,7 @@ def tar(files: Files) -> bytes:
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
-    return gzip.compress(out.getvalue(), 1)
+    return gzip.compress(out.getvalue(), 1, mtime=0)
 
 
 def lay(folder: Path, files: Files) -> None:

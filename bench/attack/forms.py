@@ -18,6 +18,11 @@ WAV = {4: "<I", 16: "<I", 20: "<H", 22: "<H", 24: "<I", 28: "<I", 32: "<H", 34: 
 NUMBERS = (0, 1, 2, 3, 8, 24, 0x7FFF, 0xFFFF, 0xFFFE, 0x7FFFFFFF, 0xFFFFFFFF, 0x80000000)
 
 
+def _gz(content: bytes) -> bytes:
+    """Packed, always the same bytes."""
+    return gzip.compress(content, 1, mtime=0)
+
+
 def _of_wav(rng: Rng, raw: bytes) -> tuple[bytes, str]:
     """A number of the header changed."""
     at = pick(rng, list(WAV))
@@ -90,19 +95,19 @@ def _of_tar(rng: Rng, raw: bytes) -> tuple[bytes, str]:
             archive.addfile(member, io.BytesIO(data) if member.isfile() else None)
     if kind == "bomb":
         info.size = HUGE
-        return gzip.compress(info.tobuf()) + bomb("gz") + gzip.compress(out.getvalue()), words
-    return gzip.compress(out.getvalue(), 1), words
+        return _gz(info.tobuf()) + bomb("gz") + _gz(out.getvalue()), words
+    return _gz(out.getvalue()), words
 
 
 def _packed(rng: Rng, name: str, raw: bytes, kind: str) -> tuple[bytes, str]:
     """Something else inside of a gzip or xz file, or gigabytes of zeros."""
-    module = gzip if kind == "gz" else lzma
     if rng.random() < 0.04:
         return bomb(kind), f"{HUGE >> 30} GB of zeros"
     if rng.random() < 0.04:
         return raw + bomb(kind), f"{HUGE >> 30} GB of zeros behind it"
-    inner, words = _by_name(rng, name.rsplit(".", 1)[0], module.decompress(raw))
-    return module.compress(inner), f"inside, {words}"
+    whole, pack = (gzip.decompress, _gz) if kind == "gz" else (lzma.decompress, lzma.compress)
+    inner, words = _by_name(rng, name.rsplit(".", 1)[0], whole(raw))
+    return pack(inner), f"inside, {words}"
 
 
 def _by_name(rng: Rng, name: str, raw: bytes) -> tuple[bytes, str]:
