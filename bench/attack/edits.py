@@ -9,9 +9,9 @@ import numpy as np
 
 Rng = np.random.Generator
 DEEP = 100_000                  # brackets in one another
-HOSTILE = (None, True, False, 0, 1, -1, 3, 2**31, -2**31, 2**63, 10**18, -10**18, 10**30, 10**4000,
-           0.5, -0.0, 1e-300, 1e308, math.nan, math.inf, "", "x", "0", "../../x", "planted:Task", "\0",
-           "é" * 300, [], {}, [[]], {"x": 1}, [1, 2, 3])
+HOSTILE = (None, True, False, 0, 1, -1, 3, 2**31, -2**31, 2**63, 10**18, -10**18, 10**30,
+           10**4000, 0.5, -0.0, 1e-300, 1e308, math.nan, math.inf, "", "x", "0", "../../x",
+           "planted:Task", "\0", "é" * 300, [], {}, [[]], {"x": 1}, [1, 2, 3])
 
 
 def pick(rng: Rng, items):
