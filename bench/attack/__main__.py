@@ -27,7 +27,7 @@ from bench.attack import report
 from bench.attack.judge import Attack, Outcome, Running
 from bench.attack.target import KINDS, targets
 from golden.base import cli
-from golden.base.files import write_json
+from golden.base.files import write_atomic, write_json
 from golden.base.options import natural, positive
 
 LOOK = 0.05             # seconds between two looks at what a case takes
@@ -91,6 +91,8 @@ def main() -> int:
                         help="cases at once; default: one per processor, here %(default)s")
     parser.add_argument("--json", type=Path, default=Path("build/attack/report.json"),
                         help="file for the report; default: %(default)s")
+    parser.add_argument("--page", type=Path, help="also put the table into this page, such as "
+                        "docs/attacks.md")
     args = parser.parse_args()
     kinds = args.kind or list(KINDS)
     if args.case is not None and len(kinds) != 1:
@@ -102,6 +104,8 @@ def main() -> int:
     else:
         result = report.summary(outcomes, args.n, args.seed, time.monotonic() - began)
         write_json(args.json, result)
+        if args.page:
+            write_atomic(args.page, report.fill(args.page.read_text(), result))
         cli.console().print(report.table(result))
         print("\n".join(filter(None, (report.faults(result), str(args.json)))))
     return int(not all(outcome.passed for outcome in outcomes))

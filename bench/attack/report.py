@@ -82,7 +82,16 @@ def table(result: dict):
 
 
 def markdown(result: dict) -> str:
-    """For docs/attacks.md: a row for each kind, and what the columns mean."""
+    """A row for each kind."""
     rows = [list(HEADS), ["---"] * len(HEADS),
             *(cells(kind, row) for kind, row in result["kinds"].items())]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def fill(page: str, result: dict) -> str:
+    """A page with the table of a run, and how it was made, between its markers."""
+    begin, end = "<!-- table: attack -->", "<!-- end -->"
+    head, _, rest = page.partition(begin)
+    said = (f"`make attack N={result['n']} SEED={result['seed']}`, {result['date']}, "
+            f"{result['seconds'] / 60:.0f} minutes:")
+    return f"{head}{begin}\n{said}\n\n{markdown(result)}\n{end}{rest.partition(end)[2]}"

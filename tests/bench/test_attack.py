@@ -150,4 +150,6 @@ def test_a_bomb_is_a_whole_file(monkeypatch):
 
 
 def test_the_page_has_the_last_run():
-    assert report.markdown(json.loads(RESULT.read_text())) in PAGE.read_text()
+    page, result = PAGE.read_text(), json.loads(RESULT.read_text())
+    assert report.fill(page, result) == page and "| artifact |" in page
+    assert report.fill(page, result | {"seed": 77}) != page
