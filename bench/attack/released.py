@@ -60,11 +60,10 @@ def state(branch: bool) -> dict[str, np.ndarray]:
             for name, value in made.items()}
 
 
-def torch_file(branch: bool, old: bool = False) -> bytes:
-    """A state dict inside the dict of a training; ``old``: in torch's older format."""
+def torch_file(branch: bool) -> bytes:
+    """A state dict inside the dict of a training."""
     content = {name: torch.from_numpy(value) for name, value in state(branch).items()}
-    return tensors.saved({"epoch": 3, "state_dict": content},
-                         _use_new_zipfile_serialization=not old)
+    return tensors.saved({"epoch": 3, "state_dict": content})
 
 
 def imported(folder: Path) -> dict:
@@ -96,16 +95,9 @@ def _of_torch(rng: Rng, raw: bytes) -> tuple[bytes, Harm]:
     return tensors.of_file(rng, raw, free=True)
 
 
-def _of_old(rng: Rng, raw: bytes) -> tuple[bytes, Harm]:
-    """In the older format nothing says that a byte was damaged."""
-    new, harm = tensors.of_file(rng, raw, free=True)
-    return new, Harm(harm.words, free=True)
-
-
 def targets() -> list[Target]:
     torch.set_num_threads(1)
     npz = arrays.packed({f"state.{name}": value for name, value in state(False).items()})
     return [_target("torch", torch_file(False), _of_torch),
             _target("torch, with a branch", torch_file(True), _of_torch),
-            _target("torch, older format", torch_file(False, True), _of_old),
             _target("npz", npz, _of_npz)]
