@@ -168,7 +168,8 @@ def digits_split(folder: Path, checksums: bool) -> Split:
 def split_of(name: str, folder: Path, data_dir: Path | None) -> Split:
     """The test split of a task as the commands take it."""
     task = make_task(name)
-    with mock.patch.dict(os.environ, {data.CACHE_ENV: str(folder / CACHE)}):
+    with (mock.patch.dict(os.environ, {data.CACHE_ENV: str(folder / CACHE)}),
+          mock.patch.dict(listops.SIZES, test=TREES)):      # made anew in every other case
         os.environ.pop(data.ENV, None)
         return checked(task.load("test", data_dir), task)
 
@@ -205,7 +206,6 @@ def trees(folder: Path) -> None:
 
 
 def targets() -> list[Target]:
-    listops.SIZES["test"] = TREES           # what is made anew in every other case is small
     idx = [Target(f"psmnist, idx{' without checksums' * (not checksums)}",
                   lambda folder: lay(folder, digits_idx()), harmed,
                   lambda folder, checksums=checksums: digits_split(folder, checksums))
