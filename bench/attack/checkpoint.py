@@ -70,6 +70,16 @@ def _network(name: str) -> Target:
     return Target(f"checkpoint ({name})", make, harmed, read)
 
 
+def _unsealed() -> Target:
+    """A file as earlier versions wrote it, without a hash."""
+    def make(folder: Path) -> None:
+        _network("paper").make(folder)
+        content = tensors.loaded((folder / FILE).read_bytes())
+        content.pop("sha256", None)
+        (folder / FILE).write_bytes(tensors.saved(content))
+    return Target("checkpoint without a hash", make, harmed, read)
+
+
 def _shipped(name: str) -> Target:
     """A file as it is shipped."""
     return Target(f"shipped {name}", lambda folder: (folder / FILE).write_bytes(
@@ -149,5 +159,5 @@ def _tuned(resumable: bool) -> Target:
 
 def targets() -> list[Target]:
     torch.set_num_threads(1)
-    return [*map(_network, NETWORKS), _shipped("digits.tiny"), _last(), _last(),
+    return [*map(_network, NETWORKS), _unsealed(), _shipped("digits.tiny"), _last(), _last(),
             _tuned(True), _tuned(False)]

@@ -30,7 +30,6 @@ SECONDS, MEMORY = 10.0, 2 << 30     # that a case may take
 BACKSTOP = 8 << 30                  # of memory beyond what there is; no machine shall suffer
 PASSED = ("refused", "harmless", "valid", "warned")
 FAULT = "fault"
-WARNING = "warning:"                # how a printed line begins that says what may be wrong
 MARK = "code-ran"                   # the file that the planted module writes
 PLANTED = f"import pathlib\npathlib.Path({MARK!r}).write_text('')\nclass Task: pass\n"
 
@@ -39,8 +38,8 @@ PLANTED = f"import pathlib\npathlib.Path({MARK!r}).write_text('')\nclass Task: p
 class Outcome:
     """What came of a case.
 
-    verdict : refused, harmless, valid, or warned: another answer, but a warning with it; else
-    silent, traceback, lines, code, time, memory, crash.
+    verdict : refused, harmless, valid, or warned: another answer, but with a line on stderr that
+    names the file; else silent, traceback, lines, code, time, memory, crash.
     where : whether a refusal names the file or its folder.
     """
 
@@ -114,7 +113,7 @@ def _copy(files: Path, home: Path):
 
 def judged(target: Target, right: dict[str, str], harm: Harm, folder: Path) -> tuple:
     """(verdict, detail, whether a refusal says where) of reading harmed files."""
-    printed = io.StringIO()
+    printed, names = io.StringIO(), {path.name for path in folder.rglob("*")} | {folder.name}
     with (warnings.catch_warnings(record=True) as warned, contextlib.redirect_stderr(printed)):
         warnings.simplefilter("always")
         try:
@@ -125,7 +124,6 @@ def judged(target: Target, right: dict[str, str], harm: Harm, folder: Path) -> t
                 return "lines", repr(said)[:300], True
             if warned:
                 return "lines", f"warned: {warned[0].message} ... {said}"[:300], True
-            names = {folder.name, *(path.name for path in folder.rglob("*"))}
             return "refused", said[:300], any(name in said for name in names)
         except MemoryError:
             return "memory", "MemoryError", True
@@ -134,7 +132,8 @@ def judged(target: Target, right: dict[str, str], harm: Harm, folder: Path) -> t
     different = difference(right, found)
     if not different:
         return "harmless", "", True
-    verdict = "valid" if harm.free else "warned" if WARNING in printed.getvalue() else "silent"
+    warned = any(name in printed.getvalue() for name in names)
+    verdict = "valid" if harm.free else "warned" if warned else "silent"
     return verdict, different[:300], True
 
 

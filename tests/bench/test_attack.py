@@ -38,7 +38,7 @@ READERS = {
     "refused": lambda path: fail(cli.UserError(f"{path}: not a number; write it again")),
     "harmless": lambda path: 7,
     "silent": lambda path: 8,
-    "warned": lambda path: print("warning: an old file", file=sys.stderr) or 8,
+    "warned": lambda path: print(f"{path} has no hash", file=sys.stderr) or 8,
     "lines": lambda path: fail(cli.UserError(f"{path}:\nnot a number")),
     "traceback": lambda path: fail(KeyError(str(path))),
     "code": lambda path: make_task("planted:Task") and 7,
