@@ -63,7 +63,8 @@ def harmed(rng: Rng, folder: Path) -> Harm:
 def _network(name: str) -> Target:
     def make(folder: Path) -> None:
         torch.manual_seed(0)
-        checkpoint.save(folder / FILE, Network(configured(name)).eval(), make_task(NETWORKS[name][0]),
+        net = Network(configured(name)).eval()
+        checkpoint.save(folder / FILE, net, make_task(NETWORKS[name][0]),
                         {"train_sequences": 100, "val_accuracy": 0.5})
     return Target(f"checkpoint ({name})", make, harmed, read)
 

@@ -7,8 +7,8 @@ from bench.attack.judge import PASSED, Outcome
 
 HEADS = ("files", "cases", "refused", "same", "valid", "warned", "through", "s", "MB")
 MEANING = ("refused: in one line; same: no answer changed; valid: another answer, which the file "
-           "means; warned: another answer, with a line on stderr; through: anything else; s, MB: of "
-           "the slowest and of the largest case")
+           "means; warned: another answer, with a line on stderr; through: anything else; s, MB: "
+           "of the slowest and of the largest case")
 
 
 def line(outcome: Outcome) -> str:
