@@ -149,8 +149,10 @@ def _child(attack: Attack, seed: int, case: int, folder: Path, pipe: Connection)
     for stream in range(3):
         os.dup2(null, stream)
     size = _pages(os.getpid())[0] * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (size + BACKSTOP,) * 2)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (BACKSTOP,) * 2)
+    for kind, most in ((resource.RLIMIT_AS, size + BACKSTOP), (resource.RLIMIT_FSIZE, BACKSTOP)):
+        soft, hard = resource.getrlimit(kind)
+        if soft == resource.RLIM_INFINITY or soft > most:
+            resource.setrlimit(kind, (most, hard))
     number, rng = attack.draw(seed, case)
     target = attack.targets[number]
     shutil.copytree(attack.home / str(number), folder)
