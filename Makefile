@@ -29,7 +29,7 @@ SIM_ARGS = $(WHICH) $(if $(SAMPLING),--sampling $(SAMPLING)) \
 	$(if $(INDICES),--indices $(INDICES),$(if $(N),-n $(N))) \
 	$(if $(LANES),--lanes $(LANES)) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(WAVES)),--waves)
 
-.PHONY: help env check-tools sim verify fuzz export evaluate figures train test test-fast test-long ci-extra lock audit bench bench-train reproduce bitstream prog clean
+.PHONY: help env check-tools sim verify fuzz attack export evaluate figures train test test-fast test-long ci-extra lock audit bench bench-train reproduce bitstream prog clean
 
 help:
 	@echo "make sim        export, generate RTL, build, simulate and compare every spike"
@@ -39,6 +39,8 @@ help:
 	@echo "                  interruption call it again, and it goes on  TASK=psmnist  LANES=8  REPORT=docs/results"
 	@echo "make fuzz       N=300 random networks on random hardware against the integer network; goes"
 	@echo "                  on after an interruption  SEED=1"
+	@echo "make attack     N=1000 random changes of every kind of file that is read: refused in one"
+	@echo "                  line or harmless  SEED=1"
 	@echo "make test       the test suite (under 10 minutes on 2 cores)"
 	@echo "make test-long  the tests that build or train for long (minutes more)"
 	@echo "make test-fast  the tests that need no Verilog simulator"
@@ -116,6 +118,9 @@ verify: check-tools $(STAMP)
 
 fuzz: check-tools $(STAMP)
 	$(PY) -m sim.fuzz --keep tests/sim/regressions $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))
+
+attack: $(STAMP)
+	$(PY) -m bench.attack $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED))
 
 export: $(STAMP)
 	$(PY) -m quant.export $(WHICH)

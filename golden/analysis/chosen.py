@@ -9,7 +9,7 @@ import torch
 
 from golden import checkpoint
 from golden.base.options import add_data_dir, add_net, add_task, positive
-from golden.tasks import SPLITS, Split, checked, slug
+from golden.tasks import SPLITS, Split, checked, slug, spec
 
 
 def add_options(parser: argparse.ArgumentParser, n: int | None, split: str = "val") -> None:
