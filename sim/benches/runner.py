@@ -12,6 +12,7 @@ from amaranth.lib import wiring
 from cocotb_tools import config
 from cocotb_tools.runner import Verilator, VerilatorControlFile
 
+from golden.base.files import write_atomic
 from sim import links, tools
 from sim.ports import port_names
 from sim.tools import SimError
@@ -107,26 +108,23 @@ def simulate(component: wiring.Component, test_module: str, name: str,
         A test failed, or none ran; the message has what the bench printed last.
     """
     folder = build(component, name, source)
-    runs = tools.build_folder("runs", f"{name}-{os.getpid()}")
-    runs.mkdir(parents=True, exist_ok=True)
-    log, results = runs / f"{test_module}.log", runs / f"{test_module}.xml"
-    try:
-        with _environment():
-            PortsOnlyVerilator().test(
-                hdl_toplevel=name, hdl_toplevel_lang="verilog", test_module=test_module,
-                build_dir=folder, test_dir=runs, results_xml=str(results), log_file=log,
-                extra_env=env or {}, test_filter=testcase)
-        failures, count = _failures(results)
-    except (SystemExit, RuntimeError, OSError, xml.ParseError):
-        failures, count = ["the simulator stopped before the end"], 0
-    if failures or not count:
-        printed = log.read_text().strip().splitlines()[-30:] if log.exists() else []
-        raise SimError("\n".join([f"{test_module}: {failures[0] if failures else 'no test ran'}",
-                                  *printed, f"whole log: {log}"]))
-    for path in (log, results):
-        path.unlink()
-    with contextlib.suppress(OSError):
-        runs.rmdir()
+    with tools.workspace(tools.build_folder("runs")) as runs:
+        log, results = runs / "bench.log", runs / "results.xml"
+        try:
+            with _environment():
+                PortsOnlyVerilator().test(
+                    hdl_toplevel=name, hdl_toplevel_lang="verilog", test_module=test_module,
+                    build_dir=folder, test_dir=runs, results_xml=str(results), log_file=log,
+                    extra_env=env or {}, test_filter=testcase)
+            failures, count = _failures(results)
+        except (SystemExit, RuntimeError, OSError, xml.ParseError):
+            failures, count = ["the simulator stopped before the end"], 0
+        if failures or not count:
+            text = log.read_text() if log.exists() else ""
+            whole = write_atomic(tools.build_folder("runs", f"{test_module}.log"), text)
+            raise SimError("\n".join([
+                f"{test_module}: {failures[0] if failures else 'no test ran'}",
+                *text.strip().splitlines()[-30:], f"whole log: {whole}"]))
 
 
 def _failures(results: Path) -> tuple[list[str], int]:
