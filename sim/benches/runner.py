@@ -109,7 +109,7 @@ def simulate(component: wiring.Component, test_module: str, name: str,
     """
     folder = build(component, name, source)
     with tools.workspace(tools.build_folder("runs")) as runs:
-        log, results = runs / "bench.log", runs / "results.xml"
+        log, results = runs / "log.txt", runs / "results.xml"
         try:
             with _environment():
                 PortsOnlyVerilator().test(
@@ -121,7 +121,7 @@ def simulate(component: wiring.Component, test_module: str, name: str,
             failures, count = ["the simulator stopped before the end"], 0
         if failures or not count:
             text = log.read_text() if log.exists() else ""
-            whole = write_atomic(tools.build_folder("runs", f"{test_module}.log"), text)
+            whole = write_atomic(tools.build_folder("runs", f"{test_module}.txt"), text)
             raise SimError("\n".join([
                 f"{test_module}: {failures[0] if failures else 'no test ran'}",
                 *text.strip().splitlines()[-30:], f"whole log: {whole}"]))
