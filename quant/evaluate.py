@@ -92,20 +92,19 @@ def fits(art: Artifact, folder: Path, task) -> None:
     A random network (``quant.integer.synthetic``) is for any task of its shape; a task's variant
     for files that hold only some of its sequences is the same task.
     """
-    name = spec(task)
     pairs = [("vocabulary", art.vocab, task.vocab),
              ("number of classes", art.n_classes, task.n_classes),
              ("number of inputs", art.inputs, inputs_of(task)),
              ("sample format", art.sample, task.sample_format)]
     if art.task != SYNTHETIC:
-        pairs = [("task", whole(art.task), whole(name)), *pairs, (
+        pairs = [("task", whole(art.task), whole(spec(task))), *pairs, (
             "permutation", art.permutation, getattr(task, "permutation", None))]
     for what, have, want in pairs:
         if have != want:
-            raise ArtifactError(f"{folder} is not for task {name}: its {what} is {have}, the "
+            raise ArtifactError(f"{folder} is not for task {task.name}: its {what} is {have}, the "
                                 f"task's is {want}; give another --artifact")
     if art.length < task.length:
-        raise ArtifactError(f"{folder} takes up to {art.length} steps, but task {name} has up "
+        raise ArtifactError(f"{folder} takes up to {art.length} steps, but task {task.name} has up "
                             f"to {task.length}; give another --artifact")
 
 

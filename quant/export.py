@@ -66,7 +66,7 @@ def write(art: Artifact, golden: vectors.Vectors | None, out: Path) -> None:
             raise ExportError(f"{out} exists and is not an artifact; give another --out")
         artifact.save(art, out, lambda new: golden and vectors.save(golden, new / artifact.VECTORS))
     except OSError as error:
-        raise ExportError(f"cannot write the artifact to {out}: {error.strerror or error}; make "
+        raise ExportError(f"cannot write the artifact: {error.strerror or error} ({out}); make "
                           f"room, or give another --out") from None
 
 

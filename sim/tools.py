@@ -197,8 +197,9 @@ def lock(path: Path) -> contextlib.ExitStack:
     held = contextlib.ExitStack()
     try:
         held.enter_context(folders.lock(path))
-    except folders.Busy as error:
-        raise SimError(str(error)) from None
+    except folders.Busy:
+        raise SimError(f"{path} belongs to a run that has not ended: wait for it, or end it"
+                       ) from None
     return held
 
 

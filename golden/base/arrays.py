@@ -46,7 +46,7 @@ def read_npz(source: Path | bytes, limit: int, what: str = "",
         raise ArraysError(f"{what} does not exist") from None
     except DAMAGE as error:
         reason = " ".join((getattr(error, "strerror", None) or str(error)).split())[:100]
-        raise ArraysError(f"{what} is no npz file, or is truncated, damaged or edited "
+        raise ArraysError(f"{what} is no npz file, or is truncated or edited "
                           f"({reason or type(error).__name__})") from None
 
 
@@ -88,8 +88,10 @@ def _directory(file: IO[bytes]) -> int:
     tail = file.read()
     at = tail.rfind(b"PK\x05\x06")
     file.seek(0)
-    if at < 0 or tail[max(0, at - 20):].startswith(b"PK\x06\x07"):
-        return DIRECTORY + 1 if at >= 0 else 0      # 0: no zip, as zipfile will say
+    if not 0 <= at <= len(tail) - 22:
+        return 0                        # no zip, as zipfile will say
+    if tail[max(0, at - 20):].startswith(b"PK\x06\x07"):
+        return DIRECTORY + 1
     return struct.unpack_from("<L", tail, at + 12)[0]
 
 

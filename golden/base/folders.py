@@ -1,14 +1,12 @@
 """Folders: one process's alone, replaced as a whole, and nothing left behind by a kill.
 
 What is being made has a hidden name, ``.<name>.<random>.new``, and its maker holds a lock on it as
-long as it lives. Who makes the same thing next removes those that nobody holds.
+long as it lives. Who makes something in the same folder next removes those that nobody holds.
 """
 
 import contextlib
 import ctypes
-import errno
 import fcntl
-import glob
 import os
 import re
 import shutil
@@ -20,6 +18,7 @@ from typing import BinaryIO
 
 from golden.base.cli import UserError
 
+LEFT = ".*." + 8 * "[0-9a-f]" + ".new"
 HIDDEN = re.compile(r"\..+\.[0-9a-f]{8}\.new")
 _AT_FDCWD, _EXCHANGE = -100, 2      # of renameat2(2)
 
@@ -68,17 +67,17 @@ def _turn(folder: Path) -> Iterator[None]:
 
 
 def _held(handle: int, wait: bool = False) -> bool:
-    """Whether this process has the lock of an open file now; True where there are no locks."""
+    """Whether this process has the lock of an open file now; False where there are no locks."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError as error:
-        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    except OSError:
+        return False
     return True
 
 
-def sweep(folder: Path, pattern: str) -> None:
-    """Remove files and folders below ``folder`` that a killed process left; held ones stay."""
-    for path in folder.glob(pattern):
+def sweep(folder: Path) -> None:
+    """Remove hidden files and folders in ``folder`` that a killed maker left; held ones stay."""
+    for path in folder.glob(LEFT):
         with contextlib.suppress(OSError):      # another process's business
             handle = os.open(path, os.O_RDONLY)
             try:
@@ -90,14 +89,26 @@ def sweep(folder: Path, pattern: str) -> None:
 
 
 @contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors of writing that name no file, as of a full disk, or a hidden one name this one."""
+    try:
+        yield
+    except OSError as error:
+        parts = Path(os.fsdecode(error.filename or "")).parts
+        if error.errno is not None and (not parts or any(map(HIDDEN.fullmatch, parts))):
+            error.filename = str(path)
+        raise
+
+
+@contextlib.contextmanager
 def fresh(folder: Path, name: str) -> Iterator[Path]:
     """A new hidden folder in ``folder`` for making ``name``; it is gone at the end.
 
-    ``folder`` is made. What an earlier maker of the same name left when it was killed is removed.
+    ``folder`` is made. What earlier makers left in it when they were killed is removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with _turn(folder):
-        sweep(folder, f".{glob.escape(name)}.*.new")
+        sweep(folder)
         path = folder / _hidden(name)
         path.mkdir()
         handle = os.open(path, os.O_RDONLY)
@@ -114,11 +125,11 @@ def fresh_file(path: Path) -> Iterator[BinaryIO]:
     """A new hidden file, open for bytes, for making ``path``; as :func:`fresh`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _turn(path.parent):
-        sweep(path.parent, f".{glob.escape(path.name)}.*.new")
+        sweep(path.parent)
         file = open(path.with_name(_hidden(path.name)), "xb")
         _held(file.fileno())
     try:
-        with file:
+        with _named(path), file:
             yield file
     finally:
         with contextlib.suppress(FileNotFoundError):
@@ -132,7 +143,7 @@ def replace(folder: Path, fill: Callable[[Path], object], own: Collection[str]) 
     in ``own`` belong to the old result and go with it; every other file in the folder stays.
     """
     folder = Path(os.path.realpath(folder))
-    with fresh(folder.parent, folder.name) as new:
+    with _named(folder), fresh(folder.parent, folder.name) as new:
         fill(new)
         with _turn(folder.parent):      # no two at once, so that each finds the other's result
             if not folder.exists():

@@ -6,6 +6,7 @@ A raw integer ``r`` in format ``SQ(i, f)`` or ``UQ(i, f)`` stands for the real n
 
 import re
 from dataclasses import dataclass
+from reprlib import repr as shown
 
 import numpy as np
 
@@ -72,7 +73,7 @@ class QFormat:
         """Inverse of ``str``: ``SQ(4,12)``."""
         match = re.fullmatch(r"([SU])Q\((-?[0-9]{1,3}),(-?[0-9]{1,3})\)", str(text))
         if not match:
-            raise FormatError(f"{str(text)[:40]!r} is not a number format; write SQ(i,f) or "
+            raise FormatError(f"{shown(text)} is not a number format; write SQ(i,f) or "
                               f"UQ(i,f), numbers of up to three digits")
         return cls(int(match[2]), int(match[3]), match[1] == "S")
 

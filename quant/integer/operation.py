@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import Field, dataclass, fields, replace
+from reprlib import repr as shown
 from typing import ClassVar
 
 import numpy as np
@@ -142,7 +143,9 @@ class Operation:
 
 
 WIRING = re.compile(r"\w+( \w+)* -> \w+")
-TYPES = {"Tensor": Tensor, "QFormat": QFormat, "str": str, "int": int, "bool": bool, "float": float}
+TYPES = {"Tensor": (Tensor, "a tensor"), "QFormat": (QFormat, "a number format"),
+         "str": (str, "a text"), "int": (int, "a whole number"), "float": (float, "a number"),
+         "bool": (bool, "true or false")}
 
 
 def kind_of(field: Field) -> tuple[str, bool]:
@@ -156,14 +159,14 @@ def kind_of(field: Field) -> tuple[str, bool]:
 def check_fields(op: Operation, need: Callable) -> None:
     """Call ``need(condition, text)`` for what holds of any operation: types, wiring, arity."""
     need(type(op.wiring) is str and WIRING.fullmatch(op.wiring),
-         f"wiring must be like 'z x -> z', not {str(op.wiring)[:40]!r}")
+         f"wiring must be like 'z x -> z', not {shown(op.wiring)}")
     for f in fields(op):
         value, (kind, can_lack) = getattr(op, f.name), kind_of(f)
         if f.metadata.get("training") or (value is None and can_lack):
             continue
-        need(type(value) is TYPES.get(kind, type(value)),
-             f"{f.name} is missing" if value is None else
-             f"{f.name} must be {kind}, not {str(value)[:40]!r}")
+        wanted, words = TYPES.get(kind, (type(value), kind))
+        need(type(value) is wanted, f"{f.name} is missing" if value is None else
+             f"{f.name} must be {words}, not {shown(value)}")
         if kind == "Tensor":
             need(isinstance(value.raw, np.ndarray) and value.raw.dtype.kind in "iu"
                  and isinstance(value.fmt, QFormat), f"{f.name} must be integers of a format")

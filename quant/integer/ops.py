@@ -181,13 +181,12 @@ class Curve(Operation):
     """``max(y, 0)`` (kind ``relu``), or GELU(y) by ``quant.integer.curves`` (``gelu``)."""
 
     kind: str = "relu"
-
     KINDS = ("relu", "gelu")
 
     def check(self, need, y):
         need(self.kind in self.KINDS, f"kind must be {' or '.join(self.KINDS)}, not {self.kind!r}")
         need(self.kind == "relu" or 0 <= y.f_bits <= curves.FINEST,
-             f"y {y} has {y.f_bits} fraction bits, a GELU takes 0 to {curves.FINEST}")
+             f"{y}: a GELU takes 0 to {curves.FINEST} fraction bits")
 
     def format(self, y):
         """That of y"""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from reprlib import repr as shown
 
 from golden.base.names import LONGEST, is_task
 from golden.base.qformat import QFormat
@@ -141,6 +142,7 @@ class Artifact(Program):
                  f"{kind.__name__}, {name}: each must have one of its own in 0..{count - 1}, for "
                  f"its random words, not {given}")
         for number, ops in enumerate(self.blocks):
+            need("x" in [op.makes for op in ops], f"layer {number}: nothing makes x")
             made = wired(ops, {"x": self.x_format})[1]["x"]
             need(made == self.x_format,
                  f"layer {number}: x is {made}, it must have one format in all layers, "
@@ -158,16 +160,16 @@ class Artifact(Program):
     def _check_facts(self) -> None:
         """The facts beside the operations: their types and ranges."""
         need(is_task(self.task), f"task must be a task's name, such as digits or "
-                                 f"package.module:Class, not {str(self.task)[:40]!r}")
+                                 f"package.module:Class, not {shown(self.task)}")
         need(self.permutation is None or (type(self.permutation) is str
                                           and len(self.permutation) <= LONGEST),
-             f"permutation must be a name or none, not {str(self.permutation)[:40]!r}")
+             f"permutation must be a name or none, not {shown(self.permutation)}")
         for name, least in (("n_classes", 1), ("length", 1), ("vocab", 0)):
             value = getattr(self, name)
             need(type(value) is int and value >= least,
-                 f"{name} must be a whole number of at least {least}, not {str(value)[:40]!r}")
+                 f"{name} must be a whole number of at least {least}, not {shown(value)}")
         need(self.length <= LONGEST_SEQUENCE, f"length must be at most {LONGEST_SEQUENCE}")
         need((self.vocab > 0) == (self.sample is None),
              "the sample format must be there for samples and missing for tokens")
         need(type(self.seed) is int and 0 < self.seed < 1 << self.random.width,
-             f"seed must be in 1..2**{self.random.width} - 1, not {str(self.seed)[:40]!r}")
+             f"seed must be in 1..2**{self.random.width} - 1, not {shown(self.seed)}")

@@ -6,6 +6,7 @@ A user's own operation is named by its module and class; who reads it has import
 import sys
 from collections.abc import Callable
 from dataclasses import fields
+from reprlib import repr as shown
 
 import numpy as np
 
@@ -22,7 +23,7 @@ KINDS = {cls.__name__: cls for module in (ops, memory) for cls in vars(module).v
 def keys(found: object, wanted: tuple[str, ...], where: str, optional: tuple[str, ...] = ()
          ) -> dict:
     """``found``, if it is a JSON object of just these keys; ``ArtifactError`` else."""
-    need(isinstance(found, dict), f"{where} must be an object, not {str(found)[:40]!r}")
+    need(isinstance(found, dict), f"{where} must be an object, not {shown(found)}")
     different = differing({*wanted, *found.keys() & optional}, found)
     need(not different, f"{where}: {different}")
     return found
@@ -60,7 +61,7 @@ def _class(name: str) -> type:
 def restored(values: object, array: Callable[[str], np.ndarray], where: str) -> Operation:
     """Inverse of :func:`described`; ``array(name)`` gives a tensor's integers."""
     need(isinstance(values, dict) and isinstance(values.get("operation"), str),
-         f"{where} must be an object that names an operation, not {str(values)[:40]!r}")
+         f"{where} must be an object that names an operation, not {shown(values)}")
     cls = _class(values["operation"])
     kinds = {f.name: kind_of(f) for f in fields(cls) if not f.metadata.get("training")}
     optional = tuple(name for name, (_, can_lack) in kinds.items() if can_lack)
@@ -71,7 +72,7 @@ def restored(values: object, array: Callable[[str], np.ndarray], where: str) -> 
         kind, found = kinds[name][0], values[name]
         if kind not in ("Tensor", "QFormat"):
             return found
-        need(isinstance(found, str), f"{where}, {cls.__name__}, {name}: {str(found)[:40]!r} is not "
+        need(isinstance(found, str), f"{where}, {cls.__name__}, {name}: {shown(found)} is not "
                                      f"a number format")
         return QFormat.parse(found) if kind == "QFormat" else Tensor(array(name),
                                                                      QFormat.parse(found))
@@ -99,7 +100,7 @@ def of_structure(m: dict, arrays: Callable[[str], np.ndarray]) -> dict:
 
     def part(where, said, found):
         need(isinstance(found, list), f"{said} must be a list of operations, not "
-                                      f"{str(found)[:40]!r}")
+                                      f"{shown(found)}")
         return tuple(restored(op, lambda name, i=i: array(f"{where}.{i}.{name}"),
                               f"{said}, operation {i}") for i, op in enumerate(found))
 

@@ -5,6 +5,7 @@ what the manifest says twice, or says of the arrays, must agree.
 """
 
 import hashlib
+from reprlib import repr as shown
 
 import numpy as np
 
@@ -46,12 +47,12 @@ def artifact(m: dict, arrays: dict[str, np.ndarray]) -> Artifact:
     allowed = STREAM if of_stream else {"act": ACTS, "residual": RESIDUALS}
     for name, values in allowed.items():
         need(type(m[name]) is type(values[0]) and m[name] in values,
-             f"{name} must be one of {', '.join(map(str, values[:10]))}, not {str(m[name])[:40]!r}")
+             f"{name} must be one of {', '.join(map(str, values[:10]))}, not {shown(m[name])}")
     formats = (keys(m["formats"], ("edge", "random", "rounding", "layers"), "formats") if of_stream
                else {"edge": m["edge_formats"], "random": m["random"],
                      "rounding": m["rounding"], "layers": m["layer_formats"]})
-    need(formats["rounding"] == m["rounding"], f"rounding is {str(m['rounding'])[:40]!r} and "
-                                               f"{str(formats['rounding'])[:40]!r}")
+    need(formats["rounding"] == m["rounding"], f"rounding is {shown(m['rounding'])} and "
+                                               f"{shown(formats['rounding'])}")
     need(isinstance(formats["layers"], list) and formats["layers"] and isinstance(m["info"], dict),
          "the formats of layers must be a list, info an object")
     edge = EdgeFormats.from_dict(formats["edge"])
@@ -79,7 +80,7 @@ def _check_arrays(m: dict, arrays: dict, layers: list, of_stream: bool) -> None:
     found = {"layers": len(layers), "H": arrays["dec_w"].shape[-1:],
              "n": arrays["layer0.a_re"].shape[-1:]}
     found |= {name: size[0] for name, size in found.items() if isinstance(size, tuple) and size}
-    need(m["shape"] == found, f"shape is {str(m['shape'])[:80]}, but the arrays have {found}")
+    need(m["shape"] == found, f"shape is {shown(m['shape'])}, but the arrays have {found}")
     for j in range(0 if of_stream else len(layers)):
         streams = [bool(arrays[f"layer{j}.{name}"].size) for name in ("alpha", "beta")]
         need(streams == 2 * [m["residual"] in STREAMS],

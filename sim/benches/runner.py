@@ -120,7 +120,7 @@ def simulate(component: wiring.Component, test_module: str, name: str,
         except (SystemExit, RuntimeError, OSError, xml.ParseError):
             failures, count = ["the simulator stopped before the end"], 0
         if failures or not count:
-            text = log.read_text() if log.exists() else ""
+            text = log.read_text(errors="replace") if log.exists() else ""
             whole = write_atomic(tools.build_folder("runs", f"{test_module}.txt"), text)
             raise SimError("\n".join([
                 f"{test_module}: {failures[0] if failures else 'no test ran'}",
