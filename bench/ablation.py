@@ -124,10 +124,11 @@ def main() -> None:
     args.json = args.json or build("ablation", "results.json")
     torch.set_num_threads(args.threads)
     numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))
-    result = kept.opened(args.json, {"sequences": args.sequences}, "rows", args.show)
+    key = () if args.show else [kept.of_data(make_task("psmnist"), args.data_dir, "train", "val")]
+    result = kept.opened(args.json, {"sequences": args.sequences}, "rows", args.show, *key)
     kept.fill(args.json, result, result["rows"], () if args.show else args.row or ROWS,
               lambda name: run(name, args.sequences, args.data_dir,
-                               args.json.with_name("mean.pt"), args.device))
+                               kept.place(args.json, "mean.pt"), args.device))
     show(result)
 
 

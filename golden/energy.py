@@ -19,7 +19,7 @@ from rich.table import Table
 from golden import checkpoint
 from golden.analysis import chosen, counts as operations
 from golden.analysis.activity import Activity, measure
-from golden.base import cli
+from golden.base import cli, made
 from golden.base.files import write_json
 from golden.base.options import natural
 from golden.model.config import NetworkConfig
@@ -139,7 +139,7 @@ def main() -> None:
     print("Priced: multiply-accumulates and accumulates. Not priced: comparisons, random words, "
           "GELU, memory.")
     if args.json:
-        write_json(args.json, result)
+        write_json(args.json, result | {"commit": made.commit()})
 
 
 if __name__ == "__main__":

@@ -35,8 +35,8 @@ from golden.checkpoint import Checkpoint
 from golden.tasks import Split, spec
 from quant import prepare
 from quant.evaluate import seed_number
-from quant.export import SEED
 from quant.formats import QuantConfig
+from quant.integer.lfsr import SEED
 from quant.integer.program import Artifact, Program
 from quant.lower import diagonalise
 from quant.lower.passes import fold

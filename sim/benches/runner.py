@@ -4,7 +4,6 @@ import contextlib
 import os
 import xml.etree.ElementTree as xml
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 from amaranth.back import verilog
@@ -12,6 +11,7 @@ from amaranth.lib import wiring
 from cocotb_tools import config
 from cocotb_tools.runner import Verilator, VerilatorControlFile
 
+from golden.base import folders, made
 from golden.base.files import write_atomic
 from sim import links, tools
 from sim.ports import port_names
@@ -67,7 +67,8 @@ def build(component: wiring.Component, name: str, source: str | None = None) -> 
     tool = tools.verilator()
     source = source or verilog.convert(component, name=name, emit_src=False)
     control = control_file(component, name)
-    key = tools.content_hash(source, control, tool.version, version("cocotb"), OPTIMISE)
+    key = tools.content_hash(source, control, made.by("cocotb build"), tool.version,
+                             tools.compiler())
 
     def compile_into(folder: Path) -> None:
         (folder / f"{name}.v").write_text(source)
@@ -108,23 +109,23 @@ def simulate(component: wiring.Component, test_module: str, name: str,
         A test failed, or none ran; the message has what the bench printed last.
     """
     folder = build(component, name, source)
-    with tools.workspace(tools.build_folder("runs")) as runs:
-        log, results = runs / "log.txt", runs / "results.xml"
+    with folders.fresh(tools.build_folder("runs"), name) as work:
+        log, results = work / "log", work / "results.xml"
         try:
             with _environment():
                 PortsOnlyVerilator().test(
                     hdl_toplevel=name, hdl_toplevel_lang="verilog", test_module=test_module,
-                    build_dir=folder, test_dir=runs, results_xml=str(results), log_file=log,
+                    build_dir=folder, test_dir=work, results_xml=str(results), log_file=log,
                     extra_env=env or {}, test_filter=testcase)
             failures, count = _failures(results)
         except (SystemExit, RuntimeError, OSError, xml.ParseError):
             failures, count = ["the simulator stopped before the end"], 0
         if failures or not count:
-            text = log.read_text(errors="replace") if log.exists() else ""
-            whole = write_atomic(tools.build_folder("runs", f"{test_module}.txt"), text)
+            printed = log.read_text(errors="replace").strip() if log.exists() else ""
+            kept = write_atomic(tools.build_folder("failed", f"{name}.{test_module}.log"), printed)
             raise SimError("\n".join([
                 f"{test_module}: {failures[0] if failures else 'no test ran'}",
-                *text.strip().splitlines()[-30:], f"whole log: {whole}"]))
+                *printed.splitlines()[-30:], f"whole log: {kept}"]))
 
 
 def _failures(results: Path) -> tuple[list[str], int]:
