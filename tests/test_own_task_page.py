@@ -9,7 +9,7 @@ def test_from_the_file_to_the_integers(place):  # noqa: F811
     place.good(export)
     assert "my_tasks:Louder: integer network, 400 sequences" in place.good(integers)
     made = place.mine / "build"
-    assert {path.name for path in made.iterdir()} <= {"train", "artifacts", "numba"}
+    assert {path.name for path in made.iterdir()} <= {"train", "artifacts", "cache"}
     assert (made / "artifacts" / "my_tasks-Louder" / "manifest.json").exists()
     place.good(f"{train} --epochs 1 --seed 1 --build 'another place'")
     best = place.mine / "another place" / "train" / "my_tasks-Louder" / "best.pt"

@@ -155,7 +155,7 @@ def test_a_fuzz_run_begins_again(others, monkeypatch, tmp_path, capsys):
         return {"number": group.number, "cases": group.count, "failed": [], "steps": 3,
                 "spikes": 12, "cycles": 40, "timed": 1, "alive": 1, "shape": "small",
                 "seconds": 0.5}
-    monkeypatch.setattr(fuzz, "FOLDER", tmp_path)
+    monkeypatch.setattr(tools, "build_folder", tmp_path.joinpath)
     monkeypatch.setattr(fuzz, "run_group", run_group)
     args = ["-n", "4", "--per-shape", "2", "--jobs", "1", "--report", str(tmp_path / "r.json")]
     assert fuzz.main(args) == fuzz.main(args) == 0 and ran == [0, 1]
