@@ -159,7 +159,7 @@ def test_a_fuzz_run_begins_again(others, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(fuzz, "run_group", run_group)
     args = ["-n", "4", "--per-shape", "2", "--jobs", "1", "--report", str(tmp_path / "r.json")]
     assert fuzz.main(args) == fuzz.main(args) == 0 and ran == [0, 1]
-    path, = tmp_path.glob("seed1.*.jsonl")
+    path, = (tmp_path / "fuzz").glob("seed1.*.jsonl")
     path.write_text(path.read_text().replace('"spikes": 12', f'"spikes": {10 ** 18}', 1))
     assert fuzz.main(args) == 0 and sorted(ran) == [0, 0, 1]
     assert "1 damaged lines are done again" in capsys.readouterr().err
