@@ -28,7 +28,8 @@ from rtl.layer.layer import Layer
 from rtl.layer.mixer import Mixer
 from rtl.plan import plan
 from rtl.layer.state_engine import StateEngine
-from rtl.flow.toolchain import ToolError, call, written
+from rtl.flow import toolchain
+from rtl.flow.toolchain import ToolError, call
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,7 @@ def report(args: argparse.Namespace) -> None:
         write_json(folder / "synth.json", row)
 
     with folders.lock(out):
-        written(out, mapped, ["synth.json"])
+        toolchain.made(out, mapped, ["synth.json"])
         for seed in args.seeds.split(",") if args.route else []:
             row.setdefault("routed", []).append(route(out, args.device, int(seed), args.target))
             write_json(out / "synth.json", row)     # a next seed may take hours
