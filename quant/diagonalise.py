@@ -15,24 +15,24 @@ if __name__ == "__main__":
 import argparse
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from golden import checkpoint
 from golden.base import cli
+from golden.base.arrays import read_npz
 from golden.base.options import add_data_dir, positive
 from golden.model.network import Network
 from quant.lower.diagonalise import encoded, needed, prepare
 from quant.lower.modes import DiagonaliseError
 
+MOST = 1 << 31          # bytes of the arrays of --inputs
+
 
 def _stack_input(path: Path, net: Network) -> torch.Tensor:
     """Array ``x`` (B, L, H) of an npz such as the released code's recorded outputs."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            x = file["x"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DiagonaliseError(f"{path} is not an npz file with an array x: {error}") from None
+    x = read_npz(path, MOST, kinds="iuf").get("x")
+    if x is None:
+        raise DiagonaliseError(f"{path} is not an npz file with an array x")
     H = net.cfg.d_model
     if net.cfg.family != "released":
         raise DiagonaliseError("--inputs needs a network of family released; leave it out")
