@@ -19,7 +19,7 @@ import torch
 
 from golden import checkpoint
 from golden.base import cli
-from golden.base.arrays import read_npz
+from golden.base.arrays import ArraysError, read_npz
 from golden.base.options import add_data_dir, positive
 from golden.model.network import Network
 from quant.lower.diagonalise import encoded, needed, prepare
@@ -30,9 +30,10 @@ MOST = 1 << 31          # bytes of the arrays of --inputs
 
 def _stack_input(path: Path, net: Network) -> torch.Tensor:
     """Array ``x`` (B, L, H) of an npz such as the released code's recorded outputs."""
-    x = read_npz(path, MOST, kinds="iuf").get("x")
-    if x is None:
-        raise DiagonaliseError(f"{path} is not an npz file with an array x")
+    try:
+        x = read_npz(path, MOST, kinds="iuf")["x"]
+    except (ArraysError, KeyError) as error:
+        raise DiagonaliseError(f"{path} is not an npz file with an array x: {error}") from None
     H = net.cfg.d_model
     if net.cfg.family != "released":
         raise DiagonaliseError("--inputs needs a network of family released; leave it out")
