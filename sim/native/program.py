@@ -14,7 +14,7 @@ from sim.native import edge, simd, wrapper
 from sim.ports import fields
 
 HERE = Path(__file__).parent
-MAIN, TRACK = HERE / "native.cpp", HERE / "track.h"
+MAIN = HERE / "native.cpp"
 DRAIN = 256             # cycles after the last result in which nothing more may come
 # Statements per function that Verilator writes: a few kilobytes of code, so that the tracks of one
 # program find it in the instruction cache.
