@@ -99,7 +99,7 @@ class Line:
             raise self._gone(error) from None
 
     def receive(self, until: float) -> list[Reply]:
-        """The replies in what comes first, at most CHUNK bytes, until a moment (monotonic clock)."""
+        """The replies in what comes next, at most CHUNK bytes, until a monotonic moment."""
         try:
             wait = max(0.0, until - time.monotonic())
             if not select.select([self._serial.fileno()], [], [], wait)[0]:
