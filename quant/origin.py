@@ -39,7 +39,7 @@ def read(folder: Path) -> dict | None:
     """The origin that an artifact tells, or None."""
     try:
         found = json.loads((Path(folder) / "manifest.json").read_text())["info"]["origin"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return found if isinstance(found, dict) and isinstance(found.get("options"), dict) else None
 
