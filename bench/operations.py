@@ -21,7 +21,7 @@ from golden.model.network import Network
 from quant.formats import (BIT, SCALE, SIGMOID_I, THRESHOLD, EdgeFormats, LayerFormats,
                            QuantConfig)
 from quant.integer import memory, ops
-from quant.integer.artifact import KINDS
+from quant.integer.record import KINDS
 from quant.integer.operation import Operation, Tensor
 from quant.lower.steps import STEPS, WHY_NOT
 from quant.tune.fit import Fitting

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.trainings import Queue, Training, read, table
 from golden.base import cli
-from golden.base.options import add_data_dir, positive
+from golden.base.options import add_build, add_data_dir, positive
 
 POLL = 1.0              # seconds between two looks at the processes
 PR_SET_PDEATHSIG = 1    # prctl's number, <linux/prctl.h>
@@ -120,6 +120,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", metavar="NAME",
                         help="these trainings alone; may be given more than once")
     add_data_dir(parser)
+    add_build(parser)
     parser.add_argument("--status", action="store_true", help="print the table, train nothing")
     args = parser.parse_args()
     queue = read(args.file, args.jobs, args.only)

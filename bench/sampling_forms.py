@@ -26,11 +26,11 @@ from bench.ablation import BASE
 from bench.quantisation import text
 from golden import checkpoint, tasks, train
 from golden.base import cli
-from golden.base.options import add_data_dir, add_device, positive
+from golden.base.options import add_build, add_data_dir, add_device, build, positive
 from golden.tasks import make_task
 from quant import prepare
 from quant.evaluate import evaluate
-from quant.export import SEED
+from quant.integer.lfsr import SEED
 from quant.formats import QuantConfig
 from quant.integer.sampling import FORMS
 from quant.tune.convert import to_artifact
@@ -57,7 +57,7 @@ def trained(name: str, args: argparse.Namespace) -> Path:
     """The checkpoint of one network, which is trained, or trained on, as far as it is not yet."""
     residual, form = name.split(", ")
     recipe = replace(BASE, network=replace(BASE.network, residual=residual, sampling=form))
-    folder = args.json.with_name(f"{residual}.{form}.{args.sequences}")
+    folder = kept.place(args.json, f"{residual}.{form}.{args.sequences}")
     train.train(make_task("psmnist"), recipe, folder, args.data_dir, resume=True,
                 limit=args.sequences, device=args.device)
     return folder / "last.pt"
@@ -86,8 +86,9 @@ def main() -> None:
     parser.add_argument("--sequences", type=positive, default=20_000, help="to train on")
     parser.add_argument("-n", type=positive, default=2000, help="validation sequences")
     parser.add_argument("--seeds", type=positive, default=5)
-    parser.add_argument("--json", type=Path, default=Path("build/sampling/results.json"),
-                        help="file for the results; default: %(default)s")
+    parser.add_argument("--json", type=Path, help="file for the results; default: "
+                        "build/sampling/results.json")
+    add_build(parser)
     add_data_dir(parser)
     add_device(parser)
     parser.add_argument("--threads", type=positive, default=1,
@@ -95,6 +96,7 @@ def main() -> None:
     parser.add_argument("--train", action="store_true", help="train and do not judge")
     parser.add_argument("--show", action="store_true", help="print what is known, train nothing")
     args = parser.parse_args()
+    args.json = args.json or build("sampling", "results.json")
     torch.set_num_threads(args.threads)
     numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))
     names = args.network or NETWORKS
@@ -103,7 +105,8 @@ def main() -> None:
             print(trained(name, args))
         return
     settings = {"sequences": args.sequences, "n": args.n, "seeds": args.seeds}
-    result = kept.opened(args.json, settings, "networks", args.show)
+    key = () if args.show else [kept.of_data(make_task("psmnist"), args.data_dir, "train", "val")]
+    result = kept.opened(args.json, settings, "networks", args.show, *key)
     kept.fill(args.json, result, result["networks"], () if args.show else names,
               lambda name: run(name, args))
     show(result)

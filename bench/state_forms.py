@@ -19,7 +19,7 @@ from bench.state_network import extract, run
 from golden import checkpoint
 from golden.base import cli
 from golden.base.files import write_json
-from golden.base.options import add_data_dir
+from golden.base.options import add_build, add_data_dir, build
 from golden.base.qformat import QFormat, fit_signed
 from quant.formats import LayerFormats, RandomFormat
 from rtl.layer.state_update import StateUpdate
@@ -134,7 +134,8 @@ def main() -> None:
                         help="a shipped network's task, or a file (default psmnist)")
     add_data_dir(parser)
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS, help="of the area")
-    parser.add_argument("--out", type=Path, default=Path("build/state_forms"))
+    parser.add_argument("--out", type=Path, help="folder; default: build/state_forms")
+    add_build(parser)
     parser.add_argument("--neurons", type=int, default=128, help="of each layer, for errors of p")
     parser.add_argument("--trains", type=int, default=4, help="images that give the spike trains")
     parser.add_argument("--images", type=int, default=500, help="classified; 0 leaves this out")
@@ -142,6 +143,7 @@ def main() -> None:
     parser.add_argument("--device", choices=DEVICES, default="85k")
     parser.add_argument("--seeds", type=int, default=5, help="of placement; 0 leaves area out")
     args = parser.parse_args()
+    args.out = args.out or build("state_forms")
 
     def progress(line):
         print(line, flush=True)

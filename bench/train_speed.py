@@ -30,7 +30,7 @@ from tqdm import tqdm
 from bench import fft_form, released_form
 from golden.base import cli
 from golden.base.files import write_json
-from golden.base.options import positive
+from golden.base.options import add_build, build, positive
 from golden.model.config import PaperConfig
 from golden.model.network import Network, chunks
 from golden.model.ssm import kernel
@@ -129,8 +129,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=positive, default=5)
     parser.add_argument("--threads", type=positive, default=os.cpu_count(),
                         help="processor threads; default: %(default)s")
-    parser.add_argument("--json", type=Path, default=Path("build/bench_train.json"),
-                        help="file for the results; default: %(default)s")
+    parser.add_argument("--json", type=Path, help="file for the results; default: "
+                        "build/bench_train.json")
+    add_build(parser)
     parser.add_argument("--only", choices=FORMS,
                         help="print the peak memory in bytes of three steps of one form")
     args = parser.parse_args()
@@ -147,7 +148,7 @@ def main() -> None:
     total = len(shapes) * 2 * len(FORMS) * (args.repeats + 1)
     with tqdm(total=total, unit="run", leave=False) as bar:
         rows = {shape: measure(shape, args.repeats, args.threads, bar) for shape in shapes}
-    write_json(args.json, {"threads": args.threads, "shapes": rows})
+    write_json(args.json or build("bench_train.json"), {"threads": args.threads, "shapes": rows})
     show(rows)
 
 

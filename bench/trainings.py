@@ -2,7 +2,7 @@
 
 The file is TOML::
 
-    folder = "build/queue"      # each training writes to a folder of its own in it
+    folder = "build/queue"      # optional; each training has a folder of its own in it
     jobs = 2                    # side by side
     threads = 1                 # of each
     nice = 19                   # priority of each, from 0 to the lowest, 19
@@ -25,6 +25,7 @@ from pathlib import Path
 from rich.table import Table
 
 from golden.base import cli
+from golden.base.options import build
 
 BEST, LOG = "best.pt", "log.jsonl"
 LEAST = {"seed": 0, "nice": 0, "epochs": 1, "batch": 1, "jobs": 1, "threads": 1}   # of numbers
@@ -166,7 +167,7 @@ def read(path: Path, jobs: int | None = None, only: list[str] | None = None) -> 
         if name not in [t.name for t in trainings]:
             raise cli.UserError(f"{path} has no training {name}; it has "
                                 f"{', '.join(t.name for t in trainings)}")
-    found = Queue(tuple(trainings), Path(whole.pop("folder", "build/queue")), **whole)
+    found = Queue(tuple(trainings), Path(whole.pop("folder", build("queue"))), **whole)
     return replace(found, only=tuple(only or ()), jobs=jobs or found.jobs)
 
 

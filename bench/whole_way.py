@@ -17,11 +17,10 @@ from rich.table import Table
 
 from bench import kept
 from golden.base import cli
-from golden.base.options import add_data_dir, positive
+from golden.base.options import add_build, add_data_dir, build, positive
 from golden.tasks import slug
 
 TASKS = ("smnist", "listops", "text", "image", "pathfinder", "sc4", "sc10small", "fsdd")
-WORK = Path("build/whole_way")
 
 
 def called(module: str, *arguments) -> float:
@@ -37,17 +36,18 @@ def called(module: str, *arguments) -> float:
 
 
 def measure(task: str, n: int, data: list[str]) -> dict:
-    """One task; its files are kept in ``build/whole_way/<task>``."""
-    out = WORK / slug(task)
+    """One task; its files are kept in ``build/whole_way/<sources>.<task>``."""
+    out = kept.place(build("whole_way", "results.json"), slug(task))
     seconds = {"train": called("golden.train", "--task", task, "--recipe", "small", "--resume",
                                "--out", out, "--threads", 1, "--device", "cpu", *data)}
     artifact = out / "artifact"
     seconds["export"] = called("quant.export", "--task", task, "--checkpoint", out / "best.pt",
                                "--out", artifact, "-n", 200, "--vectors", 1, *data)
-    seconds["sim"] = called("sim", "--task", task, "--artifact", artifact, "-n", n, *data)
+    seconds["sim"] = called("sim", "--task", task, "--artifact", artifact, "-n", n, "--json",
+                            out / "report.json", *data)
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     manifest = json.loads((artifact / "manifest.json").read_text())
-    report = json.loads((Path("build/sim") / slug(task) / "report.json").read_text())
+    report = json.loads((out / "report.json").read_text())
     keys = ("sequences", "steps", "spikes_compared", "mismatches", "equal", "cycles_per_step",
             "predicted_cycles", "simulated_cycles")
     return {"parameters": log[0]["parameters"], "train_sequences": log[0]["train_sequences"],
@@ -72,11 +72,13 @@ def main() -> None:
     parser = argparse.ArgumentParser("bench.whole_way", description=__doc__.splitlines()[0])
     parser.add_argument("--task", action="append", help=f"default: {', '.join(TASKS)}")
     parser.add_argument("-n", type=positive, default=2, help="test sequences; default 2")
-    parser.add_argument("--json", type=Path, default=WORK / "results.json",
-                        help="file for the results; default: %(default)s")
+    parser.add_argument("--json", type=Path, help="file for the results; default: "
+                        "build/whole_way/results.json")
+    add_build(parser)
     add_data_dir(parser)
     parser.add_argument("--show", action="store_true", help="print what is known, do nothing")
     args = parser.parse_args()
+    args.json = args.json or build("whole_way", "results.json")
     result = kept.opened(args.json, {"n": args.n}, "rows", args.show)
     data = ["--data-dir", args.data_dir] if args.data_dir else []
     kept.fill(args.json, result, result["rows"], () if args.show else args.task or TASKS,

@@ -24,8 +24,9 @@ from bench.quantisation import Bench, text
 from bench.shipped import shipped
 from golden import checkpoint
 from golden.base import cli
-from golden.base.options import add_data_dir, positive
+from golden.base.options import add_build, add_data_dir, build, positive
 from golden.model.config import NetworkConfig
+from golden.tasks import make_task
 from golden.base.qformat import FormatError
 from quant.formats import QUANT_CONFIGS, QuantConfig, shipped_config
 
@@ -104,22 +105,27 @@ def main() -> None:
                         metavar="STATE,A,G,W,P", help="in bits, in addition to the usual ones")
     parser.add_argument("-n", type=positive, default=5000, help="validation sequences")
     parser.add_argument("--seeds", type=positive, default=5)
-    parser.add_argument("--json", type=Path, default=Path("build/widths/results.json"),
-                        help="file for the results; default: %(default)s")
+    parser.add_argument("--json", type=Path, help="file for the results; default: "
+                        "build/widths/results.json")
+    add_build(parser)
     add_data_dir(parser)
     parser.add_argument("--threads", type=positive, default=1,
                         help="processor threads; default: %(default)s")
     parser.add_argument("--show", action="store_true", help="print what is known")
     args = parser.parse_args()
+    args.json = args.json or build("widths", "results.json")
     torch.set_num_threads(args.threads)
     numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))
     paths = shipped(args.network)
-    result = kept.opened(args.json, {"n": args.n, "seeds": args.seeds}, "networks", args.show)
+    key = () if args.show else (kept.of_files(shipped().values()), kept.of_data(
+        make_task("psmnist"), args.data_dir, "train", "val"))
+    result = kept.opened(args.json, {"n": args.n, "seeds": args.seeds}, "networks", args.show,
+                         *key)
     for name, path in () if args.show else paths.items():
         cells = result["networks"].setdefault(name, {})
         bench = Bench(checkpoint.load(path), args.data_dir, args.n, args.seeds)
         kept.fill(args.json, result, cells, (*WIDTHS, *args.widths),
-                  lambda widths, bench=bench: bench.cell(config(widths)))
+                  lambda widths, bench=bench: bench.cell(config(widths)), name)
     show(result)
 
 

@@ -3,3 +3,7 @@
 from golden.base import cli
 
 cli.guard()
+
+from golden.base import compiled
+
+compiled.keep()

@@ -6,17 +6,16 @@ a serial port for other programs. Exit code 1: an answer differs; 2: a wrong inp
 """
 
 import argparse
-import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from golden.base import cli
+from golden.base import cli, made
 from golden.base.cli import UserError
 from golden.base.files import write_json
-from golden.base.options import (ARTIFACTS, add_artifact, add_data_dir, add_net, add_task, numbers,
+from golden.base.options import (add_artifact, add_data_dir, add_net, add_task, numbers,
                                  positive)
 from golden.tasks import make_task
 from host import run, session
@@ -39,7 +38,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         add_net(sub)
         sub.add_argument("--sampling", choices=FORMS,
                          help="how spikes are drawn; default: as the network was trained")
-        add_artifact(sub, f"{ARTIFACTS}/<task>[.<net>], exported if it is missing")
+        add_artifact(sub, "build/artifacts/<task>[.<net>], exported if it is missing or "
+                     "was made from other files than now")
         add_data_dir(sub)
         session.add_port_options(sub, real=name != "serve")
         if name == "run":
@@ -47,7 +47,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
             which.add_argument("-n", type=positive, metavar="N",
                                help="the first N test sequences (default 20)")
             which.add_argument("--indices", type=numbers, metavar="17,4242")
-            sub.add_argument("--seed", type=positive, help="master seed; default: the artifact's")
+            sub.add_argument("--seed", type=positive,
+                             help="of the random words; default: the artifact's")
             sub.add_argument("--votes", type=positive, default=1, metavar="K",
                              help="runs of each sequence under different seeds, logits summed")
             sub.add_argument("--upload", action="store_true",
@@ -60,7 +61,7 @@ def load(args: argparse.Namespace):
     """Task and artifact of the options."""
     args.seed = getattr(args, "seed", None)
     task = make_task(args.task)
-    return task, inputs.load(args, task)[0]
+    return task, inputs.network(args, task)
 
 
 def run_sequences(args: argparse.Namespace) -> int:
@@ -87,7 +88,7 @@ def run_sequences(args: argparse.Namespace) -> int:
             noise = asdict(simulation.close())
     run.show(row, noise)
     if args.json:
-        write_json(args.json, row | {"noise": noise})
+        write_json(args.json, row | {"noise": noise, "commit": made.commit()})
     if tally.first:
         print(f"host: DIFFERENT, first difference: {tally.first}", file=sys.stderr)
     return int(tally.first is not None)
@@ -109,7 +110,7 @@ def identify(args: argparse.Namespace) -> int:
     with session.opened(args, art) as (board, _):
         who, registers = board.identity, board.registers()
     model, seed = registers.pop("model"), registers.pop("seed")
-    said = "a seed of more than 32 bits" if seed == LONG_SEED else f"seed {seed}"
+    said = "a master seed of more than 32 bits" if seed == LONG_SEED else f"master seed {seed}"
     whole = f"model {model.hex()}, {said}" if any(model) else "no whole model"
     print(f"{args.port}: {who.task}: {who}\nlink version {who.version}, built with "
           f"{who.model.hex()}; now {whole}\n"
@@ -122,7 +123,7 @@ def serve(args: argparse.Namespace) -> int:
     with session.simulate(args, art) as running:
         print(running.port, flush=True)
         session.progress("stop it with Ctrl-C")
-        signal.pause()
+        running.wait()
     return 0
 
 

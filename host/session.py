@@ -16,7 +16,7 @@ from host.simulated import Noise, SimulatedBoard
 from host.transport import Transport
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
-from rtl.parts.config import HardwareConfig
+from rtl.parts.config import HardwareConfig, lanes_for
 from rtl.plan import check_link, plan
 from sim import tools
 
@@ -31,8 +31,8 @@ def add_port_options(parser: argparse.ArgumentParser, real: bool = True) -> None
                             help="serial port of the board (/dev/ttyUSB0), or sim")
         parser.add_argument("--baud", type=positive, default=BAUD, help="default %(default)s")
     group = parser.add_argument_group("simulated board (--port sim)")
-    group.add_argument("--lanes", type=positive, default=HardwareConfig.lanes,
-                       help="default %(default)s")
+    group.add_argument("--lanes", type=positive, metavar="P", help="default: the most up to "
+                       f"{HardwareConfig.lanes} that fit the network")
     group.add_argument("--built-for", type=Path, metavar="DIR",
                        help="artifact that the board is built for; default: the one it runs")
     group.add_argument("--noise-corrupt", type=probability, default=0.0, metavar="P",
@@ -49,7 +49,8 @@ def progress(text: str) -> None:
 def simulate(args: argparse.Namespace, art: Artifact) -> SimulatedBoard:
     """Build and start the board that ``args`` describe."""
     built_for = artifact.load(args.built_for) if args.built_for else art
-    hw = HardwareConfig(args.lanes, signature=False)
+    lanes = lanes_for(args.lanes, built_for.H, built_for.n)
+    hw = HardwareConfig(lanes, signature=False)
     check_link(plan(built_for, hw))
     tools.verilator()
     progress("building the simulated board, if it is not there yet ...")

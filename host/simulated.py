@@ -9,6 +9,7 @@ from pathlib import Path
 
 from amaranth.back import verilog
 
+from golden.base import made
 from host.line import BAUD
 from quant.integer.artifact import Artifact
 from rtl.parts.config import HardwareConfig
@@ -46,21 +47,24 @@ def build(art: Artifact, hw: HardwareConfig, optimise: str = "-O2") -> Path:
     tool = tools.verilator()
     board = LinkCore(art, hw, CLOCK, CLOCKS)
     source = verilog.convert(board, name="board", emit_src=False) + wrapper.source(board, "board")
-    key = tools.content_hash(source, SOURCE.read_text(), tool.version, optimise)
+    key = tools.content_hash(source, made.by("board build"), tool.version, tools.compiler(),
+                             optimise)
 
     def compile_into(folder: Path) -> None:
         (folder / "board.v").write_text(source)
+        (folder / SOURCE.name).write_bytes(SOURCE.read_bytes())     # for make, see sim.links
         command = [tool.binary, "--cc", "--exe", "--Mdir", "obj", "--top-module", wrapper.NAME,
                    "--prefix", "Vboard", "-o", "../board", "-O3", "--x-assign", "fast",
                    "--x-initial", "fast", "--noassert", "-Wno-fatal", "-Wno-lint"]
-        tools.call([*command, str(SOURCE), "board.v"], folder, tool.env(), "verilating the board")
+        tools.call([*command, f"../{SOURCE.name}", "board.v"], folder, tool.env(),
+                   "verilating the board")
         tools.call(["make", "-C", "obj", "-f", "Vboard.mk", f"OPT_FAST={optimise}"], folder,
                    tool.env(), "compiling the board")
         for part in (folder / "obj").iterdir():
             part.unlink()
         (folder / "obj").rmdir()
 
-    return tools.cached(tools.BUILD / "board" / key, compile_into) / "board"
+    return tools.cached(tools.build_folder("board", key), compile_into) / "board"
 
 
 class SimulatedBoard:
@@ -102,6 +106,15 @@ class SimulatedBoard:
             os.close(fd)
         self._master = None
 
+    def wait(self) -> None:
+        """Until the board ends, which it does not by itself: then :class:`SimError`."""
+        self._process.wait()
+        self._check()
+
+    def _check(self) -> None:
+        if self._process.returncode:
+            raise SimError(f"the simulated board ended with exit code {self._process.returncode}")
+
     def close(self) -> Ended | None:
         """End the board; returns what it did, None if it was unplugged or is closed already."""
         if self._master is None:
@@ -110,6 +123,5 @@ class SimulatedBoard:
             text, _ = self._process.communicate(timeout=20)
         finally:
             self.unplug()
-        if self._process.returncode:
-            raise SimError(f"the simulated board ended with exit code {self._process.returncode}")
+        self._check()
         return Ended(*map(int, text.split()[1:]))

@@ -10,9 +10,7 @@ if __name__ == "__main__":
     heap.restart_with_settings("quant.export")
 
 import argparse
-import shutil
 import sys
-import tempfile
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,19 +20,18 @@ import torch
 
 from golden import checkpoint, tasks
 from golden.base import cli
-from golden.base.options import ARTIFACTS, add_data_dir, add_net, add_task, natural
+from golden.base.options import add_build, add_data_dir, add_net, add_task, artifact_of, natural
 from golden.training.batches import accuracy, right
 from golden.checkpoint import Checkpoint
 from golden.memory import batch_for, require
 from quant import origin, prepare, tuned
 from quant.formats import QuantConfig
-from quant.integer import artifact, head, vectors
+from quant.integer import artifact, head, lfsr, vectors
 from quant.integer.artifact import Artifact
+from quant.integer.lfsr import SEED
 from quant.integer.network import Compiled, IntegerNetwork
 from quant.tune import convert, ranges, tables
 from quant.tune.fit import ExportError
-
-SEED = 0xACE1                   # default master seed of the random words
 
 
 def evaluate(found: Checkpoint, net: torch.nn.Module, art: Artifact,
@@ -60,28 +57,16 @@ def evaluate(found: Checkpoint, net: torch.nn.Module, art: Artifact,
 
 
 def write(art: Artifact, golden: vectors.Vectors | None, out: Path) -> None:
-    """Artifact and vectors, both or nothing: a new folder takes the old one's place by renaming."""
-    out, fresh = Path(out), None
+    """Artifact and vectors in place of those of before: whoever looks finds the old or the new."""
+    out = Path(out)
     try:
         if out.exists() and not (out.is_dir() and ((out / "manifest.json").exists()
                                                    or not any(out.iterdir()))):
             raise ExportError(f"{out} exists and is not an artifact; give another --out")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        artifact.save(art, fresh)
-        if golden is not None:
-            vectors.save(golden, fresh / "vectors.npz")
-        fresh.chmod(0o755)
-        old = fresh.with_name(fresh.name + ".old")
-        if out.exists():
-            out.rename(old)
-        fresh.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
+        artifact.save(art, out, lambda new: golden and vectors.save(golden, new / artifact.VECTORS))
     except OSError as error:
-        raise ExportError(f"cannot write the artifact: {error}") from None
-    finally:
-        if fresh:
-            shutil.rmtree(fresh, ignore_errors=True)
+        raise ExportError(f"cannot write the artifact: {error.strerror or error} ({out}); make "
+                          f"room, or give another --out") from None
 
 
 def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), data_dir=None,
@@ -92,9 +77,9 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
 
     n : test sequences for the accuracies, 0 for none; n_vectors : sequences in vectors.npz, 0 for
     no file; qat : fine-tuned weights of ``quant.finetune`` or None; source : name of the
-    checkpoint, for the manifest; sampling : form of the samplers, None: the one it was trained
-    with; made_from : of ``quant.origin``, for the manifest. Raises ``golden.base.cli.UserError``
-    for everything that does not fit.
+    checkpoint, for the manifest; seed : see ``quant.integer.lfsr.master_seed``; sampling : form of
+    the samplers, None: the one it was trained with; made_from : of ``quant.origin``, for the
+    manifest. Raises ``golden.base.cli.UserError`` for everything that does not fit.
     """
     start, task = time.perf_counter(), found.task
     found = tuned.in_form(found, sampling)
@@ -111,7 +96,9 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
         net.sampling = sampling or net.sampling
         found = prepare.reestimated(tuned.in_form(found, net.sampling or None), train,
                                     count["norms"])
-    art = convert.to_artifact(net, tasks.spec(task), task.length, seed, {})
+    art = convert.to_artifact(net, tasks.spec(task), task.length, SEED, {})
+    art = replace(art, permutation=getattr(task, "permutation", None),
+                  seed=lfsr.master_seed(art.random, seed))
     seen = prepared.seen if qat is None else prepare.measure(
         convert.without_formats(convert.to_program(art)), train, task, count["ranges"])
     ranges.check_seen(seen, art, config.margin)
@@ -123,8 +110,7 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
     if n:
         say(f"accuracies on {min(n, len(test))} test sequences")
         scores, saturations = evaluate(found, net, art, test.take(np.arange(min(n, len(test)))))
-    info = {"permutation": getattr(task, "permutation", None), "accuracy": scores,
-            "ranges": states, "tensors": rows, "saturations": saturations,
+    info = {"accuracy": scores, "ranges": states, "tensors": rows, "saturations": saturations,
             "config": asdict(config), "calibration": count | {"split": "train"},
             "checkpoint": {"name": source, "state_sha256": tuned.state_digest(found.network),
                            "fine_tuned": qat is not None},
@@ -146,10 +132,9 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
 
 def given(args: argparse.Namespace) -> dict:
     """The options that decide the integers, as far as they were given, by name."""
-    found = {name: getattr(args, name) for name in ("config", *prepare.WIDTHS, "margin", "rounding",
-                                                    "sampling")}
-    found |= {"seed": None if args.seed == SEED else args.seed, "no_qat": args.no_qat or None}
-    return {name: value for name, value in found.items() if value is not None}
+    found = {name: getattr(args, name) for name in origin.OPTIONS}
+    return {name: value for name, value in found.items()
+            if value is not None and (name, value) not in (("seed", SEED), ("no_qat", False))}
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -163,6 +148,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--no-qat", action="store_true",
                         help="do not use the fine-tuned weights that are shipped")
     parser.add_argument("--out", type=Path, help="folder; default build/artifacts/<task>[.<net>]")
+    add_build(parser)
     add_data_dir(parser)
     parser.add_argument("-n", type=natural, default=1000,
                         help="test sequences for the accuracies (default 1000, 0: none)")
@@ -179,19 +165,15 @@ def main() -> None:
     torch.set_num_threads(1)        # float sums depend on it, and with them a rounding or two
     if not (args.task or args.checkpoint):
         raise ExportError("what to export? Give --task, or --checkpoint FILE")
-    found = checkpoint.load(args.checkpoint or args.task, args.net)
-    task = tasks.make_task(args.task) if args.task else found.task
-    if tasks.spec(found.task) != tasks.spec(task):
-        raise ExportError(f"{args.checkpoint} is a network for task {tasks.spec(found.task)}, "
-                          f"not {args.task}")
+    found = checkpoint.load(args.checkpoint or args.task, args.net, args.task or "")
+    checkpoint.of_task(found, args.task, args.checkpoint)
+    task = found.task
     shipped = checkpoint.shipped(tasks.spec(task), args.net)
     qat = args.qat
     if qat is None and not args.checkpoint and not args.no_qat:
         qat = origin.tuned_of(shipped)
-    made_from = origin.of(args.checkpoint or shipped, qat, given(args))
-    if args.qat:
-        made_from["network"] = None     # the user's own, as another checkpoint is
-    out = args.out or ARTIFACTS / tasks.slug(tasks.spec(task), args.net)
+    out = args.out or artifact_of(tasks.spec(task), args.net, args.sampling)
+    made_from = origin.of(args.checkpoint or shipped, qat, given(args), out)
     config = prepare.config_of(args, "" if args.checkpoint else shipped.stem)
     export(found, out, config, args.data_dir, args.n, args.vectors, args.seed, qat,
            (args.checkpoint or shipped).name,

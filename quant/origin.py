@@ -2,19 +2,22 @@
 
 The export keeps it under ``origin`` in the manifest's ``info``: sha256 of the checkpoint's file, of
 its fine-tuned file and of the sources and libraries that computed, and the options it was given.
+Of files that are not shipped also where they lie, seen from the artifact's folder.
 """
 
 import hashlib
-import json
-from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
+import os
+import sys
 from pathlib import Path
 
-from golden.base.files import source_digest
-from golden.base.options import ROOT, SHIPPED
+from golden.base import made
+from golden.base.options import SHIPPED
+from quant.integer.artifact import manifest
 
-VERSIONS = ("torch", "brevitas", "numpy")
-PACKAGES = ("golden", "quant")
+# Of quant.export, those that decide the integers.
+OPTIONS = ("config", "coef_bits", "g_bits", "state_bits", "state_i_bits", "weight_bits", "p_bits",
+           "decoder_bits", "input_bits", "factor_bits", "table_bits", "margin", "rounding",
+           "sampling", "seed", "no_qat")
 
 
 def tuned_of(checkpoint: Path) -> Path | None:
@@ -25,63 +28,72 @@ def tuned_of(checkpoint: Path) -> Path | None:
 
 def versions() -> dict[str, str | None]:
     """Of the libraries that an export computes with; None: not installed."""
-    found = dict.fromkeys(VERSIONS)
-    for name in VERSIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            pass
-    return found
-
-
-@lru_cache(maxsize=None)
-def sources() -> str:
-    """sha256 of the sources and the libraries' versions."""
-    code = source_digest(*(ROOT / package for package in PACKAGES))
-    return hashlib.sha256(json.dumps([code, versions()]).encode()).hexdigest()
+    return made.versions(made.KINDS["artifact"][1])
 
 
 def _sha256(path: Path | None) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path and path.is_file() else None
 
 
-def of(checkpoint: Path, tuned: Path | None, options: dict) -> dict:
-    """What an export starts from; ``options``: those that were given, by name."""
-    return {"network": checkpoint.stem if checkpoint.parent == SHIPPED else None,
+def shipped(network: str) -> bool:
+    """Whether there is a shipped network of this name."""
+    return (SHIPPED / f"{network}.pt").exists()
+
+
+def of(checkpoint: Path, tuned: Path | None, options: dict, folder: Path) -> dict:
+    """What an export to ``folder`` starts from; ``options``: those that were given, by name."""
+    files = {name: os.path.relpath(path, folder) for name, path in
+             (("checkpoint", checkpoint), ("qat", tuned)) if path and path.parent != SHIPPED}
+    return {"network": None if files else checkpoint.stem, "files": files,
             "checkpoint": _sha256(checkpoint), "fine_tuned": _sha256(tuned),
-            "options": options, "sources": sources()}
+            "options": options, "sources": made.by("artifact")}
+
+
+def own_files(folder: Path) -> dict[str, Path]:
+    """The files of the user's own from which an artifact was made: ``checkpoint`` and ``qat``."""
+    files = (read(folder) or {}).get("files")
+    if not isinstance(files, dict) or not all(isinstance(path, str) for path in files.values()):
+        return {}
+    return {name: Path(os.path.normpath(folder / files[name])) for name in ("checkpoint", "qat")
+            if name in files}
 
 
 def read(folder: Path) -> dict | None:
-    """The origin that an artifact tells, or None."""
-    try:
-        found = json.loads((Path(folder) / "manifest.json").read_text())["info"]["origin"]
-    except (OSError, ValueError, KeyError, TypeError):
+    """The origin that an artifact tells, or None; ``ArtifactError`` for one that was edited."""
+    if not (Path(folder) / "manifest.json").exists():
         return None
+    info = manifest(folder).get("info")
+    found = info.get("origin") if isinstance(info, dict) else None
     return found if isinstance(found, dict) and isinstance(found.get("options"), dict) else None
 
 
 def stale(folder: Path, network: str, sampling: str | None) -> str | None:
     """Why an artifact of the network shipped as ``network`` has to be exported again, or None.
 
-    None too for one made from a checkpoint or fine-tuned weights of the user's own, where no such
-    network is shipped, and where there is no PyTorch to export with.
+    One made from files of the user's own is compared with those. None too where there is no such
+    network any more, which is said, and where there is no PyTorch to export with.
     """
-    checkpoint, made = SHIPPED / f"{network}.pt", read(folder)
-    if not checkpoint.exists() or versions()["torch"] is None:
+    then, own = read(folder), own_files(folder)
+    checkpoint = own.get("checkpoint", SHIPPED / f"{network}.pt")
+    gone = [path for path in own.values() if not path.exists()]
+    if gone:
+        print(f"{folder} was made from {gone[0]}, which is gone: it stays as it is",
+              file=sys.stderr)
+    if gone or not checkpoint.exists() or versions()["torch"] is None:
         return None
-    if made is None:
+    if then is None:
         return f"{folder} does not say what it was made from"
-    if made.get("network") is None:
+    if then.get("network") is None and not own:
         return None
-    tuned = None if "no_qat" in made["options"] else tuned_of(checkpoint)
-    now = of(checkpoint, tuned, made["options"])
-    for part, words in (("network", f"was made from another network, {made['network']}"),
+    tuned = None if "no_qat" in then["options"] else own.get("qat") or tuned_of(checkpoint)
+    now = of(checkpoint, tuned, then["options"], folder)
+    qat = tuned.name if tuned else f"{network}.qat.pt"
+    for part, words in (("network", f"was made from another network, {then['network']}"),
                         ("checkpoint", f"was made from another {checkpoint.name}"),
-                        ("fine_tuned", f"was made from another {network}.qat.pt"),
+                        ("fine_tuned", f"was made from another {qat}"),
                         ("sources", "was made by other sources or libraries")):
-        if made.get(part) != now[part]:
+        if then.get(part) != now[part]:
             return f"{folder} {words}"
-    if made["options"].get("sampling") != sampling:
-        return f"{folder} has sampling {made['options'].get('sampling') or 'as trained'}"
+    if then["options"].get("sampling") != sampling:
+        return f"{folder} has sampling {then['options'].get('sampling') or 'as trained'}"
     return None

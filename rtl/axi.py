@@ -15,10 +15,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.base import cli
-from golden.base.options import add_artifact
+from golden.base.names import slug
+from golden.base.options import add_artifact, build
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
-from rtl.parts.config import HardwareConfig
+from rtl.parts.config import HardwareConfig, lanes_for
 from rtl.core import Core
 from rtl.generate import memory_map, write_design
 
@@ -177,8 +178,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rtl.axi",
                                      description=__doc__.split("\n\n")[1])
     add_artifact(parser)
-    parser.add_argument("--lanes", type=int, default=HardwareConfig.lanes, metavar="P",
-                        help="complex modes updated per cycle and layer (default %(default)s)")
+    parser.add_argument("--lanes", type=int, metavar="P",
+                        help="complex modes per cycle and layer; default: the most up to "
+                        f"{HardwareConfig.lanes} that fit")
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="default: build/rtl/<task>_<lanes>_axis")
     args = parser.parse_args(argv)
@@ -188,8 +190,9 @@ def main(argv: list[str] | None = None) -> int:
 def make(args: argparse.Namespace) -> None:
     """Generate what the options say."""
     art = artifact.load(args.artifact)
-    hw = HardwareConfig(args.lanes, signature=False)
-    path = generate(art, hw, args.out or Path("build/rtl") / f"{art.task}_{hw.lanes}_axis")
+    lanes = lanes_for(args.lanes, art.H, art.n)
+    hw = HardwareConfig(lanes, signature=False)
+    path = generate(art, hw, args.out or build("rtl", f"{slug(art.task)}_{hw.lanes}_axis"))
     print(f"{path}: a result has {result_words(art)} beats of {WORD} bits; {NAME}.core and the "
           f"memory map are beside it")
 

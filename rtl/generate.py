@@ -11,15 +11,19 @@ from pathlib import Path
 
 from amaranth.back import verilog
 
-from golden.base import cli
+from golden.base import cli, folders
 from golden.base.files import write_all_atomic
-from golden.base.options import add_artifact
+from golden.base.names import slug
+from golden.base.options import add_artifact, build
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
-from rtl.parts.config import HardwareConfig, HardwareError
+from rtl.parts.config import HardwareConfig, HardwareError, lanes_for
 from rtl.core import Core
 from rtl.parts.memory import Region
 from rtl.plan import Plan, plan
+
+# Files of a design, of this command and of rtl.axi: they share the name of their map.
+DESIGN = ("memory_map.json", "memory_map.md", "core.v", "spikessm_axis.v", "spikessm_axis.core")
 
 
 def memory_map(planned: Plan) -> dict:
@@ -76,19 +80,23 @@ def generate(art: Artifact, hw: HardwareConfig, out: Path) -> Path:
 
 
 def write_design(out: Path, files: dict[str, str]) -> Path:
-    """Write generated files to ``out``, all or none; returns it."""
+    """Put generated files in place of those of before in ``out``, at once; returns it.
+
+    A kill at any moment leaves the old design or the new one, never a map beside another core.
+    """
     try:
-        return write_all_atomic(out, files)
+        return folders.replace(out, lambda new: write_all_atomic(new, files), DESIGN)
     except OSError as error:
-        raise HardwareError(f"cannot write {error.filename or out}: {error.strerror}; choose "
-                            f"another --out") from None
+        raise HardwareError(f"cannot write {out}: {error.strerror or error}; choose another --out"
+                            ) from None
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rtl.generate", description=__doc__)
     add_artifact(parser)
-    parser.add_argument("--lanes", type=int, default=HardwareConfig.lanes, metavar="P",
-                        help="complex modes updated per cycle and layer (default %(default)s)")
+    parser.add_argument("--lanes", type=int, metavar="P",
+                        help="complex modes per cycle and layer; default: the most up to "
+                        f"{HardwareConfig.lanes} that fit")
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="default: build/rtl/<task>_<lanes>")
     parser.add_argument("--no-signature", action="store_true",
@@ -100,9 +108,10 @@ def main(argv: list[str] | None = None) -> int:
 def make(args: argparse.Namespace) -> None:
     """Generate what the options say."""
     art = artifact.load(args.artifact)
-    hw = HardwareConfig(args.lanes, signature=not args.no_signature)
+    lanes = lanes_for(args.lanes, art.H, art.n)
+    hw = HardwareConfig(lanes, signature=not args.no_signature)
     geo = plan(art, hw).geo
-    path = generate(art, hw, args.out or Path("build/rtl") / f"{art.task}_{hw.lanes}")
+    path = generate(art, hw, args.out or build("rtl", f"{slug(art.task)}_{hw.lanes}"))
     print(f"{path}: {len(art.blocks)} layers of {art.H} neurons of {art.n} modes, {geo.lanes} "
           f"lanes, {geo.issue} cycles per step at best; the memory map is beside it")
 

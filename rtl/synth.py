@@ -13,20 +13,22 @@ from pathlib import Path
 
 from amaranth.back import rtlil
 
-from golden.base import cli
+from golden.base import cli, folders, made
 from golden.base.files import write_json
-from golden.base.options import above_zero, add_artifact_or_task, artifact_folder
+from golden.base.names import slug
+from golden.base.options import above_zero, add_artifact_or_task, build
+from quant import current
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl.flow import floorplan
-from rtl.parts.config import Geometry, HardwareConfig, HardwareError
+from rtl.parts.config import Geometry, HardwareConfig, HardwareError, lanes_for
 from rtl.core import Core
 from rtl.flow.harness import Harness
 from rtl.layer.layer import Layer
 from rtl.layer.mixer import Mixer
 from rtl.plan import plan
 from rtl.layer.state_engine import StateEngine
-from rtl.flow.toolchain import ToolError, call
+from rtl.flow.toolchain import ToolError, call, written
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                                      description=__doc__.split("\n\n")[1])
     add_artifact_or_task(parser)
     parser.add_argument("--family", choices=FAMILIES, default="ecp5")
-    parser.add_argument("--lanes", type=int, default=HardwareConfig.lanes, metavar="P")
+    parser.add_argument("--lanes", type=int, metavar="P",
+                        help="complex modes per cycle and layer; default: the most up to "
+                        f"{HardwareConfig.lanes} that fit")
     parser.add_argument("--signature", action="store_true",
                         help="with the CRCs and taps that only verification needs")
     parser.add_argument("--layers", type=int, metavar="N",
@@ -229,22 +233,26 @@ def main(argv: list[str] | None = None) -> int:
 
 def report(args: argparse.Namespace) -> None:
     """Synthesise, route if asked to, write and print."""
-    art = artifact.load(artifact_folder(args))
+    art = artifact.load(current.folder(args))
     digest, whole = artifact.digest(art), len(art.blocks)
     if args.layers is not None and not 1 <= args.layers <= whole:
         raise HardwareError(f"--layers {args.layers}: the network has {whole}")
     art = replace(art, blocks=art.blocks[:args.layers])
-    geo = plan(art, HardwareConfig(args.lanes)).geo
-    out = args.out or Path("build/synth") / f"{art.task}_{args.family}_{args.lanes}"
+    lanes = lanes_for(args.lanes, art.H, art.n)
+    geo = plan(art, HardwareConfig(lanes)).geo
+    out = args.out or build("synth", f"{slug(art.task)}_{args.family}_{lanes}")
     row = {"task": art.task, "artifact": digest, "layers": len(art.blocks), "of": whole,
-           "cycles_per_step": geo.issue}
-    row |= synthesise(art, args.lanes, args.family, out, args.signature, args.part)
-    if args.route:
-        row["routed"] = []
-    for seed in args.seeds.split(",") if args.route else []:
-        row["routed"].append(route(out, args.device, int(seed), args.target))
-        write_json(out / "synth.json", row)     # a next seed may take hours
-    write_json(out / "synth.json", row)
+           "cycles_per_step": geo.issue, "made": made.stamp("synthesis")}
+
+    def mapped(folder: Path) -> None:
+        row.update(synthesise(art, lanes, args.family, folder, args.signature, args.part))
+        write_json(folder / "synth.json", row)
+
+    with folders.lock(out):
+        written(out, mapped, ["synth.json"])
+        for seed in args.seeds.split(",") if args.route else []:
+            row.setdefault("routed", []).append(route(out, args.device, int(seed), args.target))
+            write_json(out / "synth.json", row)     # a next seed may take hours
     print(table(row, art, geo))
     print(f"written to {out / 'synth.json'}")
 

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.base import cli
+from golden.base import cli, forms, made
 from golden.base.files import write_all_atomic, write_atomic
-from golden.base.options import lanes_of, positive
+from golden.base.options import build, lanes_of, positive
 from golden.tasks import Split, make_task
 from quant.integer import vectors
 from quant.integer.artifact import digest
-from rtl.parts.config import Geometry, HardwareConfig
+from rtl.parts.config import Geometry, HardwareConfig, lanes_for
 from rtl.core import Core
 from rtl.cycles import predict
 from sim import campaign, inputs, pysim, tools
@@ -36,8 +36,13 @@ from sim.native.program import Program
 from sim.tools import SimError
 from sim.verify import machine
 
-SYNTHESES = (tools.ROOT / "docs" / "results", tools.ROOT / "build" / "synth")
+SYNTHESES = tools.ROOT / "docs" / "results"     # those that are kept
 STEPS = {"native": 100, "cocotb": 60, "amaranth": 4}    # of a sequence, at most
+SYNTHESIS = {                                           # what a synth.json has, at least
+    "artifact": str, "part": str, "layers": forms.whole(1), "of": forms.whole(1), "family": str,
+    "device": str, "lanes": forms.whole(1), "signature": bool, "cells": dict,
+    "routed": (None, lambda runs: isinstance(runs, list) and all(
+        isinstance(run, dict) and forms.amount(run.get("fmax")) for run in runs))}
 TRACED = 20             # steps of the trace whose toggles are counted
 SEQUENCES = 8           # of the test set, from which spike rates are taken
 
@@ -51,13 +56,13 @@ def report(args: argparse.Namespace) -> None:
     """Measure, write and print."""
     result = measure(args)
     text = json.dumps(result, indent=1) + "\n"
-    write_atomic(args.json, text)
+    path = write_atomic(args.json or build("bench.json"), text)
     page = bench_table.page(result)
     if args.report:
         name = result["name"]
         write_all_atomic(args.report, {f"{name}.bench.json": text, f"{name}.bench.md": page})
     print(page)
-    print(f"written to {args.json}")
+    print(f"written to {path}")
 
 
 def _arguments(argv) -> argparse.Namespace:
@@ -73,7 +78,7 @@ def _arguments(argv) -> argparse.Namespace:
     parser.add_argument("--trace-steps", type=positive, default=TRACED, metavar="N",
                         help=f"steps of the trace, at most {toggles.MOST_STEPS} "
                              f"(default %(default)s)")
-    parser.add_argument("--json", type=Path, default=Path("build/bench.json"), metavar="FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="default: build/bench.json")
     parser.add_argument("--report", type=Path, metavar="FOLDER",
                         help="also write <task>.bench.json and .md there")
     return parser.parse_args(argv)
@@ -84,9 +89,8 @@ def measure(args: argparse.Namespace) -> dict:
     task = make_task(args.task)
     tools.verilator()
     split = task.load("test", args.data_dir)
-    lanes = args.lanes or [HardwareConfig.lanes]
-    args.lanes = lanes[0]
-    art, _ = inputs.load(args, task)
+    art = inputs.network(args, task)
+    lanes = args.lanes or [lanes_for(None, art.H, art.n)]
     for number in lanes:
         Geometry(art.H, art.n, number)
     for name, most in (("steps", art.length), ("trace_steps", toggles.MOST_STEPS)):
@@ -96,10 +100,10 @@ def measure(args: argparse.Namespace) -> dict:
     split = split.take(np.arange(min(SEQUENCES, len(split)))).sequences()
     length = int(split.lengths.max())
     spikes = energy.rates(vectors.expected(art, split.values[:, :length], split.lengths,
-                                           args.seed, 1))
+                                           inputs.master_seed(args, art), 1))
     result = {
         "task": args.task, "name": inputs.named(args), "network": " ".join(inputs.options(args)),
-        "artifact": digest(art), "commit": tools.commit(), "machine": machine(),
+        "artifact": digest(art), "commit": made.commit(), "machine": machine(),
         "date": time.strftime("%Y-%m-%d", time.gmtime()), "length": art.length,
         "spike_rates": spikes.round(4).tolist(), "synthesis": syntheses(digest(art)),
         "counted": energy.counted(art, spikes).to_dict(), "rows": []}
@@ -123,7 +127,7 @@ def native_speed(core: Core, built: Program, split: Split) -> dict:
     """Steps per second of CPU time with as many cores side by side as ``make verify`` has."""
     values = [begin_of(split, k % len(split), STEPS["native"]) for k in range(TRACKS)]
     jobs = [native.Job([v], limit_of(core, v)) for v in values]
-    with tools.workspace(tools.BUILD / "bench") as work:
+    with tools.workspace(tools.build_folder("bench")) as work:
         outs, used = native.run(built, jobs, work)
         steps = sum(int(out.lengths.sum()) for out in outs)
     return {"steps_per_cpu_second": steps / used.seconds, "native_memory_bytes": used.memory,
@@ -134,7 +138,7 @@ def other_speeds(core: Core, source: str, split: Split) -> dict[str, float]:
     """Steps per second of cocotb and of Amaranth's simulator, the latter with its preparations."""
     first = begin_of(split, 0, STEPS["cocotb"])
     expected = vectors.make(core.art, first[None])
-    with tools.workspace(tools.BUILD / "bench") as work:
+    with tools.workspace(tools.build_folder("bench")) as work:
         found = cosim.run(core, expected, work / "cocotb", limit=limit_of(core, first),
                           source=source)
     first, begin = first[:STEPS["amaranth"]], time.process_time()
@@ -157,7 +161,7 @@ def toggling(core: Core, source: str, split: Split, steps: int) -> dict:
     """Toggles per step of the first sequence's first steps, and their energy."""
     built = program.build(core, "vcd", source, "-O0")
     values = begin_of(split, 0, steps)
-    with tools.workspace(tools.BUILD / "bench") as work:
+    with tools.workspace(tools.build_folder("bench")) as work:
         native.run(built, [native.Job([values], limit_of(core, values))], work,
                    work / "trace.vcd", trace_steps=steps)
         with open(work / "trace.vcd") as file:
@@ -169,17 +173,28 @@ def toggling(core: Core, source: str, split: Split, steps: int) -> dict:
 
 
 def syntheses(artifact: str) -> list[dict]:
-    """What ``rtl.synth`` found for this whole network: an entry per family and number of lanes."""
+    """What ``rtl.synth`` found for this whole network: an entry per family and number of lanes.
+
+    One of the present sources goes before others, which say in ``old`` how they were made.
+    """
     found = {}
-    for folder in SYNTHESES:
+    for folder in (SYNTHESES, build("synth")):
         for path in sorted(folder.rglob("*synth*.json")):
-            row = json.loads(path.read_text())
-            if (row.get("artifact"), row.get("part"), row.get("layers")) == (
-                    artifact, "core", row.get("of")):
-                found.setdefault((row["family"], row["lanes"], row["signature"]), {
-                    "family": row["family"], "device": row["device"], "lanes": row["lanes"],
-                    "signature": row["signature"], "cells": row["cells"],
-                    "fmax": max((run["fmax"] for run in row.get("routed", [])), default=None)})
+            if any(name.startswith(".") for name in path.relative_to(folder).parts):
+                continue        # it is being made
+            row = forms.kept(path, lambda row: isinstance(row, dict) and forms.has(
+                {name: row.get(name) for name in SYNTHESIS}, SYNTHESIS))
+            if row is None:
+                print(f"{path} is damaged or is no synthesis: left out", file=sys.stderr)
+            elif (row["artifact"], row["part"], row["layers"]) == (artifact, "core", row["of"]):
+                old = made.older("synthesis", row.get("made"))
+                key = row["family"], row["lanes"], row["signature"]
+                if key in found and (old or not found[key]["old"]):
+                    continue
+                found[key] = {name: row[name] for name in (
+                    "family", "device", "lanes", "signature", "cells")} | {
+                    "fmax": max((run["fmax"] for run in row["routed"] or []), default=None),
+                    "old": old}
     return list(found.values())
 
 

@@ -3,7 +3,8 @@
 Cases are grouped by the shape of the hardware: coefficients come over the configuration port, so
 that one build serves a group. Every spike, signature, logit and saturation count is compared and,
 where nothing stalls, the cycle of every result. Interrupt it and call it again: it goes on. The
-first failing cases are made small and kept in ``--keep``, whose cases a test replays.
+first failing cases are made small and kept in ``--keep``; a test replays all that are in
+tests/sim/regressions.
 Exit code 1: a case failed; 2: a mistake of the user's; 130: interrupted.
 """
 
@@ -17,16 +18,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from golden.base import cli
+from golden.base import cli, made
 from golden.base.files import write_atomic
-from golden.base.options import positive
+from golden.base.forms import amount, has, read, whole
+from golden.base.options import add_build, positive
 from sim import tools
 from sim.fuzzing import draws, minimise, trial
 from sim.fuzzing.draws import Case
 from sim.journal import Journal
 from sim.tools import SimError
 
-FOLDER = tools.BUILD / "fuzz"
 REGRESSIONS = tools.ROOT / "tests" / "sim" / "regressions"
 MINIMISE_SECONDS = 600
 KEEP = 3                # failing cases of a run, at most
@@ -55,7 +56,7 @@ def run_group(group: Group) -> dict:
     """A record for the journal: what the cases of a group showed."""
     begin = time.perf_counter()
     cases = group.cases()
-    with tools.workspace(FOLDER) as work:
+    with tools.workspace(tools.build_folder("fuzz")) as work:
         outcomes = trial.run(cases[0].shape, cases, work)
     failed = [(case, outcome) for case, outcome in zip(cases, outcomes) if outcome.first]
     return {"number": group.number, "cases": len(cases), "failed": [
@@ -68,6 +69,11 @@ def run_group(group: Group) -> dict:
             "shape": summary(cases[0].shape), "seconds": time.perf_counter() - begin}
 
 
+FORM = {name: whole() for name in ("number", "cases", "steps", "spikes", "cycles", "timed", "alive")
+        } | {"failed": [{"case": dict, "first": str}], "shape": str, "seconds": amount,
+             "commit": (str, None)}      # of a record in a journal
+
+
 def summary(shape: draws.Shape) -> str:
     """One line on a shape."""
     return (f"{shape.layers} x {shape.H}, n {shape.n}, {shape.lanes} lanes, {shape.residual}, "
@@ -78,7 +84,7 @@ def summary(shape: draws.Shape) -> str:
 
 def first_difference(case: Case) -> str | None:
     """What fails in a case, on the native simulation."""
-    with tools.workspace(FOLDER) as work:
+    with tools.workspace(tools.build_folder("fuzz")) as work:
         return trial.run(case.shape, [case], work)[0].first
 
 
@@ -100,12 +106,18 @@ def keep(case: Case, folder: Path, found: str) -> Path:
 
 def replay(path: Path) -> str | None:
     """The difference that a kept case shows now, or None."""
+    again = f"give a file of {REGRESSIONS.relative_to(tools.ROOT)}"
+    row = read(path, again)
     try:
-        row = json.loads(path.read_text())
-        case, slowly = Case.from_dict(row["case"]), row["simulator"] == "amaranth"
+        wrong = not has(row, {"found": str, "first": (str, None), "simulator": str,
+                              "case": draws.FORM}) and "its form is another one"
+        case = None if wrong else Case.from_dict(row["case"])
+        wrong = wrong or case.shape.broken_rule()
     except (ValueError, KeyError, TypeError) as error:
-        raise SimError(f"{path} is not a kept case ({error!r}); give a file of "
-                       f"{REGRESSIONS.relative_to(tools.ROOT)}") from None
+        wrong = repr(error)
+    if wrong:
+        raise SimError(f"{path} is not a kept case ({wrong}); {again}")
+    slowly = row["simulator"] == "amaranth"
     return trial.run_slowly(case).first if slowly else first_difference(case)
 
 
@@ -123,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
         return int(found is not None)
     report = fuzz(args)
     text = json.dumps(report, indent=1) + "\n"
-    for path in {args.report, FOLDER / "report.json"}:
+    for path in {args.report, tools.build_folder("fuzz", "report.json")} - {None}:
         write_atomic(path, text)
     print(f"seed {report['seed']}: {report['cases']} cases of {report['shapes']} shapes, "
           f"{report['steps']:,} steps, {report['spikes']:,} spikes and {report['timed']} runs' "
@@ -141,10 +153,11 @@ def _arguments(argv) -> argparse.Namespace:
                         help="cases that share a build (default %(default)s)")
     parser.add_argument("--jobs", type=positive, default=tools.processors(), metavar="N",
                         help="shapes at once (default: one per processor, here %(default)s)")
-    parser.add_argument("--report", type=Path, default=FOLDER / "report.json", metavar="FILE",
+    parser.add_argument("--report", type=Path, metavar="FILE",
                         help="also write the report there")
-    parser.add_argument("--keep", type=Path, default=REGRESSIONS, metavar="FOLDER",
-                        help="where failing cases are kept (default tests/sim/regressions)")
+    add_build(parser)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER",
+                        help="where failing cases are kept; default: build/sim/fuzz/failed")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="run one kept case")
     return parser.parse_args(argv)
 
@@ -152,23 +165,26 @@ def _arguments(argv) -> argparse.Namespace:
 def fuzz(args: argparse.Namespace) -> dict:
     """The whole run. Returns its report."""
     tools.verilator()
-    sources, every = tools.source_hash(), groups(args.n, args.seed, args.per_shape)
+    sources, every = made.by("comparison"), groups(args.n, args.seed, args.per_shape)
     key = {"seed": args.seed, "per_shape": args.per_shape, "sources": sources}
-    with Journal(FOLDER / f"seed{args.seed}.jsonl", key) as journal:
+    with Journal(tools.build_folder("fuzz", f"seed{args.seed}"), key,
+                 lambda record: has(record, FORM)) as journal:
         done = {row["number"]: row for row in journal.records}
         done = {group.number: done[group.number] for group in every
                 if group.number in done and done[group.number]["cases"] == group.count}
         print(f"seed {args.seed}: {args.n} cases of {len(every)} shapes"
               + (f", {len(done)} shapes are done" if done else "")
-              + (", starting again: the sources changed" if journal.replaces else ""),
+              + (f"; {tools.build_folder('fuzz')} has those of other sources, of which nothing is "
+                 f"taken" if journal.others else "")
+              + (f"; {journal.ignored} damaged lines are done again" if journal.ignored else ""),
               file=sys.stderr)
         run_groups(args, every, done, journal)
     rows = [done[number] for number in sorted(done)]
     total = {name: sum(row[name] for row in rows)
              for name in ("cases", "steps", "spikes", "cycles", "timed", "alive", "seconds")}
-    return {"seed": args.seed, "per_shape": args.per_shape, "commit": tools.commit(),
-            "sources": sources, "date": time.strftime("%Y-%m-%d", time.gmtime()),
-            "shapes": len(rows), **total,
+    return {"seed": args.seed, "per_shape": args.per_shape,
+            "commit": made.commits(row["commit"] for row in rows), "sources": sources,
+            "date": time.strftime("%Y-%m-%d", time.gmtime()), "shapes": len(rows), **total,
             "failed": [found for row in rows for found in row["failed"]],
             "by_shape": [{name: row[name] for name in ("number", "shape", "cases", "alive")}
                          | {"failed": len(row["failed"])} for row in rows]}
@@ -177,19 +193,20 @@ def fuzz(args: argparse.Namespace) -> dict:
 def run_groups(args: argparse.Namespace, every: list[Group], done: dict[int, dict],
                journal: Journal) -> None:
     """Run the groups that are not ``done``; add their records there and to the journal."""
-    kept = []
+    kept, commit = [], made.commit()
     with tqdm(total=args.n, initial=sum(row["cases"] for row in done.values()), unit="case",
               disable=None, leave=False) as bar, ThreadPoolExecutor(args.jobs) as pool:
         waiting = [pool.submit(run_group, group) for group in every if group.number not in done]
         try:
             for future in as_completed(waiting):
-                row = future.result()
+                row = future.result() | {"commit": commit}
                 if row["failed"] and len(kept) < KEEP:
                     worst = row["failed"][0]
                     tqdm.write(f"{row['shape']}: {worst['first']}; making it small ...",
                                file=sys.stderr)
                     kept.append(keep(
-                        Case.from_dict(worst["case"]), args.keep,
+                        Case.from_dict(worst["case"]),
+                        args.keep or tools.build_folder("fuzz", "failed"),
                         f"python -m sim.fuzz --seed {args.seed}, shape {row['number']}"))
                     tqdm.write(f"kept in {kept[-1]}", file=sys.stderr)
                 journal.add(row)

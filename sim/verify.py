@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 def report(args: argparse.Namespace) -> int:
     """The campaign and its reports; 1 if anything differs."""
     row = verify(args)
-    write(row, tools.BUILD / inputs.named(args))
+    write(row, tools.build_folder(inputs.named(args)))
     if args.report:
         write(row, args.report)
     print(markdown(row))
@@ -62,8 +62,8 @@ def verify(args: argparse.Namespace) -> dict:
     whole = len(split)
     examples = split.take(np.arange(min(args.n or whole, whole)))
     split = examples.sequences()
-    folder = tools.BUILD / inputs.named(args)
-    name = f"verify-{digest(art)}-{hw.lanes}-{args.seed or art.seed}.jsonl"
+    folder = tools.build_folder(inputs.named(args))
+    name = f"verify-{digest(art)}-{hw.lanes}-{inputs.master_seed(args, art)}"
     with tqdm(total=int(split.lengths.sum()), unit="step", unit_scale=True, disable=None,
               leave=False) as bar:
         def progress(done: int) -> None:
@@ -86,7 +86,8 @@ def summary(report: Report, task: str, examples: Split, whole: int) -> dict:
     classes = np.array(report.classes)
     return {
         "task": task, "artifact": report.artifact, "lanes": report.lanes, "seed": report.seed,
-        "commit": tools.commit(), "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "master_seed": report.master_seed,
+        "commit": report.commit, "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "sequences": done, "test_set": whole, "steps": report.total("steps"),
         "spikes_compared": report.total("spikes"),
         "signatures_compared": report.total("signatures"),

@@ -1,5 +1,7 @@
 """Every command that reads an artifact refuses one of which a number was changed, in one line."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import host.__main__
 import host.adapt
 import quant.evaluate
+import quant.upgrade
 import rtl.axi
 import rtl.boards.__main__
 import rtl.generate
@@ -28,11 +31,11 @@ COMMANDS = {        # module: its options beside --artifact
     rtl.scale: [], rtl.boards.__main__: ["--board", "ulx3s-12f"], sim.__main__: [*TASK, "-n", "1"],
     sim.verify: [*TASK, "-n", "1"], sim.utilisation: [],
     host.__main__: ["run", *TASK, "--port", "sim", "-n", "1"],
-    host.adapt: ["--like", "GOOD", "--out", "OUT"]}
+    host.adapt: ["--like", "GOOD", "--out", "OUT"], quant.upgrade: ["--out", "OUT"]}
 READERS = {         # of artifacts: the commands, and what several of them share
-    "quant/evaluate.py", "rtl/axi.py", "rtl/boards/__main__.py", "rtl/generate.py", "rtl/scale.py",
-    "rtl/synth.py", "sim/inputs.py", "sim/utilisation.py", "sim/benches/tb_core.py",
-    "host/adapt.py", "host/session.py", "bench/reproduce.py"}
+    "quant/evaluate.py", "quant/upgrade.py", "rtl/axi.py", "rtl/boards/__main__.py",
+    "rtl/generate.py", "rtl/scale.py", "rtl/synth.py", "sim/inputs.py", "sim/utilisation.py",
+    "sim/benches/tb_core.py", "host/adapt.py", "host/session.py", "bench/reproduce.py"}
 
 
 @pytest.fixture
@@ -58,12 +61,37 @@ def assert_refused(main, arguments, folder, capsys):
     assert f"{folder} does not match its manifest's sha256: truncated or edited; export" in lines[0]
 
 
+EDITS = {           # of a manifest: each was taken in silence once
+    "a format": lambda m: m["blocks"][0][1].pop("h"), "an option": lambda m: m["blocks"][0][1].pop(
+        "rounding"), "activation": lambda m: m["blocks"][0].pop(4),
+    "seed": lambda m: m.update(seed=7), "taps": lambda m: m["random"].update(taps=[32, 2]),
+    "k": lambda m: m["random"].update(k=4), "task": lambda m: m.update(task="../../x"),
+    "permutation": lambda m: m.update(permutation="seed3"),
+    "information": lambda m: m["info"].update(accuracy={"integer": 1.0})}
+
+
+def commanded(module, folder, good, tmp_path) -> list[str]:
+    options = [{"OUT": str(tmp_path / "out"), "GOOD": str(good)}.get(word, word)
+               for word in COMMANDS[module]]
+    return [*options, "--artifact", str(folder)]
+
+
 @pytest.mark.parametrize("module", COMMANDS, ids=lambda module: module.__name__)
 def test_a_changed_number_is_refused(module, folders, tmp_path, capsys):
     good, bad = folders
-    options = [{"OUT": str(tmp_path / "out"), "GOOD": str(good)}.get(word, word)
-               for word in COMMANDS[module]]
-    assert_refused(module.main, [*options, "--artifact", str(bad)], bad, capsys)
+    assert_refused(module.main, commanded(module, bad, good, tmp_path), bad, capsys)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("module", COMMANDS, ids=lambda module: module.__name__)
+def test_an_edited_manifest_is_refused(module, edit, folders, tmp_path, capsys):
+    good, bad = folders
+    shutil.copy(good / "arrays.npz", bad)
+    m = json.loads((bad / "manifest.json").read_text())
+    EDITS[edit](m)
+    (bad / "manifest.json").write_text(json.dumps(m))
+    assert_refused(module.main, commanded(module, bad, good, tmp_path), bad, capsys)
     assert not (tmp_path / "out").exists()
 
 
@@ -82,4 +110,4 @@ def test_no_command_is_left_out():
              for package in packages for path in (ROOT / package).rglob("*.py")}
     assert {name for name, text in texts.items() if "artifact.load(" in text} == READERS
     others = {name for name, text in texts.items() if "arrays.npz" in text}
-    assert others == {"quant/integer/artifact.py", "quant/integer/schema1.py"}
+    assert others == {"quant/integer/artifact.py"}

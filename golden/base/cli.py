@@ -14,6 +14,8 @@ DIFFERENT, MISTAKE, FAULT, INTERRUPTED = 1, 2, 3, 130
 class UserError(Exception):
     """Something a user can put right; the message says what, where and how."""
 
+    code = MISTAKE          # the exit code; another one where the error tells of something else
+
 
 def differing(wanted: Iterable[str], found: Iterable[str]) -> str:
     """The first names that are missing and that are unknown, as a part of a message; "": none."""
@@ -36,7 +38,7 @@ def told(name: str, error: BaseException, interrupted: str = "interrupted") -> i
         error = UserError("there is not enough memory for this")
     if isinstance(error, UserError | OSError):
         print(f"{name}: {error}", file=sys.stderr)
-        return MISTAKE
+        return getattr(error, "code", MISTAKE)
     traceback.print_exception(error)
     print(f"{name}: this is a fault of the program, not of your input; please report it with the "
           f"lines above", file=sys.stderr)

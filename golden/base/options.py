@@ -5,14 +5,46 @@ A type for argparse says in one line what is wrong with a value.
 
 import argparse
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from golden.base.cli import UserError
+from golden.base.names import slug
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "golden" / "checkpoints"       # trained networks, <task>[.<net>].pt
-ARTIFACTS = Path("build/artifacts")             # of exports, <task>[.<net>]
+BUILD = "SPIKESSM_BUILD"                        # names the folder of everything that commands make
+
+
+def build(*parts: str) -> Path:
+    """A path below the folder of everything that commands make.
+
+    It is ``--build``'s, else $SPIKESSM_BUILD, else ``build`` in the current folder; never beside
+    the code, which may belong to somebody else.
+    """
+    return Path(os.environ.get(BUILD) or "build", *parts)
+
+
+class _Build(argparse.Action):
+    """Sets the variable, so that the programs that a command calls have the same folder."""
+
+    def __call__(self, parser, namespace, value, option=None):
+        if not value:
+            parser.error(f"{option} needs the name of a folder")
+        os.environ[BUILD] = os.path.abspath(value)
+
+
+def add_build(parser: argparse.ArgumentParser) -> None:
+    """``--build``, for a command that writes to :func:`build` or reads what another one wrote."""
+    parser.add_argument("--build", action=_Build, metavar="DIR", default=argparse.SUPPRESS,
+                        help=f"folder of everything that commands make; default: ${BUILD}, else "
+                        "build in the current folder")
+
+
+def artifact_of(task: str, net: str = "", sampling: str | None = None) -> Path:
+    """Where the export of a task's network lies; ``sampling`` only where it was asked for."""
+    return build("artifacts", ".".join(filter(None, (slug(task, net), sampling))))
 
 
 def add_task(parser: argparse.ArgumentParser, required: bool = True, default: str = "") -> None:
@@ -35,21 +67,20 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
 
 
 def add_artifact(parser: argparse.ArgumentParser, default: str = "") -> None:
-    """``--artifact``; needed unless ``default`` says what is taken without it."""
+    """``--artifact`` and ``--build``; the first is needed unless ``default`` says what else."""
     parser.add_argument("--artifact", type=Path, metavar="DIR", required=not default,
                         help="folder of an export" + f"; default: {default}" * bool(default))
+    add_build(parser)
 
 
 def add_artifact_or_task(parser: argparse.ArgumentParser) -> None:
-    """``--artifact`` or ``--task``, one of them; read them with :func:`artifact_folder`."""
+    """``--build``, ``--net``, and ``--artifact`` or ``--task``."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--artifact", type=Path, metavar="DIR", help="folder of an export")
-    which.add_argument("--task", help=f"the artifact in {ARTIFACTS}/TASK")
-
-
-def artifact_folder(args: argparse.Namespace) -> Path:
-    """Of the options of :func:`add_artifact_or_task`."""
-    return args.artifact or ARTIFACTS / args.task
+    which.add_argument("--task", help="that task's, build/artifacts/<task>[.<net>]; exported if it "
+                       "is missing or was made from other files than now")
+    add_net(parser)
+    add_build(parser)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -79,12 +110,19 @@ def _number(convert: Callable, fits: Callable, kind: str) -> Callable:
     return of
 
 
+DIGITS = 18         # of a whole number, at most: what 64 bits hold
+
+
 def _whole(text: str) -> int:
-    return int(text) if text.isdecimal() else -1
+    return int(text) if text.isdecimal() and len(text) <= DIGITS else -1
 
 
-positive = _number(_whole, lambda n: n >= 1, "not a whole number of at least 1")
-natural = _number(_whole, lambda n: n >= 0, "not a whole number of at least 0")
+def _at_least(least: int) -> Callable:
+    return _number(_whole, lambda n: n >= least, f"not a whole number of at least {least} and at "
+                   f"most {DIGITS} digits")
+
+
+positive, natural = _at_least(1), _at_least(0)
 probability = _number(float, lambda p: 0 <= p < 1,
                       "not a probability: it must be at least 0 and below 1")
 minutes = _number(float, lambda x: 0 <= x < math.inf, "not a number of minutes, 0 or more")

@@ -6,6 +6,7 @@ A raw integer ``r`` in format ``SQ(i, f)`` or ``UQ(i, f)`` stands for the real n
 
 import re
 from dataclasses import dataclass
+from reprlib import repr as shown
 
 import numpy as np
 
@@ -70,9 +71,10 @@ class QFormat:
     @classmethod
     def parse(cls, text: str) -> "QFormat":
         """Inverse of ``str``: ``SQ(4,12)``."""
-        match = re.fullmatch(r"([SU])Q\((-?\d+),(-?\d+)\)", str(text))
+        match = re.fullmatch(r"([SU])Q\((-?[0-9]{1,3}),(-?[0-9]{1,3})\)", str(text))
         if not match:
-            raise FormatError(f"{text!r} is not a number format; write SQ(i,f) or UQ(i,f)")
+            raise FormatError(f"{shown(text)} is not a number format; write SQ(i,f) or "
+                              f"UQ(i,f), numbers of up to three digits")
         return cls(int(match[2]), int(match[3]), match[1] == "S")
 
 

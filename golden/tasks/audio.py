@@ -6,6 +6,7 @@ A sound x lies in [-1, 1). Its mu-law code q is a byte, ``y = sign(x) log(1 + 25
 """
 
 import io
+import struct
 import wave
 from dataclasses import dataclass
 
@@ -82,7 +83,7 @@ def read_wav(raw: bytes, name: str, rate: int, path, most_channels: int = 1) -> 
             found = file.getframerate()
             n = file.getnframes()
             samples = file.readframes(n)
-    except (wave.Error, EOFError, OverflowError, ValueError) as error:
+    except (wave.Error, EOFError, OverflowError, ValueError, RuntimeError, struct.error) as error:
         raise DataError(f"{path}: {name} is not a wav file of plain samples ("
                         f"{str(error) or 'it ends too soon'}); {again(path)}") from None
     if channels > most_channels or (bits, found) != (16, rate):

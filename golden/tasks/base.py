@@ -1,5 +1,6 @@
 """What every task offers: integer samples or tokens in, a class out."""
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -89,6 +90,8 @@ def subsets_of(task: Task, split: str, n: int, data_dir=None) -> dict[str, np.nd
     Raises :class:`TaskError` if the task's own ``subsets`` gives anything else.
     """
     parts = task.subsets(split, data_dir) if hasattr(task, "subsets") else {}
+    if not isinstance(parts, dict) or not all(isinstance(name, str) for name in parts):
+        raise TaskError(f"task {task.name}: subsets must give a dict of arrays by name")
     for name, part in parts.items():
         if (not isinstance(part, np.ndarray) or part.dtype != bool or part.ndim != 1
                 or len(part) < n):
@@ -139,32 +142,42 @@ def known_split(split: str) -> str:
     return split
 
 
-def checked(split: Split, task: Task) -> Split:
-    """``split``, if its arrays are what :class:`Split` says; a :class:`TaskError` else."""
-    n, samples = len(split.labels), task.sample_format
-    low, high = (samples.lo, samples.hi) if samples else (0, task.vocab - 1)
-    inputs = inputs_of(task)
-    each = (n,) if inputs == 1 else (n, inputs)
-    for name in ("values", "lengths", "labels"):
-        array = getattr(split, name)
+def limits(task: Task) -> tuple[int, int]:
+    """The smallest and the largest raw sample or token."""
+    samples = task.sample_format
+    return (samples.lo, samples.hi) if samples else (0, task.vocab - 1)
+
+
+def checked(split: Split, task: Task, name: str = "") -> Split:
+    """``split``, if its arrays are what :class:`Split` says; a :class:`TaskError` else.
+
+    ``name`` is the split's, for the message.
+    """
+    where = f"task {task.name}{f', {name}' if name else ''}:"
+    inputs, (low, high) = inputs_of(task), limits(task)
+    for field in ("labels", "values", "lengths"):
+        array = getattr(split, field)
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu":
-            raise TaskError(f"task {task.name}: {name} must be an array of integers")
-        shape = array.shape[:-1] if name == "values" else array.shape
-        if shape != (each if name != "labels" else (n,)) or n == 0:
+            raise TaskError(f"{where} {field} must be an array of integers")
+        n = split.labels.shape[0] if split.labels.ndim else 0
+        each = (n,) if inputs == 1 or field == "labels" else (n, inputs)
+        shape = array.shape[:-1] if field == "values" else array.shape
+        if shape != each or not array.size:
             rows = "n" if inputs == 1 else f"n, {inputs}"
-            raise TaskError(f"task {task.name}: {name} has shape {array.shape} beside {n} labels; "
+            raise TaskError(f"{where} {field} has shape {array.shape} beside {n} labels; "
                             f"values are ({rows}, L), lengths ({rows}{',' * (inputs == 1)}) and "
-                            f"labels (n,), n at least 1")
+                            f"labels (n,), n and L at least 1")
     steps = split.values.shape[-1]
     if steps > task.length:
-        raise TaskError(f"task {task.name}: sequences of {steps} steps, but its "
-                        f"length is {task.length}")
-    for name, low, high in (("values", low, high), ("labels", 0, task.n_classes - 1),
-                            ("lengths", 1, steps)):
-        array = getattr(split, name)
+        raise TaskError(f"{where} sequences of {steps} steps, but its length is {task.length}")
+    for field, low, high in (("values", low, high), ("labels", 0, task.n_classes - 1),
+                             ("lengths", 1, steps)):
+        array = getattr(split, field)
         if array.min() < low or array.max() > high:
-            raise TaskError(f"task {task.name}: {name} from {array.min()} to {array.max()}, "
-                            f"they must be from {low} to {high}")
+            wrong = ((array < low) | (array > high)).reshape(n, -1).any(1)
+            raise TaskError(f"{where} {field} from {array.min()} to {array.max()}, they must be "
+                            f"from {low} to {high}; the first that are not: example "
+                            f"{wrong.argmax()}")
     return split
 
 
@@ -180,6 +193,11 @@ def part_and_name(variant: str, name: str) -> tuple[bool, str]:
         raise TaskError(f"variant {variant!r} of task {name} is unknown; known: {PART}, for files "
                         f"that hold only some of its sequences")
     return variant == PART, f"{name}:{variant}" if variant else name
+
+
+def whole(name: str) -> str:
+    """The name of a task without the variant ``part``."""
+    return re.sub(f"[:-]{PART}$", "", name)
 
 
 def counted(found: int, expected: int, what: str, path, task: Task) -> None:

@@ -1,13 +1,13 @@
 """Where data lies: a local folder when told, and a cache for what is downloaded or generated."""
 
 import os
-import zipfile
-import zlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from golden.base.arrays import ArraysError, read_npz
 from golden.base.cli import UserError
 from golden.base.files import write_atomic
 
@@ -54,22 +54,31 @@ def write_atomically(path: Path, write: Callable, advice: str = ANOTHER_CACHE) -
         raise cannot_write(path, error, advice) from None
 
 
-def cached(name: str, make: Callable[[], dict[str, np.ndarray]],
-           fits: Callable[[dict[str, np.ndarray]], bool] = lambda arrays: True
-           ) -> dict[str, np.ndarray]:
-    """The arrays of a file ``name`` (.npz) in the cache folder.
+def anew(path: Path, reason: object) -> None:
+    """Say that a file of the cache is made again."""
+    said = " ".join(str(reason).removeprefix(str(path)).split())
+    print(f"{path} is damaged or of something else ({said[:100]}): it is made again",
+          file=sys.stderr)
 
-    If the file is not there, is damaged, or holds what ``fits`` refuses, ``make()`` makes the
-    arrays and they are written. Processes that do so at the same time each write a whole file.
+
+def cached(name: str, make: Callable[[], dict[str, np.ndarray]],
+           fits: Callable[[dict[str, np.ndarray]], bool] = lambda arrays: True,
+           limit: int = 1 << 28) -> dict[str, np.ndarray]:
+    """The arrays of a file ``name`` (.npz) in the cache folder, ``limit`` bytes at most.
+
+    If the file is not there, ``make()`` makes the arrays and they are written; so too, after a line
+    that says so, if it is damaged or holds what ``fits`` refuses. Processes that do so at the same
+    time each write a whole file.
     """
     path = cache_folder() / name
-    try:
-        with np.load(path) as stored:
-            arrays = {key: stored[key] for key in stored.files}
-        if fits(arrays):
-            return arrays
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
-        pass
+    if path.exists():
+        try:
+            arrays = read_npz(path, limit)
+            if fits(arrays):
+                return arrays
+            anew(path, "it holds something else")
+        except (ArraysError, KeyError, TypeError, ValueError) as error:
+            anew(path, error)
     arrays = make()
     write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
     return arrays

@@ -48,10 +48,11 @@ class FSDD(Speech):
 def read_arrays(path: Path) -> tuple[np.ndarray, ...]:
     """Sound (n, 8000) int8, lengths, labels and takes (n,) of a file of mu-law codes."""
     codes, *rest = arrays(path, "x", "length", "label", "take")
-    n = len(codes)
+    n = codes.size // RATE
     if ((codes.shape, codes.dtype) != ((n, RATE), np.uint8) or n == 0
-            or any(array.shape != (n,) for array in rest) or rest[1].max() > 9
-            or rest[0].min() < 1 or rest[0].max() > RATE):
+            or any(array.shape != (n,) or array.dtype.kind not in "iu" for array in rest)
+            or rest[1].min() < 0 or rest[1].max() > 9 or rest[0].min() < 1
+            or rest[0].max() > RATE):
         raise DataError(f"{path}: clips {codes.shape} {codes.dtype}; expected bytes (n, {RATE}), "
                         f"and for each its length, label and take; {again(path)}")
     lengths, labels, takes = (array.astype(np.int64) for array in rest)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from golden.base.arrays import DAMAGE
 from golden.tasks.data import DataError
 from golden.tasks.base import Split, counted, held_out, part_and_name, known_split
 from golden.tasks.recordings import arrays, files
@@ -19,7 +20,7 @@ COMPACT, ARCHIVE = "cifar10_gray.npz.xz", "cifar-10-python.tar.gz"
 FOLDER = "cifar-10-batches-py"
 SIZES = {"train": 50_000, "test": 10_000}
 BATCHES = {"train": [f"data_batch_{k}" for k in range(1, 6)], "test": ["test_batch"]}
-WRONG = (KeyError, ValueError, TypeError, AttributeError, IndexError, pickle.UnpicklingError)
+WRONG = (*DAMAGE, AttributeError, ImportError, pickle.UnpicklingError)     # of a pickle
 
 
 class Image:
@@ -59,11 +60,12 @@ class Image:
         path = self.source.obtain([COMPACT, FOLDER, ARCHIVE], data_dir, check=not self.part)
         with reading(path, *WRONG):
             pictures, labels, exact = (compact if path.name == COMPACT else published)(path, half)
-        n = len(pictures)
+        n = pictures.size // 1024
         if (pictures.shape, pictures.dtype, labels.shape, exact.shape, exact.dtype) != (
-                (n, 32, 32), np.uint8, (n,), (n,), bool) or n == 0:
+                (n, 32, 32), np.uint8, (n,), (n,), bool) or n == 0 or (
+                labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > 9):
             raise DataError(f"{path}: pictures of shape {pictures.shape} {pictures.dtype} with "
-                            f"{len(labels)} labels; expected bytes of (n, 32, 32); {again(path)}")
+                            f"{labels.size} labels; expected bytes of (n, 32, 32); {again(path)}")
         counted(n, SIZES[half], f"{half} pictures", path, self)
         return pictures, labels, exact
 

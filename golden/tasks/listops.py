@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from golden.tasks import data
 from golden.base import cli
-from golden.base.options import positive
+from golden.base.options import add_build, build, positive
 from golden.tasks import listops_file
 from golden.tasks.base import SPLITS, Split, known_split
 from golden.tasks.listops_rules import trees
@@ -82,7 +82,12 @@ def packed(split: Split) -> dict[str, np.ndarray]:
 def fits(arrays: dict[str, np.ndarray], n: int) -> bool:
     """Whether arrays of the cache are what :func:`packed` makes of ``n`` trees."""
     tokens, lengths, labels = (arrays[k] for k in ("tokens", "lengths", "labels"))
-    return len(lengths) == len(labels) == n and lengths.sum(dtype=np.int64) == len(tokens)
+    return ([array.dtype for array in (tokens, lengths, labels)] == [np.uint8, np.int16, np.int8]
+            and tokens.ndim == 1 and lengths.shape == labels.shape == (n,)
+            and 1 <= lengths.min() <= lengths.max() <= LENGTH
+            and 0 <= labels.min() <= labels.max() <= 9
+            and 1 <= tokens.min() <= tokens.max() <= 15
+            and lengths.sum(dtype=np.int64) == len(tokens))
 
 
 def padded(tokens: np.ndarray, lengths: np.ndarray, labels: np.ndarray) -> Split:
@@ -102,10 +107,11 @@ def main() -> None:
     makes.add_argument("--split", choices=SPLITS, default="test", help="default %(default)s")
     makes.add_argument("-n", type=positive, help="trees; default: as many as the split has")
     makes.add_argument("--out", type=Path, help="file; default build/basic_SPLIT.tsv")
+    add_build(makes)
     args = parser.parse_args()
     if args.command == "check":
         sys.exit(0 if listops_file.check(args.file) else 1)
-    path = args.out or Path("build") / f"basic_{args.split}.tsv"
+    path = args.out or build(f"basic_{args.split}.tsv")
     listops_file.write(path, generate(args.split, args.n or SIZES[args.split]))
     print(path)
 

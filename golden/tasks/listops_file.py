@@ -19,6 +19,7 @@ from golden.tasks.listops_rules import CLOSE, MIN, flat, nested
 from golden.tasks.sources import again, reading
 
 HEADER = "Source\tTarget"
+LINE = 1 << 20          # characters, at most
 SHOWN = 10              # disagreements that check prints
 OPERATORS = {"[MIN": min, "[MAX": max, "[MED": lambda values: int(statistics.median(values)),
              "[SM": lambda values: sum(values) % 10}
@@ -30,9 +31,9 @@ def rows(path: Path) -> Iterator[tuple[int, str, int]]:
     blank, found = 0, False
     with reading(path), open(path, encoding="utf-8-sig") as file:
         try:
-            if file.readline().rstrip("\n") != HEADER:
+            if file.readline(LINE).rstrip("\n") != HEADER:
                 raise DataError(f"{path}: the first line must be Source TAB Target; {again(path)}")
-            for number, line in enumerate(file, 2):
+            for number, line in enumerate(iter(lambda: file.readline(LINE), ""), 2):
                 if not line.strip():
                     blank = blank or number
                     continue

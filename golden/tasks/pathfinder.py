@@ -95,7 +95,7 @@ def fits(arrays: dict[str, np.ndarray], rules: Rules) -> bool:
     """Whether a file of the cache holds a block."""
     grey, labels = arrays["grey"], arrays["labels"]
     return (grey.shape == (BLOCK, rules.size, rules.size) and grey.dtype == np.uint8
-            and labels.shape == (BLOCK,) and labels.max() <= 1)
+            and labels.shape == (BLOCK,) and labels.dtype == np.uint8 and labels.max() <= 1)
 
 
 def generated(rules: Rules, split: str, n: int) -> Split:

@@ -13,7 +13,7 @@ import numpy as np
 
 from golden.tasks import data
 from golden.base import cli
-from golden.base.options import add_data_dir
+from golden.base.options import add_build, add_data_dir, build
 from golden.tasks.pathfinder_rules import pictures, rules32, rules128
 
 ROWS = ((rules32(6), 1), (rules32(9), 1), (rules32(14), 1), (rules128(14), 2))
@@ -100,8 +100,9 @@ def main() -> None:
                                      description=__doc__.split("\n\n")[0].split(":")[0])
     add_data_dir(parser)
     parser.add_argument("--out", type=Path, default=Path("docs/figures/pathfinder.png"))
-    parser.add_argument("--beside", type=Path, default=Path("build/pathfinder.png"),
-                        help="file for the picture with the published ones, if they are at hand")
+    parser.add_argument("--beside", type=Path, help="file for the picture with the published ones, "
+                        "if they are at hand; default: build/pathfinder.png")
+    add_build(parser)
     args = parser.parse_args()
     made = {rules: pictures(rules, seed, 64) for rules, seed in ROWS}
     draw(args.out, [row_of(m, r.contour, 6 if r.size == 32 else 4) for r, m in made.items()])
@@ -118,8 +119,9 @@ def main() -> None:
         rows[f"published, {side} x {side}"] = [measured(grey, middles(grey))]
         shown.append((f"published, {side} x {side}", grey))
     if shown:
-        draw(args.beside, [shown, row_of(made[rules128(14)], 14, 2)])
-        print(args.beside)
+        beside = args.beside or build("pathfinder.png")
+        draw(beside, [shown, row_of(made[rules128(14)], 14, 2)])
+        print(beside)
     print(table(rows))
 
 

@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from golden.base.arrays import DAMAGE, read_npy
 from golden.tasks.data import DataError
 from golden.tasks.base import Split
-from golden.tasks.sources import again, reading
+from golden.tasks.sources import again, content, reading
 
+LIST, PICTURE = 1 << 26, 1 << 20        # bytes of a file, at most
 ARRAY = b"\x93NUMPY"        # the first bytes of a true .npy file
 
 
@@ -36,12 +38,14 @@ def listed(home: Path) -> list[tuple[Path, int]]:
 
 def rows(path: Path) -> list[list[str]]:
     """The columns of every picture of a list."""
-    with reading(path, ValueError):     # UnicodeDecodeError is one
-        content = path.read_bytes()
-        if content.startswith(ARRAY):
-            return np.atleast_2d(np.load(io.BytesIO(content), allow_pickle=False)
-                                 .astype(str)).tolist()
-        return [line.split() for line in content.decode().splitlines() if line.strip()]
+    with reading(path):
+        found = content(path, LIST)
+        if found.startswith(ARRAY):
+            texts = np.atleast_2d(read_npy(found, "it")).astype(str)
+            if texts.ndim != 2:
+                raise ValueError(f"an array of {texts.ndim} dimensions")
+            return texts.tolist()
+        return [line.split() for line in found.decode().splitlines() if line.strip()]
 
 
 def read(pictures: list[tuple[Path, int]], side: int) -> Split:
@@ -67,12 +71,12 @@ def picture(path: Path, side: int) -> np.ndarray | None:
     """(side * side,) grey values of a PNG; None for an empty file."""
     from PIL import Image
     with reading(path):
-        content = path.read_bytes()
-    if not content:
+        found = content(path, PICTURE)
+    if not found:
         return None
-    with reading(path, OSError, SyntaxError), Image.open(io.BytesIO(content)) as image:
-        grey = np.asarray(image.convert("L"))
-    if grey.shape != (side, side):
-        raise DataError(f"{path} has {grey.shape[1]} x {grey.shape[0]} pixels, not {side} x "
-                        f"{side}; {again(path)}")
-    return grey.reshape(-1)
+    with reading(path, *DAMAGE, Image.DecompressionBombError), \
+            Image.open(io.BytesIO(found), formats=["PNG"]) as image:
+        if image.size != (side, side):
+            raise DataError(f"{path} has {image.size[0]} x {image.size[1]} pixels, not {side} x "
+                            f"{side}; {again(path)}")
+        return np.asarray(image.convert("L")).reshape(-1)

@@ -1,12 +1,10 @@
 """MNIST as sequences: the 784 pixels of a digit, one a step, row by row or in a fixed order."""
 
-import gzip
-
 import numpy as np
 
 from golden.tasks.base import Split, held_out, known_split, permuted
 from golden.tasks.formats import PIXEL
-from golden.tasks.sources import File, Source
+from golden.tasks.sources import File, Source, Unpacked
 
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/",
            "https://storage.googleapis.com/cvdf-datasets/mnist/")
@@ -26,7 +24,7 @@ SOURCE = Source(
 
 def read(name: str, data_dir=None, source: Source = SOURCE) -> np.ndarray:
     """One unpacked idx file, header removed: uint8 (n, 784) or (n,)."""
-    with gzip.open(source.obtain([f"{name}.gz"], data_dir)) as file:
+    with Unpacked(source.obtain([f"{name}.gz"], data_dir)) as file:
         raw = file.read()
     header = 4 + 4 * raw[3]             # raw[3]: number of dimensions
     values = np.frombuffer(raw, np.uint8, offset=header)

@@ -16,12 +16,13 @@ from golden.tasks import data
 from golden.tasks.data import DataError
 from golden.tasks import bytetext
 from golden.tasks.base import Split, counted, part_and_name, known_split
-from golden.tasks.sources import File, Source, again, reading
+from golden.tasks.sources import File, Source, Unpacked, again, reading
 
 ARCHIVE = "lra_release.gz"
 NAMES = {"train": "new_aan_pairs.train.tsv", "val": "new_aan_pairs.eval.tsv",
          "test": "new_aan_pairs.test.tsv"}
 PAIRS = {"train": 147_086, "val": 18_090, "test": 17_437}      # Gu et al., 2022 (S4), appendix D
+LINE = 1 << 24          # bytes, at most
 LABELS = {b"0": 0, b"0.0": 0, b"1": 1, b"1.0": 1}
 
 
@@ -55,11 +56,11 @@ def unpacked(archive: Path, name: str, folder: Path) -> Path:
         path = folder / f"{archive.stem}-{known.st_size}-{known.st_mtime_ns}" / name
         if path.exists():
             return path
-        with tarfile.open(archive, "r:gz") as members:
+        with Unpacked(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as members:
             for member in members:
                 if Path(member.name).name == name:
-                    stream = members.extractfile(member)
-                    data.write_atomically(path, lambda file: shutil.copyfileobj(stream, file))
+                    found = members.extractfile(member)
+                    data.write_atomically(path, lambda file: shutil.copyfileobj(found, file))
                     return path
     raise DataError(f"{archive} has no {name} in it; {again(archive)}")
 
@@ -68,7 +69,7 @@ def read(path: Path, length: int) -> Split:
     """A published file; values (n, 2, L) cut at ``length``."""
     texts, labels = [], []
     with reading(path), open(path, "rb") as file:
-        for k, line in enumerate(file):
+        for k, line in enumerate(iter(lambda: file.readline(LINE), b"")):
             fields = line.rstrip(b"\r\n").split(b"\t")
             if len(fields) != 5 or not line.endswith(b"\n") or not all(fields):
                 raise DataError(f"{path}, line {k + 1}: expected label, two numbers and two texts "

@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import lzma
 import os
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -17,12 +18,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from golden.base.arrays import ArraysError
 from golden.tasks import data
 from golden.tasks.data import DataError
 
 PIECE = 1 << 20         # bytes read at once
-DAMAGE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, tarfile.TarError,
-          zipfile.BadZipFile)
+# What is unpacked of a file, at most: so many bytes, and so many times its own.
+UNPACKED, RATIO = 1 << 28, 64
+DICTIONARY = 1 << 28    # bytes of memory that xz may ask for
+DAMAGE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, tarfile.TarError, struct.error,
+          zipfile.BadZipFile, ValueError, OverflowError, RecursionError, ArraysError)
 
 
 @dataclass(frozen=True)
@@ -137,12 +142,65 @@ def reading(path: Path, *more: type[Exception]):
         raise DataError(f"{path} cannot be read ({error.strerror or error})") from None
 
 
+class Unpacked:
+    """The content of a gzip file as a stream that can only be read on.
+
+    Raises :class:`DataError` where it is far more than such files hold.
+    """
+
+    def __init__(self, path: Path):
+        self.path, self.file = path, gzip.open(path)
+        self.left = UNPACKED + RATIO * path.stat().st_size
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0:
+            return b"".join(iter(lambda: self.read(PIECE), b""))
+        piece = self.file.read(min(size, self.left + 1))
+        self.left -= len(piece)
+        if self.left < 0:
+            raise too_large(self.path)
+        return piece
+
+    def __enter__(self) -> "Unpacked":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.file.close()
+
+
+def unpacked(path: Path) -> bytes:
+    """The content of an xz file, at most ``UNPACKED`` bytes."""
+    packed, found = content(path), b""
+    while packed:
+        one = lzma.LZMADecompressor(memlimit=DICTIONARY)
+        found += one.decompress(packed, UNPACKED + 1 - len(found))
+        if len(found) > UNPACKED:
+            raise too_large(path)
+        if not one.eof:
+            raise EOFError("it ends too early")
+        packed = one.unused_data.lstrip(b"\0")     # of another stream behind the first
+    return found
+
+
+def content(path: Path, most: int | None = None) -> bytes:
+    """The bytes of a file that holds at most so many; None: ``UNPACKED``."""
+    with open(path, "rb") as file:
+        size, most = os.fstat(file.fileno()).st_size, UNPACKED if most is None else most
+        if size > most:
+            raise too_large(path)
+        return file.read(size)
+
+
+def too_large(path: Path) -> DataError:
+    return DataError(f"{path} holds far more than such a file does; {again(path)}")
+
+
 def verify(path: Path, file: File) -> None:
     """Raise :class:`DataError` if ``path`` is not ``file``: by its checksum, else gzip's own."""
     algorithm, _, expected = (file.checksum or "md5:").partition(":")
     digest = hashlib.new(algorithm)
     packed = file.unpacked or (not file.checksum and path.suffix in (".gz", ".tgz"))
-    with reading(path), (gzip.open if packed else open)(path, "rb") as stream:
+    with reading(path), Unpacked(path) if packed else open(path, "rb") as stream:
         while piece := stream.read(PIECE):
             digest.update(piece)
     if expected and digest.hexdigest() != expected:

@@ -86,7 +86,7 @@ class Speech:
         cached = (f"{self.source.folder}/{recordings.state(path)}/{self.task}-{self.rate}-"
                   f"{self.stored.__name__}-{split}{'-part' * self.part}-v{recordings.VERSION}")
         sound, lengths, labels = recordings.kept(cached, lambda: self._counted(
-            self.source.obtain(forms, data_dir, check=not self.part), split))
+            self.source.obtain(forms, data_dir, check=not self.part), split), self.n_classes)
         return Split(ENCODINGS[self.encoding].raw(sound, lengths), lengths, labels)
 
     def _counted(self, path: Path, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -149,9 +149,10 @@ class SC10Small(Speech):
 def read_arrays(path: Path, split: str, words: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Sound (n, 8000) int8 and labels (n,) of a file of mu-law codes, shuffled."""
     codes, labels, found = recordings.arrays(path, f"x_{split}", f"y_{split}", "words")
-    found, n = found.tolist(), len(labels)
+    found, n = found.ravel().tolist(), labels.size
     if (found != list(words) or (codes.shape, codes.dtype, labels.shape) != (
-            (n, RATES["8k"]), np.uint8, (n,)) or n == 0 or labels.max() >= len(words)):
+            (n, RATES["8k"]), np.uint8, (n,)) or n == 0 or labels.dtype.kind not in "iu"
+            or labels.min() < 0 or labels.max() >= len(words)):
         raise DataError(f"{path}: {split} clips {codes.shape} {codes.dtype} of the words "
                         f"{' '.join(map(str, found))}; expected bytes (n, 8000) of "
                         f"{' '.join(words)}; {again(path)}")

@@ -3,7 +3,6 @@
 The Large Movie Review Data set (Maas et al., 2011), as in the Long Range Arena.
 """
 
-import lzma
 import re
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from golden.tasks.data import DataError
 from golden.tasks import bytetext
 from golden.tasks.base import Split, counted, held_out, part_and_name, known_split
 from golden.tasks.recordings import files
-from golden.tasks.sources import File, Source, again, reading
+from golden.tasks.sources import File, Source, again, reading, unpacked
 
 ARCHIVE, FOLDER = "aclImdb_v1.tar.gz", "aclImdb"
 MEMBER = re.compile(r"(?:(?:.*/)?aclImdb/)?(train|test)/(neg|pos)/(\d+)_\d+\.txt")
@@ -58,7 +57,7 @@ class Text:
 def from_table(path: Path, half: str) -> list[tuple[int, int, bytes]]:
     """``label TAB number TAB rating TAB review``: a review may contain tabs itself."""
     reviews = []
-    lines = lzma.decompress(path.read_bytes()).split(b"\n")
+    lines = unpacked(path).split(b"\n")
     for k, line in enumerate(lines[:-1] if not lines[-1] else lines):
         fields = line.split(b"\t", 3)
         if len(fields) < 4 or fields[0] not in (b"0", b"1") or not fields[1].isdigit():

@@ -1,94 +1,42 @@
 """The artifact: operations with their tensors and formats, and seeds. All that hardware ever reads.
 
-A folder with ``manifest.json`` and ``arrays.npz``. Schema 2: the manifest lists the operations,
+A folder with ``manifest.json`` and ``arrays.npz``. Schema 3: the manifest lists the operations,
 each with its wiring, options and the formats of its tensors, which are in the arrays under
-``<block>.<operation>.<tensor>``; one sha256 is over everything but ``info`` and ``task``. A user's
-own operation is named by its module and class; who loads it has imported that module.
+``<block>.<operation>.<tensor>``. One sha256 is over everything: whoever changes a word or a number
+makes a folder that is refused. Files of schema 1 and 2 are read with a warning, see
+``quant.upgrade``.
 """
 
 import hashlib
 import io
 import json
 import sys
-import zipfile
-import zlib
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 
+from golden.base import folders
+from golden.base.arrays import ArraysError, read_npz
+from golden.base.cli import UserError
 from golden.base.files import write_all_atomic
-from golden.base.qformat import FormatError, QFormat
+from golden.base.qformat import FormatError
 from quant.formats import RandomFormat
-from quant.integer import memory, ops, schema1
+from quant.integer import schema1
 from quant.integer.head import Head
-from quant.integer.operation import ArtifactError, Operation, Tensor
-from quant.integer.program import Artifact, Program
+from quant.integer.operation import ArtifactError, need
+from quant.integer.program import Artifact
+from quant.integer.record import STRUCTURE, keys, of_structure, structure
 
-__all__ = ["Artifact", "ArtifactError", "digest", "load", "save"]
-SCHEMA = 2
-KINDS = {cls.__name__: cls for module in (ops, memory) for cls in vars(module).values()
-         if isinstance(cls, type) and issubclass(cls, Operation) and cls is not Operation}
-
-
-def described(op: Operation) -> dict:
-    """An operation as plain json, its tensors by their formats."""
-    cls = type(op)
-    own = KINDS.get(cls.__name__) is not cls
-    found = {"operation": f"{cls.__module__}:{cls.__name__}" if own else cls.__name__}
-    for f in fields(op):
-        value = getattr(op, f.name)
-        if value is not None and not f.metadata.get("training"):
-            found[f.name] = (str(value.fmt) if isinstance(value, Tensor)
-                             else str(value) if isinstance(value, QFormat) else value)
-    return found
-
-
-def _kind(name: str) -> type:
-    """The class of an operation: one of ours, or of a user's ``package.module:Class``."""
-    module, colon, own = name.partition(":")
-    if not colon:
-        if name not in KINDS:
-            raise ArtifactError(f"operation {name} is unknown; known: {', '.join(KINDS)}, or one "
-                                f"of your own as package.module:Class")
-        return KINDS[name]
-    # never imported from here: a data file must not choose what code runs
-    cls = getattr(sys.modules.get(module), own, None)
-    if not (isinstance(cls, type) and issubclass(cls, Operation)):
-        raise ArtifactError(f"operation {name} is not loaded; import {module} first, for instance "
-                            f"in the module of your --task")
-    return cls
-
-
-def restored(values: dict, array: Callable[[str], np.ndarray]) -> Operation:
-    """Inverse of :func:`described`; ``array(name)`` gives a tensor's integers."""
-    values = dict(values)
-    cls = _kind(values.pop("operation"))
-    types = {f.name: str(f.type) for f in fields(cls)}
-    return cls(**{name: Tensor(array(name), QFormat.parse(value)) if "Tensor" in types[name]
-                  else QFormat.parse(value) if "QFormat" in types[name] else value
-                  for name, value in values.items()})
-
-
-def structure(program: Program) -> dict:
-    """Operations and formats of a program as plain json, without its integers and its head."""
-    return {"sample": program.sample and str(program.sample),
-            "first": [described(op) for op in program.first],
-            "blocks": [[described(op) for op in ops] for ops in program.blocks],
-            "decoder": {"w": str(program.decoder_w.fmt), "b": str(program.decoder_b.fmt)}}
-
-
-def of_structure(m: dict, array: Callable[[str], np.ndarray]) -> dict:
-    """Inverse of :func:`structure`, as arguments of a program; ``array`` by place and name."""
-    def part(where, ops):
-        return tuple(restored(op, lambda name, i=i: array(f"{where}.{i}.{name}"))
-                     for i, op in enumerate(ops))
-
-    return {"sample": m["sample"] and QFormat.parse(m["sample"]),
-            "first": part("first", m["first"]),
-            "blocks": tuple(part(j, ops) for j, ops in enumerate(m["blocks"]))} | {
-        f"decoder_{x}": Tensor(array(f"decoder.{x}"), QFormat.parse(m["decoder"][x])) for x in "wb"}
+__all__ = ["Artifact", "ArtifactError", "digest", "load", "manifest", "save"]
+SCHEMA = 3
+BEHAVIOUR = 2           # form of what digest() hashes: that of the manifest of schema 2
+FACTS = ("n_classes", "length", "vocab", "seed")
+KEYS = ("schema", "task", "permutation", *FACTS, "random", *STRUCTURE, "info", "sha256")
+KEYS_2 = tuple(key for key in KEYS if key != "permutation")
+MANIFEST, ARRAYS, VECTORS = "manifest.json", "arrays.npz", "vectors.npz"
+MOST = {MANIFEST: 1 << 24, ARRAYS: 1 << 28}     # bytes, also of the arrays when they are unpacked
+AGAIN = "truncated or edited; export again"
 
 
 def _arrays(art: Artifact) -> dict[str, np.ndarray]:
@@ -100,14 +48,15 @@ def _arrays(art: Artifact) -> dict[str, np.ndarray]:
     return {name: np.asarray(raw, np.int64) for name, raw in out.items()}
 
 
-def _manifest(art: Artifact) -> dict:
+def _behaviour(art: Artifact) -> dict:
+    """What decides the answers, without the integers."""
     head = {"head_formats": art.head.fmt.to_dict()} if art.head else {}
-    return {"schema": SCHEMA, "n_classes": art.n_classes, "length": art.length, "vocab": art.vocab,
-            "seed": art.seed, "random": art.random.to_dict(), **structure(art), **head}
+    return {"schema": BEHAVIOUR, **{name: getattr(art, name) for name in FACTS},
+            "random": art.random.to_dict(), **structure(art), **head}
 
 
-def _sha256(manifest: dict, arrays: dict[str, np.ndarray]) -> str:
-    h = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode())
+def _sha256(content: dict, arrays: dict[str, np.ndarray]) -> str:
+    h = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     for name, raw in sorted(arrays.items()):
         h.update(f"{name} {raw.shape}".encode() + raw.tobytes())
     return h.hexdigest()
@@ -115,63 +64,96 @@ def _sha256(manifest: dict, arrays: dict[str, np.ndarray]) -> str:
 
 def digest(art: Artifact) -> str:
     """Short content hash of everything that decides behaviour, for caches and reports."""
-    return _sha256(_manifest(art), _arrays(art))[:16]
+    return _sha256(_behaviour(art), _arrays(art))[:16]
 
 
-def save(art: Artifact, folder: Path) -> Path:
-    """Write a checked artifact; each file to a temporary name first. Returns the folder."""
+def save(art: Artifact, folder: Path, also: Callable[[Path], object] = lambda new: None) -> Path:
+    """Write a checked artifact in place of another one, at once; returns the folder.
+
+    ``also(new folder)`` writes what belongs to it; vectors of the one before go with it.
+    """
     art.check()
-    arrays, manifest, buffer = _arrays(art), _manifest(art), io.BytesIO()
+    arrays, buffer = _arrays(art), io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    manifest |= {"sha256": _sha256(manifest, arrays), "task": art.task, "info": art.info}
-    return write_all_atomic(folder, {"arrays.npz": buffer.getvalue(),
-                                     "manifest.json": json.dumps(manifest, indent=1) + "\n"})
+    content = _behaviour(art) | {"schema": SCHEMA, "task": art.task, "permutation": art.permutation,
+                                 "info": json.loads(json.dumps(art.info))}
+    content |= {"sha256": _sha256(content, arrays)}
+
+    def fill(new: Path) -> None:
+        write_all_atomic(new, {ARRAYS: buffer.getvalue(),
+                               MANIFEST: json.dumps(content, indent=1) + "\n"})
+        also(new)
+    return folders.replace(folder, fill, (MANIFEST, ARRAYS, VECTORS))
 
 
 def load(folder: Path) -> Artifact:
     """Read and check an artifact; ``ArtifactError`` in one line for anything wrong."""
     folder = Path(folder)
-    m, packed = _read(folder)
+    m, arrays = _read(folder)
+    if m["schema"] != SCHEMA:
+        print(f"warning: {folder} has the form of an earlier version, in which nothing shows that "
+              f"its manifest was edited; write it anew: python -m quant.upgrade --artifact "
+              f"{folder}", file=sys.stderr)
     try:
-        if m.get("schema") == 1:
-            return schema1.artifact(m, packed, folder).check()
-        if m.get("schema") != SCHEMA:
-            raise ArtifactError(f"{folder} has schema {m.get('schema')}, this version reads schema "
-                                f"1 and {SCHEMA}; update the project or export again")
-        arrays = _unpacked(packed)
-        content = {k: v for k, v in m.items() if k not in ("sha256", "task", "info")}
-        if arrays is None or _sha256(content, arrays) != m["sha256"]:
-            raise ArtifactError(f"{folder} does not match its manifest's sha256: truncated or "
-                                f"edited; export again")
-        return Artifact(
-            **{name: m[name] for name in ("task", "n_classes", "length", "vocab", "seed", "info")},
+        if m["schema"] == 1:
+            return schema1.artifact(m, arrays).check()
+        keys(m, KEYS if m["schema"] == SCHEMA else KEYS_2, "the manifest", ("head_formats",))
+        need(isinstance(m["info"], dict), "info must be an object")
+        head = Head.of(m["head_formats"], arrays) if "head_formats" in m else None
+        art = Artifact(
+            task=m["task"], permutation=m.get("permutation", m["info"].get("permutation")),
+            info=m["info"], **{name: m[name] for name in FACTS},
             **of_structure(m, arrays.__getitem__), random=RandomFormat.from_dict(m["random"]),
-            head=Head.of(m["head_formats"], arrays) if "head_formats" in m else None).check()
-    except (FormatError, KeyError, TypeError, ValueError, AttributeError, IndexError,
-            OSError) as error:
-        raise ArtifactError(f"{folder}/manifest.json: {error}; export again") from None
+            head=head).check()
+        unused = sorted(set(arrays) - set(_arrays(art)))
+        need(not unused, f"no operation has the array {unused and unused[0][:80]}")
+        return art
+    except (ArtifactError, FormatError) as error:
+        raise ArtifactError(f"{folder}/{MANIFEST}: {error}; export again") from None
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError,
+            RecursionError) as error:       # of a user's own operation
+        raise ArtifactError(f"{folder}/{MANIFEST} describes no network ({type(error).__name__}: "
+                            f"{' '.join(str(error).split())[:100]}); export again") from None
 
 
-def _unpacked(packed: bytes) -> dict[str, np.ndarray] | None:
-    """The arrays of a file; None: it is damaged, or has others than int64."""
+def manifest(folder: Path) -> dict:
+    """The manifest of a folder, checked to be of a known form and not to be edited."""
+    return _read(Path(folder))[0]
+
+
+def _read(folder: Path) -> tuple[dict, dict[str, np.ndarray]]:
+    """The manifest and the arrays, of one moment, with their sha256 checked."""
     try:
-        with np.load(io.BytesIO(packed), allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error):
-        return None
-    return arrays if all(raw.dtype == np.int64 for raw in arrays.values()) else None
-
-
-def _read(folder: Path) -> tuple[dict, bytes]:
-    """The manifest, and the file of the arrays."""
-    try:
-        m = json.loads((folder / "manifest.json").read_text())
-        packed = (folder / "arrays.npz").read_bytes()
+        text, packed = folders.contents(folder, MOST).values()
     except FileNotFoundError as error:
-        raise ArtifactError(f"{error.filename} does not exist; make the artifact with "
+        missing = error.filename if folder.is_dir() else folder / MANIFEST
+        raise ArtifactError(f"{missing} does not exist; make the artifact with "
                             f"python -m quant.export") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{folder}/manifest.json is not JSON ({error}); export again") from None
+    except OSError as error:
+        raise ArtifactError(f"cannot read {error.filename}: {error.strerror}") from None
+    except UserError as error:
+        raise ArtifactError(f"{error}; export again") from None
+    try:
+        m = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{folder}/{MANIFEST} is not JSON ({' '.join(str(error).split())[:100]}"
+                            f"); export again") from None
     if not isinstance(m, dict):
-        raise ArtifactError(f"{folder}/manifest.json is not a JSON object; export again")
-    return m, packed
+        raise ArtifactError(f"{folder}/{MANIFEST} is not a JSON object; export again")
+    schema = m.get("schema")
+    if type(schema) is not int or not 1 <= schema <= SCHEMA:
+        raise ArtifactError(f"{folder} has schema {str(schema)[:40]}, this version reads schema 1 "
+                            f"to {SCHEMA}; update the project or export again")
+    try:
+        arrays = read_npz(packed, MOST[ARRAYS], f"{folder}/{ARRAYS}", "i")
+    except ArraysError as error:
+        raise ArtifactError(f"{error}; export again") from None
+    if any(raw.dtype != np.int64 for raw in arrays.values()) or (
+            schema1.sha256(packed) != m.get("arrays_sha256") if schema == 1 else
+            _sha256({k: v for k, v in m.items() if k not in UNGUARDED[schema]}, arrays)
+            != m.get("sha256")):
+        raise ArtifactError(f"{folder} does not match its manifest's sha256: {AGAIN}")
+    return m, arrays
+
+
+UNGUARDED = {2: ("sha256", "task", "info"), SCHEMA: ("sha256",)}

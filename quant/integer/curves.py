@@ -21,6 +21,7 @@ from golden.base.qformat import QFormat
 
 KNOTS = 6           # knots are 2**-KNOTS apart
 EXTRA = 2           # fraction bits of a knot beyond those of y
+FINEST = 22         # fraction bits of y, at most: the table has all |y| below REACH
 REACH = 8           # t is nothing from here on, in every format
 
 

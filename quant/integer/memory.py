@@ -61,7 +61,7 @@ class States(Operation):
     g_re: Tensor = None
     g_im: Tensor = None
     d: Tensor = None
-    h: QFormat | None = None
+    h: QFormat = None
     rounding: str = "stochastic"
     layer: int = 0
 
@@ -85,7 +85,8 @@ class States(Operation):
         need(self.align(u) >= 0, f"g {self.g_re.fmt} has more fraction bits than a_bar * h")
         need(self.d.fmt.f_bits + u.f_bits >= self.h.f_bits,
              f"d {self.d.fmt} * {u} has fewer fraction bits than h {self.h}")
-        radius = self.a_re.raw.astype(object) ** 2 + self.a_im.raw.astype(object) ** 2
+        exact = np.int64 if a.f_bits <= 31 else object
+        radius = self.a_re.raw.astype(exact) ** 2 + self.a_im.raw.astype(exact) ** 2
         bad = np.argwhere(radius >= 1 << 2 * a.f_bits)
         need(not len(bad), f"a_bar: {len(bad)} of {radius.size} modes have |A_bar| >= 1, first at "
                            f"neuron, mode {bad[0] if len(bad) else ''}")
@@ -94,15 +95,19 @@ class States(Operation):
         """Of the exact sum of n states and ``d u``"""
         return self.h.total(self.a_re.raw.shape[1]) + self.d.fmt * u
 
+    def sums(self, u_fmt: QFormat, h_re, h_im, u):
+        """``A_bar h + g u``, real and imaginary part, exact: A_bar's fraction bits and h's."""
+        a_re, a_im, align = self.a_re.raw, self.a_im.raw, self.align(u_fmt)
+        return (a_re * h_re - a_im * h_im + (self.g_re.raw * u << align),
+                a_re * h_im + a_im * h_re + (self.g_im.raw * u << align))
+
     def update(self, u_fmt: QFormat, h_re, h_im, u, r, random: RandomFormat):
         """One step of states (..., n) for inputs u (..., 1) and words r (..., n).
 
         Returns h_re, h_im and where the real and the imaginary part saturated, added up.
         """
-        a_re, a_im = self.a_re.raw, self.a_im.raw
-        align, shift = self.align(u_fmt), self.a_re.fmt.f_bits
-        re = a_re * h_re - a_im * h_im + (self.g_re.raw * u << align)
-        im = a_re * h_im + a_im * h_re + (self.g_im.raw * u << align)
+        re, im = self.sums(u_fmt, h_re, h_im, u)
+        shift = self.a_re.fmt.f_bits
         if self.rounding == "stochastic":
             bits = random.round_bits
             re = round_stochastic(re, shift, r & ((1 << bits) - 1), bits)

@@ -1,7 +1,10 @@
 """What every operation of a block is: tensors with their number formats, and names of values."""
 
+import inspect
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import Field, dataclass, fields, replace
+from reprlib import repr as shown
 from typing import ClassVar
 
 import numpy as np
@@ -137,6 +140,39 @@ class Operation:
 
     def __str__(self) -> str:
         return f"{type(self).__name__} ({self.wiring})"
+
+
+WIRING = re.compile(r"\w+( \w+)* -> \w+")
+TYPES = {"Tensor": (Tensor, "a tensor"), "QFormat": (QFormat, "a number format"),
+         "str": (str, "a text"), "int": (int, "a whole number"), "float": (float, "a number"),
+         "bool": (bool, "true or false")}
+
+
+def kind_of(field: Field) -> tuple[str, bool]:
+    """What type an operation's field has, by its annotation, and whether it may be missing."""
+    said = field.type if isinstance(field.type, str) else getattr(
+        field.type, "__name__", str(field.type))
+    kinds = [word.strip().rpartition(".")[2] for word in said.split("|")]
+    return kinds[0], "None" in kinds
+
+
+def check_fields(op: Operation, need: Callable) -> None:
+    """Call ``need(condition, text)`` for what holds of any operation: types, wiring, arity."""
+    need(type(op.wiring) is str and WIRING.fullmatch(op.wiring),
+         f"wiring must be like 'z x -> z', not {shown(op.wiring)}")
+    for f in fields(op):
+        value, (kind, can_lack) = getattr(op, f.name), kind_of(f)
+        if f.metadata.get("training") or (value is None and can_lack):
+            continue
+        wanted, words = TYPES.get(kind, (type(value), kind))
+        need(type(value) is wanted, f"{f.name} is missing" if value is None else
+             f"{f.name} must be {words}, not {shown(value)}")
+        if kind == "Tensor":
+            need(isinstance(value.raw, np.ndarray) and value.raw.dtype.kind in "iu"
+                 and isinstance(value.fmt, QFormat), f"{f.name} must be integers of a format")
+    takes = inspect.signature(op.format).parameters.values()
+    need(len(op.reads) == len(takes) or any(p.kind == p.VAR_POSITIONAL for p in takes),
+         f"it reads {len(takes)} value{'s' * (len(takes) > 1)}, not {len(op.reads)}")
 
 
 def wired(ops: tuple[Operation, ...], formats: dict[str, QFormat]

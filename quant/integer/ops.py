@@ -73,7 +73,7 @@ class Round(Operation):
 class Limit(Operation):
     """x rounded half to even and saturated to the format ``to``; ``counted``: in reports."""
 
-    to: QFormat | None = None
+    to: QFormat = None
     counted: bool = True
 
     def check(self, need, x):
@@ -181,11 +181,12 @@ class Curve(Operation):
     """``max(y, 0)`` (kind ``relu``), or GELU(y) by ``quant.integer.curves`` (``gelu``)."""
 
     kind: str = "relu"
-
     KINDS = ("relu", "gelu")
 
     def check(self, need, y):
         need(self.kind in self.KINDS, f"kind must be {' or '.join(self.KINDS)}, not {self.kind!r}")
+        need(self.kind == "relu" or 0 <= y.f_bits <= curves.FINEST,
+             f"{y}: a GELU takes 0 to {curves.FINEST} fraction bits")
 
     def format(self, y):
         """That of y"""
@@ -204,7 +205,7 @@ class Table(Operation):
     """
 
     kind: str = "sigmoid"
-    index: QFormat | None = None
+    index: QFormat = None
     table: Tensor = None
 
     SHAPES = {"table": ("entries",)}

@@ -3,14 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from reprlib import repr as shown
 
+from golden.base.names import LONGEST, is_task
 from golden.base.qformat import QFormat
 from quant.formats import RandomFormat
 from quant.integer import lfsr, sampling
 from quant.integer.head import Head
 from quant.integer.memory import Fire, States
-from quant.integer.operation import Operation, Tensor, inside, need, wired
+from quant.integer.operation import Operation, Tensor, check_fields, inside, need, wired
 from quant.integer.spiking import Spiking, recognise
+
+
+LONGEST_SEQUENCE = 1 << 31      # steps
 
 
 def part_of(place: str) -> str:
@@ -60,7 +65,9 @@ class Program:
     @cached_property
     def x_format(self) -> QFormat:
         """Of what flows between blocks and the decoder sums."""
-        return wired(self.first, {"v": self.input_format})[1]["x"]
+        formats = wired(self.first, {"v": self.input_format})[1]
+        need("x" in formats, "encoder: nothing makes x")
+        return formats["x"]
 
     def parts(self):
         """(place, operations) of the encoder, place ``first``, and of every block, 0 and up."""
@@ -92,7 +99,8 @@ class Artifact(Program):
     length: int                  # longest sequence, steps; wider sums are sized by it
     seed: int                    # default master seed of the random words
     random: RandomFormat
-    info: dict = field(default_factory=dict)    # permutation, accuracies, versions, ranges
+    permutation: str | None = None      # name of the fixed order of a sequence's steps
+    info: dict = field(default_factory=dict)    # accuracies, versions, ranges
 
     @cached_property
     def spiking(self) -> Spiking:
@@ -103,15 +111,14 @@ class Artifact(Program):
         """Return self, or raise ``ArtifactError`` naming layer, operation, tensor and rule."""
         need(self.blocks and all(any(isinstance(op, States) for op in ops) for ops in self.blocks),
              "the artifact has no layers, or one without a state space model")
-        need((self.vocab > 0) == (self.sample is None),
-             "the sample format must be there for samples and missing for tokens")
+        self._check_facts()
+        for where, ops in self.parts():
+            for i, op in enumerate(ops):
+                check_fields(op, lambda condition, text: need(
+                    condition, f"{part_of(f'{where}.{i}')}, {op}: {text}"))
+        need(self._states.a_re.raw.ndim == 2, f"layer 0, a_re: shape {self._states.a_re.raw.shape},"
+                                              f" expected (H, n)")
         sizes = {"H": self.H, "n": self.n, "vocab": self.vocab}
-        for name, least in (("n_classes", 1), ("length", 1), ("vocab", 0)):
-            value = getattr(self, name)
-            need(type(value) is int and value >= least,
-                 f"{name} must be a whole number of at least {least}, not {value!r}")
-        need(type(self.seed) is int and 0 < self.seed < 1 << self.random.width,
-             f"seed must be in 1..2**{self.random.width} - 1, not {self.seed!r}")
         why = lfsr.misfit(self.random, self.length, len(self.blocks), self.H, self.n)
         need(not why, why)
         for place, op, inputs in self.operations():
@@ -135,6 +142,7 @@ class Artifact(Program):
                  f"{kind.__name__}, {name}: each must have one of its own in 0..{count - 1}, for "
                  f"its random words, not {given}")
         for number, ops in enumerate(self.blocks):
+            need("x" in [op.makes for op in ops], f"layer {number}: nothing makes x")
             made = wired(ops, {"x": self.x_format})[1]["x"]
             need(made == self.x_format,
                  f"layer {number}: x is {made}, it must have one format in all layers, "
@@ -148,3 +156,20 @@ class Artifact(Program):
         if self.head:
             self.head.check(self)
         return self
+
+    def _check_facts(self) -> None:
+        """The facts beside the operations: their types and ranges."""
+        need(is_task(self.task), f"task must be a task's name, such as digits or "
+                                 f"package.module:Class, not {shown(self.task)}")
+        need(self.permutation is None or (type(self.permutation) is str
+                                          and len(self.permutation) <= LONGEST),
+             f"permutation must be a name or none, not {shown(self.permutation)}")
+        for name, least in (("n_classes", 1), ("length", 1), ("vocab", 0)):
+            value = getattr(self, name)
+            need(type(value) is int and value >= least,
+                 f"{name} must be a whole number of at least {least}, not {shown(value)}")
+        need(self.length <= LONGEST_SEQUENCE, f"length must be at most {LONGEST_SEQUENCE}")
+        need((self.vocab > 0) == (self.sample is None),
+             "the sample format must be there for samples and missing for tokens")
+        need(type(self.seed) is int and 0 < self.seed < 1 << self.random.width,
+             f"seed must be in 1..2**{self.random.width} - 1, not {shown(self.seed)}")

@@ -13,6 +13,7 @@ from quant.integer.program import Artifact
 from quant.integer.sampling import direction_columns
 from quant.integer.spiking import ABSENT, NO_DIRECTIONS, Layer, Spiking
 
+TASK = "synthetic"      # what their artifacts have as a task's name
 LIMITS = ("lowest", "highest", "zero")
 
 
@@ -123,7 +124,7 @@ class Draw:
         decoder = self.uniform(edge.dec_w, (outputs, H)), self.moderate(edge.dec_b, outputs, -1, 1)
         net = Spiking(self.act, self.residual, self.rounding, self.sampling, edge, layers, *encoder,
                       *decoder, directions)
-        return Artifact(task="synthetic", n_classes=self.n_classes, length=self.length,
+        return Artifact(task=TASK, n_classes=self.n_classes, length=self.length,
                         vocab=self.vocab, sample=edge.sample, seed=0xACE1 + self.seed,
                         random=self.random, **net.parts(),
                         head=self.head(edge) if self.features else None).check()

@@ -7,21 +7,26 @@ manifest that says how they were made.
 import hashlib
 import io
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from quant.integer.artifact import Artifact, digest
+from golden.base.arrays import ArraysError, read_npz
+from golden.base.cli import UserError
 from golden.base.files import write_atomic
+from quant.integer.artifact import Artifact, digest
 from quant.integer.compiled import Compiled
 from quant.integer.reference import Trace
 
 SCHEMA = 1
+MOST = 1 << 30      # bytes of all arrays
+FACTS = {"schema": int, "command": str, "seed": int, "artifact": str, "layers": int, "H": int,
+         "sequences": int, "sha256": str}
+ARRAYS = ("values", "lengths", "indices", "s_in", "s_out", "signature", "logits", "saturations")
 
 
-class VectorError(Exception):
+class VectorError(UserError):
     """A vector file that cannot be used; the message says what is wrong and what to do."""
 
 
@@ -93,18 +98,17 @@ def load(path: Path, art: Artifact | None = None) -> Vectors:
     """Read and check a file; with ``art`` also that it was made from this very network."""
     again = "write it again with python -m quant.export"
     try:
-        with np.load(Path(path), allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        arrays = read_npz(Path(path), MOST, kinds="iu")
         m = json.loads(arrays.pop("manifest").tobytes())
-    except FileNotFoundError:
-        raise VectorError(f"{path} does not exist; {again}") from None
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise VectorError(f"{path} is not a vector file, or is truncated or edited ({error}); "
-                          f"{again}") from None
-    if m.get("schema") != SCHEMA:
-        raise VectorError(f"{path} has schema {m.get('schema')}, this version reads schema "
-                          f"{SCHEMA}; {again}")
-    if _arrays_digest(arrays) != m.get("sha256"):
+        whole = {name: type(m[name]) for name in m} == FACTS and {*arrays} == {*ARRAYS}
+    except ArraysError as error:
+        raise VectorError(f"{error}; {again}") from None
+    except (KeyError, ValueError, TypeError, RecursionError):
+        whole = False
+    if whole and m["schema"] != SCHEMA:
+        raise VectorError(f"{path} has schema {m['schema']}, this version reads schema {SCHEMA}; "
+                          f"{again}")
+    if not whole or _arrays_digest(arrays) != m["sha256"]:
         raise VectorError(f"{path} does not match its sha256: truncated or edited; {again}")
     if art is not None and m["artifact"] != digest(art):
         raise VectorError(f"{path} was made from artifact {m['artifact']}, not {digest(art)}; "

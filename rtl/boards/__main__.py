@@ -1,23 +1,26 @@
 """``python -m rtl.boards --board ulx3s-85f --task psmnist``: a bitstream and what it uses.
 
 Yosys, nextpnr and the family's packer, from pip (YoWASP) or native. Writes the bitstream, the logs
-and ``bitstream.json`` to build/bitstream/<board>_<task>_<lanes>. Exit code 1: timing is not met; 2:
-the network does not fit, or a tool is missing.
+and ``bitstream.json`` to build/bitstream/<board>_<task>_<lanes>. Exit code 2: the network does
+not fit, timing is not met, or a tool is missing.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from golden.base import cli
+from golden.base import cli, made
 from golden.base.files import write_json
-from golden.base.options import add_artifact_or_task, artifact_folder, positive
+from golden.base.options import add_artifact_or_task, build, positive
+from quant import current
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl import cycles
 from rtl.boards import estimate, flow
 from rtl.boards.board import Board
 from rtl.boards.catalogue import BOARDS
+from rtl.flow.toolchain import written
+from rtl.parts.config import HardwareError
 
 WORDS = {"lut": "LUT", "ff": "flip-flops", "multiplier": "multipliers", "block_ram": "block RAM",
          "lut_ram": "LUT RAM cells", "spram": "SPRAM"}
@@ -76,22 +79,28 @@ def main(argv: list[str] | None = None) -> int:
     return cli.code("rtl.boards", lambda: make(args))
 
 
-def make(args: argparse.Namespace) -> int:
-    """The bitstream of the options; 1 if it does not meet its timing."""
+def make(args: argparse.Namespace) -> None:
+    """The bitstream of the options."""
     board = BOARDS[args.board]
-    source = artifact_folder(args)
+    source = current.folder(args)
     art = artifact.load(source)
     lanes = args.lanes or estimate.most(board, art)
     estimate.check(board, art, lanes)
-    out = args.out or Path("build/bitstream") / f"{board.name}_{source.name}_{lanes}"
+    out = args.out or build("bitstream", f"{board.name}_{source.name}_{lanes}")
     row = {"board": board.name, "device": board.device, "task": source.name,
-           "artifact": artifact.digest(art), "lanes": lanes, "baud": board.baud}
+           "artifact": artifact.digest(art), "lanes": lanes, "baud": board.baud,
+           "made": made.stamp("synthesis")}
     row = timing(row, board, art, lanes)
-    row |= flow.build(board, art, lanes, out, [int(s) for s in args.seeds.split(",")])
-    write_json(out / "bitstream.json", row)
+
+    def whole(folder: Path) -> None:
+        row.update(flow.build(board, art, lanes, folder, [int(s) for s in args.seeds.split(",")]))
+        write_json(folder / "bitstream.json", row)
+    written(out, whole, ["bitstream.json"])
     print(table(row, board))
     print(f"written to {out / row['file']}, bitstream.json is beside it")
-    return int(not row.get("met", True))
+    if not row.get("met", True):
+        raise HardwareError(f"timing is not met: {row['fmax']:g} MHz, the clock is "
+                            f"{row['clock_MHz']:g} MHz; give more --seeds or fewer --lanes")
 
 
 if __name__ == "__main__":

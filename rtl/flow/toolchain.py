@@ -5,12 +5,15 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from golden.base import folders
 from golden.base.cli import UserError
 
 INSTALL = "pip install -e '.[synth]'"
+OWN = ("top.*", "*.log", "stat.json", "planned.json", "report.json", "nextpnr.*")
 SHOWN_EVERY = 1.0       # seconds between two lines of progress
 ASKED_EVERY = 0.02      # between two looks whether the program has ended
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024      # bytes, of getrusage's ru_maxrss
@@ -81,6 +84,28 @@ def call(tool: str, arguments: list[str], folder: Path, log: str, what: str) -> 
         raise ToolError(f"{tool} failed with exit code {code}; see {path}: {_last_line(path)}")
     return Usage(time.monotonic() - begin, usage.ru_utime + usage.ru_stime,
                  usage.ru_maxrss * RSS_UNIT / 1e6)
+
+
+def written(out: Path, fill: Callable[[Path], object], own: Collection[str] = ()) -> Path:
+    """``folders.replace`` for what tools make; the logs of one that fails are kept beside ``out``.
+
+    All that tools write under the names of ``OWN`` belongs to the old result, and so does ``own``.
+    """
+    failed = out.with_name(f"{out.name}.failed")
+
+    def kept(new: Path) -> None:
+        try:
+            fill(new)
+        except ToolError as error:
+            folders.replace(failed, lambda logs: [shutil.copy(path, logs)
+                                                  for path in new.glob("*.log")], os.listdir(new))
+            raise ToolError(str(error).replace(str(new), str(failed))) from None
+    before = [path.name for pattern in OWN for path in out.glob(pattern)]
+    try:
+        return folders.replace(out, kept, {*before, *own})
+    except OSError as error:
+        raise ToolError(f"cannot write {out}: {error.strerror or error}; choose another --out"
+                        ) from None
 
 
 def _show(text: str) -> None:

@@ -1,8 +1,10 @@
 """How an artifact is laid out in hardware: lanes, words and the schedule that follows."""
 
+import sys
 from dataclasses import dataclass
 
 from golden.base.cli import UserError
+
 
 class HardwareError(UserError):
     """A hardware configuration that does not fit the artifact; the message says what does."""
@@ -23,6 +25,24 @@ class HardwareConfig:
         # A bank lies in at most two consecutive 32-bit words of the configuration bus.
         if not (1 <= self.bank_bits <= 32 or self.bank_bits == 36):
             raise HardwareError(f"bank_bits must be 1..32 or 36, not {self.bank_bits}")
+
+
+def allowed(H: int, n: int) -> list[int]:
+    """Every number of lanes that fits H neurons of n modes; 1 is one of them."""
+    divisors = [p for p in range(1, n) if n % p == 0]
+    return divisors + [g * n for g in range(1, H + 1) if H % g == 0]
+
+
+def lanes_for(given: int | None, H: int, n: int) -> int:
+    """``given``, else the most lanes up to the usual ones that fit; fewer than those are said."""
+    if given is not None:
+        return given
+    usual, fitting = HardwareConfig.lanes, allowed(H, n)
+    lanes = max(p for p in fitting if p <= usual)
+    if lanes < usual:
+        print(f"{usual} lanes do not divide {H} neurons of {n} modes: taking {lanes}; --lanes "
+              f"chooses one of {', '.join(map(str, fitting))}", file=sys.stderr)
+    return lanes
 
 
 @dataclass(frozen=True)
@@ -48,8 +68,7 @@ class Geometry:
 
     def allowed(self) -> list[int]:
         """Every number of lanes that fits."""
-        divisors = [p for p in range(1, self.n) if self.n % p == 0]
-        return divisors + [g * self.n for g in range(1, self.H + 1) if self.H % g == 0]
+        return allowed(self.H, self.n)
 
     @property
     def G(self) -> int:

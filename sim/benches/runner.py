@@ -4,14 +4,16 @@ import contextlib
 import os
 import xml.etree.ElementTree as xml
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 from amaranth.back import verilog
 from amaranth.lib import wiring
+from cocotb_tools import config
 from cocotb_tools.runner import Verilator, VerilatorControlFile
 
-from sim import tools
+from golden.base import folders, made
+from golden.base.files import write_atomic
+from sim import links, tools
 from sim.ports import port_names
 from sim.tools import SimError
 
@@ -37,8 +39,21 @@ class PortsOnlyVerilator(Verilator):
         self.env["MAKEFLAGS"] += f" OPT_FAST={OPTIMISE}"
 
     def _build_command(self):
-        return [[arg for arg in command if arg != "--public-flat-rw"]
+        names = {str(folder): str(links.plain(folder))
+                 for folder in (config.libs_dir, config.share_dir)}
+        return [[self._renamed(arg, names) for arg in command if arg != "--public-flat-rw"]
                 for command in super()._build_command()]
+
+    @staticmethod
+    def _renamed(text: str, names: dict[str, str]) -> str:
+        for old, new in names.items():
+            text = text.replace(old, new)
+        return text
+
+    def _set_env_test(self):
+        super()._set_env_test()     # a kept program may name another environment's libraries
+        self.env["LD_LIBRARY_PATH"] = os.pathsep.join(filter(
+            None, [str(config.libs_dir), self.env.get("LD_LIBRARY_PATH")]))
 
 
 def control_file(component: wiring.Component, name: str) -> str:
@@ -52,7 +67,8 @@ def build(component: wiring.Component, name: str, source: str | None = None) -> 
     tool = tools.verilator()
     source = source or verilog.convert(component, name=name, emit_src=False)
     control = control_file(component, name)
-    key = tools.content_hash(source, control, tool.version, version("cocotb"), OPTIMISE)
+    key = tools.content_hash(source, control, made.by("cocotb build"), tool.version,
+                             tools.compiler())
 
     def compile_into(folder: Path) -> None:
         (folder / f"{name}.v").write_text(source)
@@ -68,7 +84,7 @@ def build(component: wiring.Component, name: str, source: str | None = None) -> 
             tail = "\n".join(log.read_text().strip().splitlines()[-15:])
             raise SimError(f"compiling {name} for cocotb failed:\n{tail}") from None
 
-    return tools.cached(tools.BUILD / "cocotb" / f"{name}-{key}", compile_into)
+    return tools.cached(tools.build_folder("cocotb", f"{name}-{key}"), compile_into)
 
 
 def simulate(component: wiring.Component, test_module: str, name: str,
@@ -93,26 +109,23 @@ def simulate(component: wiring.Component, test_module: str, name: str,
         A test failed, or none ran; the message has what the bench printed last.
     """
     folder = build(component, name, source)
-    runs = tools.BUILD / "runs" / f"{name}-{os.getpid()}"
-    runs.mkdir(parents=True, exist_ok=True)
-    log, results = runs / f"{test_module}.log", runs / f"{test_module}.xml"
-    try:
-        with _environment():
-            PortsOnlyVerilator().test(
-                hdl_toplevel=name, hdl_toplevel_lang="verilog", test_module=test_module,
-                build_dir=folder, test_dir=runs, results_xml=str(results), log_file=log,
-                extra_env=env or {}, test_filter=testcase)
-        failures, count = _failures(results)
-    except (SystemExit, RuntimeError, OSError, xml.ParseError):
-        failures, count = ["the simulator stopped before the end"], 0
-    if failures or not count:
-        printed = log.read_text().strip().splitlines()[-30:] if log.exists() else []
-        raise SimError("\n".join([f"{test_module}: {failures[0] if failures else 'no test ran'}",
-                                  *printed, f"whole log: {log}"]))
-    for path in (log, results):
-        path.unlink()
-    with contextlib.suppress(OSError):
-        runs.rmdir()
+    with folders.fresh(tools.build_folder("runs"), name) as work:
+        log, results = work / "log", work / "results.xml"
+        try:
+            with _environment():
+                PortsOnlyVerilator().test(
+                    hdl_toplevel=name, hdl_toplevel_lang="verilog", test_module=test_module,
+                    build_dir=folder, test_dir=work, results_xml=str(results), log_file=log,
+                    extra_env=env or {}, test_filter=testcase)
+            failures, count = _failures(results)
+        except (SystemExit, RuntimeError, OSError, xml.ParseError):
+            failures, count = ["the simulator stopped before the end"], 0
+        if failures or not count:
+            printed = log.read_text(errors="replace").strip() if log.exists() else ""
+            kept = write_atomic(tools.build_folder("failed", f"{name}.{test_module}.log"), printed)
+            raise SimError("\n".join([
+                f"{test_module}: {failures[0] if failures else 'no test ran'}",
+                *printed.splitlines()[-30:], f"whole log: {kept}"]))
 
 
 def _failures(results: Path) -> tuple[list[str], int]:

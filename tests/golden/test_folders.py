@@ -172,3 +172,63 @@ def _probe(folder, text, call, late):
 
 
 ROOT = cli.__file__.rsplit("golden", 1)[0]
+
+
+def test_files_are_written_whole_inside_of_a_new_folder(tmp_path):
+    """Its maker holds the lock on the folder; writing into it must not wait for that."""
+    done = subprocess.run([sys.executable, "-c", (
+        "import sys; from pathlib import Path; from golden.base import folders, files; "
+        "folders.replace(Path(sys.argv[1]), lambda new: files.write_atomic(new / 'a', '1'), 'a')")
+        , tmp_path / "out"], timeout=30)
+    assert not done.returncode and (tmp_path / "out" / "a").read_text() == "1"
+
+
+def test_makers_of_one_folder_all_succeed(tmp_path):
+    """Also the first ones, who find no folder at all; readers get the files of one maker."""
+    out, wrong, end = tmp_path / "out", [], threading.Event()
+
+    def make(k):
+        try:
+            for _ in range(20):
+                folders.replace(out, lambda new: [(new / name).write_text(str(k))
+                                                  for name in "ab"], "ab")
+        except OSError as error:
+            wrong.append(error)
+
+    def read():
+        while not end.is_set():
+            try:
+                one, other = folders.contents(out, {"a": 9, "b": 9}).values()
+            except FileNotFoundError:
+                continue
+            wrong.extend([(one, other)] * (one != other))
+    threads = [threading.Thread(target=make, args=(k,)) for k in range(6)]
+    reader = threading.Thread(target=read)
+    for thread in (*threads, reader):
+        thread.start()
+    for thread in threads:
+        thread.join()
+    end.set()
+    reader.join()
+    assert not wrong and [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_contents_are_bounded_and_files(tmp_path):
+    (tmp_path / "long").write_bytes(bytes(10))
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name, says in (("long", "has 10 bytes, at most 9 are"), ("pipe", "pipe is not a file"),
+                       ("folder", "folder is not a file")):
+        with pytest.raises(cli.UserError, match=says):
+            folders.contents(tmp_path, {name: 9})
+    with pytest.raises(FileNotFoundError) as error:
+        folders.contents(tmp_path, {"none": 9})
+    assert error.value.filename == str(tmp_path / "none")
+
+
+def test_a_link_to_a_folder_stays_one(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    folders.replace(tmp_path / "link", lambda new: (new / "a").write_text("1"), "a")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / "a").read_text() == "1"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]

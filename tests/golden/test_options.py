@@ -1,7 +1,6 @@
 """Values of command line options: what is taken, and one line for what is not."""
 
 import argparse
-from pathlib import Path
 
 import pytest
 
@@ -27,9 +26,8 @@ def test_types(kind, good, bad):
 def test_an_artifact_or_a_task():
     parser = argparse.ArgumentParser()
     options.add_artifact_or_task(parser)
-    assert options.artifact_folder(parser.parse_args(["--task", "digits.small"])) == \
-        options.ARTIFACTS / "digits.small"
-    assert options.artifact_folder(parser.parse_args(["--artifact", "a"])) == Path("a")
+    args = parser.parse_args(["--task", "digits", "--net", "small"])
+    assert options.artifact_of(args.task, args.net) == options.build("artifacts", "digits.small")
     for wrong in ([], ["--task", "t", "--artifact", "a"]):
         with pytest.raises(SystemExit):
             parser.parse_args(wrong)

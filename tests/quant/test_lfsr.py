@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from quant.integer import lfsr
+from golden.base.qformat import FormatError
 from quant.formats import RandomFormat
+from quant.integer import lfsr
+from quant.integer.primitive import factors, primitive
 
 DEFAULT = RandomFormat()
 PRIMITIVE = {3: (3, 2), 4: (4, 3), 5: (5, 3), 6: (6, 5), 7: (7, 6), 8: (8, 6, 5, 4), 9: (9, 5),
@@ -61,8 +63,10 @@ def test_words_are_leapt_states(fmt, bits, count):
 
 
 def test_words_refuse_more_than_64_bits():
-    with pytest.raises(ValueError, match="up to 64 bits"):
-        lfsr.words(RandomFormat(width=65, taps=(65, 47)), 1, 16, 3)
+    with pytest.raises(FormatError, match="width must be in 1..64, not 65"):
+        RandomFormat(width=65, taps=(65, 47))
+    with pytest.raises(ValueError, match="draws of up to 63"):
+        lfsr.words(DEFAULT, 1, 64, 3)
 
 
 def test_streams_start_a_fixed_jump_apart():
@@ -148,3 +152,29 @@ def test_streams_are_uncorrelated():
     correlation = 12 * (u @ u.T) / 50_000
     np.fill_diagonal(correlation, 0)
     assert abs(correlation).max() < 5 / np.sqrt(50_000)
+
+
+@pytest.mark.parametrize("width", range(1, 10))
+def test_primitive_polynomials_are_those_of_the_longest_period(width):
+    for mask in range(1 << width - 1):
+        taps = (width, *(tap for tap in range(1, width) if mask >> tap - 1 & 1))
+        fmt, state, steps = RandomFormat(width, taps, 1, round_bits=0, stream_jump=1), 1, 0
+        while steps == 0 or state != 1 and steps < 1 << width:
+            state, steps = lfsr.apply(lfsr.step_matrix(fmt), state), steps + 1
+        assert primitive(width, taps) == (state == 1 and steps == (1 << width) - 1), taps
+
+
+def test_wide_generators():
+    for fmt in (DEFAULT, lfsr.LONG, RandomFormat(width=64, taps=(64, 63, 61, 60))):
+        assert primitive(fmt.width, fmt.taps) and not lfsr.misfit(fmt, 9, 2, 8, 4)
+        assert not primitive(fmt.width, fmt.taps[:-1])
+    for taps in ((32,), (32, 22, 2), (32, 21, 2, 1)):
+        assert "not primitive; take (32, 22, 2, 1)" in lfsr.misfit(RandomFormat(taps=taps), 9, 2, 8,
+                                                                   4)
+
+
+def test_factors():
+    for width in range(1, 65):
+        found = sorted(factors((1 << width) - 1))
+        assert np.prod(found, dtype=object) == (1 << width) - 1
+        assert all(pow(3, p - 1, p) == 1 for p in found if p != 3)

@@ -36,7 +36,7 @@ def of_kind(frozen, **options) -> Path:
         (frozen / name / "manifest.json").read_text()).items())
 
 
-def test_all_load_and_are_written_in_schema_2(frozen, tmp_path):
+def test_all_load_and_are_written_anew(frozen, tmp_path):
     """The same network again from today's file. Tensors of before are all there."""
     assert len(names()) >= 60
     for name in names():
@@ -64,13 +64,13 @@ def edited(folder, target, change) -> Path:
 
 
 @pytest.mark.parametrize("change, text", [
-    (lambda m: m.pop("act"), "'act'"),
+    (lambda m: m.pop("act"), "missing act"),
     (lambda m: m.update(act="tanh"), "act must be one of relu, identity, gelu, not 'tanh'"),
     (lambda m: m.update(residual="sum"), "residual must be one of none, clampfuse, plain"),
     (lambda m: m.update(rounding="floor"), "rounding must be one of stochastic, half_even"),
     (lambda m: m.update(sampling="mean"), "sampling must be one of bernoulli, sobol, systematic"),
     (lambda m: m.update(sampling="sobol"), "manifest.json: "),
-    (lambda m: m.pop("sampling"), "'sampling'"),
+    (lambda m: m.pop("sampling"), "missing sampling"),
     (lambda m: m.update(seed=0), "seed must be in 1"),
     (lambda m: m.update(layer_formats=[]), "manifest.json: "),
     (lambda m: m["layer_formats"][0].update(w="8 bits"), "'8 bits' is not a number format"),
@@ -83,7 +83,27 @@ def edited(folder, target, change) -> Path:
     (lambda m: m.update(vocab=-3), "vocab must be a whole number of at least 0, not -3"),
     (lambda m: m["random"].update(round_bits=0), "0 of stochastic rounding, at least 1"),
     (lambda m: m.update(edge_formats=3), "manifest.json: "),
-    (lambda m: m.pop("info"), "'info'"),
+    (lambda m: m.pop("info"), "missing info"), (lambda m: m.pop("shape"), "missing shape"),
+    (lambda m: m.update(more=1), "unknown more"),
+    (lambda m: m["layer_formats"][0].pop("g"), "LayerFormats: missing g"),
+    (lambda m: m["layer_formats"][1].pop("alpha"), "LayerFormats: missing alpha"),
+    (lambda m: m["layer_formats"][1].update(y="SQ(4,12)"), "LayerFormats: unknown y"),
+    (lambda m: m["layer_formats"][1].update(h=None), "None is not a number format"),
+    (lambda m: m["layer_formats"][1].update(gain="SQ(4,12)"), "the arrays: missing layer1.gain"),
+    (lambda m: m["layer_formats"].pop(), "the arrays: unknown layer1"),
+    (lambda m: m["edge_formats"].pop("sample"), "EdgeFormats: missing sample"),
+    (lambda m: m["edge_formats"].update(enc_w=None), "None is not a number format"),
+    (lambda m: m["random"].pop("k"), "RandomFormat: missing k"),
+    (lambda m: m["random"].update(taps=[]), "taps must be in"),
+    (lambda m: m["random"].update(taps=[32, 2]), "not primitive"),
+    (lambda m: m["random"].update(width=10 ** 7), "width must be in 1..64"),
+    (lambda m: m.update(seed=True), "seed must be in"),
+    (lambda m: m.update(residual="plain"), "layer 0: residual is plain, but alpha and beta are em"),
+    (lambda m: m.update(residual=["none"]), "residual must be one of"),
+    (lambda m: m.update(shape={}), "shape: missing H, layers, n"),
+    (lambda m: m["shape"].update(H=7), r"shape is \{.*\}, but the arrays have \{'layers': 2, "),
+    (lambda m: m.update(task="../x"), "task must be a task's name"),
+    (lambda m: m.update(head_formats={}), "HeadFormats: missing b1, b2, hidden"),
     (lambda m: m.update(arrays_sha256="0"), "sha256: truncated or edited; export again")])
 def test_manifests_of_samplers(frozen, tmp_path, change, text):
     folder = of_kind(frozen, act="relu", residual="clampfuse", rounding="stochastic", vocab=0,
@@ -99,12 +119,17 @@ def test_manifests_of_samplers(frozen, tmp_path, change, text):
     (lambda m: m.update(residual="clampfuse"), "residual must be one of none, plain"),
     (lambda m: m.update(norm_position="mid"), "norm_position must be one of pre, post"),
     (lambda m: m.update(fires_at_zero=2), "fires_at_zero must be one of 0, 1, not 2"),
-    (lambda m: m.update(threshold=256), "threshold: 1 of 1 values outside"),
+    (lambda m: m.update(threshold=256), "threshold must be one of 0, 1, 2, "),
     (lambda m: m.update(seed=0), "seed must be in"),
     (lambda m: m["formats"].update(layers=[]), "manifest.json: "),
-    (lambda m: m["formats"]["layers"][0].pop("table"), "manifest.json: 'table'"),
+    (lambda m: m["formats"]["layers"][0].pop("table"), "manifest.json: layer 0: missing table"),
+    (lambda m: m["formats"]["layers"][0].update(w=None), "None is not a number format"),
+    (lambda m: m["formats"].update(rounding="half_even"), "rounding is '.*' and '.*'"),
+    (lambda m: m["formats"].update(more=1), "formats: unknown more"),
+    (lambda m: m.update(fires_at_zero=True), "fires_at_zero must be one of 0, 1, not True"),
+    (lambda m: m.update(threshold=38.0), "threshold must be one of 0, 1, 2"),
     (lambda m: m["formats"]["edge"].update(dec_b="SQ(40,3)"), "decoder_b SQ.40,3. must have"),
-    (lambda m: m.pop("mixer"), "manifest.json: 'mixer'; export again"),
+    (lambda m: m.pop("mixer"), "manifest.json: .*missing mixer; export again"),
     (lambda m: m.update(arrays_sha256="0"), "sha256: truncated or edited; export again")])
 def test_manifests_of_gates(frozen, tmp_path, change, text):
     folder = of_kind(frozen, mixer="gsu")
@@ -132,7 +157,7 @@ def test_gates_are_operations(frozen, mixer, kind, limits):
 
 
 def test_an_unknown_schema_is_refused(frozen, tmp_path):
-    folder = edited(of_kind(frozen, mixer="glu"), tmp_path / "a", lambda m: m.update(schema=3))
-    with pytest.raises(ArtifactError, match=f"has schema 3, this version reads schema 1 and "
+    folder = edited(of_kind(frozen, mixer="glu"), tmp_path / "a", lambda m: m.update(schema=4))
+    with pytest.raises(ArtifactError, match=f"has schema 4, this version reads schema 1 to "
                                             f"{artifact.SCHEMA}; update the project or export"):
         load(folder)

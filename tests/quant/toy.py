@@ -6,7 +6,8 @@ import numpy as np
 
 from golden.base.qformat import SQ, UQ
 from golden.tasks import Split
-from quant.integer.artifact import Artifact, described
+from quant.integer.artifact import Artifact
+from quant.integer.record import described
 from quant.integer.operation import Operation, Tensor
 from quant.integer.program import Program
 

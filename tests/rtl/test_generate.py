@@ -9,10 +9,11 @@ import pytest
 from quant.integer import artifact
 from golden.base.qformat import SQ
 from quant.integer.synthetic import random_artifact
-from rtl import generate
+from rtl import axi, generate
 from rtl.parts.config import HardwareConfig
 from rtl.core import Core
 from rtl.plan import plan
+from tests import kills
 
 ART = random_artifact(1, n_layers=1, H=2, n=2)
 HW = HardwareConfig(lanes=2, signature=False)
@@ -82,7 +83,7 @@ def test_bad_input_is_one_line(folder, tmp_path, capsys):
                                                    "allowed: 1, 2, 4"),
             (("--artifact", folder, "--lanes", 0), "lanes must be at least 1, not 0"),
             (("--artifact", tmp_path / "no"), "no/manifest.json does not exist; make the artifact"),
-            (("--artifact", broken), "broken does not match its manifest's sha256"),
+            (("--artifact", broken), "broken/arrays.npz is no npz file, or is truncated"),
             (("--artifact", wide, "--lanes", 2), "logits need 67 bits, but there are 48")):
         code, err = run(capsys, *args, "--out", out)
         assert code == 2 and err.startswith("rtl.generate: ") and err.count("\n") == 1
@@ -110,4 +111,54 @@ def test_a_full_disk_leaves_nothing(folder, tmp_path, capsys, monkeypatch):
     code, err = run(capsys, "--artifact", folder, "--lanes", 2, "--out", tmp_path / "out")
     assert code == 2 and err.count("\n") == 1
     assert "No space left on device" in err and "choose another --out" in err
-    assert not list((tmp_path / "out").iterdir())
+    assert f"cannot write {tmp_path / 'out'}: " in err and not (tmp_path / "out").exists()
+
+
+def test_an_unreadable_artifact_is_not_one_that_cannot_be_written(folder, tmp_path, capsys,
+                                                                  monkeypatch):
+    def refused(*args, **kwargs):
+        raise PermissionError(13, "Permission denied", args[0])
+    monkeypatch.setattr("os.open", refused)
+    code, err = run(capsys, "--artifact", folder, "--lanes", 2, "--out", tmp_path / "out")
+    assert code == 2 and err == f"rtl.generate: cannot read {folder}: Permission denied\n"
+
+
+@pytest.mark.parametrize("module", [generate, axi])
+def test_a_kill_leaves_the_old_design_or_the_new_one(module, folder, tmp_path, monkeypatch):
+    """Never the map of one beside the core of the other; the next run removes what is left."""
+    out, texts = tmp_path / "out" / "design", iter(("old", "new", "last"))
+    text = [next(texts)]
+    monkeypatch.setattr(module.verilog, "convert", lambda *args, **kwargs: text[0])
+    monkeypatch.setattr(module, "memory_map", lambda *args: {"of": text[0]})
+    monkeypatch.setattr(generate, "_table", lambda *args: text[0])
+    hw = HardwareConfig(2)
+
+    def look():
+        said = {path.read_text().strip() for path in out.iterdir() if path.suffix != ".core"}
+        said = {json.loads(one)["of"] if one[0] == "{" else one for one in said}
+        assert len(said) == 1 and said <= {"old", text[0]}
+    module.generate(ART, hw, out)
+    text[0] = next(texts)
+    assert kills.at_every_step(lambda: module.generate(ART, hw, out), look) > 10
+    text[0] = next(texts)
+    module.generate(ART, hw, out)
+    assert [path.name for path in out.parent.iterdir()] == ["design"]
+
+
+def test_a_task_of_dots_writes_nothing_elsewhere(tmp_path, capsys, monkeypatch):
+    """Neither a signed artifact nor an object made in Python leads out of the build folder."""
+    work = tmp_path / "deep" / "work"
+    work.mkdir(parents=True)
+    monkeypatch.chdir(work)
+    monkeypatch.delenv("SPIKESSM_BUILD", raising=False)
+    with pytest.raises(artifact.ArtifactError, match="task must be a task's name"):
+        artifact.save(replace(ART, task="../../../x"), work / "a")
+    folder = artifact.save(ART, work / "a")
+    monkeypatch.setattr(generate.verilog, "convert", lambda *args, **kwargs: "module")
+    monkeypatch.setattr(artifact, "load", lambda *_: replace(ART, task="../../../x"))
+    for module in (generate, axi):
+        assert module.main(["--artifact", str(folder), "--lanes", "2"]) == 0
+    assert {path.name for path in (work / "build" / "rtl").iterdir()} == {"---..-..-x_2",
+                                                                          "---..-..-x_2_axis"}
+    outside = {path.name for path in (tmp_path, tmp_path / "deep") for path in path.iterdir()}
+    assert outside == {"deep", "work"}

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from quant import origin
+from golden.base import cli, made
+from golden.base.cli import UserError
+from quant import current, origin
 from quant.integer import artifact
 from quant.integer.synthetic import random_artifact
-from sim import inputs, tools
 
 ART = random_artifact(seed=7, n_layers=1, H=2, n=2)
 
@@ -27,8 +28,13 @@ def shipped(tmp_path, monkeypatch):
     return exported(tmp_path / "made", path), path, options
 
 
+def reason(options, folder):
+    return current.reason(folder, options.task, options.net, options.sampling)
+
+
 def exported(folder, path, tuned=None, **options):
-    return artifact.save(replace(ART, info={"origin": origin.of(path, tuned, options)}), folder)
+    made_from = origin.of(path, tuned, options, folder)
+    return artifact.save(replace(ART, info={"origin": made_from}), folder)
 
 
 def test_an_artifact_is_exported_again_when_its_files_are_others(shipped, tmp_path):
@@ -37,68 +43,93 @@ def test_an_artifact_is_exported_again_when_its_files_are_others(shipped, tmp_pa
     assert artifact.digest(artifact.load(folder)) == artifact.digest(ART)
     path.with_name("net.small.pt").write_bytes(b"another network of the task")
     os.utime(path, (2e9, 2e9))
-    assert inputs.export_reason(options, folder) is None
+    assert reason(options, folder) is None
     path.write_bytes(b"WEIGHTS")
     os.utime(path, (1, 1))
-    assert inputs.export_reason(options, folder) == f"{folder} was made from another net.pt"
+    assert reason(options, folder) == f"{folder} was made from another net.pt"
     exported(folder, path)
     tuned = path.with_name("net.qat.pt")
     tuned.write_bytes(b"tuned")
     os.utime(tuned, (1, 1))
-    assert inputs.export_reason(options, folder) == f"{folder} was made from another net.qat.pt"
+    assert reason(options, folder) == f"{folder} was made from another net.qat.pt"
     exported(folder, path, no_qat=True)
-    assert inputs.export_reason(options, folder) is None
+    assert reason(options, folder) is None
     exported(folder, path, tuned)
-    assert inputs.export_reason(options, folder) is None
+    assert reason(options, folder) is None
     none = tmp_path / "none"
-    assert inputs.export_reason(options, none) == f"no artifact in {none}"
+    assert reason(options, none) == f"no artifact in {none}"
     artifact.save(ART, folder)
-    assert "does not say what it was made from" in inputs.export_reason(options, folder)
+    assert "does not say what it was made from" in reason(options, folder)
 
 
-def test_an_artifact_is_exported_again_when_sources_or_sampling_are_others(shipped, monkeypatch):
+def test_an_artifact_is_exported_again_when_sources_or_sampling_are_others(shipped, monkeypatch,
+                                                                           capsys):
     folder, path, options = shipped
     options.sampling = "sobol"
-    assert inputs.export_reason(options, folder) == f"{folder} has sampling as trained"
+    assert reason(options, folder) == f"{folder} has sampling as trained"
     exported(folder, path, sampling="sobol", state_bits=14)
-    assert inputs.export_reason(options, folder) is None
-    monkeypatch.setattr(origin, "sources", lambda: "other")
-    assert inputs.export_reason(options, folder) == (
+    assert reason(options, folder) is None
+    monkeypatch.setattr(made, "by", lambda kind: "other")
+    assert reason(options, folder) == (
         f"{folder} was made by other sources or libraries")
     ran = []
 
     def run(command, env):
         ran.append(command)
         return subprocess.CompletedProcess(command, 0)
-    monkeypatch.setattr(inputs.subprocess, "run", run)
-    inputs.export(argparse.Namespace(**vars(options), data_dir=None), folder, "why")
+    monkeypatch.setattr(current.subprocess, "run", run)
+    current.export(folder, current.words("net", "", "sobol"), None, "why")
     assert " ".join(ran[0]).endswith(f"quant.export --task net --sampling sobol --state-bits 14 "
                                      f"--out {folder}"), "other options stay as they were"
 
 
-def test_an_artifact_of_ones_own_stays(shipped, tmp_path, monkeypatch):
+def test_an_artifact_of_ones_own_follows_its_checkpoint(shipped, tmp_path, monkeypatch, capsys):
+    """Whether a network of the task is shipped or not; the paths are seen from the artifact."""
     folder, path, options = shipped
-    own = tmp_path / "best.pt"
+    own, tuned = tmp_path / "train" / "best.pt", tmp_path / "qat.pt"
+    own.parent.mkdir()
     own.write_bytes(b"mine")
+    tuned.write_bytes(b"tuned")
     exported(folder, own)
-    assert inputs.export_reason(options, folder) is None
-    artifact.save(ART, folder)
-    monkeypatch.setattr(origin, "versions", lambda: {"torch": None})    # nothing to export with
-    assert inputs.export_reason(options, folder) is None
-    monkeypatch.setattr(origin, "versions", lambda: {"torch": "2"})
+    assert reason(options, folder) is None and not current.kept(tmp_path / "none")
+    own.write_bytes(b"trained again")
+    assert reason(options, folder) == f"{folder} was made from another best.pt"
+    exported(folder, own, tuned, state_bits=14)
     path.unlink()
-    assert inputs.export_reason(options, folder) is None
+    assert reason(options, folder) is None
+    tuned.write_bytes(b"tuned again")
+    assert reason(options, folder) == f"{folder} was made from another qat.pt"
+    assert current.kept(folder) == ["--state-bits", "14", "--checkpoint", str(own),
+                                    "--qat", str(tuned)]
+    folder = (tmp_path / "made").rename(tmp_path / "train" / "moved")
+    own.unlink()
+    assert reason(options, folder) is None
+    assert "which is gone: it stays as it is" in capsys.readouterr().err
 
 
-def test_sources_are_found_in_every_folder(tmp_path, monkeypatch):
-    """A module that moves into a folder, or changes there, makes other hardware's hash."""
-    monkeypatch.setattr(tools, "ROOT", tmp_path)
-    for package in ("rtl", "quant", "golden/base"):
-        (tmp_path / package / "parts").mkdir(parents=True)
-    hashes = [tools.source_hash()]
-    for name, text in (("rtl/a.py", "1"), ("rtl/parts/b.py", "1"), ("rtl/parts/b.py", "2"),
-                       ("quant/parts/b.py", "2"), ("golden/base/a.py", "1")):
-        (tmp_path / name).write_text(text)
-        hashes.append(tools.source_hash())
-    (tmp_path / "rtl/a.py").rename(tmp_path / "rtl/parts/a.py")
-    assert len({*hashes, tools.source_hash()}) == 7 and len(hashes[0]) == 12
+def test_nothing_to_export_from(shipped, monkeypatch):
+    folder, path, options = shipped
+    artifact.save(ART, folder)
+    monkeypatch.setattr(origin, "versions", lambda: {"torch": None})
+    assert reason(options, folder) is None
+    path.unlink()
+    monkeypatch.setattr(origin, "versions", lambda: {"torch": "2"})
+    assert reason(options, folder) is None
+    with pytest.raises(UserError, match=r"no network is shipped for task net; make it with: python "
+                                        r"-m quant.export --task net --checkpoint .*best\.pt"):
+        reason(options, folder / "none")
+
+
+@pytest.mark.parametrize("task, parts", [
+    ("digits", ("digits", "", None)), ("digits.small", ("digits", "small", None)),
+    ("digits.sobol", ("digits", "", "sobol")), ("a.b:C", ("a.b:C", "", None)),
+    ("digits.small.systematic", ("digits", "small", "systematic"))])
+def test_a_task_written_as_its_folder(task, parts):
+    assert current.chosen(argparse.Namespace(task=task)) == parts
+
+
+@pytest.mark.parametrize("ended, code", [(1, 2), (2, 2), (3, 3), (130, 130), (-9, 2)])
+def test_a_fault_of_the_export_is_no_mistake_of_the_users(ended, code, monkeypatch, tmp_path):
+    monkeypatch.setattr(current.subprocess, "run",
+                        lambda command, env: subprocess.CompletedProcess(command, ended))
+    assert cli.code("sim", lambda: current.export(tmp_path, [], None, "why")) == code

@@ -105,7 +105,8 @@ def test_every_rung_and_the_head(args, split, classes, tmp_path, capsys):
     assert sim.main([*args, "--indices", "3,1"]) == 0, capsys.readouterr().err
     shown = capsys.readouterr().out
     assert "head on 2 pairs" in shown
-    row = json.loads((campaign.tools.BUILD / "tests.sim.task-TinyPair/report.json").read_text())
+    path = campaign.tools.build_folder("tests.sim.task-TinyPair", "report.json")
+    row = json.loads(path.read_text())
     assert (row["examples"], row["sequences"], row["indices"]) == (2, 4, [3, 1])
     assert row["equal"] and row["cocotb"]["equal"] and row["cocotb"]["sequences"] == 2
     assert row["cocotb"]["classes"] == [classes[3]]

@@ -18,7 +18,7 @@ class Leak(Operation):
 
     leak: Tensor = None
     theta: Tensor = None
-    v: QFormat | None = None
+    v: QFormat = None
 
     states = True
 
