@@ -28,7 +28,7 @@ from bench.attack.judge import Attack, Outcome, Running
 from bench.attack.target import KINDS, targets
 from golden.base import cli
 from golden.base.files import write_atomic, write_json
-from golden.base.options import natural, positive
+from golden.base.options import add_build, build, natural, positive
 
 LOOK = 0.05             # seconds between two looks at what a case takes
 
@@ -89,8 +89,9 @@ def main() -> int:
     parser.add_argument("--case", type=natural, help="only this one, of one --kind")
     parser.add_argument("--jobs", type=positive, default=len(os.sched_getaffinity(0)),
                         help="cases at once; default: one per processor, here %(default)s")
-    parser.add_argument("--json", type=Path, default=Path("build/attack/report.json"),
-                        help="file for the report; default: %(default)s")
+    parser.add_argument("--json", type=Path, help="file for the report; default: "
+                        "build/attack/report.json")
+    add_build(parser)
     parser.add_argument("--page", type=Path, help="also put the table into this page, such as "
                         "docs/attacks.md")
     args = parser.parse_args()
@@ -103,11 +104,11 @@ def main() -> int:
         print(report.whole(outcomes[0]))
     else:
         result = report.summary(outcomes, args.n, args.seed, time.monotonic() - began)
-        write_json(args.json, result)
+        path = write_json(args.json or build("attack", "report.json"), result)
         if args.page:
             write_atomic(args.page, report.fill(args.page.read_text(), result))
         cli.console().print(report.table(result))
-        print("\n".join(filter(None, (report.faults(result), str(args.json)))))
+        print("\n".join(filter(None, (report.faults(result), str(path)))))
     return int(not all(outcome.passed for outcome in outcomes))
 
 

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 
 from bench.attack.judge import PASSED, Outcome
+from golden.base import made
 
 HEADS = ("files", "cases", "refused", "same", "valid", "warned", "through", "s", "MB")
 MEANING = ("refused: in one line; same: no answer changed; valid: another answer, which the file "
@@ -54,8 +55,9 @@ def summary(outcomes: list[Outcome], n: int, seed: int, seconds: float) -> dict:
         rows[kind] = _row(mine) | {"targets": {
             name: _row([outcome for outcome in mine if outcome.target == name])
             for name in sorted({outcome.target for outcome in mine})}}
-    return {"n": n, "seed": seed, "date": time.strftime("%Y-%m-%d", time.gmtime()),
-            "seconds": round(seconds, 1), "kinds": rows,
+    return {"n": n, "seed": seed, "commit": made.commit(),
+            "date": time.strftime("%Y-%m-%d", time.gmtime()), "seconds": round(seconds, 1),
+            "kinds": rows,
             "through": [outcome.to_dict() for outcome in outcomes if not outcome.passed],
             "unnamed": [outcome.to_dict() for outcome in outcomes if not outcome.where]}
 
@@ -68,17 +70,17 @@ def cells(name: str, row: dict) -> list[str]:
 def table(result: dict):
     """For the console: a row for each kind and each target."""
     from rich.table import Table
-    made = Table(title=f"{result['n']:,} cases of each kind, seed {result['seed']}, "
+    shown = Table(title=f"{result['n']:,} cases of each kind, seed {result['seed']}, "
                        f"{result['seconds'] / 60:.1f} minutes", caption=MEANING)
     for head in HEADS:
-        made.add_column(head, justify="left" if head == "files" else "right",
+        shown.add_column(head, justify="left" if head == "files" else "right",
                         no_wrap=True)
     for kind, row in result["kinds"].items():
-        made.add_row(*cells(kind, row), style="bold")
+        shown.add_row(*cells(kind, row), style="bold")
         for name, inner in row["targets"].items():
-            made.add_row(*cells(f"  {name}", inner))
-        made.add_section()
-    return made
+            shown.add_row(*cells(f"  {name}", inner))
+        shown.add_section()
+    return shown
 
 
 def markdown(result: dict) -> str:
@@ -93,5 +95,5 @@ def fill(page: str, result: dict) -> str:
     begin, end = "<!-- table: attack -->", "<!-- end -->"
     head, _, rest = page.partition(begin)
     said = (f"`make attack N={result['n']} SEED={result['seed']}`, {result['date']}, "
-            f"{result['seconds'] / 60:.0f} minutes:")
+            f"commit {result['commit']}, {result['seconds'] / 60:.0f} minutes:")
     return f"{head}{begin}\n{said}\n\n{markdown(result)}\n{end}{rest.partition(end)[2]}"
