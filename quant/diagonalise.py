@@ -15,6 +15,7 @@ if __name__ == "__main__":
 import argparse
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from golden import checkpoint

@@ -46,7 +46,7 @@ def read_npz(source: Path | bytes, limit: int, what: str = "",
         raise ArraysError(f"{what} does not exist") from None
     except DAMAGE as error:
         reason = " ".join((getattr(error, "strerror", None) or str(error)).split())[:100]
-        raise ArraysError(f"{what} is no npz file, or is truncated, damaged or edited "
+        raise ArraysError(f"{what} is no npz file, or is truncated or edited "
                           f"({reason or type(error).__name__})") from None
 
 
@@ -55,7 +55,7 @@ def read_npy(content: bytes, what: str, kinds: str = KINDS) -> np.ndarray:
     try:
         return _array(io.BytesIO(content), len(content), what, kinds)
     except DAMAGE as error:
-        raise ArraysError(f"{what} is no npy file, or is truncated, damaged or edited "
+        raise ArraysError(f"{what} is no npy file, or is truncated or edited "
                           f"({' '.join(str(error).split())[:100] or type(error).__name__})"
                           ) from None
 
