@@ -164,7 +164,7 @@ def check_decoder(spec: EndSpec) -> None:
                             f"{edge.dec_w}")
 
 
-def lanes_of(art: Artifact, given: int | None) -> int:
+def chosen_lanes(art: Artifact, given: int | None) -> int:
     """``given``, else as :func:`rtl.parts.config.lanes_for` says, if there is hardware at all."""
     plan(art, HardwareConfig(1))
     return lanes_for(given, art.H, art.n)

@@ -13,7 +13,7 @@ from quant.integer.artifact import Artifact
 from quant.evaluate import fits
 from quant.integer.sampling import FORMS
 from rtl.parts.config import HardwareConfig
-from rtl.plan import lanes_of, plan
+from rtl.plan import chosen_lanes, plan
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +46,7 @@ def network(args: argparse.Namespace, task) -> Artifact:
 def load(args: argparse.Namespace, task) -> tuple[Artifact, HardwareConfig]:
     """:func:`network`, and the hardware of the options."""
     art = network(args, task)
-    hw = HardwareConfig(lanes_of(art, args.lanes))
+    hw = HardwareConfig(chosen_lanes(art, args.lanes))
     plan(art, hw)
     return art, hw
 
