@@ -25,7 +25,7 @@ from bench import kept
 from golden import checkpoint, tasks
 from golden.training import batches
 from golden.base import cli
-from golden.base.options import add_build, add_data_dir, build, positive
+from golden.base.options import add_build, add_data_dir, add_task, build, positive
 from golden.checkpoint import Checkpoint
 from golden.tasks import Split
 from quant import prepare, tuned
@@ -133,6 +133,7 @@ def show(result: dict, sweeps: dict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser("bench.quantisation", description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", required=True, help="a file, or the task of a shipped one")
+    add_task(parser, required=False, default="the checkpoint's")
     parser.add_argument("-n", type=positive, default=2000, help="validation sequences")
     parser.add_argument("--seeds", type=positive, default=1)
     parser.add_argument("--sweep", action="append", choices=SWEEPS, help="default: all of them")
@@ -142,7 +143,8 @@ def main() -> None:
     torch.set_num_threads(1)
     sweeps = {what: SWEEPS[what] for what in args.sweep or SWEEPS}
     path = build("quantisation", f"{Path(args.checkpoint).stem}.json")
-    bench = Bench(checkpoint.load(args.checkpoint), args.data_dir, args.n, args.seeds)
+    bench = Bench(checkpoint.load(args.checkpoint, task=args.task or ""), args.data_dir, args.n,
+                  args.seeds)
     path.parent.mkdir(parents=True, exist_ok=True)
     show(run(bench, sweeps, path), sweeps)
 

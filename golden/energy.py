@@ -113,9 +113,8 @@ def table(result: dict) -> Table:
 
 def measured_lif(path: Path, task: Task, split: Split, seed: int) -> tuple[NetworkConfig, Activity]:
     """Configuration and activity of an LIF checkpoint on the same sequences."""
-    found = checkpoint.load(path)
-    if spec(found.task) != spec(task):
-        raise cli.UserError(f"{path} is a network for task {spec(found.task)}, not {spec(task)}")
+    found = checkpoint.load(path, task=spec(task))
+    checkpoint.of_task(found, spec(task), path)
     refuse_others(found.network.cfg, "lif")
     return found.network.cfg, measure(found.network, split, task, seed=seed)
 

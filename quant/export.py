@@ -165,11 +165,9 @@ def main() -> None:
     torch.set_num_threads(1)        # float sums depend on it, and with them a rounding or two
     if not (args.task or args.checkpoint):
         raise ExportError("what to export? Give --task, or --checkpoint FILE")
-    found = checkpoint.load(args.checkpoint or args.task, args.net)
-    task = tasks.make_task(args.task) if args.task else found.task
-    if tasks.spec(found.task) != tasks.spec(task):
-        raise ExportError(f"{args.checkpoint} is a network for task {tasks.spec(found.task)}, "
-                          f"not {args.task}")
+    found = checkpoint.load(args.checkpoint or args.task, args.net, args.task or "")
+    checkpoint.of_task(found, args.task, args.checkpoint)
+    task = found.task
     shipped = checkpoint.shipped(tasks.spec(task), args.net)
     qat = args.qat
     if qat is None and not args.checkpoint and not args.no_qat:

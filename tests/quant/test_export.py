@@ -73,7 +73,7 @@ def refused(monkeypatch, capsys, *arguments) -> str:
          "systematic"])
 def test_end_to_end(tmp_path, task, options):
     """Variable lengths, every residual: loads again, its vectors are the reference's answers."""
-    found = checkpoint.load(made(tmp_path / "net.pt", task, **options))
+    found = checkpoint.load(made(tmp_path / "net.pt", task, **options), task=task)
     out = tmp_path / "artifact"
     export.export(found, out, n=12, n_vectors=2, count=COUNT)
     art = artifact.load(out)
@@ -105,11 +105,12 @@ def test_same_inputs_same_integers(tmp_path):
     folders = []
     for name in ("one", "two"):
         torch.manual_seed(len(name) + ord(name[0]))       # whatever was drawn before
-        export.export(checkpoint.load(path), tmp_path / name, n=0, n_vectors=0, count=COUNT)
+        export.export(checkpoint.load(path, task=TOY), tmp_path / name, n=0, n_vectors=0,
+                      count=COUNT)
         folders.append((tmp_path / name / "arrays.npz").read_bytes())
         assert not (tmp_path / name / "vectors.npz").exists()
     assert folders[0] == folders[1]
-    other = checkpoint.load(made(tmp_path / "other.pt", seed=1))
+    other = checkpoint.load(made(tmp_path / "other.pt", seed=1), task=TOY)
     export.export(other, tmp_path / "other", n=0, n_vectors=0, count=COUNT)
     assert (tmp_path / "other" / "arrays.npz").read_bytes() != folders[0]
 
@@ -138,7 +139,8 @@ def test_released_family(options, fitted, tmp_path, monkeypatch, capsys):
     """An imported network exports from its file alone, and says how it became diagonal."""
     path = made(tmp_path / "net.pt", **RELEASED | {"d_state": 8} | options,
                 info={"start_values": ["encoder", "decoder"]})
-    command(monkeypatch, "--checkpoint", path, "--out", tmp_path / "a", "-n", 4, "--vectors", 1)
+    command(monkeypatch, "--task", TOY, "--checkpoint", path, "--out", tmp_path / "a", "-n", 4,
+            "--vectors", 1)
     text = capsys.readouterr().out
     art = artifact.load(tmp_path / "a")
     assert "encoder and decoder were not in the imported file" in text
@@ -238,7 +240,7 @@ def test_missing_data(tmp_path, monkeypatch, capsys):
 
 def test_weights_beyond_the_largest_shift(tmp_path, monkeypatch, capsys):
     path = made(tmp_path / "net.pt")
-    found = checkpoint.load(path)
+    found = checkpoint.load(path, task=TOY)
     with torch.no_grad():
         found.network.blocks[1].fuse.gamma[3] = 1e6
     checkpoint.save(path, found.network, found.task, {})
@@ -249,7 +251,7 @@ def test_weights_beyond_the_largest_shift(tmp_path, monkeypatch, capsys):
 
 def test_values_beyond_every_format(tmp_path, monkeypatch, capsys):
     path = made(tmp_path / "net.pt")
-    found = checkpoint.load(path)
+    found = checkpoint.load(path, task=TOY)
     with torch.no_grad():
         found.network.decoder.weight[1, 2] = 1e6
     checkpoint.save(path, found.network, found.task, {})
@@ -274,7 +276,7 @@ def test_cover_signed(low, high, expected):
 
 def test_named_configurations_export(tmp_path):
     for name, config in QUANT_CONFIGS.items():
-        found = checkpoint.load(made(tmp_path / "net.pt"))
+        found = checkpoint.load(made(tmp_path / "net.pt"), task=TOY)
         art = export.export(found, tmp_path / name, config, n=0, n_vectors=0, count=COUNT)
         assert art.spiking.layers[0].fmt.h.width == config.state_bits
         assert art.spiking.layers[0].fmt.a_bar.width == config.coef_bits

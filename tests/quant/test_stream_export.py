@@ -97,7 +97,7 @@ def test_export_and_evaluation(kind, task, options, tmp_path, monkeypatch, capsy
 
 
 def test_same_inputs_same_integers(tmp_path):
-    found = checkpoint.load(made(tmp_path / "net.pt", "gsu"))
+    found = checkpoint.load(made(tmp_path / "net.pt", "gsu"), task=TOY)
     arts = [export.export(found, tmp_path / name, n=0) for name in ("a", "b")]
     assert (tmp_path / "a/arrays.npz").read_bytes() == (tmp_path / "b/arrays.npz").read_bytes()
     assert artifact.digest(arts[0]) == artifact.digest(arts[1])
@@ -125,11 +125,11 @@ def test_fine_tuning(kind, tmp_path, monkeypatch, capsys):
                                r"the other network; changing formats cannot make them equal")], ids=str)
 def test_a_fine_tuned_file_of_other_operations(change, text, tmp_path):
     """One that says it belongs to the network, with as many operations but others."""
-    found, other = (checkpoint.load(made(tmp_path / f"{k}.pt", **options))
+    found, other = (checkpoint.load(made(tmp_path / f"{k}.pt", **options), task=TOY)
                     for k, options in enumerate(({}, change)))
     tuned.save(tmp_path / "tuned.pt", found, stream.quantised(found.network)[0], 1)
     content = torch.load(tmp_path / "tuned.pt", weights_only=True)
-    torch.save(content | {"golden": tuned.state_digest(other.network)}, tmp_path / "tuned.pt")
+    checkpoint.write(tmp_path / "tuned.pt", content | {"golden": tuned.state_digest(other.network)})
     with pytest.raises(ExportError, match=f"the fine-tuned file has other operations: {text}"):
         tuned.load(tmp_path / "tuned.pt", other)
 
