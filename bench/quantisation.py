@@ -21,16 +21,16 @@ import torch
 from rich.table import Table
 from tqdm import tqdm
 
+from bench import kept
 from golden import checkpoint, tasks
 from golden.training import batches
 from golden.base import cli
-from golden.base.files import write_json
-from golden.base.options import add_build, add_data_dir, build, positive
+from golden.base.options import add_build, add_data_dir, add_task, build, positive
 from golden.checkpoint import Checkpoint
 from golden.tasks import Split
-from quant import prepare
+from quant import prepare, tuned
 from quant.evaluate import evaluate
-from quant.export import SEED
+from quant.integer.lfsr import SEED
 from quant.formats import QUANT_CONFIGS, QuantConfig
 from quant.tune.convert import to_artifact
 from quant.tune.fit import ExportError
@@ -64,6 +64,8 @@ class Bench:
         self.prepared = prepare.prepare(found, found.task.load("train", data_dir))
         val = found.task.load("val", data_dir)
         self.split: Split = val.take(np.arange(min(count, len(val))))
+        self.key = (tuned.state_digest(found.network), kept.of_data(found.task, data_dir, "train",
+                                                                    "val"))
 
     def float_accuracy(self) -> list[float]:
         """Of the float network under its own sampling, a value per seed."""
@@ -92,22 +94,19 @@ class Bench:
 
 def run(bench: Bench, sweeps: dict, path: Path) -> dict:
     """Every cell, written to ``path`` as it is found. A cell that export refuses holds why."""
-    result = {"n": len(bench.split), "seeds": bench.seeds, "split": "val", "cells": {}}
-    if path.exists():
-        kept = json.loads(path.read_text())
-        if all(kept.get(key) == result[key] for key in ("n", "seeds", "split")):
-            result = kept
+    settings = {"n": len(bench.split), "seeds": bench.seeds, "split": "val"}
+    result = kept.opened(path, {}, "cells", False, *bench.key, json.dumps(settings)) | settings
     if "float" not in result:
         result["float"] = bench.float_accuracy()
     base = QUANT_CONFIGS["default"]
-    todo = [("default", 0)] + [(what, v) for what, values in sweeps.items() for v in values]
-    for what, value in tqdm(todo, unit="cell"):
-        name = f"{what} {value}" if value else what
-        if name in result["cells"]:
-            continue
-        config = variant(base, what, value) if value else base
-        result["cells"][name] = bench.cell(config, value if what == "k" else None)
-        write_json(path, result)
+    todo = {"default": ("", 0)} | {f"{what} {value}": (what, value)
+                                   for what, values in sweeps.items() for value in values}
+
+    def cell(name: str) -> list[float] | str:
+        what, value = todo[name]
+        return bench.cell(variant(base, what, value) if value else base,
+                          value if what == "k" else None)
+    kept.fill(path, result, result["cells"], tqdm(todo, unit="cell"), cell)
     return result
 
 
@@ -134,6 +133,7 @@ def show(result: dict, sweeps: dict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser("bench.quantisation", description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", required=True, help="a file, or the task of a shipped one")
+    add_task(parser, required=False, default="the checkpoint's")
     parser.add_argument("-n", type=positive, default=2000, help="validation sequences")
     parser.add_argument("--seeds", type=positive, default=1)
     parser.add_argument("--sweep", action="append", choices=SWEEPS, help="default: all of them")
@@ -143,7 +143,8 @@ def main() -> None:
     torch.set_num_threads(1)
     sweeps = {what: SWEEPS[what] for what in args.sweep or SWEEPS}
     path = build("quantisation", f"{Path(args.checkpoint).stem}.json")
-    bench = Bench(checkpoint.load(args.checkpoint), args.data_dir, args.n, args.seeds)
+    bench = Bench(checkpoint.load(args.checkpoint, task=args.task or ""), args.data_dir, args.n,
+                  args.seeds)
     path.parent.mkdir(parents=True, exist_ok=True)
     show(run(bench, sweeps, path), sweeps)
 

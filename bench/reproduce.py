@@ -2,10 +2,11 @@
 
 The shipped psMNIST networks are evaluated anew on the whole test set, in floats and in integers,
 each in its own form of sampling under seeds 0..4, and in the other forms on validation sequences;
-what was found is kept in ``build/reproduce`` by a digest of weights and widths, so a run that was
-stopped goes on. Learning curves come from the logs of their trainings, the tables of choices from
-``docs/results`` (``bench.ablation``, ``bench.sampling_forms``, ``bench.quantisation``,
-``bench.widths``). Pictures are written to ``docs/figures``.
+what was found is kept in ``build/reproduce`` by a digest of all that it was found with, so a run
+that was stopped goes on. Learning curves come from the logs of their trainings, the tables of
+choices, as they were measured before, from ``docs/results`` (``bench.ablation``,
+``bench.sampling_forms``, ``bench.quantisation``, ``bench.widths``). Pictures are written to
+``docs/figures``.
 """
 
 if __name__ == "__main__":
@@ -13,7 +14,6 @@ if __name__ == "__main__":
     heap.restart_with_settings("bench.reproduce")
 
 import argparse
-import hashlib
 import json
 import sys
 from itertools import zip_longest
@@ -25,14 +25,13 @@ import torch
 from rich.table import Table
 from tqdm import tqdm
 
-from bench import ablation, curves, quantisation, sampling_forms, widths
+from bench import ablation, curves, kept, quantisation, sampling_forms, widths
 from bench.quantisation import text
 from bench.shipped import shipped
 from golden import checkpoint, evaluate
-from golden.base import cli
-from golden.base.files import write_json
+from golden.base import cli, forms, made
 from golden.base.options import add_build, add_data_dir, build, positive
-from quant import prepare, tuned
+from quant import prepare
 from quant.evaluate import evaluate as evaluate_integers
 from quant.export import export
 from quant.formats import QUANT_CONFIGS, shipped_config
@@ -66,10 +65,9 @@ class Measured:
         beside = path.with_suffix(".qat.pt")
         self.tuned = beside if beside.exists() else None
         self.config = QUANT_CONFIGS[shipped_config(path.stem)]
-        both = tuned.state_digest(self.found.network) + repr(self.config)
-        digest = hashlib.sha256(both.encode()).hexdigest()[:16]
-        self.path = build("reproduce", f"{path.stem}.{digest}.{n or 'all'}.json")
-        self.kept = json.loads(self.path.read_text()) if self.path.exists() else {}
+        self.key = (kept.of_files(filter(None, [path, self.tuned])), repr(self.config), str(n),
+                    kept.of_data(self.found.task, data_dir, "train", "val", "test"))
+        self.path = build("reproduce", f"{path.stem}.{kept.by(*self.key)}.json")
 
     def jobs(self) -> dict:
         """What is to be measured, by name: functions that return a value per seed."""
@@ -98,14 +96,12 @@ class Measured:
 
     def run(self, bar: tqdm) -> dict:
         """Measure what is not known yet."""
+        result = kept.opened(self.path, {}, "accuracies", False, *self.key)
         for name, job in self.jobs().items():
             bar.set_description(f"{self.source.stem}, {name}")
-            if name not in self.kept:
-                self.kept[name] = job()
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                write_json(self.path, self.kept)
+            kept.fill(self.path, result, result["accuracies"], [name], lambda _, job=job: job())
             bar.update()
-        return self.kept
+        return result["accuracies"]
 
 
 def networks_table(rows: dict[str, tuple[dict, dict]], n: int | None) -> Table:
@@ -153,7 +149,10 @@ def choices() -> None:
                        ("widths", widths.show)):
         path = RESULTS / f"psmnist.{name}.json"
         if path.exists():
-            show(json.loads(path.read_text()))
+            result = forms.read(path, "take it from the repository again")
+            at = made.commits(result.get("made", {}).get("commits", {}).values())
+            print(f"{path}, {f'measured at commit {at}' if at else 'measured earlier'}:")
+            show(result)
         else:
             print(f"{path} does not exist: no table of the {name}", file=sys.stderr)
 

@@ -30,7 +30,7 @@ from golden.base.options import add_build, add_data_dir, add_device, build, posi
 from golden.tasks import make_task
 from quant import prepare
 from quant.evaluate import evaluate
-from quant.export import SEED
+from quant.integer.lfsr import SEED
 from quant.formats import QuantConfig
 from quant.integer.sampling import FORMS
 from quant.tune.convert import to_artifact
@@ -57,7 +57,7 @@ def trained(name: str, args: argparse.Namespace) -> Path:
     """The checkpoint of one network, which is trained, or trained on, as far as it is not yet."""
     residual, form = name.split(", ")
     recipe = replace(BASE, network=replace(BASE.network, residual=residual, sampling=form))
-    folder = args.json.with_name(f"{residual}.{form}.{args.sequences}")
+    folder = kept.place(args.json, f"{residual}.{form}.{args.sequences}")
     train.train(make_task("psmnist"), recipe, folder, args.data_dir, resume=True,
                 limit=args.sequences, device=args.device)
     return folder / "last.pt"
@@ -105,7 +105,8 @@ def main() -> None:
             print(trained(name, args))
         return
     settings = {"sequences": args.sequences, "n": args.n, "seeds": args.seeds}
-    result = kept.opened(args.json, settings, "networks", args.show)
+    key = () if args.show else [kept.of_data(make_task("psmnist"), args.data_dir, "train", "val")]
+    result = kept.opened(args.json, settings, "networks", args.show, *key)
     kept.fill(args.json, result, result["networks"], () if args.show else names,
               lambda name: run(name, args))
     show(result)

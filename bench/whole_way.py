@@ -36,17 +36,18 @@ def called(module: str, *arguments) -> float:
 
 
 def measure(task: str, n: int, data: list[str]) -> dict:
-    """One task; its files are kept in ``build/whole_way/<task>``."""
-    out = build("whole_way", slug(task))
+    """One task; its files are kept in ``build/whole_way/<sources>.<task>``."""
+    out = kept.place(build("whole_way", "results.json"), slug(task))
     seconds = {"train": called("golden.train", "--task", task, "--recipe", "small", "--resume",
                                "--out", out, "--threads", 1, "--device", "cpu", *data)}
     artifact = out / "artifact"
     seconds["export"] = called("quant.export", "--task", task, "--checkpoint", out / "best.pt",
                                "--out", artifact, "-n", 200, "--vectors", 1, *data)
-    seconds["sim"] = called("sim", "--task", task, "--artifact", artifact, "-n", n, *data)
+    seconds["sim"] = called("sim", "--task", task, "--artifact", artifact, "-n", n, "--json",
+                            out / "report.json", *data)
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     manifest = json.loads((artifact / "manifest.json").read_text())
-    report = json.loads(build("sim", slug(task), "report.json").read_text())
+    report = json.loads((out / "report.json").read_text())
     keys = ("sequences", "steps", "spikes_compared", "mismatches", "equal", "cycles_per_step",
             "predicted_cycles", "simulated_cycles")
     return {"parameters": log[0]["parameters"], "train_sequences": log[0]["train_sequences"],

@@ -26,6 +26,7 @@ from golden import checkpoint
 from golden.base import cli
 from golden.base.options import add_build, add_data_dir, build, positive
 from golden.model.config import NetworkConfig
+from golden.tasks import make_task
 from golden.base.qformat import FormatError
 from quant.formats import QUANT_CONFIGS, QuantConfig, shipped_config
 
@@ -116,12 +117,15 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))
     paths = shipped(args.network)
-    result = kept.opened(args.json, {"n": args.n, "seeds": args.seeds}, "networks", args.show)
+    key = () if args.show else (kept.of_files(shipped().values()), kept.of_data(
+        make_task("psmnist"), args.data_dir, "train", "val"))
+    result = kept.opened(args.json, {"n": args.n, "seeds": args.seeds}, "networks", args.show,
+                         *key)
     for name, path in () if args.show else paths.items():
         cells = result["networks"].setdefault(name, {})
         bench = Bench(checkpoint.load(path), args.data_dir, args.n, args.seeds)
         kept.fill(args.json, result, cells, (*WIDTHS, *args.widths),
-                  lambda widths, bench=bench: bench.cell(config(widths)))
+                  lambda widths, bench=bench: bench.cell(config(widths)), name)
     show(result)
 
 

@@ -19,7 +19,7 @@ from rich.table import Table
 from golden import checkpoint
 from golden.analysis import chosen, counts as operations
 from golden.analysis.activity import Activity, measure
-from golden.base import cli
+from golden.base import cli, made
 from golden.base.files import write_json
 from golden.base.options import natural
 from golden.model.config import NetworkConfig
@@ -113,9 +113,8 @@ def table(result: dict) -> Table:
 
 def measured_lif(path: Path, task: Task, split: Split, seed: int) -> tuple[NetworkConfig, Activity]:
     """Configuration and activity of an LIF checkpoint on the same sequences."""
-    found = checkpoint.load(path)
-    if spec(found.task) != spec(task):
-        raise cli.UserError(f"{path} is a network for task {spec(found.task)}, not {spec(task)}")
+    found = checkpoint.load(path, task=spec(task))
+    checkpoint.of_task(found, spec(task), path)
     refuse_others(found.network.cfg, "lif")
     return found.network.cfg, measure(found.network, split, task, seed=seed)
 
@@ -139,7 +138,7 @@ def main() -> None:
     print("Priced: multiply-accumulates and accumulates. Not priced: comparisons, random words, "
           "GELU, memory.")
     if args.json:
-        write_json(args.json, result)
+        write_json(args.json, result | {"commit": made.commit()})
 
 
 if __name__ == "__main__":

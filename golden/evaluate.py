@@ -18,7 +18,7 @@ from torch import nn
 from tqdm import tqdm
 
 from golden.analysis import chosen
-from golden.base import cli
+from golden.base import cli, made
 from golden.base.files import write_json
 from golden.base.options import positive
 from golden.training.batches import right, spike_rates
@@ -84,7 +84,7 @@ def main() -> None:
         subsets=subsets_of(found.task, args.split, len(split), args.data_dir))
     print(show(result))
     if args.json:
-        write_json(args.json, result)
+        write_json(args.json, result | {"commit": made.commit()})
 
 
 if __name__ == "__main__":

@@ -21,13 +21,14 @@ import torch
 from torch import nn
 
 from golden import checkpoint, memory
-from golden.base import cli
+from golden.base import cli, folders
 from golden.base.files import write_atomic
 from golden.base.options import (add_build, add_data_dir, add_device, add_task, build, minutes,
                                  natural, positive)
 from golden.training.batches import accuracy, spike_rates
+from golden.training.divergence import NotFinite
 from golden.training.run import Run
-from golden.tasks import Task, checked, make_task, slug, spec
+from golden.tasks import Split, Task, checked, make_task, slug, spec
 from golden.training.recipes import Recipe, recipe_for
 
 SAVE_MINUTES = 8.0
@@ -36,17 +37,19 @@ SAVE_MINUTES = 8.0
 def kept_log(path: Path, epochs: int) -> str:
     """The lines of an earlier log that belong to the first ``epochs`` epochs.
 
-    A line that a kill left unfinished is dropped.
+    A line that a kill left unfinished, or that is none of a training's, is dropped.
     """
     if not path.exists():
         return ""
     lines, content = [], []
-    for line in path.read_text().splitlines(keepends=True):
+    for line in path.read_text(errors="replace").splitlines(keepends=True):
         try:
-            content.append(json.loads(line))
-        except ValueError:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
             continue
-        lines.append(line)
+        if isinstance(found, dict) and type(found.get("epoch", 0)) is int:
+            content.append(found)
+            lines.append(line)
     begin = max((k for k, c in enumerate(content) if c.get("resumed_at") == 0), default=0)
     return "".join(line for k, (line, c) in enumerate(zip(lines, content))
                    if k < begin or c.get("epoch", 0) <= epochs)
@@ -63,14 +66,21 @@ class Saves:
         self.last, self.best, self.log = (out / name for name in ("last.pt", "best.pt",
                                                                   "log.jsonl"))
         self.epochs, self.val_accuracy, self.saved_at = 0, None, time.monotonic()
+        self.highest = -1.0         # validation accuracy, of best.pt
 
     def resume(self) -> str:
         """Continue from ``last.pt``; the lines of the log that stay."""
         self.epochs, self.val_accuracy = self.run.restore(self.last)
+        if self.best.exists():
+            self.highest = checkpoint.read(self.best).get("info", {}).get("val_accuracy")
+            if self.highest is None:
+                raise checkpoint.CheckpointError(f"{self.best} is not the best network of a "
+                                                 f"training: move it away")
         return kept_log(self.log, self.epochs)
 
     def begin(self, earlier: str, header: dict, anew: bool) -> None:
         """Start the log with the ``earlier`` one's text; ``anew``: no file of another training."""
+        self.run.check("before the first step")
         write_atomic(self.log, earlier + json.dumps(header) + "\n")
         if anew:
             self.best.unlink(missing_ok=True)
@@ -92,10 +102,10 @@ class Saves:
         """A line of the log; ``best.pt`` if none was better, then ``last.pt``."""
         with self.log.open("a") as log:
             log.write(json.dumps(line) + "\n")
-        best = checkpoint.read(self.best)["info"]["val_accuracy"] if self.best.exists() else -1
         self.epochs, self.val_accuracy = line["epoch"], line["val_accuracy"]
-        if self.val_accuracy > best:
+        if self.val_accuracy > self.highest:
             self.run.check(f"after {self.epochs} epochs")
+            self.highest = self.val_accuracy
             checkpoint.save(self.best, self.run.net, self.run.task, self.run.info() | {
                 "recipe": self.run.recipe.to_dict(), "epoch": self.epochs,
                 "val_accuracy": self.val_accuracy})
@@ -113,10 +123,29 @@ def train(task: Task, recipe: Recipe, out: Path, data_dir=None, resume: bool = F
     """
     train_split, val_split = (checked(task.load(name, data_dir), task).first(limit)
                               for name in ("train", "val"))
-    guide = checkpoint.load(teacher).network if teacher else None
-    run = Run(task, recipe, train_split, guide, device)
-    memory.require("a training step", recipe.network, run.batch, train_split.lengths, run.dtype,
-                   copies=recipe.draws, device=device)
+    guide = guide_of(teacher, task, recipe) if teacher else None
+    with folders.lock(out):         # two trainings in one folder would each replace the other's
+        return _train(Run(task, recipe, train_split, guide, device), val_split, out, resume, start,
+                      save_minutes)
+
+
+def guide_of(teacher: Path, task: Task, recipe: Recipe) -> nn.Module:
+    """The network to follow; its classes and inputs must be this training's."""
+    found = checkpoint.load(teacher, task=spec(task)).network
+    for name in ("n_classes", "vocab", "pair"):
+        theirs, ours = getattr(found.cfg, name), getattr(recipe.network, name)
+        if theirs != ours:
+            raise cli.UserError(f"--teacher {teacher}: its {name} is {theirs}, this training's is "
+                                f"{ours}")
+    return found
+
+
+def _train(run: Run, val_split: Split, out: Path, resume: bool, start: Path | None,
+           save_minutes: float) -> nn.Module:
+    """:func:`train` with what it has made ready, in a folder of its own."""
+    task, recipe = run.task, run.recipe
+    memory.require("a training step", recipe.network, run.batch, run.split.lengths, run.dtype,
+                   copies=recipe.draws, device=run.device)
     saves, earlier = Saves(run, out, save_minutes), ""
     resumed = resume and saves.last.exists()
     if resumed:
@@ -127,19 +156,27 @@ def train(task: Task, recipe: Recipe, out: Path, data_dir=None, resume: bool = F
         run.calibrate()
     saves.begin(earlier, {
         "task": task.name, "parameters": run.net.parameter_count(), "recipe": recipe.to_dict(),
-        "train_sequences": len(train_split), "resumed_at": saves.epochs,
+        "train_sequences": len(run.split), "resumed_at": saves.epochs,
         "resumed_step": run.part["steps"], "started_from": start and start.name}, not resumed)
     for epoch in range(saves.epochs, recipe.epochs):
         line = {"epoch": epoch + 1} | run.epoch(epoch, saves.after_step)
         began, cpu = time.monotonic(), time.process_time()
-        line["spike_rates"] = [r["s_out"] for r in spike_rates(run.net, val_split.first(64), task,
-                                                                 run.dtype)]
-        line["val_accuracy"] = round(accuracy(run.net, val_split, task, run.dtype), 4)
+        try:
+            line |= validated(run, val_split)
+        except NotFinite:
+            raise run.diverged(f"validation of epoch {epoch + 1}", "an output") from None
         line["seconds"] = round(line["seconds"] + time.monotonic() - began, 1)
         line["cpu_seconds"] = round(line["cpu_seconds"] + time.process_time() - cpu, 1)
         print(json.dumps(line), flush=True)
         saves.after_epoch(line)
     return run.net.eval()
+
+
+def validated(run: Run, split: Split) -> dict:
+    """What a line of the log says of the validation split; ``NotFinite`` for no numbers."""
+    rates = [r["s_out"] for r in spike_rates(run.net, split.first(64), run.task, run.dtype)]
+    return {"spike_rates": rates,
+            "val_accuracy": round(accuracy(run.net, split, run.task, run.dtype), 4)}
 
 
 def main() -> None:

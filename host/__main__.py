@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.base import cli
+from golden.base import cli, made
 from golden.base.cli import UserError
 from golden.base.files import write_json
 from golden.base.options import (add_artifact, add_data_dir, add_net, add_task, numbers,
@@ -48,7 +48,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
             which.add_argument("-n", type=positive, metavar="N",
                                help="the first N test sequences (default 20)")
             which.add_argument("--indices", type=numbers, metavar="17,4242")
-            sub.add_argument("--seed", type=positive, help="master seed; default: the artifact's")
+            sub.add_argument("--seed", type=positive,
+                             help="of the random words; default: the artifact's")
             sub.add_argument("--votes", type=positive, default=1, metavar="K",
                              help="runs of each sequence under different seeds, logits summed")
             sub.add_argument("--upload", action="store_true",
@@ -88,7 +89,7 @@ def run_sequences(args: argparse.Namespace) -> int:
             noise = asdict(simulation.close())
     run.show(row, noise)
     if args.json:
-        write_json(args.json, row | {"noise": noise})
+        write_json(args.json, row | {"noise": noise, "commit": made.commit()})
     if tally.first:
         print(f"host: DIFFERENT, first difference: {tally.first}", file=sys.stderr)
     return int(tally.first is not None)
@@ -110,7 +111,7 @@ def identify(args: argparse.Namespace) -> int:
     with session.opened(args, art) as (board, _):
         who, registers = board.identity, board.registers()
     model, seed = registers.pop("model"), registers.pop("seed")
-    said = "a seed of more than 32 bits" if seed == LONG_SEED else f"seed {seed}"
+    said = "a master seed of more than 32 bits" if seed == LONG_SEED else f"master seed {seed}"
     whole = f"model {model.hex()}, {said}" if any(model) else "no whole model"
     print(f"{args.port}: {who.task}: {who}\nlink version {who.version}, built with "
           f"{who.model.hex()}; now {whole}\n"

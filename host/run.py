@@ -11,7 +11,7 @@ from tqdm import tqdm
 from golden.base.cli import UserError, console
 from golden.tasks import Split
 from host.board import Answer, Board
-from quant.integer import head
+from quant.integer import head, lfsr
 from quant.integer.artifact import Artifact
 from quant.evaluate import seed_number
 from quant.integer.network import Batch, IntegerNetwork
@@ -71,10 +71,11 @@ class Tally:
 
 
 def seeds_of(art: Artifact, seed: int | None, votes: int) -> list[int]:
-    """Master seeds of the runs of a sequence, as ``quant.evaluate --votes`` has them."""
+    """``--seed`` of the runs of a sequence, as ``quant.evaluate --votes`` has them."""
     if seed is not None and votes > 1:
         raise UserError("--seed and --votes: votes have seeds of their own; leave one of them out")
-    return [seed] if seed is not None else [seed_number(art, j) for j in range(votes)]
+    return [seed] if seed is not None else [
+        lfsr.seed_of(art.random, seed_number(art, j)) for j in range(votes)]
 
 
 def compare(board: Board, art: Artifact, part: Split, indices: np.ndarray, seeds: list[int],
@@ -89,8 +90,9 @@ def compare(board: Board, art: Artifact, part: Split, indices: np.ndarray, seeds
                 for length in set(part.lengths.tolist())}
     with tqdm(total=len(part) * len(seeds), unit="seq", disable=None, leave=False) as bar:
         for seed in seeds:
-            batch = IntegerNetwork(art, seed).run(part.values, part.lengths)
-            board.seed(art, seed)
+            master = lfsr.master_seed(art.random, seed)
+            batch = IntegerNetwork(art, master).run(part.values, part.lengths)
+            board.seed(art, master)
             sequences = [part.values[b, :length] for b, length in enumerate(part.lengths)]
             begin = time.perf_counter()
             for b, answer in enumerate(board.run(sequences)):
@@ -109,7 +111,8 @@ def summary(board: Board, examples: Split, tally: Tally, classes: np.ndarray, se
         "task": args.task, "port": args.port, "model": board.registers()["model"].hex(),
         "lanes": board.identity.lanes, "clock_MHz": board.identity.clock_khz / 1000,
         "examples": len(examples), "sequences": len(tally.logits), "votes": len(seeds),
-        "seeds": seeds, "accuracy": float((classes == examples.labels).mean()),
+        "seeds": seeds, "master_seeds": [lfsr.master_seed(tally.art.random, s) for s in seeds],
+        "accuracy": float((classes == examples.labels).mean()),
         "runs": tally.runs, "equal": tally.equal, "first_difference": tally.first,
         "cycles": float(clocks.mean()), "cycles_not_as_predicted": tally.unpredicted,
         "ms_on_board": float(clocks.mean() / board.identity.clock_khz),

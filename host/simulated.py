@@ -9,6 +9,7 @@ from pathlib import Path
 
 from amaranth.back import verilog
 
+from golden.base import made
 from host.line import BAUD
 from quant.integer.artifact import Artifact
 from rtl.parts.config import HardwareConfig
@@ -46,7 +47,8 @@ def build(art: Artifact, hw: HardwareConfig, optimise: str = "-O2") -> Path:
     tool = tools.verilator()
     board = LinkCore(art, hw, CLOCK, CLOCKS)
     source = verilog.convert(board, name="board", emit_src=False) + wrapper.source(board, "board")
-    key = tools.content_hash(source, SOURCE.read_text(), tool.version, optimise)
+    key = tools.content_hash(source, made.by("board build"), tool.version, tools.compiler(),
+                             optimise)
 
     def compile_into(folder: Path) -> None:
         (folder / "board.v").write_text(source)

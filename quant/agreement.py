@@ -29,14 +29,14 @@ import torch.nn.functional as F
 from golden import checkpoint
 from golden.base import cli
 from golden.base.files import write_json
-from golden.base.options import add_data_dir, positive
+from golden.base.options import add_data_dir, add_task, positive
 from golden.training.batches import batch_of
 from golden.checkpoint import Checkpoint
 from golden.tasks import Split, spec
 from quant import prepare
 from quant.evaluate import seed_number
-from quant.export import SEED
 from quant.formats import QuantConfig
+from quant.integer.lfsr import SEED
 from quant.integer.program import Artifact, Program
 from quant.lower import diagonalise
 from quant.lower.passes import fold
@@ -187,6 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser("quant.agreement", description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", action="append", required=True,
                         help="a file, or a task whose network is shipped; may be repeated")
+    add_task(parser, required=False, default="each checkpoint's")
     parser.add_argument("-n", type=positive, default=16, help="test sequences (default 16)")
     parser.add_argument("--modes", type=positive,
                         help="modes of a fitted neuron; see quant.diagonalise")
@@ -197,8 +198,8 @@ def main() -> None:
     torch.set_num_threads(1)
     config, results = prepare.config_of(args), {}
     for source in args.checkpoint:
-        results[Path(source).stem] = agreement(checkpoint.load(source), config, args.data_dir,
-                                               args.n, modes=args.modes)
+        results[Path(source).stem] = agreement(checkpoint.load(source, task=args.task or ""),
+                                               config, args.data_dir, args.n, modes=args.modes)
     show(results)
     if args.json:
         write_json(args.json, results)

@@ -15,36 +15,39 @@ if __name__ == "__main__":
 import argparse
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from golden import checkpoint
-from golden.base import cli
-from golden.base.arrays import ArraysError, read_npz
-from golden.base.options import add_data_dir, positive
+from golden.base import arrays, cli
+from golden.base.options import add_data_dir, add_task, positive
 from golden.model.network import Network
 from quant.lower.diagonalise import encoded, needed, prepare
 from quant.lower.modes import DiagonaliseError
 
-MOST = 1 << 31          # bytes of the arrays of --inputs
+INPUTS = 1 << 30        # bytes of a file of inputs
 
 
 def _stack_input(path: Path, net: Network) -> torch.Tensor:
     """Array ``x`` (B, L, H) of an npz such as the released code's recorded outputs."""
     try:
-        x = read_npz(path, MOST, kinds="iuf")["x"]
-    except (ArraysError, KeyError) as error:
+        x = arrays.read_npz(path, INPUTS, kinds="f")["x"]
+    except (arrays.ArraysError, KeyError) as error:
         raise DiagonaliseError(f"{path} is not an npz file with an array x: {error}") from None
     H = net.cfg.d_model
     if net.cfg.family != "released":
         raise DiagonaliseError("--inputs needs a network of family released; leave it out")
     if x.ndim != 3 or x.shape[2] != H:
         raise DiagonaliseError(f"{path}: x has shape {x.shape}, the network takes (B, L, {H})")
+    if not np.isfinite(x).all():
+        raise DiagonaliseError(f"{path}: x contains values that are not finite")
     return torch.from_numpy(x)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser("quant.diagonalise", description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", type=Path, required=True, help="a network with DPLR layers")
+    add_task(parser, required=False, default="the checkpoint's")
     parser.add_argument("--out", type=Path, help="file for the diagonal network; default: none")
     parser.add_argument("--modes", type=positive,
                         help="modes of a fitted neuron (default: half of the states)")
@@ -54,7 +57,8 @@ def main() -> None:
     add_data_dir(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    found = checkpoint.load(args.checkpoint)
+    found = checkpoint.load(args.checkpoint, task=args.task or "")
+    checkpoint.of_task(found, args.task, args.checkpoint)
     net = found.network
     if not needed(net):
         raise DiagonaliseError(f"{args.checkpoint} has no DPLR layer; it is diagonal already")

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.base import cli
+from golden.base import cli, made
 from golden.base.cli import console
 from golden.base.files import write_json
 from golden.base.options import add_artifact, add_data_dir, add_net, add_task, positive
 from golden.tasks import inputs_of, make_task, spec, subset_accuracies, subsets_of, whole
 from quant import current
-from quant.integer import artifact, head
+from quant.integer import artifact, head, lfsr
 from quant.integer.artifact import Artifact, ArtifactError
 from quant.integer.compiled import BLOCK
 from quant.integer.network import IntegerNetwork
@@ -27,12 +27,9 @@ from quant.integer.synthetic import TASK as SYNTHETIC
 
 
 def seed_number(art: Artifact, j: int) -> int:
-    """Master seed number j: 0 is ``art.seed``, then ``art.seed + j * odd constant``, never 0.
-
-    The constant is 2**32 / golden ratio, so that seeds lie far apart in the generator's states.
-    """
+    """Master seed number j: that of the artifact's own ``--seed`` + j, so 0 is ``art.seed``."""
     states = (1 << art.random.width) - 1
-    return (art.seed - 1 + j * 0x9E3779B1) % states + 1
+    return lfsr.master_seed(art.random, (lfsr.seed_of(art.random, art.seed) - 1 + j) % states + 1)
 
 
 def evaluate(art: Artifact, split, seeds: int = 1, threads: int | None = None,
@@ -44,12 +41,12 @@ def evaluate(art: Artifact, split, seeds: int = 1, threads: int | None = None,
     mean over all runs.
 
     Returns accuracy_mean and accuracy_std (over seeds, n - 1 in the denominator, 0 for one seed),
-    accuracies, seeds, votes, n, spike_rates (fired share of the neurons, per layer, over live
-    steps), spike_rates_in (of the input samplers, where there are any), saturations (per layer,
-    then residual stream or encoder; all seeds), saturations_of (the same by a value's name),
-    with a head head_saturations (means, hidden values),
-    seconds. With ``subsets``, bool (n,) by name (``golden.tasks.subsets_of``), also ``subsets``:
-    for each accuracy_mean, accuracy_std, accuracies, n.
+    accuracies, seeds (each a ``--seed``), master_seeds (what they become), votes, n, spike_rates
+    (fired share of the neurons, per layer, over live steps), spike_rates_in (of the input samplers,
+    where there are any), saturations (per layer, then residual stream or encoder; all seeds),
+    saturations_of (the same by a value's name), with a head head_saturations (means, hidden
+    values), seconds. With ``subsets``, bool (n,) by name (``golden.tasks.subsets_of``), also
+    ``subsets``: for each accuracy_mean, accuracy_std, accuracies, n.
     ``progress(count)`` is called after ``count`` more sequences.
     """
     start, n, labels = time.perf_counter(), len(split), split.labels
@@ -78,7 +75,8 @@ def evaluate(art: Artifact, split, seeds: int = 1, threads: int | None = None,
     rates = spikes / (float(np.sum(split.lengths)) * art.H * len(numbers))
     return {"accuracy_mean": float(np.mean(accuracies)),
             "accuracy_std": float(np.std(accuracies, ddof=1)) if seeds > 1 else 0.0,
-            "accuracies": accuracies, "seeds": numbers, "votes": votes, "n": n,
+            "accuracies": accuracies, "votes": votes, "n": n, "master_seeds": numbers,
+            "seeds": [lfsr.seed_of(art.random, number) for number in numbers],
             "spike_rates": rates[:, -1].tolist(), "spike_rates_in": rates[:, :-1].ravel().tolist(),
             "saturations": sum(saturations.values()).tolist(),
             "saturations_of": {name: count.tolist() for name, count in saturations.items()},
@@ -167,7 +165,7 @@ def report(args: argparse.Namespace) -> None:
         result = evaluate(art, split, args.seeds, progress=bar.update, votes=args.votes,
                           subsets=subsets_of(task, args.split, n, args.data_dir))
     if args.json:
-        write_json(args.json, result)
+        write_json(args.json, result | {"commit": made.commit()})
     _table(result, args.task)
 
 

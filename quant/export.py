@@ -26,13 +26,12 @@ from golden.checkpoint import Checkpoint
 from golden.memory import batch_for, require
 from quant import origin, prepare, tuned
 from quant.formats import QuantConfig
-from quant.integer import artifact, head, vectors
+from quant.integer import artifact, head, lfsr, vectors
 from quant.integer.artifact import Artifact
+from quant.integer.lfsr import SEED
 from quant.integer.network import Compiled, IntegerNetwork
 from quant.tune import convert, ranges, tables
 from quant.tune.fit import ExportError
-
-SEED = 0xACE1                   # default master seed of the random words
 
 
 def evaluate(found: Checkpoint, net: torch.nn.Module, art: Artifact,
@@ -78,9 +77,9 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
 
     n : test sequences for the accuracies, 0 for none; n_vectors : sequences in vectors.npz, 0 for
     no file; qat : fine-tuned weights of ``quant.finetune`` or None; source : name of the
-    checkpoint, for the manifest; sampling : form of the samplers, None: the one it was trained
-    with; made_from : of ``quant.origin``, for the manifest. Raises ``golden.base.cli.UserError``
-    for everything that does not fit.
+    checkpoint, for the manifest; seed : see ``quant.integer.lfsr.master_seed``; sampling : form of
+    the samplers, None: the one it was trained with; made_from : of ``quant.origin``, for the
+    manifest. Raises ``golden.base.cli.UserError`` for everything that does not fit.
     """
     start, task = time.perf_counter(), found.task
     found = tuned.in_form(found, sampling)
@@ -97,7 +96,8 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
         net.sampling = sampling or net.sampling
         found = prepare.reestimated(tuned.in_form(found, net.sampling or None), train,
                                     count["norms"])
-    art = replace(convert.to_artifact(net, tasks.spec(task), task.length, seed, {}),
+    art = convert.to_artifact(net, tasks.spec(task), task.length, SEED, {})
+    art = replace(art, seed=lfsr.master_seed(art.random, seed),
                   permutation=getattr(task, "permutation", None))
     seen = prepared.seen if qat is None else prepare.measure(
         convert.without_formats(convert.to_program(art)), train, task, count["ranges"])
@@ -165,11 +165,9 @@ def main() -> None:
     torch.set_num_threads(1)        # float sums depend on it, and with them a rounding or two
     if not (args.task or args.checkpoint):
         raise ExportError("what to export? Give --task, or --checkpoint FILE")
-    found = checkpoint.load(args.checkpoint or args.task, args.net)
-    task = tasks.make_task(args.task) if args.task else found.task
-    if tasks.spec(found.task) != tasks.spec(task):
-        raise ExportError(f"{args.checkpoint} is a network for task {tasks.spec(found.task)}, "
-                          f"not {args.task}")
+    found = checkpoint.load(args.checkpoint or args.task, args.net, args.task or "")
+    checkpoint.of_task(found, args.task, args.checkpoint)
+    task = found.task
     shipped = checkpoint.shipped(tasks.spec(task), args.net)
     qat = args.qat
     if qat is None and not args.checkpoint and not args.no_qat:

@@ -6,19 +6,14 @@ Of files that are not shipped also where they lie, seen from the artifact's fold
 """
 
 import hashlib
-import json
 import os
 import sys
-from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from golden.base.files import source_digest
-from golden.base.options import ROOT, SHIPPED
+from golden.base import made
+from golden.base.options import SHIPPED
 from quant.integer.artifact import manifest
 
-VERSIONS = ("torch", "brevitas", "numpy")
-PACKAGES = ("golden", "quant")
 # Of quant.export, those that decide the integers.
 OPTIONS = ("config", "coef_bits", "g_bits", "state_bits", "state_i_bits", "weight_bits", "p_bits",
            "decoder_bits", "input_bits", "factor_bits", "table_bits", "margin", "rounding",
@@ -33,20 +28,7 @@ def tuned_of(checkpoint: Path) -> Path | None:
 
 def versions() -> dict[str, str | None]:
     """Of the libraries that an export computes with; None: not installed."""
-    found = dict.fromkeys(VERSIONS)
-    for name in VERSIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            pass
-    return found
-
-
-@lru_cache(maxsize=None)
-def sources() -> str:
-    """sha256 of the sources and the libraries' versions."""
-    code = source_digest(*(ROOT / package for package in PACKAGES))
-    return hashlib.sha256(json.dumps([code, versions()]).encode()).hexdigest()
+    return made.versions(made.KINDS["artifact"][1])
 
 
 def _sha256(path: Path | None) -> str | None:
@@ -64,7 +46,7 @@ def of(checkpoint: Path, tuned: Path | None, options: dict, folder: Path) -> dic
              (("checkpoint", checkpoint), ("qat", tuned)) if path and path.parent != SHIPPED}
     return {"network": None if files else checkpoint.stem, "files": files,
             "checkpoint": _sha256(checkpoint), "fine_tuned": _sha256(tuned),
-            "options": options, "sources": sources()}
+            "options": options, "sources": made.by("artifact")}
 
 
 def own_files(folder: Path) -> dict[str, Path]:
@@ -91,7 +73,7 @@ def stale(folder: Path, network: str, sampling: str | None) -> str | None:
     One made from files of the user's own is compared with those. None too where there is no such
     network any more, which is said, and where there is no PyTorch to export with.
     """
-    made, own = read(folder), own_files(folder)
+    then, own = read(folder), own_files(folder)
     checkpoint = own.get("checkpoint", SHIPPED / f"{network}.pt")
     gone = [path for path in own.values() if not path.exists()]
     if gone:
@@ -99,19 +81,21 @@ def stale(folder: Path, network: str, sampling: str | None) -> str | None:
               file=sys.stderr)
     if gone or not checkpoint.exists() or versions()["torch"] is None:
         return None
-    if made is None:
+    if then is None:
         return f"{folder} does not say what it was made from"
-    if made.get("network") is None and not own:
+    if then.get("network") is None and not own:
         return None
-    tuned = None if "no_qat" in made["options"] else own.get("qat") or tuned_of(checkpoint)
-    now = of(checkpoint, tuned, made["options"], folder)
+    tuned = own.get("qat")
+    if not own and "no_qat" not in then["options"]:
+        tuned = tuned_of(checkpoint)
+    now = of(checkpoint, tuned, then["options"], folder)
     qat = tuned.name if tuned else f"{network}.qat.pt"
-    for part, words in (("network", f"was made from another network, {made['network']}"),
+    for part, words in (("network", f"was made from another network, {then['network']}"),
                         ("checkpoint", f"was made from another {checkpoint.name}"),
                         ("fine_tuned", f"was made from another {qat}"),
                         ("sources", "was made by other sources or libraries")):
-        if made.get(part) != now[part]:
+        if then.get(part) != now[part]:
             return f"{folder} {words}"
-    if made["options"].get("sampling") != sampling:
-        return f"{folder} has sampling {made['options'].get('sampling') or 'as trained'}"
+    if then["options"].get("sampling") != sampling:
+        return f"{folder} has sampling {then['options'].get('sampling') or 'as trained'}"
     return None

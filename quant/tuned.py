@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from golden import checkpoint, tasks
+from golden import checkpoint, fields, stored, tasks
+from golden.base.cli import UserError
 from golden.checkpoint import Checkpoint
+from golden.stored import StoredError
 from quant.integer.adapt import in_formats_of
 from quant.integer.head import HeadFormats
 from quant.integer.operation import ArtifactError, Tensor
@@ -22,6 +25,9 @@ from quant.tune.qat import QuantNetwork
 
 KEYS = ("task", "golden", "formats", "state", "steps")
 RESUME = ("optimiser", "rng")
+TYPES = {"task": str, "golden": str, "formats": str, "sampling": (str, type(None)), "state": dict,
+         "steps": int, "optimiser": dict, "rng": torch.Tensor, "options": dict}
+MOST_BITS = 64          # of a format: longer ones are no network's, and take memory
 
 
 def state_digest(net: nn.Module) -> str:
@@ -51,19 +57,24 @@ def in_form(found: Checkpoint, form: str | None) -> Checkpoint:
 
 def read(path: Path, found: Checkpoint) -> dict:
     """Content of a file of this module, checked to belong to the golden network ``found``."""
-    if not Path(path).is_file():
+    path = Path(path)
+    if not path.is_file():
         raise ExportError(f"{path} does not exist; make it with python -m quant.finetune")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        missing = [key for key in KEYS if key not in content]
-    except Exception as error:      # torch raises many kinds for a damaged file
-        raise ExportError(f"{path} is damaged or was not made by quant.finetune "
-                          f"({type(error).__name__})") from None
+        content = stored.read(path)
+    except StoredError as error:
+        raise ExportError(f"{path} is damaged or was not made by quant.finetune: {error}") from None
+    missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
     if missing:
         raise ExportError(f"{path} was not made by quant.finetune: it lacks {', '.join(missing)}")
     if not isinstance(content["formats"], str):
         raise ExportError(f"{path} was made by an earlier version; make it again with "
                           f"python -m quant.finetune")
+    try:
+        content = stored.unsealed(content, path)
+        fields.typed(content, TYPES)
+    except StoredError as error:
+        raise ExportError(f"{path}: {error}") from None
     if content["golden"] != state_digest(found.network):
         raise ExportError(f"{path} was fine-tuned from another checkpoint of {content['task']}; "
                           f"fine-tune this one, or export without --qat")
@@ -71,13 +82,22 @@ def read(path: Path, found: Checkpoint) -> dict:
 
 
 def _formatted(program: Program, formats: str) -> Program:
-    """A folded network with the formats of a file."""
-    m = json.loads(formats)
-    like = Program(vocab=program.vocab, **of_structure(m, lambda name: np.zeros(0)))
+    """A folded network with the formats of a file; ``ExportError`` for a text that is none."""
+    if any(len(bits) > 3 or int(bits) > MOST_BITS for bits in re.findall(r"Q\(-?(\d+)", formats)
+           + re.findall(r",-?(\d+)\)", formats)):
+        raise ExportError(f"the fine-tuned file has a format of more than {MOST_BITS} bits")
+    try:
+        m = json.loads(formats)
+        like = Program(vocab=program.vocab, **of_structure(m, lambda name: np.zeros(0)))
+        head = program.head and replace(program.head, fmt=HeadFormats.from_dict(m["head"]))
+    except UserError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise ExportError(f"the fine-tuned file's formats are damaged: "
+                          f"{type(error).__name__} {str(error)[:100]}") from None
     made = in_formats_of(program, like, lambda name, t, fmt: Tensor(t.raw, fmt),
                          ("bits", "rounding"))
-    return replace(made, head=program.head and replace(
-        program.head, fmt=HeadFormats.from_dict(m["head"])))
+    return replace(made, head=head)
 
 
 def formats_of(program: Program) -> str:
@@ -94,6 +114,10 @@ def build(content: dict, found: Checkpoint) -> QuantNetwork:
     except ArtifactError as error:
         raise ExportError(f"the fine-tuned file has other operations: {error}") from None
     net = QuantNetwork(program)
+    try:
+        fields.fit(content["state"], net.state_dict(), widened=True)
+    except StoredError as error:
+        raise ExportError(f"the fine-tuned file does not fit the network: {error}") from None
     net.load_state_dict(content["state"])
     return net.eval()
 
@@ -103,14 +127,22 @@ def load(path: Path, found: Checkpoint) -> QuantNetwork:
 
     Raises :class:`quant.tune.fit.ExportError` if it is missing, damaged or of another network.
     """
-    return build(read(path, found), found)
+    try:
+        return build(read(path, found), found)
+    except ExportError as error:
+        raise ExportError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
 
 
-def save(path: Path, found: Checkpoint, net: QuantNetwork, steps: int, opt=None) -> None:
-    """Write the file; with an optimiser it can be resumed, without it is small."""
+def save(path: Path, found: Checkpoint, net: QuantNetwork, steps: int, opt=None,
+         options: dict | None = None) -> None:
+    """Write the file; with an optimiser it can be resumed, without it is small.
+
+    ``options`` are those of the fine-tuning, with which alone it can be gone on with.
+    """
     content = {"task": tasks.spec(found.task), "golden": state_digest(found.network),
                "formats": formats_of(net.program), "sampling": net.sampling or None,
                "state": net.state_dict(), "steps": steps}
     if opt is not None:
-        content |= {"optimiser": opt.state_dict(), "rng": torch.get_rng_state()}
+        content |= {"optimiser": opt.state_dict(), "rng": torch.get_rng_state(),
+                    "options": options or {}}
     checkpoint.write(path, content)

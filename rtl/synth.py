@@ -13,7 +13,7 @@ from pathlib import Path
 
 from amaranth.back import rtlil
 
-from golden.base import cli, folders
+from golden.base import cli, folders, made
 from golden.base.files import write_json
 from golden.base.names import slug
 from golden.base.options import above_zero, add_artifact_or_task, build
@@ -28,7 +28,8 @@ from rtl.layer.layer import Layer
 from rtl.layer.mixer import Mixer
 from rtl.plan import plan
 from rtl.layer.state_engine import StateEngine
-from rtl.flow.toolchain import ToolError, call, made
+from rtl.flow import toolchain
+from rtl.flow.toolchain import ToolError, call
 
 
 @dataclass(frozen=True)
@@ -242,14 +243,14 @@ def report(args: argparse.Namespace) -> None:
     geo = plan(art, HardwareConfig(lanes)).geo
     out = args.out or build("synth", f"{slug(art.task)}_{args.family}_{lanes}")
     row = {"task": art.task, "artifact": digest, "layers": len(art.blocks), "of": whole,
-           "cycles_per_step": geo.issue}
+           "cycles_per_step": geo.issue, "made": made.stamp("synthesis")}
 
     def mapped(folder: Path) -> None:
         row.update(synthesise(art, lanes, args.family, folder, args.signature, args.part))
         write_json(folder / "synth.json", row)
 
     with folders.lock(out):
-        made(out, mapped, ["synth.json"])
+        toolchain.made(out, mapped, ["synth.json"])
         for seed in args.seeds.split(",") if args.route else []:
             row.setdefault("routed", []).append(route(out, args.device, int(seed), args.target))
             write_json(out / "synth.json", row)     # a next seed may take hours

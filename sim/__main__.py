@@ -1,24 +1,27 @@
 """``python -m sim --task T``: every spike of every layer, hardware against the integer network.
 
 Exports the artifact if it is missing, generates the RTL, builds it, runs the first test sequence
-under cocotb and all of them in the native program, compares, and writes
-build/sim/<task>/report.json. Exit code 1: a difference, the first one is printed; 2: a mistake of
-the user's.
+under cocotb and all of them in the native program, and compares; so does a small network that
+saturates, ties and negates (``sim.stress``). Writes build/sim/<task>/report.json, that of the last
+run; ``--json FILE`` is a run's own. Exit code 1: a difference, the first one is printed; 2: a
+mistake of the user's.
 """
 
 import argparse
 import os
 import sys
+from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 from rich.table import Table
 from tqdm import tqdm
 
-from golden.base import cli
+from golden.base import cli, folders
 from golden.base.files import write_json
 from golden.base.options import numbers, positive
 from golden.tasks import Split, make_task
-from sim import campaign, inputs, tools
+from sim import campaign, inputs, stress, tools
 from sim.report import Report
 from sim.tools import SimError
 
@@ -32,12 +35,17 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Simulate and print; 1 if anything differs."""
-    report, row = simulate(args)
-    show(report, row)
-    if not report.equal:
-        print(f"sim: DIFFERENT, first difference: {report.first}", file=sys.stderr)
-        return 1
-    return 0
+    path = tools.build_folder(inputs.named(args), "report.json")
+    with folders.lock(path.with_name("first_steps")) if args.waves else nullcontext():
+        report, row = simulate(args)
+        with folders.lock(path, wait=True):     # so that it is this run's while it is printed
+            for one in {path, args.json or path}:
+                write_json(one, row)
+            show(report, row)
+    first = row["first_difference"]
+    if first:
+        print(f"sim: DIFFERENT, first difference: {first}", file=sys.stderr)
+    return int(first is not None)
 
 
 def _arguments(argv) -> argparse.Namespace:
@@ -50,6 +58,7 @@ def _arguments(argv) -> argparse.Namespace:
                        help="these test sequences instead")
     parser.add_argument("--waves", action="store_true",
                         help="trace at most 200 steps of the first sequence")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report there")
     return parser.parse_args(argv)
 
 
@@ -72,6 +81,11 @@ def simulate(args) -> tuple[Report, dict]:
                              folder=tools.build_folder(name)), numbers,
             report=lambda text: tqdm.write(f"{text} ...", file=sys.stderr), progress=progress)
     row = {"name": name} | summary(report, args.task, indices, examples)
+    print("running the stress network ...", file=sys.stderr)
+    row["stress"] = stress.run()
+    if row["equal"] and not row["stress"]["equal"]:
+        row |= {"equal": False,
+                "first_difference": f"stress network, {row['stress']['first_difference']}"}
     path = tools.build_folder(name, "report.json")
     write_json(path, row)
     return report, row
@@ -105,6 +119,7 @@ def summary(report: Report, task: str, indices: np.ndarray, examples: Split) -> 
         "simulated_cycles": report.total("simulated"),
         "steps_per_second": report.steps_per_second, "accuracy": float(right.mean()),
         "artifact": report.artifact, "lanes": report.lanes, "seed": report.seed,
+        "master_seed": report.master_seed, "commit": report.commit,
         "cocotb": report.cocotb}
 
 
@@ -126,13 +141,14 @@ def show(report: Report, row: dict) -> None:
     table.add_row("simulated steps per second", f"{cocotb['steps_per_second']:,.0f}",
                   f"{row['steps_per_second']:,.0f}")
     table.add_row("agreement", agreement(cocotb["equal"], cocotb["mismatches"]),
-                  agreement(row["equal"], row["mismatches"]))
+                  agreement(report.equal, row["mismatches"]))
     table.add_row("cycles per step", "", f"{row['cycles_per_step']:.2f}")
     table.add_row("predicted cycles", "", f"{row['predicted_cycles']:,}")
     table.add_row("simulated cycles", "", f"{row['simulated_cycles']:,}")
     by = f", head on {row['examples']} pairs" if row["examples"] < row["sequences"] else ""
     table.add_row(f"accuracy{by}", "", f"{100 * row['accuracy']:.2f} %")
     cli.console().print(table)
+    print(stress.words(row["stress"]))
     print(f"report: {os.path.relpath(tools.build_folder(row['name'], 'report.json'))}")
     if report.waves:
         print(f"trace: {os.path.relpath(report.waves)}")

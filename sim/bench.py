@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.base import cli
+from golden.base import cli, forms, made
 from golden.base.files import write_all_atomic, write_atomic
 from golden.base.options import build, lanes_of, positive
 from golden.tasks import Split, make_task
@@ -38,6 +38,11 @@ from sim.verify import machine
 
 SYNTHESES = tools.ROOT / "docs" / "results"     # those that are kept
 STEPS = {"native": 100, "cocotb": 60, "amaranth": 4}    # of a sequence, at most
+SYNTHESIS = {                                           # what a synth.json has, at least
+    "artifact": str, "part": str, "layers": forms.whole(1), "of": forms.whole(1), "family": str,
+    "device": str, "lanes": forms.whole(1), "signature": bool, "cells": dict,
+    "routed": (None, lambda runs: isinstance(runs, list) and all(
+        isinstance(run, dict) and forms.amount(run.get("fmax")) for run in runs))}
 TRACED = 20             # steps of the trace whose toggles are counted
 SEQUENCES = 8           # of the test set, from which spike rates are taken
 
@@ -51,7 +56,7 @@ def report(args: argparse.Namespace) -> None:
     """Measure, write and print."""
     result = measure(args)
     text = json.dumps(result, indent=1) + "\n"
-    path = write_atomic(args.json or build("bench.json"), text)
+    path = write_atomic(args.json or build("bench").with_suffix(".json"), text)
     page = bench_table.page(result)
     if args.report:
         name = result["name"]
@@ -95,10 +100,10 @@ def measure(args: argparse.Namespace) -> dict:
     split = split.take(np.arange(min(SEQUENCES, len(split)))).sequences()
     length = int(split.lengths.max())
     spikes = energy.rates(vectors.expected(art, split.values[:, :length], split.lengths,
-                                           args.seed, 1))
+                                           inputs.master_seed(args, art), 1))
     result = {
         "task": args.task, "name": inputs.named(args), "network": " ".join(inputs.options(args)),
-        "artifact": digest(art), "commit": tools.commit(), "machine": machine(),
+        "artifact": digest(art), "commit": made.commit(), "machine": machine(),
         "date": time.strftime("%Y-%m-%d", time.gmtime()), "length": art.length,
         "spike_rates": spikes.round(4).tolist(), "synthesis": syntheses(digest(art)),
         "counted": energy.counted(art, spikes).to_dict(), "rows": []}
@@ -168,19 +173,28 @@ def toggling(core: Core, source: str, split: Split, steps: int) -> dict:
 
 
 def syntheses(artifact: str) -> list[dict]:
-    """What ``rtl.synth`` found for this whole network: an entry per family and number of lanes."""
+    """What ``rtl.synth`` found for this whole network: an entry per family and number of lanes.
+
+    One of the present sources goes before others, which say in ``old`` how they were made.
+    """
     found = {}
     for folder in (SYNTHESES, build("synth")):
         for path in sorted(folder.rglob("*synth*.json")):
             if any(name.startswith(".") for name in path.relative_to(folder).parts):
                 continue        # it is being made
-            row = json.loads(path.read_text())
-            if (row.get("artifact"), row.get("part"), row.get("layers")) == (
-                    artifact, "core", row.get("of")):
-                found.setdefault((row["family"], row["lanes"], row["signature"]), {
-                    "family": row["family"], "device": row["device"], "lanes": row["lanes"],
-                    "signature": row["signature"], "cells": row["cells"],
-                    "fmax": max((run["fmax"] for run in row.get("routed", [])), default=None)})
+            row = forms.kept(path, lambda row: isinstance(row, dict) and forms.has(
+                {name: row.get(name) for name in SYNTHESIS}, SYNTHESIS))
+            if row is None:
+                print(f"{path} is damaged or is no synthesis: left out", file=sys.stderr)
+            elif (row["artifact"], row["part"], row["layers"]) == (artifact, "core", row["of"]):
+                old = made.older("synthesis", row.get("made"))
+                key = row["family"], row["lanes"], row["signature"]
+                if key in found and (old or not found[key]["old"]):
+                    continue
+                found[key] = {name: row[name] for name in (
+                    "family", "device", "lanes", "signature", "cells")} | {
+                    "fmax": max((run["fmax"] for run in row["routed"] or []), default=None),
+                    "old": old}
     return list(found.values())
 
 

@@ -5,13 +5,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from amaranth.back import verilog
 
+from golden.base import forms, made
+from golden.base.files import write_json
 from golden.base.names import slug
-from quant.integer import vectors
+from quant.integer import lfsr, vectors
 from quant.integer.artifact import Artifact, digest
 from rtl.parts.config import HardwareConfig
 from rtl.core import Core
@@ -40,7 +43,8 @@ class Options:
     Parameters
     ----------
     seed : int or None
-        Master seed, given to the core through its configuration port; None: the artifact's.
+        Of the random words, as of ``--seed``; None: the artifact's. The core gets the master seed
+        through its configuration port.
     stall : float
         Probability of a stall per cycle on both streams; cycles are then not compared.
     with_cocotb : bool
@@ -56,8 +60,8 @@ class Options:
     processes : int
         Simulations at once.
     journal : Path or None
-        Keeps the finished parts; what is there already, of the same hardware, sequences and
-        network, is not simulated again.
+        Keeps the finished parts; what is there already, by the same sources and of the same
+        hardware, sequences and network, is not simulated again. See :class:`sim.journal.Journal`.
     """
 
     hw: HardwareConfig = HardwareConfig()
@@ -116,10 +120,11 @@ def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
     report("building the native simulation (kept for the next time)")
     built = program.build(core, tools.trace_kind() if options.waves else None, source,
                           options.optimise, options.tracks(steps))
-    seed = art.seed if options.seed is None else options.seed
-    comparer = Comparer(core, built, seed, options.stall, options.threads)
-    found = Report([], B, digest(art), options.hw.lanes, seed, 0.0, built.seconds,
-                   built.cpu_seconds, options.processes if steps >= SPLIT_STEPS else 1)
+    master = art.seed if options.seed is None else lfsr.master_seed(art.random, options.seed)
+    comparer = Comparer(core, built, master, options.stall, options.threads)
+    found = Report([], B, digest(art), options.hw.lanes, lfsr.seed_of(art.random, master), 0.0,
+                   built.seconds, built.cpu_seconds,
+                   options.processes if steps >= SPLIT_STEPS else 1, master_seed=master)
     _compare(found, comparer, source, (values, lengths, indices), options, report, progress)
     return found
 
@@ -131,13 +136,17 @@ def _compare(found: Report, comparer: Comparer, source: str, sequences: tuple, o
     B, steps = len(values), int(lengths.sum())
     folder = options.folder or tools.build_folder(slug(art.task))
     size = art.inputs * max(1, min(PART // art.inputs, -(-B // (found.processes * art.inputs))))
-    key = {"program": comparer.built.binary.parent.name, "artifact": found.artifact,
-           "seed": found.seed, "stall": options.stall, "part": size,
+    key = {"sources": made.by("comparison"), "program": comparer.built.binary.parent.name,
+           "artifact": found.artifact, "seed": found.seed, "stall": options.stall, "part": size,
            "sequences": tools.array_hash(values, lengths, indices)}
-    with Journal(options.journal, key) as kept, tools.workspace(folder) as work:
-        if kept.replaces:
-            report(f"{options.journal} belongs to other hardware, sequences or another network: "
-                   f"starting again")
+    commit = made.commit()
+    with Journal(options.journal, key, partial(fits, art, lengths, size)) as kept, \
+            tools.workspace(folder) as work:
+        if kept.others:
+            report(f"{options.journal.parent} has parts of other sources, libraries, hardware or "
+                   f"sequences: they stay there, and nothing of them is taken")
+        if kept.ignored:
+            report(f"{kept.path} has {kept.ignored} damaged lines: they are done again")
         if options.with_cocotb:
             report(f"running the first {'pair' if art.head else 'sequence'} under cocotb")
             first = (rows[:art.inputs] for rows in sequences)
@@ -158,10 +167,25 @@ def _compare(found: Report, comparer: Comparer, source: str, sequences: tuple, o
                 trace.replace(found.waves)
             return part
         for part in _parts(compare, range(0, B, size), parts, found.processes, progress):
+            part.commit = commit
             kept.add(asdict(part))
             parts[part.start] = part
     found.parts = [parts[start] for start in sorted(parts)]
     found.seconds = max((part.elapsed for part in found.parts), default=0.0)
+
+
+def fits(art: Artifact, lengths: np.ndarray, size: int, record: dict) -> bool:
+    """Whether a record of a journal is a part of so many of these sequences that can be true."""
+    if not forms.has(record, Part.FORM) or record["start"] not in range(0, len(lengths), size):
+        return False
+    mine = lengths[record["start"]:record["start"] + size]
+    layers, steps, inputs = len(art.blocks), int(mine.sum()), art.inputs
+    wanted = {"stop": record["start"] + len(mine), "steps": steps, "signatures": layers * steps,
+              "spikes": 2 * layers * art.H * steps}
+    return (all(record[name] == count for name, count in wanted.items())
+            and len(record["labels"]) == len(mine)
+            and len(record["classes"]) == (len(mine) // inputs if art.head else 0)
+            and (record["mismatches"] == 0) == (record["first"] is None))
 
 
 def _parts(compare: Callable[[int, Callable[[int], None]], Part], starts: Iterable[int],
@@ -208,11 +232,20 @@ def _parts(compare: Callable[[int, Callable[[int], None]], Part], starts: Iterab
 
 def source_of(core: Core) -> str:
     """Verilog of a core, kept by the content of artifact, configuration and generator."""
-    key = tools.content_hash(digest(core.art), core.hw, tools.source_hash())
+    key = tools.content_hash(digest(core.art), core.hw, made.by("verilog"))
+    folder = tools.build_folder("verilog", key)
 
     def convert(folder: Path) -> None:
-        (folder / "core.v").write_text(verilog.convert(core, name="core", emit_src=False))
-    return (tools.cached(tools.build_folder("verilog", key), convert) / "core.v").read_text()
+        text = verilog.convert(core, name="core", emit_src=False)
+        (folder / "core.v").write_text(text)
+        write_json(folder / "sum.json", tools.content_hash(text))
+
+    def good() -> bool:
+        text = folder / "core.v"
+        return text.exists() and forms.kept(folder / "sum.json", str) == tools.content_hash(
+            text.read_text(errors="replace"))
+    tools.cached(tools.without_damaged(folder, good), convert)
+    return (folder / "core.v").read_text()
 
 
 def _cocotb(comparer: Comparer, values, lengths, indices, folder: Path, source: str) -> dict:

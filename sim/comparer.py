@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from golden.base.forms import amount, whole
 from quant.integer import vectors
 from rtl.core import Core
 from rtl.cycles import Prediction, predict
@@ -42,6 +43,13 @@ class Part:
     memory: int             # its peak, bytes
     elapsed: float = 0.0    # seconds that the campaign had spent on simulation so far
     classes: list[int] = field(default_factory=list)    # of examples, with a head; as labels
+    commit: str | None = None   # of the sources that found it
+
+    FORM = {"start": whole(), "stop": whole(1), "steps": whole(1), "spikes": whole(1),
+            "signatures": whole(1), "mismatches": whole(), "first": (str, None),
+            "labels": [whole(-1)], "predicted": whole(1), "simulated": whole(),
+            "cpu_seconds": amount, "other_seconds": amount, "memory": whole(), "elapsed": amount,
+            "classes": [whole(-1)], "commit": (str, None)}      # of a kept record
 
 
 class Comparer:

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from golden.base import cli
+from golden.base import cli, made
 from golden.base.files import write_atomic
+from golden.base.forms import amount, has, read, whole
 from golden.base.options import add_build, positive
 from sim import tools
 from sim.fuzzing import draws, minimise, trial
@@ -68,6 +69,11 @@ def run_group(group: Group) -> dict:
             "shape": summary(cases[0].shape), "seconds": time.perf_counter() - begin}
 
 
+FORM = {name: whole() for name in ("number", "cases", "steps", "spikes", "cycles", "timed", "alive")
+        } | {"failed": [{"case": dict, "first": str}], "shape": str, "seconds": amount,
+             "commit": (str, None)}      # of a record in a journal
+
+
 def summary(shape: draws.Shape) -> str:
     """One line on a shape."""
     return (f"{shape.layers} x {shape.H}, n {shape.n}, {shape.lanes} lanes, {shape.residual}, "
@@ -100,12 +106,18 @@ def keep(case: Case, folder: Path, found: str) -> Path:
 
 def replay(path: Path) -> str | None:
     """The difference that a kept case shows now, or None."""
+    again = f"give a file of {REGRESSIONS.relative_to(tools.ROOT)}"
+    row = read(path, again)
     try:
-        row = json.loads(path.read_text())
-        case, slowly = Case.from_dict(row["case"]), row["simulator"] == "amaranth"
+        wrong = not has(row, {"found": str, "first": (str, None), "simulator": str,
+                              "case": draws.FORM}) and "its form is another one"
+        case = None if wrong else Case.from_dict(row["case"])
+        wrong = wrong or case.shape.broken_rule()
     except (ValueError, KeyError, TypeError) as error:
-        raise SimError(f"{path} is not a kept case ({error!r}); give a file of "
-                       f"{REGRESSIONS.relative_to(tools.ROOT)}") from None
+        wrong = repr(error)
+    if wrong:
+        raise SimError(f"{path} is not a kept case ({wrong}); {again}")
+    slowly = row["simulator"] == "amaranth"
     return trial.run_slowly(case).first if slowly else first_difference(case)
 
 
@@ -153,23 +165,26 @@ def _arguments(argv) -> argparse.Namespace:
 def fuzz(args: argparse.Namespace) -> dict:
     """The whole run. Returns its report."""
     tools.verilator()
-    sources, every = tools.source_hash(), groups(args.n, args.seed, args.per_shape)
+    sources, every = made.by("comparison"), groups(args.n, args.seed, args.per_shape)
     key = {"seed": args.seed, "per_shape": args.per_shape, "sources": sources}
-    with Journal(tools.build_folder("fuzz", f"seed{args.seed}.jsonl"), key) as journal:
+    folder = tools.build_folder("fuzz", f"seed{args.seed}")
+    with Journal(folder, key, lambda record: has(record, FORM)) as journal:
         done = {row["number"]: row for row in journal.records}
         done = {group.number: done[group.number] for group in every
                 if group.number in done and done[group.number]["cases"] == group.count}
         print(f"seed {args.seed}: {args.n} cases of {len(every)} shapes"
               + (f", {len(done)} shapes are done" if done else "")
-              + (", starting again: the sources changed" if journal.replaces else ""),
+              + (f"; {folder.parent} has those of other sources, of which nothing is taken"
+                 if journal.others else "")
+              + (f"; {journal.ignored} damaged lines are done again" if journal.ignored else ""),
               file=sys.stderr)
         run_groups(args, every, done, journal)
     rows = [done[number] for number in sorted(done)]
     total = {name: sum(row[name] for row in rows)
              for name in ("cases", "steps", "spikes", "cycles", "timed", "alive", "seconds")}
-    return {"seed": args.seed, "per_shape": args.per_shape, "commit": tools.commit(),
-            "sources": sources, "date": time.strftime("%Y-%m-%d", time.gmtime()),
-            "shapes": len(rows), **total,
+    return {"seed": args.seed, "per_shape": args.per_shape,
+            "commit": made.commits(row["commit"] for row in rows), "sources": sources,
+            "date": time.strftime("%Y-%m-%d", time.gmtime()), "shapes": len(rows), **total,
             "failed": [found for row in rows for found in row["failed"]],
             "by_shape": [{name: row[name] for name in ("number", "shape", "cases", "alive")}
                          | {"failed": len(row["failed"])} for row in rows]}
@@ -178,13 +193,13 @@ def fuzz(args: argparse.Namespace) -> dict:
 def run_groups(args: argparse.Namespace, every: list[Group], done: dict[int, dict],
                journal: Journal) -> None:
     """Run the groups that are not ``done``; add their records there and to the journal."""
-    kept = []
+    kept, commit = [], made.commit()
     with tqdm(total=args.n, initial=sum(row["cases"] for row in done.values()), unit="case",
               disable=None, leave=False) as bar, ThreadPoolExecutor(args.jobs) as pool:
         waiting = [pool.submit(run_group, group) for group in every if group.number not in done]
         try:
             for future in as_completed(waiting):
-                row = future.result()
+                row = future.result() | {"commit": commit}
                 if row["failed"] and len(kept) < KEEP:
                     worst = row["failed"][0]
                     tqdm.write(f"{row['shape']}: {worst['first']}; making it small ...",

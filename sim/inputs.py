@@ -8,13 +8,12 @@ from golden.base.options import (add_artifact, add_data_dir, add_net, add_task, 
                                  probability)
 from golden.tasks import slug
 from quant import current
-from quant.integer import artifact
+from quant.integer import artifact, lfsr
 from quant.integer.artifact import Artifact
 from quant.evaluate import fits
 from quant.integer.sampling import FORMS
 from rtl.parts.config import HardwareConfig, lanes_for
 from rtl.plan import plan
-from sim.tools import SimError
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lanes", type=positive, metavar="P",
                         help="complex modes per cycle and layer; default: the most up to "
                         f"{HardwareConfig.lanes} that fit")
-    parser.add_argument("--seed", type=int, help="master seed; default: the artifact's")
+    parser.add_argument("--seed", type=int, help="of the random words; default: the artifact's")
     parser.add_argument("--stall", type=probability, default=0.0, metavar="P",
                         help="hold both streams back in a cycle with this probability")
     add_artifact(parser, "build/artifacts/<task>[.<net>], exported if it is missing or was "
@@ -40,9 +39,7 @@ def network(args: argparse.Namespace, task) -> Artifact:
     art = artifact.load(folder)
     fits(art, folder, task)
     plan(art, HardwareConfig(1))
-    limit = 1 << art.random.width
-    if args.seed is not None and not 0 < args.seed < limit:
-        raise SimError(f"--seed {args.seed}: it must be in 1..{limit - 1}")
+    master_seed(args, art)
     return art
 
 
@@ -52,6 +49,11 @@ def load(args: argparse.Namespace, task) -> tuple[Artifact, HardwareConfig]:
     hw = HardwareConfig(lanes_for(args.lanes, art.H, art.n))
     plan(art, hw)
     return art, hw
+
+
+def master_seed(args: argparse.Namespace, art: Artifact) -> int:
+    """Of ``--seed``, or the artifact's own; ``UserError`` for a seed that there is not."""
+    return art.seed if args.seed is None else lfsr.master_seed(art.random, args.seed)
 
 
 def flat(indices: np.ndarray, art: Artifact) -> np.ndarray:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from amaranth.back import rtlil
 
-from golden.base import cli
+from golden.base import cli, made
 from golden.base.options import add_build
 from golden.base.files import write_json
 from quant.integer import vectors
@@ -120,7 +120,7 @@ def report(args: argparse.Namespace) -> int:
     """Check, write and print; 1 if anything differs."""
     found = check(args.family, tools.build_folder("netlist", args.family))
     if args.json:
-        write_json(args.json, found)
+        write_json(args.json, found | {"commit": made.commit()})
     cells = ", ".join(f"{number:g} {kind}" for kind, number in found["cells"].items())
     print(f"{args.family}: {cells}; {found['spikes_compared']} spikes and "
           f"{found['signatures_compared']} signatures of {found['sequences']} sequences compared: "

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from golden.base import made
 from sim import tools
 from sim.comparer import Part
 
@@ -15,13 +16,14 @@ class Report:
     sequences: int          # asked for; fewer are in the parts if a difference ended the campaign
     artifact: str
     lanes: int
-    seed: int
+    seed: int               # as of ``--seed``
     seconds: float          # simulation and comparison, interrupted runs included
     build_seconds: float
     build_cpu_seconds: float
     processes: int
     cocotb: dict = field(default_factory=dict)
     waves: Path | None = None
+    master_seed: int = 0        # what ``seed`` becomes
 
     def total(self, name: str):
         return sum(getattr(part, name) for part in self.parts)
@@ -50,6 +52,11 @@ class Report:
         if not found and self.cocotb and not self.cocotb["equal"]:
             found = [f"cocotb: {self.cocotb['first']}"]
         return found[0] if found else None
+
+    @property
+    def commit(self) -> str | None:
+        """Of the sources that found the parts: several where other files changed in between."""
+        return made.commits({part.commit for part in self.parts})
 
     @property
     def steps_per_second(self) -> float:

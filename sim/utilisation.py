@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.base import cli
+from golden.base import cli, made
 from golden.base.files import write_json
 from golden.base.options import add_artifact, build, lanes_of, positive
 from quant.integer import artifact
@@ -106,7 +106,7 @@ def report(args: argparse.Namespace) -> None:
         print(line(rows[-1]), flush=True)
     path = args.json or build("utilisation.json")
     write_json(path, {"artifact": artifact.digest(art), "task": art.task, "steps": steps,
-                      "rows": rows})
+                      "commit": made.commit(), "rows": rows})
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def verify(args: argparse.Namespace) -> dict:
     examples = split.take(np.arange(min(args.n or whole, whole)))
     split = examples.sequences()
     folder = tools.build_folder(inputs.named(args))
-    name = f"verify-{digest(art)}-{hw.lanes}-{args.seed or art.seed}.jsonl"
+    name = f"verify-{digest(art)}-{hw.lanes}-{inputs.master_seed(args, art)}"
     with tqdm(total=int(split.lengths.sum()), unit="step", unit_scale=True, disable=None,
               leave=False) as bar:
         def progress(done: int) -> None:
@@ -86,7 +86,8 @@ def summary(report: Report, task: str, examples: Split, whole: int) -> dict:
     classes = np.array(report.classes)
     return {
         "task": task, "artifact": report.artifact, "lanes": report.lanes, "seed": report.seed,
-        "commit": tools.commit(), "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "master_seed": report.master_seed,
+        "commit": report.commit, "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "sequences": done, "test_set": whole, "steps": report.total("steps"),
         "spikes_compared": report.total("spikes"),
         "signatures_compared": report.total("signatures"),

@@ -50,12 +50,12 @@ for name in sys.argv[1:]:
     print(name, os.waitstatus_to_exitcode(status))
 """
 # What each file has; more may join.
-EVALUATE = {"accuracy_mean", "accuracy_std", "accuracies", "seeds", "votes", "n", "spike_rates",
-            "spike_rates_in", "saturations", "seconds"}
+EVALUATE = {"accuracy_mean", "accuracy_std", "accuracies", "seeds", "master_seeds", "votes",
+            "n", "spike_rates", "spike_rates_in", "saturations", "seconds"}
 REPORT = {"task", "indices", "examples", "sequences", "steps", "spikes_compared",
           "signatures_compared", "mismatches", "equal", "first_difference", "cycles_per_step",
           "predicted_cycles", "simulated_cycles", "steps_per_second", "accuracy", "artifact",
-          "lanes", "seed", "cocotb"}
+          "lanes", "seed", "master_seed", "commit", "cocotb"}
 BENCH = {"task", "name", "network", "artifact", "commit", "machine", "date", "length",
          "spike_rates", "synthesis", "counted", "rows", "steps_per_second", "toggles"}
 BENCH_ROW = {"lanes", "multipliers", "cycles", "predicted_cycles", "cycles_per_step", "roofline",
@@ -126,12 +126,13 @@ def test_keys_of_an_evaluation(tmp_path):
 
 def test_keys_of_a_simulation():
     """``build/sim/<task>/report.json`` is the name and the summary of a campaign."""
-    part = Part(**{name: 1 for name in Part.__dataclass_fields__} | {"labels": [1], "classes": [1]})
+    part = Part(**{name: 1 for name in Part.__dataclass_fields__} | {
+        "labels": [1], "classes": [1], "commit": "abc"})
     report = campaign.Report([part], 1, "digest", 8, 1, 0.0, 0.0, 0.0, 1)
     split = Split(np.zeros((1, 1), np.uint8), np.ones(1, np.int64), np.ones(1, np.int64))
     assert REPORT <= set(sim.__main__.summary(report, "digits", np.arange(1), split))
     for path in (ROOT / "docs" / "results").glob("*.sim.json"):     # the README's
-        assert set(json.loads(path.read_text())) <= REPORT | {"name"}
+        assert set(json.loads(path.read_text())) <= REPORT | {"name", "stress"}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs" / "results").glob("*.bench.json")),

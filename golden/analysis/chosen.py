@@ -8,9 +8,8 @@ import numba
 import torch
 
 from golden import checkpoint
-from golden.base import cli
 from golden.base.options import add_data_dir, add_net, add_task, positive
-from golden.tasks import SPLITS, Split, checked, make_task, slug, spec
+from golden.tasks import SPLITS, Split, checked, slug, spec
 
 
 def add_options(parser: argparse.ArgumentParser, n: int | None, split: str = "val") -> None:
@@ -34,10 +33,8 @@ def load(args: argparse.Namespace, parser: argparse.ArgumentParser
     numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))
     if not args.task and not args.checkpoint:
         parser.error("give --task, --checkpoint or both")
-    found = checkpoint.load(args.checkpoint or args.task, args.net)
-    if args.task and spec(make_task(args.task)) != spec(found.task):
-        raise cli.UserError(f"{args.checkpoint} is a network for task {spec(found.task)}, "
-                            f"not {args.task}")
+    found = checkpoint.load(args.checkpoint or args.task, args.net, args.task or "")
+    checkpoint.of_task(found, args.task, args.checkpoint)
     name = slug(spec(found.task), args.net)
     if args.checkpoint and args.checkpoint.stem not in ("last", name):
         name += "-" + slug(args.checkpoint.stem)

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from golden.base import folders
 
+SOURCES = (".py", ".cpp", ".h", ".toml")            # what decides a result
 Content = bytes | str | Callable[[BinaryIO], Any]   # a function writes to the open file
 
 
@@ -43,13 +44,15 @@ def write_atomic(path: Path, content: Content) -> Path:
     return path
 
 
-def source_digest(*folders: Path) -> str:
-    """sha256 of the names and texts of all Python files below some packages."""
+def source_digest(*places: Path) -> str:
+    """sha256 of the names and texts of some source files, and of all below some folders."""
     h = hashlib.sha256()
-    for folder in folders:
-        for path in sorted(folder.rglob("*.py")):
-            h.update(f"{folder.name}/{path.relative_to(folder).as_posix()}\0".encode()
-                     + path.read_bytes() + b"\0")
+    for place in places:
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if path.suffix in SOURCES:
+                name = path.relative_to(place.parent).as_posix().encode()
+                text = path.read_bytes()
+                h.update(b"%d %d " % (len(name), len(text)) + name + text)
     return h.hexdigest()
 
 

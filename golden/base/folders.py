@@ -34,9 +34,9 @@ def lock(path: Path, wait: bool = False) -> Iterator[None]:
     The lock is on a file beside it, ``<path>.lock``, and ends with the process at the latest.
     Raises :class:`Busy` at once if another one has it, unless it shall ``wait``.
     """
-    path = Path(path)
+    path = Path(os.path.abspath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(f"{path.name}.lock"), "w") as file:
+    with open(path.parent / f"{path.name}.lock", "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:

@@ -110,12 +110,19 @@ def _number(convert: Callable, fits: Callable, kind: str) -> Callable:
     return of
 
 
+DIGITS = 18         # of a whole number, at most: what 64 bits hold
+
+
 def _whole(text: str) -> int:
-    return int(text) if text.isdecimal() else -1
+    return int(text) if text.isdecimal() and len(text) <= DIGITS else -1
 
 
-positive = _number(_whole, lambda n: n >= 1, "not a whole number of at least 1")
-natural = _number(_whole, lambda n: n >= 0, "not a whole number of at least 0")
+def _at_least(least: int) -> Callable:
+    return _number(_whole, lambda n: n >= least, f"not a whole number of at least {least} and at "
+                   f"most {DIGITS} digits")
+
+
+positive, natural = _at_least(1), _at_least(0)
 probability = _number(float, lambda p: 0 <= p < 1,
                       "not a probability: it must be at least 0 and below 1")
 minutes = _number(float, lambda x: 0 <= x < math.inf, "not a number of minutes, 0 or more")

@@ -50,9 +50,9 @@ def config(values: dict) -> NetworkConfig:
     """A configuration of either form; ``ValueError`` as ``golden.model.config.from_dict``."""
     if "family" in values:
         return from_dict(values)
-    unknown = sorted(set(values) - set(DEFAULTS) - {"n_classes"})
+    unknown = sorted(str(name)[:40] for name in set(values) - set(DEFAULTS) - {"n_classes"})
     if unknown:
-        raise ValueError(f"unknown option {', '.join(unknown)} in the network configuration")
+        raise ValueError(f"unknown option {', '.join(unknown[:3])} in the network configuration")
     old = DEFAULTS | values
     for name, allowed in CHOICES.items():
         if old[name] not in allowed:

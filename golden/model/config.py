@@ -5,7 +5,6 @@ configurations differ without a difference between their networks.
 """
 
 from dataclasses import asdict, dataclass, fields
-from math import isfinite
 from typing import ClassVar
 
 CHOICES = {
@@ -23,6 +22,11 @@ CHOICES = {
     "drive": ("ssm", "spikes"),
 }
 LEAST = {"vocab": 0, "features": 0}                 # of a whole number, else 1
+# Largest whole numbers, many times those of any published network of these kinds: larger ones come
+# from a mistake or a damaged file, and would take memory and time before that shows.
+MOST = {"n_classes": 1 << 20, "n_blocks": 256, "d_model": 1 << 13, "vocab": 1 << 20,
+        "d_state": 1 << 10, "features": 1 << 13}
+WEIGHTS = 1 << 27       # of a network, about: 0.5 GB in float32, four times that with an optimiser
 BELOW_ONE = ("dropout", "ternary_threshold")        # and not negative
 ABOVE_ZERO = ("surrogate_width", "threshold")
 
@@ -56,17 +60,20 @@ class NetworkConfig:
         choices = CHOICES | self.CHOICES
         for field in fields(self):
             name, value = field.name, getattr(self, field.name)
+            shown = repr(value)[:60]
             if name in choices and value not in choices[name]:
                 raise ValueError(f"{name} must be one of {', '.join(choices[name])} in family "
-                                 f"{self.family}, not {value!r}")
+                                 f"{self.family}, not {shown}")
             least = LEAST.get(name, 1)
             if field.type is int and (type(value) is not int or value < least):
                 raise ValueError(f"{name} must be a whole number of at least {least}, "
-                                 f"not {value!r}")
-            if field.type is float and (type(value) not in (int, float) or not isfinite(value)):
-                raise ValueError(f"{name} must be a finite number, not {value!r}")
+                                 f"not {shown}")
+            if field.type is int and value > MOST.get(name, value):
+                raise ValueError(f"{name} must be at most {MOST[name]:,}, not {shown}")
+            if field.type is float and (type(value) not in (int, float) or not abs(value) < 1e300):
+                raise ValueError(f"{name} must be a finite number, not {shown}")
             if field.type is bool and type(value) is not bool:
-                raise ValueError(f"{name} must be True or False, not {value!r}")
+                raise ValueError(f"{name} must be True or False, not {shown}")
             if name in BELOW_ONE and not 0 <= value < 1:
                 raise ValueError(f"{name} must be in [0, 1), not {value}")
             if name in ABOVE_ZERO and not value > 0:
@@ -78,6 +85,10 @@ class NetworkConfig:
                                  f"{' or '.join(map(str, values))}; leave it out")
         if self.d_state < 2 or self.d_state % 2:
             raise ValueError(f"d_state must be even and at least 2, not {self.d_state}")
+        if self.weights > WEIGHTS:
+            raise ValueError(f"a network of {self.n_blocks} blocks of {self.d_model} neurons with "
+                             f"{self.d_state} states each has about {self.weights:,} numbers, at "
+                             f"most {WEIGHTS:,} are allowed")
         if not 0 < self.dt_min <= self.dt_max:
             raise ValueError(f"dt_min, dt_max must satisfy 0 < dt_min <= dt_max, "
                              f"not {self.dt_min}, {self.dt_max}")
@@ -98,6 +109,13 @@ class NetworkConfig:
     def dplr(self) -> bool:
         """Whether the state matrices are diagonal plus rank one (S4), not diagonal."""
         return self.init == "hippo_legs"
+
+    @property
+    def weights(self) -> int:
+        """Numbers of the network, about: mixers, states, encoder and decoder, head of two."""
+        neuron = 2 * self.d_model + 4 * self.d_state + self.dplr * self.d_state ** 2
+        return (self.n_blocks * self.d_model * neuron + self.d_model * (self.vocab + self.n_classes)
+                + self.features * (4 * self.features + self.d_model))
 
     def to_dict(self) -> dict:
         return {"family": self.family} | asdict(self)
@@ -199,12 +217,13 @@ def from_dict(values: dict) -> NetworkConfig:
     """Inverse of ``to_dict``; refuses unknown families and options by name."""
     values = dict(values)
     family = values.pop("family", None)
-    if family not in FAMILIES:
-        raise ValueError(f"family must be one of {', '.join(FAMILIES)}, not {family!r}")
+    if not isinstance(family, str) or family not in FAMILIES:
+        raise ValueError(f"family must be one of {', '.join(FAMILIES)}, not "
+                         f"{repr(family)[:60]}")
     cls = FAMILIES[family]
     known = [f.name for f in fields(cls)]
-    unknown = sorted(set(values) - set(known))
+    unknown = sorted(str(name)[:40] for name in set(values) - set(known))
     if unknown:
-        raise ValueError(f"unknown option {', '.join(unknown)} of a network of family {family}; "
-                         f"known: {', '.join(known)}")
+        raise ValueError(f"unknown option {', '.join(unknown[:3])} of a network of family {family}"
+                         f"; known: {', '.join(known)}")
     return cls(**values)

@@ -72,14 +72,17 @@ def network(found: Release, residual: str, task: Task) -> Network:
     """
     made = sizes(found)
     around = ends(found, made.H, task)
-    cfg = ReleasedConfig(
-        n_classes=task.n_classes, vocab=task.vocab, n_blocks=made.blocks, d_model=made.H,
-        d_state=2 * made.n, kernel="two_sided" if made.sides == 2 else "causal",
-        residual=residual, shared_A=made.rows == 1, branch=made.branch,
-        pair=("hidden.weight" in around["decoder"] if around["decoder"]
-              else inputs_of(task) == 2),
-        norm="batch" if made.batch_norm else "layer",
-        norm_position="pre" if made.prenorm else "post")
+    try:
+        cfg = ReleasedConfig(
+            n_classes=task.n_classes, vocab=task.vocab, n_blocks=made.blocks, d_model=made.H,
+            d_state=2 * made.n, kernel="two_sided" if made.sides == 2 else "causal",
+            residual=residual, shared_A=made.rows == 1, branch=made.branch,
+            pair=("hidden.weight" in around["decoder"] if around["decoder"]
+                  else inputs_of(task) == 2),
+            norm="batch" if made.batch_norm else "layer",
+            norm_position="pre" if made.prenorm else "post")
+    except ValueError as error:         # of the configuration's own rules
+        raise ReleaseError(f"{found.path}: {error}") from None
     different = pair.mismatch(cfg, task)
     if different:
         raise ReleaseError(f"{found.path}: {different}; give another --task")
@@ -96,13 +99,19 @@ def network(found: Release, residual: str, task: Task) -> Network:
 
 
 def _check_folding(net: Network, found: Release) -> None:
-    """Refuse C that cannot be recovered from its folded form."""
+    """Refuse recurrences that are not finite, and C that its folded form does not give back."""
     for k, block in enumerate(net.blocks):
         for name in ("ssm", "ssm_branch"):
             ssm = getattr(block, name, None)
-            if ssm is None or not int(ssm.length):
+            if ssm is None:
                 continue
-            power = np.linalg.matrix_power(ssm.discrete()[0].detach().numpy(), int(ssm.length))
+            A_bar = _finite(ssm, f"{found.path}: layers.{k}")
+            if not int(ssm.length):
+                continue
+            power = np.linalg.matrix_power(A_bar, int(ssm.length))
+            if not np.isfinite(power).all():
+                raise ReleaseError(f"{found.path}: layers.{k}: A_bar^{int(ssm.length)} is not "
+                                   f"finite")
             smallest = np.linalg.svd(np.eye(power.shape[1]) - power, compute_uv=False)[:, -1]
             bad = np.count_nonzero(~(smallest > SINGULAR * np.linalg.norm(power, 2, (1, 2))))
             if bad:
@@ -110,3 +119,15 @@ def _check_folding(net: Network, found: Release) -> None:
                     f"{found.path}: layers.{k}.{'layer' if name == 'ssm' else 'reverse_layer'}: C "
                     f"of {bad} of {len(smallest)} neurons cannot be unfolded, I - A_bar^"
                     f"{int(ssm.length)} is singular (to {smallest.min():.1e})")
+
+
+def _finite(ssm, where: str) -> np.ndarray:
+    """A_bar (H, N, N) of a layer."""
+    try:
+        found = ssm.discrete()
+    except torch.linalg.LinAlgError:
+        raise ReleaseError(f"{where}: I - dt / 2 A is singular") from None
+    if not all(torch.isfinite(torch.view_as_real(t)).all() for t in found):
+        raise ReleaseError(f"{where}: its recurrence is not finite: A_real, A_imag, B, P or inv_dt "
+                           f"are too large")
+    return found[0].detach().numpy()

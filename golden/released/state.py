@@ -7,9 +7,7 @@ released configurations have it: dt = softplus(inv_dt), bilinear rule, GELU as a
 front of the output sampler. The residual is not there either: the caller says it.
 """
 
-import pickle
 import re
-import warnings
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +15,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from golden import stored
+from golden.base import arrays
 from golden.base.cli import UserError, differing
+from golden.fields import LARGEST, LONGEST
+from golden.stored import StoredError
 
 # Names by which a state dict is known, whatever stands in front of them.
-ANCHOR = re.compile(r"(.*?)layers\.\d+\.(inp_[ab]|out_[ab]|layer\.layer\.|bidirectional_linear)")
+ANCHOR = re.compile(r"(.{0,200}?)layers\.\d+\."
+                    r"(inp_[ab]|out_[ab]|layer\.layer\.|bidirectional_linear)")
 
+ARRAYS = 1 << 30        # bytes of all arrays of a file
 # This project's names of the tensors of a norm and of an SSM, by their released names.
 NORM = {"weight": "gamma", "bias": "beta", "running_mean": "mean", "running_var": "var"}
 SSM = {"D": "D", "kernel.inv_dt": "inv_dt", "kernel.C": "C", "kernel.B": "B", "kernel.P": "P",
@@ -63,17 +67,17 @@ class Sizes:
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an npz; raises :class:`ReleaseError` if it is none."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, KeyError, zipfile.BadZipFile) as error:
-        raise ReleaseError(f"{path} is not an npz file: {error}") from None
+        return arrays.read_npz(Path(path), ARRAYS, kinds="biuf")
+    except arrays.ArraysError as error:
+        raise ReleaseError(str(error)) from None
 
 
 def _is_npz(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return all(name.endswith(".npy") for name in archive.namelist())
+    except arrays.DAMAGE:
         return False
-    with zipfile.ZipFile(path) as archive:
-        return all(name.endswith(".npy") for name in archive.namelist())
 
 
 def _state_dict(content, path: Path) -> dict:
@@ -94,40 +98,49 @@ def read(path: Path) -> Release:
     if not path.is_file():
         raise ReleaseError(f"{path} is not a file; give a checkpoint of the released code")
     if _is_npz(path):
-        arrays = read_npz(path)
-        content = {k[len("state."):]: v for k, v in arrays.items() if k.startswith("state.")}
+        content = {name[len("state."):]: array for name, array in read_npz(path).items()
+                   if name.startswith("state.")}
     else:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")     # about files that are refused just below
-                content = torch.load(path, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
-            if "GLOBAL" not in str(error):
-                raise ReleaseError(f"{path} is neither a torch file nor an npz file") from None
-            raise ReleaseError(
-                f"{path} holds Python objects, which are not run here; save only its "
-                f"tensors: torch.save(torch.load(FILE)['state_dict'], NEW)") from None
-        except (RuntimeError, OSError, EOFError, ValueError, KeyError, UnicodeDecodeError):
-            raise ReleaseError(f"{path} is neither a torch file nor an npz file") from None
+            content = stored.read(path)
+        except StoredError as error:
+            raise ReleaseError(f"{path} is neither a torch file nor an npz file: {error}") from None
+        if isinstance(content, stored.Foreign):
+            raise ReleaseError(f"{path} holds Python objects, which are not run here: it is "
+                               f"{stored.named(content)}; where you trust it, save its tensors: "
+                               f"torch.save(torch.load(FILE, weights_only=False).state_dict(), "
+                               f"NEW)")
         if not isinstance(content, dict):
-            raise ReleaseError(f"{path} holds a {type(content).__name__}, not a state dict")
+            raise ReleaseError(f"{path} holds {stored.named(content)}, not a state dict")
     state = _state_dict(content, path)
     prefix = min((found[1] for found in map(ANCHOR.match, map(str, state)) if found), key=len)
     parts = {"stack": {}, "encoder": {}, "decoder": {}}
     for key, value in state.items():
-        if isinstance(value, torch.Tensor):
-            value = value.detach().float().numpy() if value.is_floating_point() else value.numpy()
-        if not isinstance(value, np.ndarray):
-            raise ReleaseError(f"{path}: {key} is a {type(value).__name__}, not a tensor")
-        if not np.isfinite(value).all():
-            raise ReleaseError(f"{path}: {key} contains values that are not finite")
-        part = str(key).split(".")[0]
-        if part in ("encoder", "decoder"):
-            parts[part][str(key)] = value
-        else:
-            name = str(key)
-            parts["stack"][name[len(prefix):] if name.startswith(prefix) else name] = value
+        array, part = _array(value, str(key)[:80], path), str(key).split(".")[0]
+        name = str(key)
+        if part not in parts:
+            part, name = "stack", name.removeprefix(prefix)
+        if name in parts[part]:
+            raise ReleaseError(f"{path}: {name} is there twice, with and without {prefix}")
+        parts[part][name] = array
     return Release(path, **parts)
+
+
+def _array(value: object, name: str, path: Path) -> np.ndarray:
+    """A tensor as an array: real numbers as float32, whole ones as they are."""
+    if isinstance(value, torch.Tensor):
+        value = (value.float() if value.dtype in (torch.bfloat16, torch.float16) else value).numpy()
+    if not isinstance(value, np.ndarray):
+        raise ReleaseError(f"{path}: {name} is {stored.named(value)}, not a tensor")
+    if value.dtype.kind not in "iuf":
+        raise ReleaseError(f"{path}: {name} is of type {value.dtype}; real and whole numbers are "
+                           f"allowed")
+    if not np.isfinite(value).all():
+        raise ReleaseError(f"{path}: {name} contains values that are not finite")
+    if value.size and max(abs(float(value.min())), abs(float(value.max()))) > LARGEST:
+        raise ReleaseError(f"{path}: {name} has numbers from {value.min():g} to {value.max():g}, "
+                           f"at most {LARGEST:g} are allowed")
+    return value.astype(np.float32) if value.dtype.kind == "f" else value
 
 
 def sizes(found: Release) -> Sizes:
@@ -142,11 +155,15 @@ def sizes(found: Release) -> Sizes:
                                f"{ndim} dimensions are expected")
         return stack[name].shape
 
-    numbers = {int(m[1]) for m in (re.match(r"layers\.(\d+)\.", key) for key in stack) if m}
+    numbers = {int(m[1]) for m in (re.match(r"layers\.(\d{1,9})\.", key) for key in stack) if m}
+    absent = min(set(range(len(numbers) + 1)) - numbers)
+    if absent < len(numbers):
+        raise ReleaseError(f"{found.path}: layers.{absent} is missing, but there is layers."
+                           f"{max(numbers)}")
     kernel = first + "layer.layer.kernel."
     sides, _, n, _ = shape(kernel + "C", 4)
     rank = shape(kernel + "P", 4)[0]
-    made = Sizes(max(numbers) + 1, *shape(first + "inp_a", 1), n, sides,
+    made = Sizes(len(numbers), *shape(first + "inp_a", 1), n, sides,
                  shape(kernel + "A_real", 2)[0], "norm.norm.weight" in stack,
                  first + "norm.norm.running_mean" in stack,
                  first + "bidirectional_linear.weight" in stack)
@@ -198,3 +215,17 @@ def check(found: Release, made: Sizes) -> None:
         if found.stack[name].shape != shape:
             raise ReleaseError(f"{found.path}: {name} has shape {found.stack[name].shape}, "
                                f"the other tensors say {shape}")
+        _check_numbers(found.path, name, found.stack[name])
+
+
+def _check_numbers(path: Path, name: str, value: np.ndarray) -> None:
+    """Raise :class:`ReleaseError` for numbers of another kind than a tensor's, or out of range."""
+    length = name.endswith("l_kernel")
+    if (value.dtype.kind == "f") == length:
+        raise ReleaseError(f"{path}: {name} is of type {value.dtype}, it must be "
+                           f"{'whole' if length else 'real'} numbers")
+    if length and not 0 <= value <= LONGEST:
+        raise ReleaseError(f"{path}: {name} is {value}; kernels of 0 to {LONGEST} steps are "
+                           f"allowed")
+    if name.endswith("running_var") and (value < 0).any():
+        raise ReleaseError(f"{path}: {name} is negative, down to {value.min():g}")

@@ -9,6 +9,7 @@ from torch import nn
 
 from golden.memory import batch_for
 from golden.tasks import Split, Task
+from golden.training.divergence import NotFinite
 
 POOL = 64           # batches of an epoch that are sorted by length together
 NARROW = 32         # neurons, see fast_dtype
@@ -140,12 +141,17 @@ def right(forward: Callable, split: Split, task: Task, size: int,
           device: torch.device | None = None, done: Callable = lambda count: None) -> np.ndarray:
     """Which sequences (n,) ``forward(values, lengths)``, a network's logits, gets right.
 
-    ``size`` at once; ``done(count)`` is called after ``count`` more.
+    ``size`` at once; ``done(count)`` is called after ``count`` more. Raises :class:`NotFinite` for
+    logits that are no numbers, of which a class would be chosen all the same.
     """
     found = np.zeros(len(split), bool)
     for part in parts(split, size):
         values, lengths, labels = batch_of(split, part, task, device)
-        found[part] = (forward(values, lengths).argmax(1) == labels).cpu().numpy()
+        logits = forward(values, lengths)
+        if not torch.isfinite(logits).all():
+            raise NotFinite("the network's output is no finite number, so it says nothing: its "
+                            "weights are too large, or the training diverged")
+        found[part] = (logits.argmax(1) == labels).cpu().numpy()
         done(len(part))
     return found
 

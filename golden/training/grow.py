@@ -6,9 +6,11 @@ reads the new ones yet: those weights of mixers and decoder are zero, and learn 
 
 import torch
 
+from golden import fields
 from golden.base.cli import UserError
 from golden.model import before
 from golden.model.network import Network
+from golden.stored import StoredError
 
 READERS = ("mixer.weight", "decoder.weight")        # their columns are the neurons they read
 
@@ -33,13 +35,15 @@ def widen(net: Network, state: dict) -> None:
     if set(own) != set(state):
         names = sorted(set(own) ^ set(state))
         raise GrowError(f"it has other tensors: {', '.join(names[:3])}")
-    H = len(state["blocks.0.out.b"])
+    H = state["blocks.0.out.b"].numel()
     if H > net.cfg.d_model:
         raise GrowError(f"it has {H} neurons in a block, more than {net.cfg.d_model}")
-    for name, tensor in state.items():
-        wanted = tuple(H if size == net.cfg.d_model else size for size in own[name].shape)
-        if tensor.shape != wanted:
-            raise GrowError(f"{name} has shape {tuple(tensor.shape)}, expected {wanted}")
+    try:
+        fields.fit(state, {name: t.new_empty([H if size == net.cfg.d_model else size
+                                              for size in t.shape]) for name, t in own.items()},
+                   "expected")
+    except StoredError as error:
+        raise GrowError(str(error)) from None
     for name, tensor in state.items():
         if name.endswith(READERS):
             own[name][:len(tensor), H:] = 0

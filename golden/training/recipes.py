@@ -50,10 +50,10 @@ class Recipe:
             whole, least = field.type is int, int(field.name in self.AT_LEAST_1)
             most = 1 if name in self.SHARES else math.inf
             if type(value) not in ((int,) if whole else (int, float)) or not (
-                    least <= value <= most and math.isfinite(value)):
+                    least <= value <= most and value < (1 << 63 if whole else 1e300)):
                 raise ValueError(f"{name} must be a {'whole' if whole else 'finite'} number "
                                  + ("in [0, 1]" if most == 1 else f"of at least {least}")
-                                 + f", not {value!r}")
+                                 + f", not {repr(value)[:60]}")
 
     def to_dict(self) -> dict:
         return asdict(self) | {"network": self.network.to_dict()}
@@ -91,7 +91,7 @@ def read(name: str) -> dict:
         content = tomllib.loads(path.read_text())
     except OSError as error:
         raise UserError(f"cannot read recipe {path}: {error.strerror}") from None
-    except ValueError as error:             # of tomllib, or no UTF-8
+    except (ValueError, RecursionError) as error:   # of tomllib, or no UTF-8
         raise UserError(f"recipe {path} is not a TOML file: {error}") from None
     check(content, path)
     return content

@@ -12,7 +12,8 @@ from torch import nn
 from tqdm import tqdm
 
 from golden import checkpoint
-from golden.training import grow
+from golden.stored import StoredError
+from golden.training import divergence, grow, resume
 from golden.base import cli
 from golden.training.batches import (Stored, device_of, epoch_order, fast_dtype, longest,
                                      part_changed)
@@ -24,10 +25,6 @@ from golden.training.recipes import Recipe
 from golden.tasks import Split, Task, spec
 
 START = {"steps": 0, "sums": [0.0, 0.0], "seconds": 0.0, "cpu_seconds": 0.0}   # see Run.part
-
-
-class Diverged(cli.UserError):
-    """The loss or a weight is no longer a finite number."""
 
 
 def group_of(name: str, p: torch.Tensor) -> int:
@@ -110,7 +107,7 @@ class Run:
                     f"{path} cannot be widened to {self.recipe.network.d_model} neurons: "
                     f"{error}") from None
         log = path.with_name("log.jsonl")
-        return log.read_text() if log.exists() else ""
+        return log.read_text(errors="replace") if log.exists() else ""
 
     def content(self, epoch: int, val_accuracy: float | None) -> dict:
         """What ``last.pt`` holds after ``epoch`` epochs and the part of one that was done since.
@@ -138,7 +135,11 @@ class Run:
         if missing:
             raise checkpoint.CheckpointError(f"{path} cannot be resumed: it lacks "
                                              f"{', '.join(missing)}")
-        differences = self.recipe.differences(content["recipe"])
+        try:
+            differences = self.recipe.differences(content["recipe"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise checkpoint.CheckpointError(f"{path} cannot be resumed: its recipe is not one: "
+                                             f"{error}") from None
         if content["task"] != spec(self.task):
             differences.insert(0, f"task: {content['task']}, now {spec(self.task)}")
         n = content.get("info", {}).get("train_sequences", len(self.split))
@@ -149,16 +150,30 @@ class Run:
                 f"{path} belongs to another training ({'; '.join(differences)}); give the same "
                 f"options, another --out, or leave --resume out to start again")
         checkpoint.fill(self.net, content["state"], path)
+        try:
+            self.part = self.place(content)
+        except StoredError as error:
+            raise checkpoint.CheckpointError(f"{path} cannot be resumed: {error}") from None
+        return content["epoch"], content["val_accuracy"]
+
+    def place(self, content: dict) -> dict:
+        """Take up everything but the weights; returns where in the epoch it is."""
+        part = resume.part_of(content, self.recipe.epochs, self.steps, START)
         optimiser = content["optimiser"]
         if "family" not in content["network"]:
-            optimiser = before.optimiser(optimiser, self.net, group_of)
-        self.opt.load_state_dict(optimiser)
-        self.schedule.load_state_dict(content["schedule"])
+            try:
+                optimiser = before.optimiser(optimiser, self.net, group_of)
+            except (KeyError, TypeError, AttributeError):
+                raise StoredError("its optimiser is not one of before") from None
+        found = resume.moments(optimiser, self.opt)
+        rates = [group["lr"] for group in found["param_groups"]]
+        schedule = resume.schedule(content["schedule"], self.schedule,
+                                   content["epoch"] * self.steps + part["steps"], rates)
+        resume.generator_state(content["rng"], self.generator())
+        self.opt.load_state_dict(found)
+        self.schedule.load_state_dict(schedule)
         self.rates_on_device()
-        if content["rng"].shape == self.generator().get_state().shape:  # the same kind of device
-            self.generator().set_state(content["rng"])
-        self.part = START | content.get("part", {})
-        return content["epoch"], content["val_accuracy"]
+        return part
 
     def generator(self) -> torch.Generator:
         """Of the samplers' draws."""
@@ -209,16 +224,19 @@ class Run:
         return self.graphed(values, labels)
 
     def check(self, where: str) -> None:
-        """Raise :class:`Diverged` if the sum of losses or a weight is not finite."""
-        if math.isfinite(self.part["sums"][0]) and all(
-                torch.isfinite(t).all() for t in self.net.state_dict().values()):
-            return
+        """Raise if the loss, a weight, a norm's statistic or a moment is not a finite number."""
+        what = ("the loss" if not math.isfinite(self.part["sums"][0])
+                else divergence.not_finite(self.net, self.opt))
+        if what:
+            raise self.diverged(where, what)
+
+    def diverged(self, where: str, what: str) -> divergence.Diverged:
+        """The error that ends the training."""
         recipe = self.recipe
-        raise Diverged(
-            f"{where}: the loss or a weight is no longer a finite number. What was saved before is "
-            f"kept. Try a larger --batch (now {recipe.batch}) or another --seed (now "
-            f"{recipe.seed}) with another --out, or a recipe with a smaller lr (now {recipe.lr:g}) "
-            f"or a longer warmup (now {recipe.warmup} steps)")
+        return divergence.diverged(
+            where, what, f"a recipe with a smaller lr (now {recipe.lr:g}), a smaller clip (now "
+            f"{recipe.clip:g}) or a longer warmup (now {recipe.warmup} steps), a larger --batch "
+            f"(now {recipe.batch}) or another --seed (now {recipe.seed}), with another --out")
 
     def epoch(self, epoch: int, after_step: Callable[[], None] = lambda: None) -> dict:
         """Train an epoch, or what is left of it; loss, accuracy and seconds over it.

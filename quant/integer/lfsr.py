@@ -12,11 +12,33 @@ from operator import xor
 
 import numpy as np
 
+from golden.base.cli import UserError
 from quant.formats import RandomFormat
 from quant.integer.primitive import primitive
 
+SEED = 0xACE1           # of an export, if it is not given another one
+SPREAD = 0x9E3779B1     # 2**32 / golden ratio, a prime: seeds lie far apart among the states
 Matrix = tuple[int, ...]    # row i is the mask of the state bits whose parity is the new bit i
 LONG = RandomFormat(width=48, taps=(48, 47, 21, 20), stream_jump=1 << 40)   # for longer streams
+
+
+def master_seed(fmt: RandomFormat, seed: int) -> int:
+    """The state from which the streams of the ``--seed`` that a user gives are counted.
+
+    ``SEED - 1 + (seed - SEED) SPREAD`` modulo the number of states, plus 1: one to one on
+    1..2**width - 1, and ``SEED`` stays ``SEED``. A seed itself would not do as a state: two states
+    that are few steps apart, such as 1 and 3, give words that share most of their bits.
+    """
+    states = (1 << fmt.width) - 1
+    if type(seed) is not int or not 0 < seed <= states:
+        raise UserError(f"--seed {seed}: it must be in 1..{states}")
+    return (SEED - 1 + (seed - SEED) * SPREAD) % states + 1
+
+
+def seed_of(fmt: RandomFormat, master: int) -> int:
+    """The ``--seed`` whose :func:`master_seed` this is, to be repeated."""
+    states = (1 << fmt.width) - 1
+    return (SEED - 1 + (master - SEED) * pow(SPREAD, -1, states)) % states + 1
 
 
 def step_matrix(fmt: RandomFormat) -> Matrix:

@@ -95,15 +95,19 @@ class States(Operation):
         """Of the exact sum of n states and ``d u``"""
         return self.h.total(self.a_re.raw.shape[1]) + self.d.fmt * u
 
+    def sums(self, u_fmt: QFormat, h_re, h_im, u):
+        """``A_bar h + g u``, real and imaginary part, exact: A_bar's fraction bits and h's."""
+        a_re, a_im, align = self.a_re.raw, self.a_im.raw, self.align(u_fmt)
+        return (a_re * h_re - a_im * h_im + (self.g_re.raw * u << align),
+                a_re * h_im + a_im * h_re + (self.g_im.raw * u << align))
+
     def update(self, u_fmt: QFormat, h_re, h_im, u, r, random: RandomFormat):
         """One step of states (..., n) for inputs u (..., 1) and words r (..., n).
 
         Returns h_re, h_im and where the real and the imaginary part saturated, added up.
         """
-        a_re, a_im = self.a_re.raw, self.a_im.raw
-        align, shift = self.align(u_fmt), self.a_re.fmt.f_bits
-        re = a_re * h_re - a_im * h_im + (self.g_re.raw * u << align)
-        im = a_re * h_im + a_im * h_re + (self.g_im.raw * u << align)
+        re, im = self.sums(u_fmt, h_re, h_im, u)
+        shift = self.a_re.fmt.f_bits
         if self.rounding == "stochastic":
             bits = random.round_bits
             re = round_stochastic(re, shift, r & ((1 << bits) - 1), bits)

@@ -28,6 +28,7 @@ class Running:
 
     def __init__(self, ops: tuple[Operation, ...], formats: dict[str, QFormat], draws: Draws):
         wires, self.formats = wired(ops, formats)
+        self.inputs = [inputs for _, inputs in wires]
         self.steps = [(op, op.begin(inputs, draws) if op.states else partial(op.apply, inputs))
                       for op, inputs in wires]
         self.memory = [call for op, call in self.steps if op.states]

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from golden.base import cli
+from golden.base import cli, made
 from golden.base.files import write_json
 from golden.base.options import add_artifact_or_task, build, positive
 from quant import current
@@ -19,7 +19,7 @@ from rtl import cycles
 from rtl.boards import estimate, flow
 from rtl.boards.board import Board
 from rtl.boards.catalogue import BOARDS
-from rtl.flow.toolchain import made
+from rtl.flow import toolchain
 from rtl.parts.config import HardwareError
 
 WORDS = {"lut": "LUT", "ff": "flip-flops", "multiplier": "multipliers", "block_ram": "block RAM",
@@ -88,13 +88,14 @@ def make(args: argparse.Namespace) -> None:
     estimate.check(board, art, lanes)
     out = args.out or build("bitstream", f"{board.name}_{source.name}_{lanes}")
     row = {"board": board.name, "device": board.device, "task": source.name,
-           "artifact": artifact.digest(art), "lanes": lanes, "baud": board.baud}
+           "artifact": artifact.digest(art), "lanes": lanes, "baud": board.baud,
+           "made": made.stamp("synthesis")}
     row = timing(row, board, art, lanes)
 
     def whole(folder: Path) -> None:
         row.update(flow.build(board, art, lanes, folder, [int(s) for s in args.seeds.split(",")]))
         write_json(folder / "bitstream.json", row)
-    made(out, whole, ["bitstream.json"])
+    toolchain.made(out, whole, ["bitstream.json"])
     print(table(row, board))
     print(f"written to {out / row['file']}, bitstream.json is beside it")
     if not row.get("met", True):

@@ -4,7 +4,6 @@ import contextlib
 import os
 import xml.etree.ElementTree as xml
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 from amaranth.back import verilog
@@ -12,6 +11,7 @@ from amaranth.lib import wiring
 from cocotb_tools import config
 from cocotb_tools.runner import Verilator, VerilatorControlFile
 
+from golden.base import folders, made
 from golden.base.files import write_atomic
 from sim import links, tools
 from sim.ports import port_names
@@ -67,7 +67,8 @@ def build(component: wiring.Component, name: str, source: str | None = None) -> 
     tool = tools.verilator()
     source = source or verilog.convert(component, name=name, emit_src=False)
     control = control_file(component, name)
-    key = tools.content_hash(source, control, tool.version, version("cocotb"), OPTIMISE)
+    key = tools.content_hash(source, control, made.by("cocotb build"), tool.version,
+                             tools.compiler())
 
     def compile_into(folder: Path) -> None:
         (folder / f"{name}.v").write_text(source)
@@ -108,9 +109,8 @@ def simulate(component: wiring.Component, test_module: str, name: str,
         A test failed, or none ran; the message has what the bench printed last.
     """
     folder = build(component, name, source)
-    runs = tools.build_folder("runs")
-    with tools.workspace(runs) as work:
-        log, results = work / f"{test_module}.log", work / f"{test_module}.xml"
+    with folders.fresh(tools.build_folder("runs"), name) as work:
+        log, results = work / "log", work / "results.xml"
         try:
             with _environment():
                 PortsOnlyVerilator().test(
@@ -121,10 +121,11 @@ def simulate(component: wiring.Component, test_module: str, name: str,
         except (SystemExit, RuntimeError, OSError, xml.ParseError):
             failures, count = ["the simulator stopped before the end"], 0
         if failures or not count:
-            kept = write_atomic(runs / log.name, log.read_bytes() if log.exists() else b"")
-            printed = kept.read_text(errors="replace").strip().splitlines()[-30:]
-            raise SimError("\n".join([f"{test_module}: {failures[0] if failures else 'no test ran'}"
-                                      , *printed, f"whole log: {kept}"]))
+            printed = log.read_text(errors="replace").strip() if log.exists() else ""
+            kept = write_atomic(tools.build_folder("failed", f"{name}.{test_module}.log"), printed)
+            raise SimError("\n".join([
+                f"{test_module}: {failures[0] if failures else 'no test ran'}",
+                *printed.splitlines()[-30:], f"whole log: {kept}"]))
 
 
 def _failures(results: Path) -> tuple[list[str], int]:

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from golden.base.forms import amount, has, whole
 from quant.integer import lfsr, sampling
 from quant.integer.artifact import Artifact
 from golden.base.qformat import SQ, UQ, FormatError, QFormat
@@ -152,6 +153,18 @@ class Case:
     @classmethod
     def from_dict(cls, values: dict) -> "Case":
         return cls(**values | {"shape": Shape(**values["shape"])})
+
+
+_SHAPE = {name: whole(1, 4096) for name in ("lanes", "layers", "H", "n", "n_classes")} | {
+    "length": whole(1, LONGEST), "vocab": whole(0, 1 << 16), "spread": bool} | {
+    name: options.__contains__ for name, options in ALLOWED.items()} | {
+    name: dict for name in ("formats", "edge", "random")}
+# Of a case in a file; ``Shape.broken_rule`` says the rest of its shape.
+FORM = {"shape": lambda shape: type(shape) is dict and has({"spread": True} | shape, _SHAPE),
+        "seed": whole(), "stress": lambda value: amount(value) and value <= 1,
+        "limits": (None, *[one.__eq__ for one in LIMITS]), "values": VALUES.__contains__,
+        "lengths": [whole(1, LONGEST)], "master": whole(1),
+        "stall": lambda value: amount(value) and value < 1, "interrupt": whole(0, 1 << 20)}
 
 
 def cycles_per_step(shape: Shape) -> int:

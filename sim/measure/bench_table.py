@@ -58,10 +58,11 @@ def page(result: dict) -> str:
 
 def _synthesis(found: dict, result: dict) -> list[str]:
     cells = found["cells"]
+    old = found.get("old")      # its frequency says nothing of this core's
     cycles = next((row["cycles_per_step"] for row in result["rows"]
-                   if row["lanes"] == found["lanes"]), None)
+                   if row["lanes"] == found["lanes"] and not old), None)
     step = cycles / found["fmax"] if cycles and found["fmax"] else None
-    return [found["family"], found["device"],
+    return [found["family"] + (f", {old}" if old else ""), found["device"],
             f"{found['lanes']}{', with signatures' if found['signature'] else ''}",
             *(f"{cells.get(name, 0):,g}" for name in ("multiplier", "block_ram", "lut", "ff")),
             f"{found['fmax']:.1f} MHz" if found["fmax"] else "",

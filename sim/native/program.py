@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from amaranth.back import verilog
 
+from golden.base import forms, made
 from sim import tools
 from sim.native import edge, simd, wrapper
 from sim.ports import fields
 
 HERE = Path(__file__).parent
-MAIN, TRACK, SIMD = (HERE / name for name in ("native.cpp", "track.h", "simd.py"))
+MAIN = HERE / "native.cpp"
 DRAIN = 256             # cycles after the last result in which nothing more may come
 # Statements per function that Verilator writes: a few kilobytes of code, so that the tracks of one
 # program find it in the instruction cache.
@@ -21,6 +22,7 @@ FUNCTION = 1500
 # Of the code for many tracks (simd.py); -O1 makes the same vectors as -O3 in less time. GCC 12's
 # ivopts can make a function that does nothing but store look pure, and then its call is lost.
 VECTORS = ("-O1", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-fno-ivopts")
+COST = {"tracks": forms.whole(), "seconds": forms.amount, "cpu_seconds": forms.amount}
 # Without optimisation one file with one function is compiled in less than half the time of several.
 SPLIT = {"-O0": ("--output-split", "0", "--output-split-cfuncs", "0")}
 
@@ -64,15 +66,14 @@ def build(core, trace: str | None = None, source: str | None = None,
         core, "core")
     header = shape_header(core, trace)
     flags, instructions = tools.native_instructions() if tracks else ([], "")
-    simd_source = SIMD.read_text() if tracks else ""
-    key = tools.content_hash(source, header, MAIN.read_text(), TRACK.read_text(), tool.version,
-                             optimise, FUNCTION, SPLIT, tracks, VECTORS, simd_source, instructions)
+    key = tools.content_hash(source, header, made.by("native build"), tool.version,
+                             tools.compiler(), optimise, tracks, instructions)
 
     def compile_into(folder: Path) -> None:
         begin, before = time.perf_counter(), tools.children_seconds()
         (folder / "core.v").write_text(source)
         (folder / "shape.h").write_text(header)
-        for part in (MAIN, TRACK):      # make could not read every path that leads to them
+        for part in (MAIN, HERE / "track.h"):       # make could not read every path to them
             (folder / part.name).write_bytes(part.read_bytes())
         command = [tool.binary, "--cc", "--exe", "--Mdir", "obj", "--top-module", wrapper.NAME,
                    "--prefix", "Vcore", "-o", "../sim", "-O3", "--x-assign", "fast", "--x-initial",
@@ -101,7 +102,9 @@ def build(core, trace: str | None = None, source: str | None = None,
             "tracks": tracks if files else 0, "seconds": round(time.perf_counter() - begin, 1),
             "cpu_seconds": round(tools.children_seconds() - before, 1)}))
 
-    folder = tools.cached(tools.build_folder("native", key), compile_into)
+    folder = tools.build_folder("native", key)
+    tools.cached(tools.without_damaged(folder, lambda: (folder / "sim").exists() and forms.kept(
+        folder / "cost.json", COST)), compile_into)
     art = core.art
     row = np.dtype([("words", "<u2"), ("ended", "u1"), ("signature", "<u4"),
                     ("s_in", "u1", (-(-art.H // 8),)), ("s_out", "u1", (-(-art.H // 8),))])
@@ -110,7 +113,7 @@ def build(core, trace: str | None = None, source: str | None = None,
                        ("saturations", "<u4", (len(art.blocks) + 1,)),
                        ("busy", "<u8", (len(art.blocks),))])
     return Program(folder / "sim", row, answer, len(art.blocks), art.H, trace=trace,
-                   **json.loads((folder / "cost.json").read_text()))
+                   **forms.kept(folder / "cost.json", COST))
 
 
 def simd_files(found: edge.Edge | None, folder: Path, tracks: int) -> list[str]:

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from bench import kept
 from golden.base import cli
 
 
@@ -16,6 +17,12 @@ def run(monkeypatch, module, *arguments) -> int:
     except SystemExit as end:
         return end.code
     return 0
+
+
+@pytest.fixture
+def no_data(monkeypatch):
+    """The key of a measurement without its data, which a test need not have."""
+    monkeypatch.setattr(kept, "of_data", lambda *given: "data")
 
 
 @pytest.fixture

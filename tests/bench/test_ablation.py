@@ -19,7 +19,7 @@ def test_a_row_builds_and_differs_from_the_base(name):
         assert len(recipe.differences(ablation.BASE.to_dict())) in (1, 2)
 
 
-def test_rows_are_kept_and_shown(tmp_path, command, monkeypatch, capsys):
+def test_rows_are_kept_and_shown(tmp_path, no_data, command, monkeypatch, capsys):
     trained = []
 
     def train(name, sequences, data_dir, mean, device):
@@ -37,11 +37,15 @@ def test_rows_are_kept_and_shown(tmp_path, command, monkeypatch, capsys):
     assert "1,234" in capsys.readouterr().out and len(trained) == 2
 
 
-def test_refusals(tmp_path, command, capsys):
+def test_refusals(tmp_path, no_data, command, capsys):
     path = tmp_path / "results.json"
     assert command("--json", path, "--show") == 2
     path.write_text(json.dumps({"sequences": 5, "rows": {}}))
     assert command("--json", path, "--row", "base") == 2
     assert "with 5 sequences, not 20000" in capsys.readouterr().err
+    path.write_text("[" * 100_000)
+    assert command("--json", path, "--show") == 2
+    line, = capsys.readouterr().err.strip().splitlines()
+    assert "results.json is damaged or was edited; measure again without --show" in line
     with pytest.raises(cli.UserError, match="mean"):
         ablation.run("mean first", 10, None, tmp_path / "mean.pt", None)

@@ -16,12 +16,13 @@ from quant.formats import QuantConfig
 
 @pytest.fixture
 def bench(tmp_path):
-    task = make_task("tests.quant.toy:Toy")
+    name = "tests.quant.toy:Toy"
+    task = make_task(name)
     torch.manual_seed(0)
     net = Network(PaperConfig(n_classes=2, n_blocks=1, d_model=8, d_state=4))
     net.calibrate(torch.rand(8, 20))
     checkpoint.save(tmp_path / "toy.pt", net, task, {})
-    return quantisation.Bench(checkpoint.load(tmp_path / "toy.pt"), None, 8, seeds=2)
+    return quantisation.Bench(checkpoint.load(tmp_path / "toy.pt", task=name), None, 8, seeds=2)
 
 
 def test_one_width_changes_at_a_time():

@@ -5,8 +5,10 @@ import shutil
 
 import pytest
 
+from bench import kept as keeping
 from bench import reproduce
 from golden import checkpoint
+from golden.base import made
 
 MODULE = reproduce
 
@@ -25,24 +27,35 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_everything_is_measured_once_and_shown(place, command, capsys):
+def test_everything_is_measured_once_and_shown(place, command, monkeypatch, capsys):
     options = ["-n", 40, "--threads", 1, "--out", place / "figures"]
     assert command(*options) == 0
     out = capsys.readouterr().out
     assert "11,914" in out and "2 x 64" in out and "512" in out     # parameters, shape, sum of H n
     kept, = (place / "build" / "reproduce").glob("*.json")
     first = json.loads(kept.read_text())
-    assert list(first) == ["float", "bernoulli test", "bernoulli val", "sobol val",
-                           "systematic val"]
-    assert all(len(x) == 2 and 0.7 < min(x) <= max(x) <= 1 for x in first.values())
+    rows = first["accuracies"]
+    assert list(rows) == ["float", "bernoulli test", "bernoulli val", "sobol val",
+                          "systematic val"]
+    assert first["made"]["commits"] == dict.fromkeys(rows, made.commit())
+    assert all(len(x) == 2 and 0.7 < min(x) <= max(x) <= 1 for x in rows.values())
     names = sorted(path.name for path in (place / "figures").iterdir())
     assert names == ["psmnist.learning.png", "psmnist.neurons.png"]
-    del first["sobol val"]
-    kept.write_text(json.dumps(first | {"float": [0.125, 0.125]}))
+    del rows["sobol val"]
+    rows["float"] = [0.125, 0.125]
+    first["made"]["sum"] = keeping._sum(first)
+    kept.write_text(json.dumps(first))
     assert command(*options) == 0      # only what is missing
-    assert json.loads(kept.read_text())["float"] == [0.125, 0.125]
+    again = json.loads(kept.read_text())["accuracies"]
+    assert again["float"] == [0.125, 0.125] and len(again["sobol val"]) == 2
     assert "12.50 ± 0.00" in capsys.readouterr().out
-    assert len(json.loads(kept.read_text())["sobol val"]) == 2
+    measured = []
+    monkeypatch.setattr(reproduce.Measured, "floats", lambda self: measured.append(0) or [1, 1])
+    monkeypatch.setattr(reproduce.Measured, "integers", lambda self, *what: measured.append(what)
+                        or [0.25, 0.5])
+    monkeypatch.setattr(made, "by", lambda kind: "other sources")
+    assert command(*options) == 0 and len(measured) == 5, "all of it, by other sources"
+    assert len(list((place / "kept").glob("*.json"))) == 2, "what the first ones found stays"
 
 
 def test_tables_of_choices_come_from_the_results(place, monkeypatch, capsys):

@@ -2,7 +2,7 @@
 
 import json
 
-from bench import sampling_forms
+from bench import kept, sampling_forms
 from golden import checkpoint
 
 MODULE = sampling_forms
@@ -17,7 +17,7 @@ def test_every_form_is_judged_by_itself():
     assert len({str(row) for row in rows.values()}) > 1     # the draws differ, hence some answers
 
 
-def test_networks_are_kept_and_shown(tmp_path, command, monkeypatch, capsys):
+def test_networks_are_kept_and_shown(tmp_path, no_data, command, monkeypatch, capsys):
     trained = []
 
     def run(name, args):
@@ -39,7 +39,8 @@ def test_networks_are_kept_and_shown(tmp_path, command, monkeypatch, capsys):
     assert command("--json", tmp_path / "none.json", "--show") == 2
 
 
-def test_networks_are_trained_once_and_judged_later(tmp_path, command, monkeypatch, capsys):
+def test_networks_are_trained_once_and_judged_later(tmp_path, no_data, command, monkeypatch,
+                                                    capsys):
     begun = []
 
     def train(task, recipe, folder, data_dir, resume, limit, device):
@@ -48,7 +49,8 @@ def test_networks_are_trained_once_and_judged_later(tmp_path, command, monkeypat
     monkeypatch.setattr(sampling_forms.train, "train", train)
     path = tmp_path / "results.json"
     assert command("--json", path, "--network", "none, sobol", "--sequences", 50, "--train") == 0
-    last = tmp_path / "none.sobol.50" / "last.pt"
+    last = kept.place(path, "none.sobol.50") / "last.pt"
+    assert last.parent.name.endswith(".none.sobol.50") and last.parent.parent == tmp_path
     assert begun == [last.parent] and capsys.readouterr().out.strip() == str(last)
     assert not path.exists()
     monkeypatch.setattr(sampling_forms.checkpoint, "load", lambda path: path)

@@ -44,7 +44,7 @@ def test_loss():
     assert widths.loss([0.96], [0.97]) == "1.00" and widths.loss("too wide", [0.97]) == ""
 
 
-def test_cells_are_kept_and_shown(tmp_path, command, monkeypatch, capsys):
+def test_cells_are_kept_and_shown(tmp_path, no_data, command, monkeypatch, capsys):
     asked = []
 
     class Bench(quantisation.Bench):

@@ -298,7 +298,8 @@ def load_network(name: str):
     """A frozen checkpoint: ``network`` (float64, evaluation mode) and ``task``."""
     with tempfile.TemporaryDirectory() as folder, \
             zipfile.ZipFile(HERE / "checkpoints.zip") as file:
-        found = checkpoints.load(Path(file.extract(f"{name}.pt", folder)))
+        path = Path(file.extract(f"{name}.pt", folder))
+        found = checkpoints.load(path, task=checkpoints.read(path)["task"])
     found.network.double()
     return found
 

@@ -175,7 +175,7 @@ def test_a_checkpoint_of_before_loads_and_is_the_same_network(kind, tmp_path):
     task = "tests.golden.test_before:Pairs" if cfg.pair else "digits"
     checkpoint.write(path, {"network": flat(**options), "task": task, "permutation": getattr(
         tasks.make_task(task), "permutation", None), "state": before.tensors(net), "info": {}})
-    found = checkpoint.load(path).network
+    found = checkpoint.load(path, task=task).network
     assert found.cfg == cfg and not found.training
     v = torch.rand(4, 30)
     records = []
@@ -250,7 +250,7 @@ SHIPPED = sorted(path for path in checkpoint.SHIPPED.glob("*.pt")
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_networks(path):
     """They are files of before: flat, with a first norm that nothing used."""
-    content = torch.load(path, weights_only=True)
+    content = checkpoint.read(path)
     assert "family" not in content["network"] and "input_gamma" in content["state"]
     net = checkpoint.load(path).network
     assert net.cfg.family == "paper" and net.cfg.d_model == content["network"]["d_model"]

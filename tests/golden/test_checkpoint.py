@@ -44,7 +44,8 @@ def change(path, **changes):
             del content[key]
         else:
             content[key] = value(content[key]) if callable(value) else value
-    torch.save(content, path)
+    del content["sha256"]
+    checkpoint.write(path, content)
 
 
 @pytest.mark.parametrize("changes, message", [

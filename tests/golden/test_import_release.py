@@ -190,7 +190,7 @@ def test_two_sequences_and_tokens(command, tmp_path):
     assert "takes two sequences (pair) for an example, task listops has one" in error
     task = "tests.golden.test_import_release:Pairs"
     assert command(path, "--residual", "plain", "--task", task, "--out", out)[0] == 0
-    net = checkpoint.load(out).network
+    net = checkpoint.load(out, task=task).network
     assert net.cfg.pair and net.cfg.vocab == 16
     torch.testing.assert_close(net.decoder.last.bias.data,
                                state["decoder.0.retrieval.classifier.2.bias"])

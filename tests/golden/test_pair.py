@@ -13,7 +13,7 @@ from golden.checkpoint import CheckpointError
 from golden.evaluate import evaluate
 from golden.model.config import LIFConfig, PaperConfig, StreamConfig, from_dict
 from golden.model.network import Network
-from golden.tasks import Split, TaskError, checked, make_task
+from golden.tasks import Split, TaskError, checked, make_task, spec
 from golden.training.recipes import Recipe, recipe_for
 from tests.sim.task import Tiny, TinyPair
 
@@ -77,7 +77,7 @@ def test_arrays_of_another_form_are_refused(change, message):
 def test_train_save_load_evaluate(tmp_path):
     task = make_task("tests.sim.task:TinyPair")
     made = train.train(task, Recipe(CFG, epochs=1, batch=4, warmup=1), tmp_path)
-    found = checkpoint.load(tmp_path / "last.pt")
+    found = checkpoint.load(tmp_path / "last.pt", task="tests.sim.task:TinyPair")
     assert found.network.cfg == CFG
     for name, value in made.state_dict().items():
         torch.testing.assert_close(found.network.state_dict()[name], value)
@@ -95,7 +95,7 @@ def test_a_network_of_other_inputs_is_refused(tmp_path):
             (replace(CFG, features=0), pair, "takes one sequence for an example, task tinypair")):
         checkpoint.save(tmp_path / "n.pt", Network(cfg), task, {})
         with pytest.raises(CheckpointError, match=message):
-            checkpoint.load(tmp_path / "n.pt")
+            checkpoint.load(tmp_path / "n.pt", task=spec(task))
     assert recipe_for(pair).network.pair and not recipe_for(one).network.pair
 
 

@@ -9,6 +9,7 @@ import pytest
 from golden.base import cli
 from golden.model.config import PaperConfig
 from golden.model.network import Network
+from golden.tasks import make_task
 from golden.training import recipes
 from golden.training.recipes import Recipe, recipe_for, table
 
@@ -49,13 +50,14 @@ def test_every_recipe_fits_every_task(name):
         assert recipe_for(Two(), name).network.pair
 
 
-def test_own_tasks_get_a_general_recipe_and_the_names_before_a_colon_count():
+def test_own_tasks_get_a_general_recipe_whatever_they_are_called():
     class Lowercase(Mine):
         name = "text:lowercase"
     general = recipe_for(Mine())
     assert general == recipe_for(Mine(), "general") and general.epochs == 10
     assert (general.network.n_blocks, general.network.d_model) == (2, 64)
-    assert recipe_for(Lowercase()) == recipe_for(Lowercase(), "text") != recipe_for(Mine())
+    assert recipe_for(Lowercase()) == general != recipe_for(Lowercase(), "text")
+    assert recipe_for(make_task("psmnist:seed1")) == recipe_for(make_task("psmnist"), "psmnist")
     assert set(BENCHMARKS) | {"general", "small", "digits", "psmnist"} <= set(recipes.names())
 
 
@@ -107,6 +109,12 @@ def test_a_file_of_ones_own(tmp_path):
     ("d_model = 7", "d_state = 4", "own.toml: d_state = 4 has no effect with drive = spikes"),
     ("d_model = 7", 'dt_min = "x"', "own.toml: dt_min must be a finite number, not 'x'"),
     ("d_model = 7", "dt_max = inf", "own.toml: dt_max must be a finite number, not inf"),
+    ("d_model = 7", "d_model = 10000000", "own.toml: d_model must be at most 8,192, not 10000000"),
+    ("d_model = 7", "n_blocks = 1000000", "own.toml: n_blocks must be at most 256, not 1000000"),
+    ("d_model = 7", f"dt_max = 1{'0' * 400}", "own.toml: dt_max must be a finite number, not 100"),
+    ("lr = 0.5", f"lr = 1{'0' * 400}", "own.toml: lr must be a finite number of at least 0"),
+    ("lr = 0.5", f"seed = 1{'0' * 40}", "own.toml: seed must be a whole number of at least 0"),
+    ("lr = 0.5", "lr = " + "[" * 5000, "own.toml is not a TOML file: "),
     ("d_model = 7", "shared_A = 1", "own.toml: shared_A must be True or False, not 1"),
     ("lr = 0.5", "lr = nan", "own.toml: lr must be a finite number of at least 0, not nan"),
     ("lr = 0.5", "lr = inf", "own.toml: lr must be a finite number of at least 0, not inf"),

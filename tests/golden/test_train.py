@@ -159,6 +159,7 @@ def test_no_such_device(monkeypatch, capsys):
     (train, ["--task", "digits", "--recipe", "best"], "'best' is unknown; known: binary, digits,"),
     (train, ["--task", "digits", "--save-minutes", "-1"], "'-1' is not a number of minutes"),
     (train, ["--task", "digits", "--seed", "-1"], "'-1' is not a whole number of at least 0"),
+    (train, ["--task", "digits", "--seed", "9" * 30], "of at least 0 and at most 18 digits"),
     (train, ["--task", "digits", "--batch", "x"], "'x' is not a whole number of at least 1"),
     (train, ["--task", "psmnist", "--data-dir", "/nowhere"], "/nowhere (from --data-dir)"),
     (train, ["--task", "digits", "--epochs", "0"], "'0' is not a whole number of at least 1"),

@@ -64,8 +64,8 @@ def test_the_register_says_the_seed_or_that_it_is_long(board, seed, register):
         assert low | high << 32 == lfsr.stream_start(lfsr.LONG, seed, stream)
 
 
-@pytest.mark.parametrize("seed, said", [(5, "seed 5\n"),
-                                        (SEED, "a seed of more than 32 bits\n")])
+@pytest.mark.parametrize("seed, said", [(5, "master seed 5\n"), (
+    SEED, "a master seed of more than 32 bits\n")])
 def test_identify_says_the_uploaded_seed(board, monkeypatch, capsys, seed, said):
     art = replace(ART, seed=seed)
     list(board.upload(art))

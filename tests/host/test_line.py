@@ -17,6 +17,8 @@ from host.board import Board
 from host.line import Line, LineError
 from host.run import seeds_of
 from host.transport import PATIENCE, Transport
+from quant.evaluate import seed_number
+from quant.integer import lfsr
 from quant.integer.synthetic import random_artifact
 from rtl.link import protocol as protocol
 from rtl.link.protocol import Command, Status
@@ -138,7 +140,10 @@ def test_refused_for_too_long():
 
 def test_votes_have_the_seeds_of_quant_evaluate():
     art = random_artifact(1)
-    assert seeds_of(art, None, 1) == [art.seed] == seeds_of(art, None, 3)[:1]
+    own = lfsr.seed_of(art.random, art.seed)
+    assert seeds_of(art, None, 1) == [own] and seeds_of(art, None, 3) == [own, own + 1, own + 2]
+    assert [lfsr.master_seed(art.random, seed) for seed in seeds_of(art, None, 3)] == [
+        seed_number(art, j) for j in range(3)]
     assert len(set(seeds_of(art, None, 3))) == 3 and seeds_of(art, 9, 1) == [9]
     with pytest.raises(UserError, match="leave one of them out"):
         seeds_of(art, 9, 2)

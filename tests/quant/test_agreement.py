@@ -74,7 +74,7 @@ def test_own_network(own):
     RELEASED | {"residual": "none", "norm_position": "post"}],
     ids=["clampfuse", "plain", "gelu", "systematic", "dplr", "released", "post"])
 def test_many_bits_agree_better_than_few(options, tmp_path):
-    found = checkpoint.load(made(tmp_path / "net.pt", d_model=8, **options))
+    found = checkpoint.load(made(tmp_path / "net.pt", d_model=8, **options), task=TOY)
     wide, few = (agreement.agreement(found, config, n=6, count=COUNT)
                  for config in (QUANT_CONFIGS["wide"],
                                 replace(QUANT_CONFIGS["narrow"], state_bits=9)))
@@ -107,7 +107,7 @@ def test_refuses_other_neurons():
 def test_command(tmp_path, monkeypatch, capsys):
     path = made(tmp_path / "mine.pt")
     monkeypatch.setattr(sys, "argv", ["quant.agreement", "--checkpoint", str(path), "-n", "3",
-                                      "--json", str(tmp_path / "a.json")])
+                                      "--task", TOY, "--json", str(tmp_path / "a.json")])
     agreement.main()
     assert "integers against float64" in capsys.readouterr().out
     found = json.loads((tmp_path / "a.json").read_text())["mine"]

@@ -173,6 +173,9 @@ def test_command(tmp_path, monkeypatch, capsys):
     with pytest.raises(DiagonaliseError, match="diagonal already"):
         run(monkeypatch, "--checkpoint", tmp_path / "diagonal.pt")
     np.savez(tmp_path / "wrong.npz", x=np.zeros((2, 64, 5)))
-    for name, words in (("wrong.npz", r"takes \(B, L, 4\)"), ("dense.pt", "not an npz file")):
+    np.savez(tmp_path / "inf.npz", x=np.full((2, 64, 4), np.inf))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "x.npz").read_bytes()[:-90])
+    for name, words in (("wrong.npz", r"takes \(B, L, 4\)"), ("dense.pt", "not an npz file"),
+                        ("inf.npz", "not finite"), ("cut.npz", "not an npz file")):
         with pytest.raises(DiagonaliseError, match=words):
             run(monkeypatch, "--checkpoint", tmp_path / "dense.pt", "--inputs", tmp_path / name)

@@ -72,7 +72,7 @@ def test_votes_sum_the_logits():
     assert got["seeds"] == single["seeds"] and len(set(got["seeds"])) == 6 and got["votes"] == 3
     for j in range(2):
         logits = [sum(reference.run(art, v[:L], seed).logits
-                      for seed in got["seeds"][3 * j:3 * j + 3])
+                      for seed in got["master_seeds"][3 * j:3 * j + 3])
                   for v, L in zip(split.values, split.lengths)]
         assert got["accuracies"][j] == np.mean(np.argmax(logits, 1) == split.labels)
     assert single["accuracies"][0] == 1 > got["accuracies"][0]
@@ -83,6 +83,7 @@ def test_seed_numbers():
     art = random_artifact(0)
     seeds = [seed_number(art, j) for j in range(1000)]
     assert seeds[0] == art.seed and len(set(seeds)) == 1000
+    assert seeds[2] == (art.seed + 2 * 0x9E3779B1 - 1) % ((1 << 32) - 1) + 1, "as it always was"
     small = dataclasses.replace(art, seed=31, random=RandomFormat(width=5, taps=(5, 3), k=3,
                                                                   round_bits=2, stream_jump=1))
     assert {seed_number(small, j) for j in range(200)} <= set(range(1, 32))

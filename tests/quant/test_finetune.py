@@ -17,7 +17,7 @@ from tests.quant.test_export import COUNT, RELEASED, TOY, made
 
 
 def start(path, sampling=None, margin=1.5):
-    found = tuned.in_form(checkpoint.load(path), sampling)
+    found = tuned.in_form(checkpoint.load(path, task=TOY), sampling)
     prepared = prepare.prepare(found, found.task.load("train"), COUNT)
     return found, prepared.model(QuantConfig(margin=margin))
 
@@ -67,8 +67,8 @@ def test_resume_equals_an_uninterrupted_run(tmp_path, monkeypatch):
 def test_export_takes_the_fine_tuned_weights(tmp_path):
     found, net = start(made(tmp_path / "net.pt"))
     after = finetune.finetune(found, net, tmp_path / "tuned.pt", steps=3, batch=4)
-    art = export.export(checkpoint.load(tmp_path / "net.pt"), tmp_path / "a", n=4, n_vectors=0,
-                        qat=tmp_path / "tuned.pt", count=COUNT)
+    art = export.export(checkpoint.load(tmp_path / "net.pt", task=TOY), tmp_path / "a", n=4,
+                        n_vectors=0, qat=tmp_path / "tuned.pt", count=COUNT)
     np.testing.assert_array_equal(art.spiking.layers[1].w,
                                   to_artifact(after, TOY, 20, 1, {}).spiking.layers[1].w)
     assert artifact.load(tmp_path / "a").info["checkpoint"]["fine_tuned"]
@@ -79,7 +79,7 @@ def test_the_sampling_form_is_kept_and_can_be_changed(tmp_path):
     assert net.sampling == "systematic"
     finetune.finetune(found, net, tmp_path / "tuned.pt", steps=1, batch=4)
     for asked, form in ((None, "systematic"), ("sobol", "sobol")):
-        art = export.export(checkpoint.load(tmp_path / "net.pt"), tmp_path / form, n=0,
+        art = export.export(checkpoint.load(tmp_path / "net.pt", task=TOY), tmp_path / form, n=0,
                             n_vectors=0, qat=tmp_path / "tuned.pt", count=COUNT, sampling=asked)
         assert art.spiking.sampling == form
 
@@ -96,8 +96,8 @@ def test_imported_networks(tmp_path, monkeypatch, capsys):
     finally:
         torch.set_num_threads(before)
     assert "8 of 8 neurons fitted" in capsys.readouterr().out
-    arts = [export.export(checkpoint.load(tmp_path / "net.pt"), tmp_path / name, n=0, n_vectors=0,
-                          qat=qat, count=COUNT) for name, qat in (
+    arts = [export.export(checkpoint.load(tmp_path / "net.pt", task=TOY), tmp_path / name, n=0,
+                          n_vectors=0, qat=qat, count=COUNT) for name, qat in (
                               ("plain", None), ("tuned", tmp_path / "tuned.pt"))]
     assert arts[1].info["checkpoint"]["fine_tuned"] and arts[1].info["diagonal"]
     assert (arts[0].spiking.layers[0].w != arts[1].spiking.layers[0].w).any()
@@ -106,7 +106,7 @@ def test_imported_networks(tmp_path, monkeypatch, capsys):
 def test_files_that_do_not_fit(tmp_path):
     found, net = start(made(tmp_path / "net.pt"))
     tuned.save(tmp_path / "tuned.pt", found, net, 1, None)
-    other = checkpoint.load(made(tmp_path / "other.pt", seed=1))
+    other = checkpoint.load(made(tmp_path / "other.pt", seed=1), task=TOY)
     with pytest.raises(ExportError, match="fine-tuned from another checkpoint"):
         tuned.load(tmp_path / "tuned.pt", other)
     (tmp_path / "cut.pt").write_bytes((tmp_path / "tuned.pt").read_bytes()[:900])
@@ -116,7 +116,7 @@ def test_files_that_do_not_fit(tmp_path):
         tuned.load(tmp_path / "net.pt", found)
     content = torch.load(tmp_path / "tuned.pt", weights_only=True)
     old = dict.fromkeys(("layers", "edge", "random", "rounding"), [])     # formats before schema 2
-    torch.save(content | {"formats": old}, tmp_path / "old.pt")
+    checkpoint.write(tmp_path / "old.pt", content | {"formats": old})
     with pytest.raises(ExportError, match="old.pt was made by an earlier version; make it again "
                                           "with python -m quant.finetune") as error:
         tuned.load(tmp_path / "old.pt", found)
@@ -131,9 +131,9 @@ def test_a_file_of_other_operations(change, text, tmp_path):
     """One that says it belongs to the network, with the formats of another."""
     found, net = start(made(tmp_path / "net.pt"))
     tuned.save(tmp_path / "tuned.pt", found, net, 1)
-    other = checkpoint.load(made(tmp_path / "other.pt", **change))
+    other = checkpoint.load(made(tmp_path / "other.pt", **change), task=TOY)
     content = torch.load(tmp_path / "tuned.pt", weights_only=True)
-    torch.save(content | {"golden": tuned.state_digest(other.network)}, tmp_path / "tuned.pt")
+    checkpoint.write(tmp_path / "tuned.pt", content | {"golden": tuned.state_digest(other.network)})
     with pytest.raises(ExportError, match=f"the fine-tuned file has other operations: {text}"):
         tuned.load(tmp_path / "tuned.pt", other)
 
@@ -152,7 +152,7 @@ def test_command_line(tmp_path, monkeypatch, capsys):
     try:
         command("--weight-bits", "6")
         assert "after 2 steps" in capsys.readouterr().out
-        assert tuned.load(out, checkpoint.load(tmp_path / "net.pt")
+        assert tuned.load(out, checkpoint.load(tmp_path / "net.pt", task=TOY)
                           ).program.blocks[0][4].w.fmt.width == 6
         with pytest.raises(SystemExit) as stop:
             command("--resume")

@@ -1,6 +1,7 @@
 """Golden vectors: files that hold everything, or say what is wrong."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,6 +30,24 @@ def assert_traces(traces, seed):
 
 def test_expected_is_the_reference():
     assert_traces(expected(ART, VALUES, LENGTHS, 9, threads=1), 9)
+
+
+def test_expected_is_the_reference_where_every_direction_number_is_used():
+    """40 steps: the last of six numbers is first used in step 32. One wrong bit of any is seen."""
+    art = random_artifact(2, H=5, n=2, n_layers=1, sampling="sobol")
+    values = np.random.default_rng(0).integers(0, 256, (2, 40))
+    found = expected(art, values, threads=1)
+    for trace, row in zip(found, values):
+        np.testing.assert_array_equal(trace.signature, reference.run(art, row).signature)
+    net = art.spiking
+    assert net.directions.shape == (2, 6)
+    for column in range(1, 6):          # a number of one bit has none that could be wrong
+        directions = net.directions.copy()
+        directions[1, column] ^= 1 << art.random.k - 1
+        other = replace(art, **replace(net, directions=directions).parts()).check()
+        for trace, row, right in zip(expected(other, values, threads=1), values, found):
+            assert (trace.signature != right.signature).any(), column
+            np.testing.assert_array_equal(trace.signature, reference.run(other, row).signature)
 
 
 def test_round_trip(path):

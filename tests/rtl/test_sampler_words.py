@@ -23,15 +23,15 @@ def words_of(art, lanes, kind):
     return SamplerWords(plan(art, HardwareConfig(lanes)).layers[1], kind)
 
 
-def run(dut, expected, writes=(), held=0.3, seed=0, limit=4000):
-    """Ask for every word of sequences of ``LENGTHS`` steps and check what comes.
+def run(dut, expected, writes=(), held=0.3, seed=0, limit=4000, lengths=LENGTHS):
+    """Ask for every word of sequences of ``lengths`` steps and check what comes.
 
     ``expected`` (steps, words, G): draws, or start phases. New phases are random; they are back
     some cycles before they are asked for again.
     """
     rng, words = np.random.default_rng(seed), dut.geo.words
     phases = "back" in dir(dut)
-    asked = deque((t, t == length - 1, w) for length in LENGTHS for t in range(length)
+    asked = deque((t, t == length - 1, w) for length in lengths for t in range(length)
                   for w in range(words))
     state, away = {}, set()         # phases by word; words whose phases are not back
     coming, returning = deque(), deque()
@@ -80,7 +80,7 @@ def run(dut, expected, writes=(), held=0.3, seed=0, limit=4000):
     sim.add_clock(1e-6)
     sim.add_testbench(bench)
     sim.run()
-    assert checked == sum(LENGTHS) * words
+    assert checked == sum(lengths) * words
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=["in", "out"])
@@ -94,6 +94,27 @@ def test_words_of_sequences(form, options, lanes, kind):
     expected = dut.model(max(LENGTHS))
     assert expected.shape == (1 if form == "systematic" else 16, dut.geo.words, dut.geo.G)
     run(dut, expected)
+
+
+ROWS = 6        # direction numbers of up to 64 steps; the last is first used in step 32
+
+
+@pytest.mark.parametrize("row", [None, *range(1, ROWS)])    # number 0 is a constant: the top bit
+def test_every_direction_number_counts(row):
+    """40 steps are right; with one wrong bit in any row of the memory they are not."""
+    options = dict(H=2, n=2, length=64, sampling="sobol")
+    right = words_of(random_artifact(2, **options), 4, lfsr.SAMPLER_OUT)
+    region = right.directions.region
+    assert region.depth == ROWS
+    wrong = [(address, data ^ (address == region.base + (row or 0) * region.stride))
+             for address, data in region.writes()]
+
+    def check():
+        run(right, right.model(40), wrong if row is not None else (), held=0.1, lengths=(40, 2))
+    if row is None:
+        return check()
+    with pytest.raises(AssertionError, match="cycle"):
+        check()
 
 
 def test_configured_over_the_bus():

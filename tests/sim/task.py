@@ -27,3 +27,9 @@ class TinyPair(Tiny):
         values = rng.integers(0, 86, (5, 2, 12)) + 85 * levels[..., None]
         live = np.arange(12) < lengths[..., None]
         return Split(np.where(live, values, 0), lengths, (levels[:, 1] - levels[:, 0]) % 3)
+
+
+class Twin(Tiny):
+    """The same under another name, whose folder in build/sim no other test uses."""
+
+    name = "twin"

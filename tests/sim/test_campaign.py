@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quant.integer import artifact, vectors
+from quant.integer import artifact, lfsr, vectors
 from golden.tasks.formats import MU_LAW
 from quant.integer.synthetic import random_artifact
 from rtl import cycles
@@ -99,7 +99,8 @@ def test_a_long_sequence(tmp_path):
 def test_seed_over_the_configuration_port(split, tmp_path, seed):
     report = run(split, tmp_path, seed=seed, stall=0.5)
     assert report.equal, report.first
-    writes = plan(ART, HW).seed_writes(seed)
+    assert (report.seed, report.master_seed) == (seed, lfsr.master_seed(ART.random, seed))
+    writes = plan(ART, HW).seed_writes(report.master_seed)
     assert len(writes) == 6     # three streams in each of two layers, nothing else
 
 
@@ -153,21 +154,22 @@ def small_parts(monkeypatch):
 
 @pytest.mark.cosim
 def test_goes_on_after_an_interruption(split, tmp_path, small_parts):
-    journal, seen = tmp_path / "journal.jsonl", []
+    journal, seen = tmp_path / "journal", []
 
     def interrupt(steps):
         if steps > 13:          # the first part's
             raise KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt):
         run(split, tmp_path, journal=journal, progress=interrupt)
-    assert len(journal.read_text().splitlines()) == 2
-    with open(journal, "a") as file:
-        file.write('{"start": 2, "st')       # a line that was being written
+    file, = tmp_path.glob("journal.*.jsonl")
+    assert len(file.read_text().splitlines()) == 2
+    with open(file, "a") as opened:
+        opened.write('{"start": 2, "st')       # a line that was being written
     report = run(split, tmp_path, journal=journal, progress=seen.append)
     assert report.equal and report.complete and min(seen) >= 13
     assert report.total("steps") == split.lengths.sum() == max(seen)
     assert (report.labels, report.total("simulated")) == plain(split, tmp_path)
-    assert len(journal.read_text().splitlines()) == 4
+    assert len(file.read_text().splitlines()) == 4
     again = run(split, tmp_path, journal=journal, progress=seen.append)
     assert again.labels == report.labels and again.seconds == report.seconds
 
@@ -179,21 +181,25 @@ def plain(split, folder):
 
 @pytest.mark.cosim
 def test_another_seed_starts_anew(split, tmp_path, small_parts):
-    journal, said = tmp_path / "journal.jsonl", []
+    journal, said = tmp_path / "journal", []
     run(split, tmp_path, journal=journal)
     report = run(split, tmp_path, journal=journal, seed=5, report=said.append)
-    assert any("starting again" in line for line in said)
-    assert report.complete and len(journal.read_text().splitlines()) == 4
+    assert any("of other sources, libraries, hardware or sequences" in line for line in said)
+    assert [len(file.read_text().splitlines()) for file in tmp_path.glob("journal.*.jsonl")] == [
+        4, 4] and report.complete
+    seen = []
+    run(split, tmp_path, journal=journal, progress=seen.append)
+    assert not seen, "the first one's parts are still there"
 
 
 @pytest.mark.cosim
 def test_a_difference_ends_the_campaign(split, tmp_path, small_parts, monkeypatch):
     wrong_expected(monkeypatch, 1, 4, 2)
-    report = run(split, tmp_path, journal=tmp_path / "journal.jsonl")
+    report = run(split, tmp_path, journal=tmp_path / "journal")
     assert len(report.parts) == 1 and not report.complete and not report.equal
     assert report.first == "sequence 0, layer 1, step 4, neuron 2, s_out: expected 1, got 0" or \
         report.first == "sequence 0, layer 1, step 4, neuron 2, s_out: expected 0, got 1"
-    again = run(split, tmp_path, journal=tmp_path / "journal.jsonl")
+    again = run(split, tmp_path, journal=tmp_path / "journal")
     assert again.first == report.first and len(again.parts) == 1
 
 

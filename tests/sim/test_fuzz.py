@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from golden.base.cli import UserError
+from golden.base.cli import FAULT, UserError
 from quant.integer.bounds import types_of
 from golden.base.qformat import QFormat
 from quant.formats import LayerFormats, RandomFormat
@@ -253,7 +253,25 @@ def test_bad_input_is_one_line(content, tmp_path, capsys):
         fuzz.main(["-n", "0"])
 
 
-def test_a_fault_of_the_program_is_no_mistake_of_the_users(monkeypatch):
+def test_a_fault_of_the_program_is_no_mistake_of_the_users(monkeypatch, capsys):
     monkeypatch.setattr(fuzz, "fuzz", lambda args: {}["missing"])
-    with pytest.raises(KeyError):
-        fuzz.main(["-n", "1"])
+    assert fuzz.main(["-n", "1"]) == FAULT
+    assert "KeyError: 'missing'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", [
+    {"seed": -1}, {"seed": 1.0}, {"stress": 2}, {"stress": None}, {"limits": "none"},
+    {"values": 3}, {"lengths": 5}, {"lengths": [0]}, {"lengths": [10 ** 9]}, {"master": 0},
+    {"stall": 1.0}, {"interrupt": 10 ** 9}, {"more": 1}, {"shape": []},
+    {"shape": {"H": 10 ** 9}}, {"shape": {"lanes": "2"}}, {"shape": {"act": "gelu"}},
+    {"shape": {"formats": {"w": 3}}}, {"shape": {"random": {}}}, {"shape": {"lanes": 5}}], ids=str)
+def test_a_kept_case_that_was_edited_is_one_line(change, tmp_path, capsys):
+    case = tiny().to_dict()
+    if isinstance(change.get("shape"), dict):
+        change = {"shape": case["shape"] | change["shape"]}
+    path = tmp_path / "case.json"
+    row = {"found": "", "first": None, "simulator": "amaranth", "case": case}
+    path.write_text(json.dumps(row | {"case": case | change}))
+    assert fuzz.main(["--replay", str(path)]) == 2
+    line, = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(f"sim.fuzz: {path} is not a kept case")

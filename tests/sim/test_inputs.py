@@ -7,12 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from golden.base import cli
+from golden.base import cli, made
 from golden.base.cli import UserError
 from quant import current, origin
 from quant.integer import artifact
 from quant.integer.synthetic import random_artifact
-from sim import tools
 
 ART = random_artifact(seed=7, n_layers=1, H=2, n=2)
 
@@ -63,13 +62,14 @@ def test_an_artifact_is_exported_again_when_its_files_are_others(shipped, tmp_pa
     assert "does not say what it was made from" in reason(options, folder)
 
 
-def test_an_artifact_is_exported_again_when_sources_or_sampling_are_others(shipped, monkeypatch):
+def test_an_artifact_is_exported_again_when_sources_or_sampling_are_others(shipped, monkeypatch,
+                                                                           capsys):
     folder, path, options = shipped
     options.sampling = "sobol"
     assert reason(options, folder) == f"{folder} has sampling as trained"
     exported(folder, path, sampling="sobol", state_bits=14)
     assert reason(options, folder) is None
-    monkeypatch.setattr(origin, "sources", lambda: "other")
+    monkeypatch.setattr(made, "by", lambda kind: "other")
     assert reason(options, folder) == (
         f"{folder} was made by other sources or libraries")
     ran = []
@@ -133,17 +133,3 @@ def test_a_fault_of_the_export_is_no_mistake_of_the_users(ended, code, monkeypat
     monkeypatch.setattr(current.subprocess, "run",
                         lambda command, env: subprocess.CompletedProcess(command, ended))
     assert cli.code("sim", lambda: current.export(tmp_path, [], None, "why")) == code
-
-
-def test_sources_are_found_in_every_folder(tmp_path, monkeypatch):
-    """A module that moves into a folder, or changes there, makes other hardware's hash."""
-    monkeypatch.setattr(tools, "ROOT", tmp_path)
-    for package in ("rtl", "quant", "golden/base"):
-        (tmp_path / package / "parts").mkdir(parents=True)
-    hashes = [tools.source_hash()]
-    for name, text in (("rtl/a.py", "1"), ("rtl/parts/b.py", "1"), ("rtl/parts/b.py", "2"),
-                       ("quant/parts/b.py", "2"), ("golden/base/a.py", "1")):
-        (tmp_path / name).write_text(text)
-        hashes.append(tools.source_hash())
-    (tmp_path / "rtl/a.py").rename(tmp_path / "rtl/parts/a.py")
-    assert len({*hashes, tools.source_hash()}) == 7 and len(hashes[0]) == 12

@@ -67,11 +67,3 @@ def test_a_build_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(tools.SimError, match="compiling failed"):
         tools.cached(tmp_path / "made", fails)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_lock_is_one_runs_alone(tmp_path):
-    held = tools.lock(tmp_path / "journal")
-    with pytest.raises(tools.SimError, match="belongs to a run that has not ended"):
-        tools.lock(tmp_path / "journal")
-    held.close()
-    tools.lock(tmp_path / "journal").close()

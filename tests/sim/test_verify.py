@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from golden.base import made
 from quant.integer import artifact
-from sim import campaign, tools, verify
+from sim import campaign, verify
 from tests.sim.test_campaign import ART, TASK, wrong_expected
 
 pytestmark = pytest.mark.cosim
@@ -28,7 +29,7 @@ def test_report(args, tmp_path, capsys):
     assert row["spikes_compared"] == 2 * 2 * 4 * STEPS and row["mismatches"] == 0
     assert row["predicted_cycles"] == row["simulated_cycles"] > STEPS
     assert 1 << 20 < row["peak_memory_bytes"] < 2 << 30 and row["build_seconds"] > 0
-    assert row["commit"] == tools.commit() and row["cpu_seconds"] > row["simulation_cpu_seconds"]
+    assert row["commit"] == made.commit() and row["cpu_seconds"] > row["simulation_cpu_seconds"]
     assert row["test_set_minutes_on_two_cores"] == pytest.approx(row["cpu_seconds"] / 120)
     text = (tmp_path / "report" / "tests.sim.task-Tiny.verify.md").read_text()
     assert "the complete test set" in text and "| verdict | equal |" in text
@@ -74,7 +75,7 @@ def test_two_at_once(args, tmp_path, monkeypatch, capsys):
         return compare(self, start, *given)
     monkeypatch.setattr(campaign.Comparer, "compare", second)
     assert verify.main(args) == 0 and codes == [None, 2, 0]
-    assert "belongs to a run that has not ended" in capsys.readouterr().err
+    assert "belongs to another run that has not ended" in capsys.readouterr().err
 
 
 def test_bad_input_is_one_line(args, capsys):
