@@ -24,6 +24,7 @@ SEED ?=
 WAVES ?=
 REPORT ?=
 BOARD ?= ulx3s-85f
+SERIAL ?=
 PIP_ARGS ?=
 JOBS ?= 2
 
@@ -53,8 +54,9 @@ help:
 	@echo "                  TASK=psmnist  LANES=8,1,4,16  REPORT=docs/results"
 	@echo "make bench-train  speed of training against an FFT form and the released form"
 	@echo "make reproduce  every table and picture of the accuracy on psMNIST (hours on 2 cores)"
-	@echo "make bitstream  BOARD=ulx3s-85f|ulx3s-12f|orangecrab|icebreaker|tang-nano-9k|arty-a7-35t"
-	@echo "                  TASK=digits  LANES=1; make prog BOARD=... TASK=... programs the board"
+	@echo "make bitstream  BOARD=ulx3s-85f|ulx3s-45f|ulx3s-12f|orangecrab|icebreaker|tang-nano-9k|arty-a7-35t"
+	@echo "                  TASK=digits  LANES=1; make prog BOARD=... TASK=... programs the board,"
+	@echo "                  of several that with SERIAL=number"
 	@echo "make clean      delete the folder $(BUILD), in which everything is made: BUILD=folder"
 	@echo "Every target first makes the environment in $(VENV); PIP_ARGS is passed to pip."
 
@@ -129,7 +131,8 @@ bitstream: synth
 	$(PY) -m rtl.boards --board $(BOARD) $(WHICH) $(if $(LANES),--lanes $(LANES))
 
 prog:
-	$(PY) -m rtl.boards.program --board $(BOARD) $(WHICH) $(if $(LANES),--lanes $(LANES))
+	$(PY) -m rtl.boards.program --board $(BOARD) $(WHICH) $(if $(LANES),--lanes $(LANES)) \
+	  $(if $(SERIAL),--serial $(SERIAL))
 
 clean:
 	rm -rf "$(BUILD)"

@@ -6,7 +6,6 @@ a serial port for other programs. Exit code 1: an answer differs; 2: a wrong inp
 """
 
 import argparse
-import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -124,7 +123,7 @@ def serve(args: argparse.Namespace) -> int:
     with session.simulate(args, art) as running:
         print(running.port, flush=True)
         session.progress("stop it with Ctrl-C")
-        signal.pause()
+        running.wait()
     return 0
 
 

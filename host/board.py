@@ -2,7 +2,7 @@
 
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +11,20 @@ from golden.base.cli import UserError
 from host.line import LineError
 from host.transport import Request, Transport
 from quant.integer.artifact import Artifact
+from rtl import cycles
 from rtl.link import protocol as protocol
-from rtl.link.identity import Identity, IdentityError, model_digest, result_bytes, shape_digest
+from rtl.link.identity import (AGAIN, Identity, IdentityError, model_digest, result_bytes,
+                               shape_digest)
 from rtl.link.protocol import Command, Status
+from rtl.parts.config import HardwareError
 from rtl.plan import Plan, plan
 
 NO_MODEL = bytes(8)         # what a board says whose upload was not finished
 WORDS = (protocol.REQUEST_DATA - 3) // 4
+# A sequence is given up after so many times its predicted cycles and some more: a number that is
+# read while it counts can be seen up to twice as large. Or if there are so few in a second.
+TOO_MANY, SLACK, LEAST_SPEED = 4, 1000, 100
+LONGEST_PAUSE = 0.02        # seconds between two looks for a result
 
 
 class ModelError(UserError):
@@ -66,7 +73,7 @@ class Board:
             self.identity = Identity.unpack(raw)
         except IdentityError as error:
             raise LineError(f"{self.port}: {error}") from None
-        transport.write([(Command.RESET, b"")], limit=1.0)
+        transport.begin()
 
     def registers(self) -> dict[str, bytes | int]:
         """The link's registers: ``model`` as bytes, the others as numbers.
@@ -80,25 +87,50 @@ class Board:
 
     def expect(self, art: Artifact, hint: str) -> None:
         """Raise :class:`ModelError` unless the board has just this model."""
-        have = self.registers()["model"]
-        if have == model_digest(art):
+        have, fits = self.registers()["model"], self.fits(art)
+        if fits and have == model_digest(art):
             return
         said = "no whole model (an upload was not finished)" if have == NO_MODEL else \
             f"model {have.hex()}"
-        if self.fits(art):
+        if fits:
             raise ModelError(f"the board at {self.port} has {said}, not {model_digest(art).hex()} "
                              f"({art.task}); upload it: {hint}")
         raise ModelError(f"the board at {self.port} has {said}, built for {self.identity.task} "
-                         f"({self.identity}), not {model_digest(art).hex()} ({art.task}), and its "
-                         f"bitstream cannot take that one; build one: make bitstream")
+                         f"({self.identity}), and its bitstream cannot take "
+                         f"{model_digest(art).hex()} ({art.task}): {self._way(art)}")
+
+    def _way(self, art: Artifact) -> str:
+        """What to do with a network that does not fit the bitstream."""
+        build = f"build one for it: make bitstream TASK={art.task}"
+        same = all(getattr(self.identity, name) == value for name, value in (
+            ("layers", len(art.blocks)), ("H", art.H), ("n", art.n), ("outputs", art.outputs),
+            ("length", art.length), ("vocab", art.vocab)))
+        if not same:
+            return f"shape, options and lanes must be equal; {build}"
+        return (f"its sizes are equal, so its number formats or options are others; give it the "
+                f"formats of the network that the bitstream was built for (python -m host.adapt "
+                f"--artifact THIS --like THAT --out NEW), or {build}")
 
     def plan(self, art: Artifact) -> Plan:
         """The core that the board would have, were it built for ``art``."""
         return plan(art, self.identity.hardware())
 
     def fits(self, art: Artifact) -> bool:
-        """Whether this bitstream can take the network: all but coefficients and seed is equal."""
-        return self.identity.shape == shape_digest(self.plan(art))
+        """Whether this bitstream can take the network: all but coefficients and seed is equal.
+
+        Raises :class:`LineError` if the board says of itself what cannot be true together.
+        """
+        try:
+            planned = self.plan(art)
+        except HardwareError:
+            return False        # its lanes do not divide this network
+        if self.identity.shape != shape_digest(planned):
+            return False
+        said = self.identity.contradiction(planned)
+        if said:
+            raise LineError(f"the board at {self.port} contradicts itself: its shape digest is "
+                            f"that of {art.task}, but it says {said}; {AGAIN}")
+        return True
 
     def upload(self, art: Artifact) -> Iterator[int]:
         """Write every coefficient; yields the words written so far, at last their number.
@@ -107,8 +139,7 @@ class Board:
         """
         if not self.fits(art):
             raise ModelError(f"{art.task} does not fit the bitstream at {self.port}, built for "
-                             f"{self.identity.task} ({self.identity}): shape, number formats, "
-                             f"options and lanes must be equal; build one: make bitstream")
+                             f"{self.identity.task} ({self.identity}): {self._way(art)}")
         self._own(NO_MODEL, protocol.LONG_SEED)
         yield from self.words(self.plan(art).writes())
         self._own(model_digest(art), art.seed)
@@ -134,7 +165,7 @@ class Board:
             at += count
             ends.append(at)
         for first in range(0, len(requests), 256):
-            self.transport.write(requests[first:first + 256], limit=2.0)
+            self.transport.write(requests[first:first + 256])
             yield ends[min(first + 256, len(requests)) - 1]
 
     def seed(self, art: Artifact, seed: int) -> None:
@@ -143,10 +174,16 @@ class Board:
         for _ in self.words([*writes, (protocol.OWN_WORDS + 2, protocol.seed_word(seed))]):
             pass
 
-    def run(self, sequences: Sequence[np.ndarray], limit: float = 600.0) -> Iterator[Answer]:
+    def predict(self, art: Artifact, lengths: Iterable[int]) -> dict[int, int]:
+        """Cycles of sequences on this board, by their numbers of steps."""
+        hardware = self.identity.hardware()
+        return {steps: cycles.predict(art, hardware, [steps]).cycles for steps in set(lengths)}
+
+    def run(self, sequences: Sequence[np.ndarray], predicted: dict[int, int]) -> Iterator[Answer]:
         """Answers of sequences, in order; the next one is loaded while one is run.
 
-        Raises :class:`LineError` when an answer takes longer than ``limit`` seconds.
+        predicted : as of :meth:`predict`. Raises :class:`LineError` when a sequence gets on no
+        more, or takes far longer.
         """
         loads = iter(sequences)
         following = next(loads, None)
@@ -154,30 +191,50 @@ class Board:
         self.transport.write(ready)
         ahead: list[Request] = []
         while following is not None:
-            length = len(following).to_bytes(2, "little")
+            steps = len(following)
             following = next(loads, None)
-            ahead += [(Command.RUN, length)]
-            self.transport.write(ahead, limit=2.0)
+            ahead += [(Command.RUN, steps.to_bytes(2, "little"))]
+            self.transport.write(ahead)
             begin = time.perf_counter()
             if following is not None:
                 self.transport.write(self._load(following))
-            while not self.transport.poll() & Status.RESULT:
-                if time.perf_counter() - begin > limit:
-                    raise LineError(f"the board at {self.port} has no result after {limit:g} s")
-            seconds = time.perf_counter() - begin
-            yield self._answer(seconds)
+            taken = self._result(predicted[steps])
+            yield self._answer(taken, time.perf_counter() - begin)
             ahead = [(Command.TAKE, b"")]
         self.transport.write(ahead)
+
+    def _result(self, predicted: int) -> int:
+        """Wait for the result; returns the cycles that it took.
+
+        A board, or a simulation of whatever speed, shows the cycles that it has worked so far.
+        """
+        begin = time.monotonic()
+        while True:
+            taken = protocol.number(self.transport.read(protocol.COUNTERS, 4))
+            status, elapsed = self.transport.status, time.monotonic() - begin
+            if Status.RESULT in status:
+                return taken
+            why = ""
+            if Status.RUNNING not in status:
+                why = "runs nothing any more"
+            elif taken > TOO_MANY * predicted + SLACK:
+                why = f"has no result after {taken} cycles, {predicted} are predicted"
+            elif elapsed > self.transport.patience and taken < LEAST_SPEED * elapsed:
+                why = f"has no result: {taken} of {predicted} cycles in {elapsed:.1f} s"
+            if why:
+                raise LineError(f"the board at {self.port} {why}; switch it off and on, and start "
+                                f"once more")
+            time.sleep(min(LONGEST_PAUSE, elapsed / 64))
 
     def _load(self, values: np.ndarray) -> list[Request]:
         """SAMPLES requests of one sequence."""
         size = self.identity.sample_bytes
-        mask, step = (1 << 8 * size) - 1, (protocol.REQUEST_DATA - 2) // size
-        return [(Command.SAMPLES, at.to_bytes(2, "little") + b"".join(
-            (int(value) & mask).to_bytes(size, "little") for value in values[at:at + step]))
-            for at in range(0, len(values), step)]
+        mask, step = (1 << 8 * size) - 1, protocol.REQUEST_DATA // size
+        return [(Command.SAMPLES, b"".join((int(value) & mask).to_bytes(size, "little")
+                                           for value in values[at:at + step]))
+                for at in range(0, len(values), step)]
 
-    def _answer(self, seconds: float) -> Answer:
+    def _answer(self, taken: int, seconds: float) -> Answer:
         layers, outputs = self.identity.layers, self.identity.outputs
         raw = self.transport.read(protocol.RESULT, result_bytes(layers, outputs))
         at = protocol.LABEL_BYTES
@@ -185,6 +242,5 @@ class Board:
         for _ in range(outputs):
             logits.append(int.from_bytes(raw[at:at + protocol.LOGIT_BYTES], "little", signed=True))
             at += protocol.LOGIT_BYTES
-        return Answer(int.from_bytes(raw[:protocol.LABEL_BYTES], "little"),
-                      np.array(logits, np.int64), np.frombuffer(raw[at:], "<u4").astype(np.int64),
-                      self.registers()["cycles"], seconds)
+        return Answer(protocol.number(raw[:protocol.LABEL_BYTES]), np.array(logits, np.int64),
+                      np.frombuffer(raw[at:], "<u4").astype(np.int64), taken, seconds)

@@ -1,6 +1,10 @@
 """A serial port as a line of frames, and what can be wrong with it."""
 
+import errno
 import os
+import select
+import stat
+import termios
 import time
 from dataclasses import dataclass
 
@@ -9,11 +13,17 @@ from serial.tools import list_ports
 
 from golden.base.cli import UserError
 from rtl.link import protocol as protocol
-from rtl.link.protocol import FrameError, Reply
+from rtl.link.protocol import FrameError, OldReply, Reply
 
 BAUD = 1_000_000
-WRITE_LIMIT = 2.0       # seconds that the port may refuse bytes
-SLICE = 0.02            # seconds of one wait for bytes
+WRITE_LIMIT = 1.0       # seconds that the port may refuse bytes
+CHUNK = 4096            # bytes that are taken from the port at once
+LONGEST_PAUSE = 0.02    # seconds, between two looks at a port that is slow
+SHOWN = 12              # bytes that a message shows of what cannot be read
+# What pyserial raises when a port is not there, is gone, or cannot do what it shall.
+ERRORS = (serial.SerialException, OSError, TypeError, ValueError, OverflowError, termios.error)
+KINDS = {stat.S_ISDIR: "a folder", stat.S_ISREG: "a file", stat.S_ISFIFO: "a pipe",
+         stat.S_ISBLK: "a disk", stat.S_ISSOCK: "a socket"}
 
 
 class LineError(UserError):
@@ -39,26 +49,35 @@ class Line:
     Parameters
     ----------
     port : str
-        Of pyserial: ``/dev/ttyUSB0``, ``COM3``, ...
+        Of pyserial: ``/dev/ttyUSB0``, ...
     baud : int
+
+    Attributes
+    ----------
+    old : int
+        Replies of a board whose link has an older version.
+    last : bytes
+        The begin of what came last.
 
     Raises
     ------
     LineError
-        The port is not there, is in use, or cannot run at this rate.
+        The port is not there, is no serial port, is in use, or cannot run at this rate.
     """
 
     def __init__(self, port: str, baud: int = BAUD):
         self.port, self.baud = port, baud
         self.counters = Counters()
-        self._left = b""
+        self.old, self.last, self._left = 0, b"", b""
+        why = _no_port(port)
+        if why:
+            raise LineError(f"cannot open {port}: {why}; {_ports()}")
         try:
-            self._serial = serial.Serial(port, baud, timeout=SLICE, write_timeout=WRITE_LIMIT,
+            self._serial = serial.Serial(port, baud, timeout=0, write_timeout=WRITE_LIMIT,
                                          exclusive=True)
             self._serial.reset_input_buffer()
-        except (serial.SerialException, OSError, ValueError) as error:
-            why = "another program has it open" if "lock" in str(error) else _reason(error)
-            raise LineError(f"cannot open {port}: {why}; {_ports()}") from None
+        except ERRORS as error:
+            raise LineError(f"cannot open {port}: {_reason(error, baud)}; {_ports()}") from None
 
     def close(self) -> None:
         self._serial.close()
@@ -74,43 +93,73 @@ class Line:
         self.counters.bytes_out += len(whole)
         try:
             self._serial.write(whole)
-            self._serial.flush()
         except serial.SerialTimeoutException:
             raise LineError(f"{self.port} has taken no bytes for {WRITE_LIMIT:g} s; is another "
                             f"program holding the board?") from None
-        except (serial.SerialException, OSError) as error:
+        except ERRORS as error:
             raise self._gone(error) from None
 
     def receive(self, until: float) -> list[Reply]:
-        """Replies as soon as there are any; none if there are none until then (monotonic clock)."""
+        """The replies in what comes next, at most CHUNK bytes, until a monotonic moment."""
+        try:
+            wait = max(0.0, until - time.monotonic())
+            if not select.select([self._serial.fileno()], [], [], wait)[0]:
+                return []
+            raw = self._serial.read(min(CHUNK, max(1, self._serial.in_waiting)))
+        except ERRORS as error:
+            raise self._gone(error) from None
+        self.counters.bytes_in += len(raw)
+        self.last = raw[:SHOWN]
+        *pieces, left = (self._left + raw).split(b"\0")
+        self._left = left[-protocol.LONGEST:]       # a line that never sends a zero
         found = []
-        while not found:
+        for piece in filter(None, pieces):
             try:
-                raw = self._serial.read(max(1, self._serial.in_waiting))
-            except (serial.SerialException, OSError, TypeError) as error:
-                raise self._gone(error) from None
-            self.counters.bytes_in += len(raw)
-            *pieces, self._left = (self._left + raw).split(b"\0")
-            for piece in pieces:
-                try:
-                    found.append(protocol.parse_reply(protocol.decode(piece)))
-                    self.counters.replies += 1
-                except FrameError:
-                    self.counters.broken += bool(piece)
-            self._left = self._left[-protocol.LONGEST:]     # a line that never sends a zero
-            if not raw and time.monotonic() > until:
-                break
+                found.append(protocol.parse_reply(protocol.decode(piece)))
+            except FrameError as error:
+                self.counters.broken += 1
+                self.old += isinstance(error, OldReply)
+        self.counters.replies += len(found)
+        if not found:       # a piece of a frame: the rest of it comes no sooner than this
+            time.sleep(min(LONGEST_PAUSE, self.seconds(protocol.LONGEST)))
         return found
 
-    def _gone(self, error) -> LineError:
-        return LineError(f"{self.port} is gone: {_reason(error)}; plug the board in again and "
-                         f"start once more")
+    def _gone(self, error: Exception) -> LineError:
+        return LineError(f"{self.port} is gone: {_reason(error, self.baud)}; plug the board in "
+                         f"again and start once more")
 
 
-def _reason(error: Exception) -> str:
-    """The system's own words, without pyserial's around them."""
-    number = getattr(error, "errno", None)
-    return os.strerror(number) if number else str(error)
+def _no_port(port: str) -> str:
+    """Why a path cannot be a board's serial port, as far as that is seen without opening it."""
+    try:
+        mode = os.stat(port).st_mode
+    except (OSError, ValueError):
+        return ""               # opening it says why
+    for is_one, kind in KINDS.items():
+        if is_one(mode):
+            return f"it is {kind}, no serial port"
+    terminals = [os.ttyname(fd) for fd in range(3) if os.isatty(fd)]
+    if os.path.realpath(port) in ["/dev/tty", *terminals]:
+        return "it is the terminal that this program was started in"
+    return ""
+
+
+def _reason(error: Exception, baud: int) -> str:
+    """The system's own words, without pyserial's around them, and what helps."""
+    number, text = getattr(error, "errno", None), str(error)
+    if isinstance(error, termios.error):
+        number = error.args[0]
+    if number in (errno.EAGAIN, errno.EBUSY):
+        return "another program has it open"
+    if number == errno.EACCES:
+        return (f"{os.strerror(number)}; let your user join the group that has it (ls -l; most "
+                f"often: sudo usermod -aG dialout {os.environ.get('USER', 'USER')}) and log in "
+                f"again")
+    if f"({errno.ENOTTY}," in text:         # termios's, in pyserial's words
+        return "it is no serial port"
+    if "baud" in text or isinstance(error, OverflowError):
+        return f"it cannot run at {baud} baud"
+    return os.strerror(number) if number else text or type(error).__name__
 
 
 def _ports() -> str:

@@ -15,7 +15,6 @@ from quant.integer import head, lfsr
 from quant.integer.artifact import Artifact
 from quant.evaluate import seed_number
 from quant.integer.network import Batch, IntegerNetwork
-from rtl import cycles
 from sim.compare import named
 
 
@@ -85,9 +84,7 @@ def compare(board: Board, art: Artifact, part: Split, indices: np.ndarray, seeds
     indices : their numbers in the test set, with two inputs as of ``sim.inputs.flat``.
     """
     tally = Tally(art, *np.zeros((2, len(part), art.outputs), np.int64))
-    hw = board.identity.hardware()
-    expected = {length: cycles.predict(art, hw, [length]).cycles
-                for length in set(part.lengths.tolist())}
+    expected = board.predict(art, part.lengths.tolist())
     with tqdm(total=len(part) * len(seeds), unit="seq", disable=None, leave=False) as bar:
         for seed in seeds:
             master = lfsr.master_seed(art.random, seed)
@@ -95,7 +92,7 @@ def compare(board: Board, art: Artifact, part: Split, indices: np.ndarray, seeds
             board.seed(art, master)
             sequences = [part.values[b, :length] for b, length in enumerate(part.lengths)]
             begin = time.perf_counter()
-            for b, answer in enumerate(board.run(sequences)):
+            for b, answer in enumerate(board.run(sequences, expected)):
                 tally.add(int(indices[b]), b, seed, answer, batch)
                 tally.unpredicted += answer.cycles != expected[int(part.lengths[b])]
                 bar.update()

@@ -106,6 +106,15 @@ class SimulatedBoard:
             os.close(fd)
         self._master = None
 
+    def wait(self) -> None:
+        """Until the board ends, which it does not by itself: then :class:`SimError`."""
+        self._process.wait()
+        self._check()
+
+    def _check(self) -> None:
+        if self._process.returncode:
+            raise SimError(f"the simulated board ended with exit code {self._process.returncode}")
+
     def close(self) -> Ended | None:
         """End the board; returns what it did, None if it was unplugged or is closed already."""
         if self._master is None:
@@ -114,6 +123,5 @@ class SimulatedBoard:
             text, _ = self._process.communicate(timeout=20)
         finally:
             self.unplug()
-        if self._process.returncode:
-            raise SimError(f"the simulated board ended with exit code {self._process.returncode}")
+        self._check()
         return Ended(*map(int, text.split()[1:]))

@@ -22,4 +22,4 @@ def pll(m, clock):
 
 
 BOARDS = [Board("arty-a7-35t", ArtyA7_35Platform, "xilinx", "XC7A35T", 50e6,
-                FAMILIES["xilinx"].capacity, (), "arty", pll)]
+                FAMILIES["xilinx"].capacity, (), "arty", pll, usb=(0x0403, 0x6010))]

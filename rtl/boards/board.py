@@ -22,7 +22,9 @@ class Board:
     name : as on the command line; platform : makes the amaranth-boards platform; family : of
     :data:`rtl.synth.FAMILIES`; device : in words; clock : Hz of the core; capacity : of the kinds
     of cells in rtl.synth; place : arguments of nextpnr; programmer : openFPGALoader's name of the
-    board; pll : makes the core's clock from the oscillator's signal, None where they are the same.
+    board; pll : makes the core's clock from the oscillator's signal, None where they are the same;
+    usb : vendor and product of the chip that openFPGALoader talks to, None: it loads the first
+    board in its boot loader and can be told of no other.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Board:
     programmer: str
     pll: Callable | None = None
     baud: int = BAUD
+    usb: tuple[int, int] | None = None
 
     @property
     def mapping(self) -> Family:

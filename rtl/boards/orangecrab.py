@@ -21,4 +21,4 @@ def platform():
 BOARDS = [Board("orangecrab", platform, "ecp5", "LFE5U-25F", 48e6,
                 {"multiplier": 28, "block_ram": 56, "lut": 24288, "ff": 24288},
                 ("nextpnr-ecp5", "--25k", "--package", "CSFBGA285", "--speed", "8"),
-                "orangecrab")]
+                "orangeCrab")]

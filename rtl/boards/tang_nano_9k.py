@@ -8,4 +8,4 @@ BOARDS = [Board("tang-nano-9k", TangNano9kPlatform, "gowin", "GW1NR-9C", 27e6,
                 {"multiplier": 20, "block_ram": 26, "lut": 8640, "ff": 6480},
                 ("nextpnr-himbaechel-gowin", "--device", "GW1NR-LV9QN88PC6/I5",
                  "--vopt", "family=GW1N-9C"),
-                "tangnano9k")]
+                "tangnano9k", usb=(0x0403, 0x6010))]

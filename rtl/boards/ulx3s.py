@@ -1,7 +1,7 @@
-"""ULX3S with an ECP5-85F or -12F (https://github.com/emard/ulx3s): USB serial at 1,000,000 baud."""
+"""ULX3S with an ECP5-85F, -45F or -12F (https://github.com/emard/ulx3s): USB serial."""
 
 from amaranth import Const, Instance, Signal
-from amaranth_boards.ulx3s import ULX3S_12F_Platform, ULX3S_85F_Platform
+from amaranth_boards.ulx3s import ULX3S_12F_Platform, ULX3S_45F_Platform, ULX3S_85F_Platform
 
 from rtl.boards.board import Board
 from rtl.synth import FAMILIES
@@ -26,12 +26,17 @@ def pll(m, clock):
     return out, locked
 
 
+def _board(size: str, platform, capacity: dict[str, int]) -> Board:
+    return Board(f"ulx3s-{size}f", platform, "ecp5", f"LFE5U-{size}F", CLOCK, capacity,
+                 ("nextpnr-ecp5", f"--{size}k", "--package", "CABGA381", "--speed", "6"), "ulx3s",
+                 pll, usb=(0x0403, 0x6015))
+
+
 BOARDS = [
-    Board("ulx3s-85f", ULX3S_85F_Platform, "ecp5", "LFE5U-85F", CLOCK,
-          FAMILIES["ecp5"].capacity,
-          ("nextpnr-ecp5", "--85k", "--package", "CABGA381", "--speed", "6"), "ulx3s", pll),
+    _board("85", ULX3S_85F_Platform, FAMILIES["ecp5"].capacity),
+    _board("45", ULX3S_45F_Platform,
+           {"multiplier": 72, "block_ram": 108, "lut": 43848, "ff": 43848}),
     # Its die is the 25F's, and the open tools use all of it.
-    Board("ulx3s-12f", ULX3S_12F_Platform, "ecp5", "LFE5U-12F", CLOCK,
-          {"multiplier": 28, "block_ram": 56, "lut": 24288, "ff": 24288},
-          ("nextpnr-ecp5", "--12k", "--package", "CABGA381", "--speed", "6"), "ulx3s", pll),
+    _board("12", ULX3S_12F_Platform,
+           {"multiplier": 28, "block_ram": 56, "lut": 24288, "ff": 24288}),
 ]

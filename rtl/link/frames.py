@@ -76,7 +76,8 @@ class FrameReceiver(wiring.Component):
                 m.d.comb += check.start.eq(1)
                 m.d.sync += [ended.eq(count != 0), size.eq(count), left.eq(0), count.eq(0),
                              first.eq(1), broken.eq(0), lost.eq(0), missed.eq(lost | taken),
-                             whole.eq(is_code & ~broken & (count > 2) & check.match_detected)]
+                             whole.eq(is_code & ~broken & check.match_detected
+                                      & (count >= protocol.REQUEST_HEAD + 2))]
             with m.Else():
                 m.d.sync += [first.eq(0), left.eq(Mux(is_code, self.data, left) - 1)]
                 with m.If(decoded):
@@ -103,7 +104,7 @@ class FrameSender(wiring.Component):
     Members
     -------
     i : ``In(stream.Signature(StructLayout({"byte": 8, "last": 1})))``
-        Content, at most 28 bytes.
+        Content, 4 to 28 bytes.
     o : ``Out(stream.Signature(8))``
         Bytes for the line, with the zero at the end.
 

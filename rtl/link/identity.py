@@ -3,20 +3,25 @@
 import hashlib
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from amaranth.hdl import Shape
 
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl.link import protocol as protocol
-from rtl.parts.config import HardwareConfig
+from rtl.parts.config import Geometry, HardwareConfig, HardwareError
 from rtl.link.protocol import LABEL_BYTES, LOGIT_BYTES, SATURATION_BYTES
 from rtl.plan import Plan
 from rtl.parts.streams import sample_word
 
 MAGIC = b"SSM\x1a"
 SIZE = 64
+AGAIN = "build its bitstream again with this version (make bitstream) and program it (make prog)"
+# What a core's numbers can be, in the units of Identity. The digests say nothing of themselves.
+LIMITS = {"layers": (1, 255), "H": (1, 65535), "n": (1, 65535), "lanes": (1, 65535),
+          "outputs": (1, 65535), "length": (1, protocol.LONGEST_SEQUENCE), "sample_bytes": (1, 4),
+          "clock_khz": (100, 10_000_000)}
 # magic, version, layers, H, n, lanes, outputs, length, vocab, bytes per sample, clock in kHz,
 # spread, built-in model, shape, task
 PACKED = struct.Struct("<4sBBHHHHHHBI?8s8s16s")
@@ -97,8 +102,29 @@ class Identity:
             raise IdentityError(f"it answers, but says {magic!r} in place of {MAGIC!r}")
         if fields[0] != protocol.VERSION:
             raise IdentityError(f"it speaks version {fields[0]} of the link, this program version "
-                                f"{protocol.VERSION}; build its bitstream again")
-        return cls(*fields, name.rstrip(b"\0").decode(errors="replace"))
+                                f"{protocol.VERSION}; {AGAIN}")
+        return cls(*fields, name.rstrip(b"\0").decode(errors="replace")).checked()
+
+    def checked(self) -> "Identity":
+        """Itself; raises :class:`IdentityError` if no core can be so."""
+        for field, (least, most) in LIMITS.items():
+            if not least <= getattr(self, field) <= most:
+                raise IdentityError(f"it says {field} {getattr(self, field)}, which must be in "
+                                    f"{least}..{most}; {AGAIN}")
+        try:
+            Geometry(self.H, self.n, self.lanes)
+        except HardwareError as error:
+            raise IdentityError(f"it says {error}; {AGAIN}") from None
+        if not self.task.isprintable():
+            raise IdentityError(f"it says its task is {self.task!r}; {AGAIN}")
+        return self
+
+    def contradiction(self, planned: Plan) -> str:
+        """What it says otherwise than a core of the same shape digest must; "": nothing."""
+        wanted = asdict(Identity.of(planned, 1e3 * self.clock_khz))
+        return ", ".join(f"{field} {have} in place of {wanted[field]}"
+                         for field, have in asdict(self).items()
+                         if field not in ("model", "task") and have != wanted[field])
 
     def hardware(self) -> HardwareConfig:
         """What decides the map of the core's memories, and its cycles."""

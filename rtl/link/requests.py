@@ -13,9 +13,9 @@ class Requests:
 
     .. code-block:: text
 
-        IDLE ─► TAG ─► COMMAND ─► CHECK ─► NUMBER0..2 ─► BODY, SAMPLES, RUN ─► DONE ─┐
-          ▲                         └─────────── wrong, refused, out of order ──────►│
-          └── WAIT ◄── END ◄── FETCH, GIVE (bytes of READ) ◄── REPLY0..3 ◄───────────┘
+        IDLE ─► HEAD0..3 ─► CHECK ─► NUMBER0..2 ─► BODY, SAMPLES, RUN ─► DONE ─┐
+          ▲                   └─────────── wrong, refused, out of order ──────►│
+          └── WAIT ◄── END ◄── FETCH, GIVE (bytes of READ) ◄── REPLY0..9 ◄─────┘
 
     Parameters
     ----------
@@ -30,14 +30,14 @@ class Requests:
     def __init__(self, link, inside: Signal, counters: dict[str, Signal]):
         self.link, self.inside, self.counters = link, inside, counters
         self.byte = link.receiver.byte
-        self.tag, self.command, self.expected = Signal(8), Signal(8), Signal(8)
-        self.refused, self.wrong = Signal(), Signal()
+        self.tag, self.expected = Signal(protocol.TAG_BITS), Signal(protocol.TAG_BITS)
+        self.command, self.refused, self.wrong = Signal(8), Signal(), Signal()
         # The byte that is looked at; those behind it, or that READ still gives; go to the next one.
         self.index, self.left, self.step = Signal(5), Signal(5), Signal()
-        # Address, position or length; what comes behind it, lowest byte first, so it shifts in from
+        # Address, length or tag; what comes behind it, lowest byte first, so it shifts in from
         # above; and how many bytes of that there are.
         self.number, self.word, self.filled = Signal(24), Signal(32), Signal(2)
-        self.address = Signal(16)
+        self.address, self.loaded = Signal(16), Signal(16)      # of READ; samples of the next one
 
     def add_to(self, m: Module) -> None:
         """Add everything to the link's module."""
@@ -50,7 +50,7 @@ class Requests:
         with m.If(self.step):
             m.d.sync += [self.index.eq(self.index + 1), self.left.eq(self.left - 1)]
         shown = self._shown(m, put, get)
-        m.d.comb += [link.player.w_addr.eq(self.number), link.player.length.eq(self.number),
+        m.d.comb += [link.player.w_addr.eq(self.loaded), link.player.length.eq(self.number),
                      link.player.w_data.eq(Cat(self.word, self.byte)
                                            >> 8 * (5 - link.identity.sample_bytes)),
                      link.cfg.data.eq(Cat(self.word[8:], self.byte)),
@@ -97,40 +97,37 @@ class Requests:
         return Cat(turned), Cat(padded)
 
     def _head(self, m: Module) -> None:
-        """Tag and command of a frame."""
-        receiver = self.link.receiver
+        """Tag, its low byte first, and the command behind that one."""
+        receiver, tag, byte = self.link.receiver, self.tag, self.byte
         with m.State("IDLE"):
             m.d.sync += [self.index.eq(0), self.refused.eq(0), self.wrong.eq(0), self.filled.eq(0)]
             m.d.comb += receiver.index.eq(0)
             with m.If(receiver.frame):
                 m.d.sync += self.left.eq(receiver.length)
-                m.next = "TAG"
-        with m.State("TAG"):
-            m.d.comb += self.step.eq(1)
-            m.d.sync += self.tag.eq(self.byte)
-            m.next = "COMMAND"
-        with m.State("COMMAND"):
-            m.d.comb += self.step.eq(1)
-            m.d.sync += self.command.eq(self.byte)
-            m.next = "CHECK"
+                m.next = "HEAD0"
+        for j, field in enumerate((tag[:8], self.command, tag[8:16], tag[16:])):
+            with m.State(f"HEAD{j}"):
+                m.d.comb += self.step.eq(1)
+                m.d.sync += field.eq(byte)
+                m.next = f"HEAD{j + 1}" if j < 3 else "CHECK"
 
     def _check(self, m: Module) -> None:
-        """Is the request one that can be carried out now? TAKE and RESET are, here."""
+        """Is the request one that can be carried out now? TAKE is, here."""
         link, left, wrong, refused, inside = (self.link, self.left, self.wrong, self.refused,
                                               self.inside)
         order, idle = self.tag == self.expected, ~inside
         with m.State("CHECK"):
             m.next = "REPLY0"
-            body = left - 3             # behind address or position
+            body = left - 3             # behind the address
             with m.Switch(self.command):
                 with m.Case(Command.READ):
                     m.d.sync += wrong.eq(left != 3)
                     with m.If(left == 3):
                         m.next = "NUMBER0"
                 with m.Case(Command.SAMPLES):
-                    m.d.sync += wrong.eq(left < 3)
-                    with m.If((left >= 3) & order):
-                        m.next = "NUMBER0"
+                    m.d.sync += wrong.eq(left == 0)
+                    with m.If((left != 0) & order):
+                        m.next = "SAMPLES"
                 with m.Case(Command.CONFIG):
                     m.d.sync += [wrong.eq((left < 7) | (body[:2] != 0)),
                                  refused.eq(order & inside)]
@@ -147,35 +144,35 @@ class Requests:
                         m.d.sync += inside.eq(0)
                         m.next = "DONE"
                 with m.Case(Command.RESET):
-                    m.d.sync += wrong.eq(left != 0)
-                    with m.If((left == 0) & order):
-                        m.d.comb += link.player.clear.eq(1)
-                        m.d.sync += [link.core_reset.eq(1), inside.eq(0)]
-                        m.next = "DONE"
+                    m.d.sync += wrong.eq(left != 3)
+                    with m.If((left == 3) & order):
+                        m.next = "NUMBER0"
                 with m.Default():
                     m.d.sync += wrong.eq(1)
 
     def _numbers(self, m: Module) -> None:
-        """Address, position or length: two bytes, or three."""
+        """Length: two bytes; address or tag: three."""
         for j, following in enumerate(("NUMBER1", "NUMBER2", "BODY")):
             with m.State(f"NUMBER{j}"):
                 m.d.comb += self.step.eq(1)
                 m.d.sync += self.number[8 * j:8 * j + 8].eq(self.byte)
                 m.next = following
                 if j == 1:
-                    with m.Switch(self.command):
-                        with m.Case(Command.SAMPLES):
-                            m.next = "SAMPLES"
-                        with m.Case(Command.RUN):
-                            m.next = "RUN"
+                    with m.If(self.command == Command.RUN):
+                        m.next = "RUN"
 
     def _body(self, m: Module, put) -> None:
-        """Behind three bytes: how much READ wants, or the words of CONFIG."""
+        """Behind three bytes: how much READ wants, or the words of CONFIG. RESET has none."""
         number, left, filled = self.number, self.left, self.filled
         with m.State("BODY"):
             with m.If(self.command == Command.READ):
                 m.d.sync += [self.address.eq(number), left.eq(number[16:]),
-                             self.wrong.eq(number[16:] > protocol.REPLY_DATA)]
+                             self.wrong.eq(number[16:] > protocol.READ_DATA)]
+                m.next = "REPLY0"
+            with m.Elif(self.command == Command.RESET):
+                m.d.comb += self.link.player.clear.eq(1)
+                m.d.sync += [self.link.core_reset.eq(1), self.inside.eq(0), self.loaded.eq(0),
+                             self.expected.eq(number)]
                 m.next = "REPLY0"
             with m.Elif(left == 0):
                 m.next = "DONE"
@@ -189,7 +186,7 @@ class Requests:
 
     def _samples(self, m: Module) -> None:
         """Samples, into the player's memory."""
-        number, filled = self.number, self.filled
+        filled, loaded = self.filled, self.loaded
         with m.State("SAMPLES"):
             with m.If(self.left == 0):
                 m.next = "DONE"
@@ -198,41 +195,42 @@ class Requests:
                 m.d.sync += [self.word.eq(Cat(self.word[8:], self.byte)), filled.eq(filled + 1)]
                 with m.If(filled == self.link.identity.sample_bytes - 1):
                     m.d.comb += self.link.player.w_en.eq(1)
-                    m.d.sync += [number[:16].eq(number[:16] + 1), filled.eq(0)]
+                    m.d.sync += [loaded.eq(loaded + 1), filled.eq(0)]
 
     def _run(self, m: Module) -> None:
-        """Start the sequence."""
+        """Start the sequence, if it is just as long as the host says."""
         length = self.number[:16]
         with m.State("RUN"):
-            bad = (length == 0) | (length > self.link.art.length)
+            bad = (length == 0) | (length > self.link.art.length) | (length != self.loaded)
             with m.If(bad):
                 m.d.sync += self.wrong.eq(1)
                 m.next = "REPLY0"
             with m.Else():
                 m.d.comb += self.link.player.start.eq(1)
-                m.d.sync += self.inside.eq(1)
+                m.d.sync += [self.inside.eq(1), self.loaded.eq(0)]
                 m.next = "DONE"
 
     def _reply(self, m: Module) -> None:
         """The head of the reply; a request that was carried out counts first."""
-        sender, left = self.link.sender, self.left
+        sender, tag, expected, address = self.link.sender, self.tag, self.expected, self.address
         with m.State("DONE"):
-            m.d.sync += self.expected.eq(self.expected + 1)
+            m.d.sync += expected.eq(expected + 1)
             m.next = "REPLY0"
         answered = self.link.o.valid
         status = Cat(self.inside & ~answered, self.inside & answered, self.refused, self.wrong)
-        more = (self.command == Command.READ) & ~self.wrong & (left != 0)
-        head = (self.tag, self.command | protocol.REPLY, self.expected, status)
+        shows, none = (self.command == Command.READ) & ~self.wrong, self.left == 0
+        head = (tag[:8], self.command | protocol.REPLY, tag[8:16], tag[16:], expected[:8],
+                expected[8:16], expected[16:], status, address[:8], address[8:])
+        ends = {protocol.REPLY_HEAD - 1: (~shows, "REPLY8"), len(head) - 1: (none, "FETCH")}
         for j, value in enumerate(head):
+            last, following = ends.get(j, (0, f"REPLY{j + 1}"))
             with m.State(f"REPLY{j}"):
-                m.d.comb += [sender.i.valid.eq(1), sender.i.payload.byte.eq(value)]
-                if j == 3:
-                    m.d.comb += sender.i.payload.last.eq(~more)
+                m.d.comb += [sender.i.valid.eq(1), sender.i.payload.byte.eq(value),
+                             sender.i.payload.last.eq(last)]
                 with m.If(sender.i.ready):
-                    m.next = f"REPLY{j + 1}" if j < 3 else "END"
-                    if j == 3:
-                        with m.If(more):
-                            m.next = "FETCH"
+                    m.next = following
+                    with m.If(last):
+                        m.next = "END"
 
     def _bytes(self, m: Module, shown: Value) -> None:
         """The bytes of READ, then the end of the frame."""

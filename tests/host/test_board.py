@@ -6,9 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from golden.base.qformat import SQ
 from host import __main__ as program
-from host.board import Board
+from host.board import Board, ModelError
+from quant.formats import LayerFormats
 from quant.integer import lfsr
+from quant.integer.adapt import adapt
 from quant.integer.artifact import digest
 from quant.integer.synthetic import random_artifact
 from rtl.link import protocol as protocol
@@ -17,7 +20,8 @@ from rtl.link.identity import Identity
 from rtl.link.protocol import Command
 from rtl.plan import plan
 
-ART = random_artifact(1, n_layers=2, H=2, n=2, n_classes=3, length=9, random=lfsr.LONG)
+SHAPE = dict(n_layers=2, H=2, n=2, n_classes=3, length=9, random=lfsr.LONG)
+ART = random_artifact(1, **SHAPE)
 SEED = 0x1234_89AB_CDEF
 
 
@@ -33,7 +37,10 @@ class Table:
     def read(self, address, count):
         return bytes(self.bytes[address:address + count])
 
-    def write(self, requests, limit=None):
+    def begin(self):
+        pass
+
+    def write(self, requests):
         for command, data in requests:
             at, data = int.from_bytes(data[:3], "little"), data[3:]
             if command == Command.CONFIG and at >= protocol.OWN_WORDS:
@@ -73,3 +80,15 @@ def test_identify_says_the_uploaded_seed(board, monkeypatch, capsys, seed, said)
                         lambda args, art: contextlib.nullcontext((board, None)))
     assert program.main(["identify", "--port", "/dev/table"]) == 0
     assert f"now model {digest(art)}, {said}" in capsys.readouterr().out
+
+
+def test_a_network_in_other_formats_is_shown_the_way(board):
+    """A retrained one, whose export chose other formats; as ``host.adapt`` makes it, it fits."""
+    other = random_artifact(2, **SHAPE, fmt=replace(LayerFormats(), g=SQ(3, 12)))
+    for asked in (lambda: board.expect(other, "hint"), lambda: list(board.upload(other))):
+        with pytest.raises(ModelError, match="sizes are equal, so its number formats.*host.adapt "
+                                             "--artifact THIS --like THAT --out NEW"):
+            asked()
+    list(board.upload(adapt(other, ART)[0]))
+    with pytest.raises(ModelError, match="lanes must be equal; build one for it: make bitstream"):
+        board.expect(random_artifact(2, **SHAPE | {"n_classes": 4}), "hint")

@@ -1,92 +1,29 @@
 """What can be wrong with a port, without a board: each is one clear line, within five seconds."""
 
+import errno
 import os
-import select
+import socket
 import termios
-import threading
 import time
-import tty
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import serial
 
 from golden.base.cli import UserError
 from host import __main__ as program
 from host.board import Board
 from host.line import Line, LineError
 from host.run import seeds_of
-from host.transport import PATIENCE, Transport
+from host.transport import Transport
+from host.watch import PATIENCE
 from quant.evaluate import seed_number
 from quant.integer import lfsr
 from quant.integer.synthetic import random_artifact
 from rtl.link import protocol as protocol
 from rtl.link.protocol import Command, Status
-
-LIMIT = 5.0         # seconds until whatever is wrong has been said
-
-
-class Fake:
-    """A pseudo-terminal whose other end does what ``answer(bytes)`` says."""
-
-    def __init__(self, answer):
-        self.master, self._slave = os.openpty()
-        tty.setraw(self._slave)
-        self.port, self._ended = os.ttyname(self._slave), threading.Event()
-        self._thread = threading.Thread(target=self._serve, args=(answer,), daemon=True)
-        self._thread.start()
-
-    def _serve(self, answer):
-        while not self._ended.is_set():
-            if select.select([self.master], [], [], 0.02)[0]:
-                reply = answer(os.read(self.master, 4096))
-                if reply:
-                    os.write(self.master, reply)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        # The thread ends before its file does: the next pseudo-terminal gets the same number, and
-        # a thread left over would answer there for its own board.
-        self._ended.set()
-        termios.tcflush(self._slave, termios.TCIFLUSH)      # a reply nobody reads blocks it
-        self._thread.join(LIMIT)
-        assert not self._thread.is_alive()
-        os.close(self._slave)
-        os.close(self.master)
-
-
-class Requests:
-    """A board in a few lines of Python: replies to requests from a dictionary of memory.
-
-    ``lose``: probability that a request, or a reply, is lost.
-    """
-
-    def __init__(self, lose=0.0, memory=bytes(64), busy=0):
-        self.rng, self.lose, self.memory, self.busy = np.random.default_rng(1), lose, memory, busy
-        self.left, self.expected, self.done = b"", 0, []
-
-    def __call__(self, raw):
-        *frames, self.left = (self.left + raw).split(b"\0")
-        replies = [self.reply(protocol.decode(frame)) for frame in frames
-                   if frame and self.rng.random() >= self.lose]
-        return b"".join(reply for reply in replies if self.rng.random() >= self.lose)
-
-    def reply(self, content):
-        tag, command, data = content[0], Command(content[1]), content[2:]
-        status, out = Status(0), b""
-        if command == Command.READ:
-            at = int.from_bytes(data[:2], "little")
-            out = self.memory[at:at + data[2]]
-        elif tag == self.expected:
-            if self.busy:
-                self.busy -= 1
-                status = Status.REFUSED
-            else:
-                self.done.append((command, data))
-                self.expected = (self.expected + 1) % 256
-        return protocol.encode(bytes([tag, command | protocol.REPLY, self.expected, status]) + out)
+from tests.host.devices import LIMIT, Device, PretendBoard
 
 
 def refused(port, match, **options):
@@ -99,43 +36,115 @@ def refused(port, match, **options):
 
 def test_no_such_port():
     refused("/dev/ttyNONE7", "cannot open /dev/ttyNONE7: .*No such file.*serial ports here")
+    refused("/dev/block7", "No such file")
+
+
+def test_what_is_no_port(tmp_path):
+    (tmp_path / "file").write_text("a board")
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(tmp_path / "socket"))
+        for name, kind in (("", "a folder"), ("file", "a file"), ("pipe", "a pipe"),
+                           ("socket", "a socket")):
+            refused(str(tmp_path / name), f"cannot open .*: it is {kind}, no serial port")
+    refused("/dev/null", "cannot open /dev/null: it is no serial port; serial ports here")
+    refused("/dev/tty", "it is the terminal that this program was started in")
+    assert (tmp_path / "file").read_text() == "a board"
+
+
+def test_a_port_that_another_program_has():
+    with Device(PretendBoard()) as fake:
+        one = Line(fake.port)
+        refused(fake.port, "cannot open .*: another program has it open")
+        one.close()
+        Board(Transport(Line(fake.port)))
+
+
+@pytest.mark.parametrize("error, said", [
+    (serial.SerialException(errno.EACCES, "could not open port"), "Permission denied; .*dialout"),
+    (serial.SerialException(errno.EBUSY, "could not open port"), "another program has it open"),
+    (termios.error(5, "Input/output error"), "Input/output error")])
+def test_a_port_that_cannot_be_opened(error, said, monkeypatch):
+    def opened(*_, **__):
+        raise error
+    monkeypatch.setattr(serial, "Serial", opened)
+    refused("/dev/ttyUSB7", said)
+
+
+def test_a_rate_that_no_port_has():
+    with Device(PretendBoard()) as fake:
+        refused(fake.port, "it cannot run at 1000000000000 baud", baud=10**12)
+
+
+@pytest.mark.parametrize("name", ["read", "write", "in_waiting"])
+def test_unplugged(name, monkeypatch):
+    """Whatever call sees it first, and in whatever words."""
+    def gone(*_):
+        raise termios.error(5, "Input/output error")
+    with Device(PretendBoard()) as fake:
+        board = Board(Transport(Line(fake.port)))
+        monkeypatch.setattr(serial.Serial, name, property(gone) if name == "in_waiting" else gone)
+        with pytest.raises(LineError, match="is gone: Input/output error; plug the board in"):
+            board.registers()
 
 
 def test_no_answer():
     assert PATIENCE + 1 <= LIMIT
-    with Fake(lambda raw: b"") as fake:
+    with Device() as fake:
         refused(fake.port, "no answer from /dev/pts/.* is the board powered and programmed")
 
 
 def test_only_noise():
     rng = np.random.default_rng(1)
-    with Fake(lambda raw: bytes(rng.integers(0, 256, len(raw)).tolist())) as fake:
+    with Device(lambda raw: bytes(rng.integers(0, 256, len(raw)).tolist())) as fake:
         refused(fake.port, "cannot be read .*is --baud the bitstream's")
 
 
 def test_something_else_that_speaks_frames():
-    with Fake(Requests()) as fake:
+    board = PretendBoard()
+    board.memory = dict
+    with Device(board) as fake:
         refused(fake.port, r"it answers, but says b'\\x00")
 
 
 @pytest.mark.parametrize("lose", [0.0, 0.3])
 def test_requests_are_carried_out_once_and_in_order(lose):
-    board = Requests(lose, busy=3)
+    board = PretendBoard(lose=lose)
     wanted = [(Command.SAMPLES, bytes([j % 256, j // 256, 0])) for j in range(600)]
-    with Fake(board) as fake:
-        transport = Transport(Line(fake.port), patience=60)
+    with Device(board) as fake:
+        transport = Transport(Line(fake.port), patience=8)
         for first in range(0, 600, 150):
             transport.write(wanted[first:first + 150])
-        assert board.done == wanted
-        assert transport.read(7, 50) == bytes(50)
+        assert board.done[1:] == wanted and board.done[0][0] == Command.RESET
+        assert transport.read(0x150, 50) == bytes(50)
         assert bool(transport.counters.silent) == bool(lose)
 
 
-def test_refused_for_too_long():
-    with Fake(Requests(busy=10**9)) as fake:
+def test_a_board_that_is_ahead():
+    """It has carried out a whole burst, but of its replies only the first arrives."""
+    board = PretendBoard()
+    wanted = [(Command.SAMPLES, bytes([j])) for j in range(60)]
+
+    def answer(raw):
+        replies, before = board(raw).split(b"\0")[:-1], len(board.done) - raw.count(b"\0") + 1
+        return b"".join(reply + b"\0" for reply in (replies[:1] if before == 1 else replies))
+
+    with Device(answer) as fake:
         transport = Transport(Line(fake.port))
-        with pytest.raises(LineError, match="not done after 0.1 s"):
-            transport.write([(Command.RUN, b"\1\0")], limit=0.1)
+        transport.begin()
+        transport.write(wanted)
+        transport.poll()
+    assert board.done[1:] == wanted
+
+
+def test_what_is_refused_is_asked_for_again():
+    board = PretendBoard()
+    left = iter([Status.REFUSED] * 3)
+    board.carry_out = lambda command, data: next(left, Status(0)) if command == Command.RUN else \
+        Status(0)
+    with Device(board) as fake:
+        Transport(Line(fake.port)).write([(Command.RUN, b"\1\0"), (Command.TAKE, b"")])
+    assert [command for command, _ in board.done] == [Command.RESET, Command.RUN, Command.TAKE]
 
 
 def test_votes_have_the_seeds_of_quant_evaluate():
@@ -156,16 +165,22 @@ def test_identify_a_simulation_of_nothing():
 
 @pytest.mark.parametrize("size, low", [(1, -128), (2, -32768), (2, 0)])
 def test_samples_in_frames(size, low):
-    """16,384 of them, two's complement where they are negative, each at its position."""
+    """16,384 of them in order, whole ones in a frame, two's complement where they are negative."""
     board = Board.__new__(Board)
     board.identity = SimpleNamespace(sample_bytes=size)
     values = np.random.default_rng(1).integers(low, low + 256 ** size // (1 + (low == 0)), 16_384)
     values[:2] = low, -1 if low else 257
-    at, found = 0, []
+    found = []
     for command, data in board._load(values):
         assert command == Command.SAMPLES and len(data) <= protocol.REQUEST_DATA
-        assert int.from_bytes(data[:2], "little") == at
-        part = [int.from_bytes(data[k:k + size], "little", signed=low < 0)
-                for k in range(2, len(data), size)]
-        at, found = at + len(part), found + part
+        found += [int.from_bytes(data[k:k + size], "little", signed=low < 0)
+                  for k in range(0, len(data), size)]
+        assert len(data) % size == 0
     assert found == values.tolist()
+
+
+@pytest.mark.parametrize("baud", [1, 50])
+def test_a_rate_that_takes_for_ever(baud):
+    """Nothing waits for the time that bytes take there: what comes is noise, and too little."""
+    with Device(chatter=lambda: b"\x55\xaa", every=0.05) as fake:
+        refused(fake.port, "cannot be read", baud=baud)

@@ -15,9 +15,9 @@ from host.transport import Transport
 from quant.integer import reference
 from golden.tasks.formats import MU_LAW
 from quant.integer.synthetic import random_artifact
-from rtl import cycles
 from rtl.parts.config import HardwareConfig
 from rtl.link.protocol import Command
+from sim.tools import SimError
 
 pytestmark = pytest.mark.cosim
 SHAPE = dict(n_layers=2, H=4, n=2, n_classes=3, length=16_384, residual="clampfuse", stress=0.2,
@@ -54,14 +54,15 @@ def connect(board, patience=20.0):
 def check(board, art, seed=None, lengths=LENGTHS):
     """Every answer equals the reference's, the cycles the prediction. Returns the answers."""
     values = sequences(lengths)
-    answers = list(board.run(values))
+    predicted = board.predict(art, lengths)
+    answers = list(board.run(values, predicted))
     seeded = art if seed is None else replace(art, seed=seed)
     for sequence, answer in zip(values, answers, strict=True):
         trace = reference.run(seeded, sequence)
         assert answer.label == trace.label
         assert answer.logits.tolist() == trace.logits.tolist()
         assert answer.saturations.tolist() == list(trace.saturations)
-        assert answer.cycles == cycles.predict(art, board.plan(art).hw, [len(sequence)]).cycles
+        assert answer.cycles == predicted[len(sequence)]
     return answers
 
 
@@ -88,7 +89,7 @@ def test_answers_seeds_and_upload(program):
 
 
 def test_the_longest_sequence(program):
-    """Every position of a buffer: two bytes of it in every frame."""
+    """Every position of a buffer."""
     with SimulatedBoard(program) as running:
         check(connect(running), ART, lengths=(16_384, 3))
 
@@ -134,9 +135,9 @@ def test_another_shape_is_refused(program):
     with SimulatedBoard(program) as running:
         board = connect(running)
         wider = random_artifact(1, **SHAPE | {"H": 6})
-        with says(ModelError, "does not fit the bitstream"):
+        with says(ModelError, "does not fit the bitstream.*lanes must be equal; build one for it"):
             list(board.upload(wider))
-        with says(ModelError, "cannot take that one"):
+        with says(ModelError, "its bitstream cannot take"):
             board.expect(wider, "hint")
         board.expect(ART, "hint")
 
@@ -147,9 +148,15 @@ def test_wrong_rate(program):
             Board(Transport(Line(running.port, 115200)))
 
 
+def test_a_simulation_that_is_killed(program):
+    with says(SimError, "ended with exit code -9"), SimulatedBoard(program) as running:
+        running._process.kill()
+        running.wait()
+
+
 def test_unplugged(program):
     with SimulatedBoard(program) as running:
         board = connect(running)
         running.unplug()
         with says(LineError, "is gone"):
-            list(board.run(sequences()))
+            list(board.run(sequences(), board.predict(ART, LENGTHS)))

@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,6 +20,7 @@ from rtl.flow.toolchain import ToolError, Usage
 TINY = random_artifact(1, n_layers=1, H=4, n=2, n_classes=3, length=16)
 # Signals of the serial line in the constraints of each family.
 PINS = {"ulx3s-85f": ("top.lpf", 'LOCATE COMP "uart_0__rx__io" SITE "M1";', "EHXPLLL"),
+        "ulx3s-45f": ("top.lpf", 'LOCATE COMP "uart_0__rx__io" SITE "M1";', "EHXPLLL"),
         "ulx3s-12f": ("top.lpf", 'LOCATE COMP "uart_0__tx__io" SITE "L4";', "EHXPLLL"),
         "orangecrab": ("top.lpf", 'LOCATE COMP "uart_0__rx__io" SITE "N17";', None),
         "icebreaker": ("top.pcf", "set_io uart_0__rx__io 6", None),
@@ -175,3 +177,110 @@ def test_the_newest_bitstream_is_programmed(tmp_path, monkeypatch, capsys):
         loader.find("icebreaker", "psmnist", None)
     assert loader.main(["--board", "icebreaker", "--task", "nothing"]) == 2
     assert "make it with" in capsys.readouterr().err
+
+
+def test_every_size_of_the_ulx3s_is_another_device():
+    """What fits, and nextpnr's and the platform's device, are those of the name."""
+    sizes = {name: BOARDS[f"ulx3s-{name}"] for name in ("12f", "45f", "85f")}
+    for name, board in sizes.items():
+        assert board.device == board.platform().device == f"LFE5U-{name.upper()}"
+        assert f"--{name[:2]}k" in board.place
+    for kind in ("multiplier", "block_ram", "lut", "ff"):
+        small, middle, large = (board.capacity[kind] for board in sizes.values())
+        assert small < middle < large
+    art = random_artifact(1, n_layers=2, H=16, n=8, n_classes=3, length=16)
+    assert [estimate.most(board, art) for board in sizes.values()] == [2, 8, 8]
+    with pytest.raises(HardwareError, match=r"of 72 multipliers on ulx3s-45f \(LFE5U-45F\)"):
+        estimate.check(sizes["45f"], random_artifact(1, n_layers=4, H=16, n=8), 8)
+
+
+def port(device, number, usb=(0x0403, 0x6015), location=None, folder=None):
+    return SimpleNamespace(device=device, serial_number=number, vid=usb[0], pid=usb[1],
+                           location=location or device, usb_device_path=folder and str(folder))
+
+
+ONE, TWO = port("/dev/ttyUSB0", "D0001"), port("/dev/ttyUSB1", "D0002")
+GPS = port("/dev/ttyACM0", "7", usb=(0x1546, 0x01A8))
+CHIP = [port(f"/dev/ttyUSB{2 + j}", "FT1", (0x0403, 0x6010), f"1-2:1.{j}") for j in range(2)]
+
+
+@pytest.fixture
+def ports(monkeypatch):
+    return lambda *found: monkeypatch.setattr(loader.list_ports, "comports", lambda: [*found])
+
+
+def test_the_only_board_needs_no_name(ports):
+    ports(GPS, ONE)
+    assert loader.choose(BOARDS["ulx3s-85f"], None, None) == []
+    ports(*CHIP)        # two ports of one chip
+    assert loader.choose(BOARDS["icebreaker"], None, None) == []
+    ports()
+    assert loader.choose(BOARDS["ulx3s-85f"], None, None) == []
+    assert loader.choose(BOARDS["ulx3s-85f"], "D7", None) == ["--ftdi-serial", "D7"]
+
+
+def test_one_of_two_boards(ports):
+    ports(GPS, TWO, ONE, *CHIP)
+    board = BOARDS["ulx3s-45f"]
+    with pytest.raises(ToolError, match="2 boards here can be the ulx3s-45f: D0001 at /dev/ttyUSB0,"
+                                        " D0002 at /dev/ttyUSB1; say which, with --serial"):
+        loader.choose(board, None, None)
+    assert loader.choose(board, "D0002", None) == ["--ftdi-serial", "D0002"]
+    assert loader.choose(board, None, "/dev/ttyUSB1") == ["--ftdi-serial", "D0002"]
+    assert loader.choose(BOARDS["icebreaker"], None, "/dev/ttyUSB3") == ["--ftdi-serial", "FT1"]
+    for wrong in (("D0003", None), (None, "/dev/ttyACM0")):
+        with pytest.raises(ToolError, match="no board with --.*; those here that can be a ulx3s-45f"
+                                            ": D0001 at"):
+            loader.choose(board, *wrong)
+
+
+def test_boards_without_a_number_of_their_own(ports, tmp_path):
+    (tmp_path / "busnum").write_text("3\n")
+    (tmp_path / "devnum").write_text("12\n")
+    ports(port("/dev/ttyUSB0", "same", folder=tmp_path), port("/dev/ttyUSB1", "same"))
+    board = BOARDS["ulx3s-12f"]
+    assert loader.choose(board, None, "/dev/ttyUSB0") == ["--busdev-num", "3:12"]
+    with pytest.raises(ToolError, match="no number of its own.*unplug the others"):
+        loader.choose(board, None, "/dev/ttyUSB1")
+    with pytest.raises(ToolError, match="2 boards here"):
+        loader.choose(board, "same", None)
+
+
+def test_a_boot_loader_has_no_number(ports):
+    ports(ONE, TWO)
+    assert loader.choose(BOARDS["orangecrab"], None, None) == []
+    with pytest.raises(ToolError, match="loads the first in its boot loader; leave --serial out"):
+        loader.choose(BOARDS["orangecrab"], "D0001", None)
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_loader_is_called(code, ports, tmp_path, monkeypatch, capfd):
+    """With what was chosen; its failure is not a difference (1)."""
+    (tmp_path / "openFPGALoader").write_text(f"#!/bin/sh\necho loads \"$@\"; exit {code}\n")
+    (tmp_path / "openFPGALoader").chmod(0o755)
+    folder = tmp_path / "build/bitstream/x"
+    folder.mkdir(parents=True)
+    report = {"board": "ulx3s-45f", "task": "digits", "lanes": 1, "file": "top.bit"}
+    (folder / "bitstream.json").write_text(json.dumps(report))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    ports(ONE, TWO)
+    options = ["--board", "ulx3s-45f", "--task", "digits"]
+    assert loader.main([*options, "--port", "/dev/ttyUSB1", "--flash"]) == 2 * code
+    out, err = capfd.readouterr()
+    assert "loads -b ulx3s --ftdi-serial D0002 -f build/bitstream/x/top.bit" in out
+    assert err.count("\n") == code and (not code or "ended with exit code 1" in err)
+    assert loader.main(options) == 2 and "say which" in capfd.readouterr().err
+
+
+def test_no_bitstream_to_load(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPIKESSM_BUILD", str(tmp_path))
+    folder = tmp_path / "bitstream" / "x"
+    folder.mkdir(parents=True)
+    report = {"board": "arty-a7-35t", "task": "digits", "lanes": 1, "file": "top.v"}
+    (folder / "bitstream.json").write_text(json.dumps(report))
+    with pytest.raises(ToolError, match="has no bitstream, but top.v for Vivado"):
+        loader.find("arty-a7-35t", "digits", None)
+    (folder / "bitstream.json").write_text("{")
+    with pytest.raises(ToolError, match="is damaged; remove"):
+        loader.find("arty-a7-35t", "digits", None)

@@ -6,18 +6,18 @@ from amaranth.sim import Simulator
 
 from rtl.link import protocol as protocol
 from rtl.link.frames import FrameReceiver, FrameSender
-from rtl.link.protocol import FrameError, decode, encode
+from rtl.link.protocol import Command, FrameError, OldReply, Reply, Status, decode, encode
 from tests.rtl.streams import exchange
 
 RNG = np.random.default_rng(1)
-CONTENTS = [bytes([0, 0]), bytes([1, 2]), bytes(28), bytes(range(28)), bytes([255] * 28),
+CONTENTS = [bytes(4), bytes([1, 2, 3, 4]), bytes(28), bytes(range(28)), bytes([255] * 28),
             bytes([0, 1, 0, 2, 0]), b"\x01" + bytes(20) + b"\x02",
             *(bytes(RNG.integers(0, high, size).tolist())
-              for size, high in [(2, 3), (7, 2), (13, 256), (28, 4), (28, 256)])]
+              for size, high in [(4, 3), (7, 2), (13, 256), (28, 4), (28, 256)])]
 
 
 def test_model_round_trip():
-    for content in [*CONTENTS, b"\0", b"x"]:
+    for content in [*CONTENTS, b"\0\0\0x", b"xxxx"]:
         line = encode(content)
         assert len(line) == len(content) + 4 <= protocol.LONGEST
         assert 0 not in line[:-1] and line[-1] == 0
@@ -39,9 +39,9 @@ def test_every_single_byte_error_is_seen():
                 decode(wrong)
 
 
-@pytest.mark.parametrize("content", [b"", bytes(29)])
+@pytest.mark.parametrize("content", [b"", bytes(3), bytes(29)])
 def test_lengths_that_no_frame_has(content):
-    with pytest.raises(FrameError, match="1..28"):
+    with pytest.raises(FrameError, match="4..28"):
         encode(content)
 
 
@@ -52,11 +52,24 @@ def test_no_frames(line):
 
 
 def test_replies():
-    reply = protocol.parse_reply(bytes([7, 0x81, 3, 2, 9]))
-    assert (reply.tag, reply.command, reply.expected, reply.data) == (7, 1, 3, b"\x09")
-    for wrong in (b"\1\x81\1", bytes([7, 0x01, 3, 2]), bytes([7, 0xFF, 3, 2])):
+    head = bytes([7, 0x81, 1, 2, 3, 4, 5])
+    reply = protocol.parse_reply(head + bytes([2, 0x40, 1, 9]))
+    assert reply == Reply(0x020107, Command.READ, 0x050403, Status.RESULT, 0x140, b"\x09")
+    assert protocol.parse_reply(head + b"\x08").status == Status.WRONG     # shows nothing
+    taken = bytes([7, 0x92, 1, 2, 3, 4, 5, 1])
+    assert protocol.parse_reply(taken).command == Command.TAKE
+    for wrong in (b"\1\x81\1", bytes([7, 0x01, *head[2:], 2, 0, 0]), taken[:-1], taken + b"\0",
+                  bytes([7, 0xFF, *head[2:], 2]), head + b"\2", head + b"\2\0", head + b"\x08\0\0"):
         with pytest.raises(FrameError):
             protocol.parse_reply(wrong)
+    with pytest.raises(OldReply):
+        protocol.parse_reply(bytes([7, 0x81, 3, 8]))
+
+
+def test_a_request_is_no_request_of_version_2():
+    """There the tag has one byte, and READ three bytes behind it; so such a board says WRONG."""
+    content = decode(protocol.request(0x030201, Command.READ, bytes(3))[:-1])
+    assert content[:2] == bytes([1, Command.READ]) and len(content[2:]) != 3
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.6])
@@ -121,8 +134,8 @@ def test_receiver_matches_model():
     assert pulses == {"good": len(CONTENTS), "bad": 0, "dropped": 0}
 
 
-@pytest.mark.parametrize("size, good", [(1, 1), (28, 1), (29, 0), (60, 0)])
-def test_receiver_keeps_no_frame_that_is_too_long(size, good):
+@pytest.mark.parametrize("size, good", [(1, 0), (3, 0), (4, 1), (28, 1), (29, 0), (60, 0)])
+def test_receiver_keeps_no_frame_that_is_too_short_or_too_long(size, good):
     """Not even one with a right checksum."""
     content = bytes(range(1, size + 1))
     whole = content + protocol.crc16(content).to_bytes(2, "big")
