@@ -282,5 +282,5 @@ def test_no_bitstream_to_load(tmp_path, monkeypatch):
     with pytest.raises(ToolError, match="has no bitstream, but top.v for Vivado"):
         loader.find("arty-a7-35t", "digits", None)
     (folder / "bitstream.json").write_text("{")
-    with pytest.raises(ToolError, match="is damaged; remove"):
+    with pytest.raises(ToolError, match="is damaged or edited; remove"):
         loader.find("arty-a7-35t", "digits", None)
