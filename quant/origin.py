@@ -60,6 +60,8 @@ def own_files(folder: Path) -> dict[str, Path]:
 
 def read(folder: Path) -> dict | None:
     """The origin that an artifact tells, or None; ``ArtifactError`` for one that was edited."""
+    if not (Path(folder) / "manifest.json").exists():
+        return None
     info = manifest(folder).get("info")
     found = info.get("origin") if isinstance(info, dict) else None
     return found if isinstance(found, dict) and isinstance(found.get("options"), dict) else None

@@ -86,8 +86,6 @@ def simulate(args) -> tuple[Report, dict]:
     if row["equal"] and not row["stress"]["equal"]:
         row |= {"equal": False,
                 "first_difference": f"stress network, {row['stress']['first_difference']}"}
-    path = tools.build_folder(name, "report.json")
-    write_json(path, row)
     return report, row
 
 

@@ -1,6 +1,39 @@
-"""Test processes share the cores: one thread each."""
+"""Test processes share the cores: one thread each. And which tests only ``make test-long`` runs."""
 
 import os
 
+import pytest
+
 for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+# Tests that build or train for long, so that `make test` ends in minutes; continuous integration
+# runs both. Names without tests/ and without parameters.
+LONG = (
+    "bench/test_queue.py::test_killed_at_any_moment_it_goes_on_to_the_same_weights",
+    "host/test_simulated.py::test_the_longest_sequence",
+    "quant/test_example.py::test_the_commands_do_what_the_page_says",
+    "rtl/test_multiplier.py::test_cell_in_verilog",
+    "rtl/test_multiplier.py::test_model_without_output_register_fails",
+    "rtl/test_synth.py::test_multipliers_that_yosys_infers",
+    "sim/test_bench.py::test_everything_is_measured",
+    "sim/test_fuzz.py::test_a_broken_core_is_found_made_small_and_kept",
+    "sim/test_fuzz.py::test_kept_cases_that_need_a_build_pass",
+    "sim/test_pair.py::test_the_host",
+    "test_mutants.py::test_mutant_of_a_sampling_form",
+    "test_mutants.py::test_one_bit_of_a_coefficient",
+    "test_mutants.py::test_text_mutant",
+)
+
+
+def is_long(nodeid: str) -> bool:
+    """Whether a test is in the list, alone or with parameters."""
+    name = nodeid.removeprefix("tests/")
+    return name.partition("[")[0] in LONG
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if is_long(item.nodeid):
+            item.add_marker(pytest.mark.long)
