@@ -181,10 +181,6 @@ def test_samples_in_frames(size, low):
 
 @pytest.mark.parametrize("baud", [1, 50])
 def test_a_rate_that_takes_for_ever(baud):
-<<<<<<< HEAD
-    """Nothing waits for the time that bytes take there: what comes is noise, and too little."""
-=======
     """Nothing waits for the time that bytes would take there; what comes is noise."""
->>>>>>> 20c59901aea0bf2afde6e19d08fb1484f8a1ee8b
     with Device(chatter=lambda: b"\x55\xaa", every=0.05) as fake:
         refused(fake.port, "cannot be read", baud=baud)
