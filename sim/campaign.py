@@ -27,6 +27,7 @@ from sim.report import Report
 from sim.tools import SimError
 
 PART = 16 * TRACKS      # sequences whose results are kept together; even
+SHORT_STEPS = 500       # campaigns of fewer steps are built without optimisation
 SPLIT_STEPS = 20_000    # campaigns of fewer steps use one process
 VECTORS = 16            # tracks that advance together in long campaigns,
 VECTOR_STEPS = 400_000  # of so many steps, where their faster simulation pays for its build
@@ -53,8 +54,8 @@ class Options:
         Trace at most 200 steps of the first sequence.
     folder : Path or None
         Where the run's files go; None: ``build/sim/<task>``.
-    optimise : str
-        Of the compiler, ``-O0`` for short runs.
+    optimise : str or None
+        Of the compiler; None: ``-O2``, and ``-O0`` for short runs.
     threads : int or None
         Of the integer network, in each process.
     processes : int
@@ -70,7 +71,7 @@ class Options:
     with_cocotb: bool = True
     waves: bool = False
     folder: Path | None = None
-    optimise: str = "-O2"
+    optimise: str | None = None
     threads: int | None = 1
     processes: int = 2
     journal: Path | None = None
@@ -119,7 +120,8 @@ def run(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
     source = source_of(core)
     report("building the native simulation (kept for the next time)")
     built = program.build(core, tools.trace_kind() if options.waves else None, source,
-                          options.optimise, options.tracks(steps))
+                          options.optimise or ("-O0" if steps < SHORT_STEPS else "-O2"),
+                          options.tracks(steps))
     master = art.seed if options.seed is None else lfsr.master_seed(art.random, options.seed)
     comparer = Comparer(core, built, master, options.stall, options.threads)
     found = Report([], B, digest(art), options.hw.lanes, lfsr.seed_of(art.random, master), 0.0,

@@ -96,7 +96,7 @@ def run() -> dict:
     if not all(counts.values()):
         raise SimError(f"the stress network does not reach what it is for: {counts}")
     found = campaign.run(artifact(), sequences(), options=campaign.Options(
-        HardwareConfig(LANES), with_cocotb=False, optimise="-O0", processes=1,
+        HardwareConfig(LANES), with_cocotb=False, processes=1,
         folder=tools.build_folder("stress")), report=lambda text: None)
     return {"sequences": len(found.labels), "steps": found.total("steps"), "equal": found.equal,
             "first_difference": found.first, **counts}

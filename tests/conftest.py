@@ -19,10 +19,15 @@ LONG = (
     "sim/test_bench.py::test_everything_is_measured",
     "sim/test_fuzz.py::test_a_broken_core_is_found_made_small_and_kept",
     "sim/test_fuzz.py::test_kept_cases_that_need_a_build_pass",
+    "sim/test_native.py::test_trace_is_short",
+    "sim/test_pair.py::test_every_rung_and_the_head",
     "sim/test_pair.py::test_the_host",
+    "sim/test_simd.py::test_a_core_in_vectors",
+    "sim/test_work_again.py::test_two_at_once_say_and_write_their_own",
     "test_mutants.py::test_mutant_of_a_sampling_form",
     "test_mutants.py::test_one_bit_of_a_coefficient",
     "test_mutants.py::test_text_mutant",
+    "test_own_task_page.py::test_from_the_file_to_the_integers",
 )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from golden.base import made
 from quant.integer import artifact
-from sim import campaign, verify
+from sim import campaign, tools, verify
 from tests.sim.test_campaign import ART, TASK, wrong_expected
 
 pytestmark = pytest.mark.cosim
@@ -17,6 +17,10 @@ STEPS = 12 + 1 + 7 + 12 + 3 + 9
 def args(tmp_path, monkeypatch):
     artifact.save(ART, tmp_path / "artifact")
     monkeypatch.setattr(campaign, "PART", 2)
+    (tmp_path / "build" / "sim").mkdir(parents=True)
+    for name in ("native", "runtime"):      # what is compiled is shared with other tests
+        tools.build_folder(name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "build" / "sim" / name).symlink_to(tools.build_folder(name))
     monkeypatch.setenv("SPIKESSM_BUILD", str(tmp_path / "build"))
     return ["--task", TASK, "--lanes", "2", "--artifact", str(tmp_path / "artifact"), "--jobs", "1",
             "--report", str(tmp_path / "report")]
