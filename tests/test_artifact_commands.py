@@ -35,7 +35,8 @@ COMMANDS = {        # module: its options beside --artifact
 READERS = {         # of artifacts: the commands, and what several of them share
     "quant/evaluate.py", "quant/upgrade.py", "rtl/axi.py", "rtl/boards/__main__.py",
     "rtl/generate.py", "rtl/scale.py", "rtl/synth.py", "sim/inputs.py", "sim/utilisation.py",
-    "sim/benches/tb_core.py", "host/adapt.py", "host/session.py", "bench/reproduce.py"}
+    "sim/benches/tb_core.py", "host/adapt.py", "host/session.py", "bench/reproduce.py",
+    "bench/attack/artifact.py"}
 
 
 @pytest.fixture

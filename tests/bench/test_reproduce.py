@@ -55,7 +55,7 @@ def test_everything_is_measured_once_and_shown(place, command, monkeypatch, caps
                         or [0.25, 0.5])
     monkeypatch.setattr(made, "by", lambda kind: "other sources")
     assert command(*options) == 0 and len(measured) == 5, "all of it, by other sources"
-    assert len(list((place / "kept").glob("*.json"))) == 2, "what the first ones found stays"
+    assert len(list(kept.parent.glob("*.json"))) == 2, "what the first ones found stays"
 
 
 def test_tables_of_choices_come_from_the_results(place, monkeypatch, capsys):

@@ -13,7 +13,7 @@ from rtl.parts.config import HardwareConfig
 from quant.integer import artifact, reference, vectors
 from quant.integer.sampling import direction_columns
 from sim import __main__ as command
-from sim import campaign, pysim, stress, tools
+from sim import campaign, pysim, stress
 from sim.compare import Tally
 from sim.comparer import Part
 from sim.report import Report
@@ -77,7 +77,7 @@ def test_a_difference_of_it_is_one_of_sim(monkeypatch, tmp_path, capsys):
         "labels": [0] * 6, "classes": [], "first": None, "mismatches": 0, "commit": "abc"})
     bench = {"sequences": 1, "steps": 1, "spikes_compared": 1, "signatures_compared": 1,
              "steps_per_second": 1.0, "equal": True, "mismatches": 0}
-    monkeypatch.setattr(tools, "BUILD", tmp_path / "build")
+    monkeypatch.setenv("SPIKESSM_BUILD", str(tmp_path / "build"))
     monkeypatch.setattr(campaign, "run", lambda *given, **options: Report(
         [part], 6, "digest", 2, 1, 0.0, 0.0, 0.0, 1, bench))
     monkeypatch.setattr(stress, "run", lambda: {
