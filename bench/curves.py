@@ -1,8 +1,8 @@
 """Pictures of the accuracy on psMNIST: against the number of neurons, and over the training."""
 
-import json
 from pathlib import Path
 
+from golden.base import forms
 from golden.base.files import write_all_atomic
 from golden.figures import HUES, new_figure, png
 
@@ -52,7 +52,7 @@ def learning_figure(rows: dict[str, tuple[dict, dict]]):
 
 def write(rows: dict[str, tuple[dict, dict]], ablation: Path, out: Path) -> list[Path]:
     """Write both pictures to ``out``, both or none; their paths."""
-    short = json.loads(ablation.read_text()) if ablation.exists() else None
+    short = forms.read(ablation, "take it from the repository again") if ablation.exists() else None
     pictures = {"psmnist.neurons.png": png(neurons_figure(rows, short)),
                 "psmnist.learning.png": png(learning_figure(rows))}
     write_all_atomic(out, pictures)

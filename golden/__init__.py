@@ -4,6 +4,6 @@ from golden.base import cli
 
 cli.guard()
 
-from golden.base import compiled
+from golden.base import caches
 
-compiled.keep()
+caches.keep()

@@ -83,8 +83,8 @@ def _look(file: BinaryIO) -> None:
     """Refuse what is no zip archive, or one that is too large, by its first and last bytes."""
     begin, size = file.read(len(OLD)), file.seek(0, 2)
     if begin == OLD:
-        raise StoredError("it has the form of PyTorch before 1.6: write it again there with "
-                          "torch.save(torch.load(FILE), NEW), by a newer PyTorch")
+        raise StoredError("it has the form of PyTorch before 1.6: write it again with "
+                          "torch.save(torch.load(FILE, weights_only=True), NEW)")
     if not begin.startswith(b"PK\x03\x04"):
         raise StoredError("it is no zip archive, as torch.save writes")
     if size > LARGEST:

@@ -18,6 +18,7 @@ from rtl.link.protocol import FrameError, OldReply, Reply
 BAUD = 1_000_000
 WRITE_LIMIT = 1.0       # seconds that the port may refuse bytes
 CHUNK = 4096            # bytes that are taken from the port at once
+LONGEST_PAUSE = 0.02    # seconds, between two looks at a port that is slow
 SHOWN = 12              # bytes that a message shows of what cannot be read
 # What pyserial raises when a port is not there, is gone, or cannot do what it shall.
 ERRORS = (serial.SerialException, OSError, TypeError, ValueError, OverflowError, termios.error)
@@ -99,7 +100,7 @@ class Line:
             raise self._gone(error) from None
 
     def receive(self, until: float) -> list[Reply]:
-        """The replies in what comes first, at most CHUNK bytes, until a moment (monotonic clock)."""
+        """The replies in what comes next, at most CHUNK bytes, until a monotonic moment."""
         try:
             wait = max(0.0, until - time.monotonic())
             if not select.select([self._serial.fileno()], [], [], wait)[0]:
@@ -120,7 +121,7 @@ class Line:
                 self.old += isinstance(error, OldReply)
         self.counters.replies += len(found)
         if not found:       # a piece of a frame: the rest of it comes no sooner than this
-            time.sleep(self.seconds(protocol.LONGEST))
+            time.sleep(min(LONGEST_PAUSE, self.seconds(protocol.LONGEST)))
         return found
 
     def _gone(self, error: Exception) -> LineError:

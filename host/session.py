@@ -16,8 +16,8 @@ from host.simulated import Noise, SimulatedBoard
 from host.transport import Transport
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
-from rtl.parts.config import HardwareConfig, lanes_for
-from rtl.plan import check_link, plan
+from rtl.parts.config import HardwareConfig
+from rtl.plan import check_link, chosen_lanes, plan
 from sim import tools
 
 SIM = "sim"
@@ -49,7 +49,7 @@ def progress(text: str) -> None:
 def simulate(args: argparse.Namespace, art: Artifact) -> SimulatedBoard:
     """Build and start the board that ``args`` describe."""
     built_for = artifact.load(args.built_for) if args.built_for else art
-    lanes = lanes_for(args.lanes, built_for.H, built_for.n)
+    lanes = chosen_lanes(built_for, args.lanes)
     hw = HardwareConfig(lanes, signature=False)
     check_link(plan(built_for, hw))
     tools.verilator()

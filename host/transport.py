@@ -48,20 +48,22 @@ class Transport:
 
     def begin(self) -> None:
         """Empty the board; from now on it expects tags that no program before has used."""
-        self._expected = None
-        self.read(0, 0)
-        old, new = self._found, secrets.randbelow(TAGS)
-        frame = protocol.request(old, Command.RESET, new.to_bytes(3, "little"))
-        watch = self._watch(Command.RESET.name)
-        while self._expected is None:
+        self._expected, watch = None, self._watch(Command.RESET.name)
+        new = secrets.randbelow(TAGS)
+        while True:
+            self.read(0, 0)     # each time: what a program before has sent may still come
+            tag = self._found
+            frame = protocol.request(tag, Command.RESET, new.to_bytes(3, "little"))
             for reply in self._exchange([frame], watch):
-                if (reply.tag, reply.command) != (old, Command.RESET):
-                    continue
-                self._right(reply, 3)
-                if reply.expected == new:
-                    self._expected = new
+                if (reply.tag, reply.command) == (tag, Command.RESET):
+                    self._right(reply, 3)
+                    if reply.expected == new:
+                        self._expected = new
+                        return
+                    watch.answered(refused=True)
                     break
-                watch.answered(refused=True)
+            watch.check()
+            time.sleep(PAUSES[1])
 
     def read(self, address: int, count: int) -> bytes:
         """``count`` bytes of the board's address space, any number of frames.
@@ -197,7 +199,7 @@ class Transport:
                          f"to it; start once more")
 
     def _right(self, reply: Reply, size: int) -> None:
-        """Raise if a board finds a request with ``size`` bytes wrong: this program makes no such."""
+        """Raise if a board finds a request with ``size`` bytes wrong; none of these are."""
         if Status.WRONG in reply.status:
             raise LineError(f"the board at {self.line.port} does not understand "
                             f"{reply.command.name} with {size} bytes; {AGAIN}")

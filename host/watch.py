@@ -8,7 +8,7 @@ from rtl.link import protocol as protocol
 from rtl.link.identity import AGAIN
 
 PATIENCE = 2.0          # seconds without anything useful until a board is given up
-EACH = 1 / 32           # of that: what a reply may take on average, over a whole operation
+EACH = 1 / 32           # of that: what a reply may take on average, beside its time on the line
 USELESS = 1 << 16       # bytes without a useful reply among them: nothing will come any more
 
 
@@ -17,7 +17,7 @@ class Watch:
 
     Only what gets the operation on is useful: a reply to a request of its own with the bytes that
     were asked for, or the board's word that it carried a request out. The next one must come within
-    ``patience`` seconds, and they all must not take longer than EACH of that on average.
+    ``patience`` seconds, and on average they all must not take longer than EACH of that.
 
     Parameters
     ----------
@@ -51,7 +51,8 @@ class Watch:
     @property
     def end(self) -> float:
         """When the board is given up (monotonic clock)."""
-        return min(self.last, self.begin + EACH * self.patience * self.done) + self.patience
+        each = EACH * self.patience + self.line.seconds(2 * protocol.LONGEST)
+        return min(self.last, self.begin + each * self.done) + self.patience
 
     def check(self) -> None:
         """Raise :class:`LineError` if it is over."""

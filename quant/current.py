@@ -74,8 +74,9 @@ def reason(place: Path, task: str, net: str = "", sampling: str | None = None) -
 
 def kept(place: Path) -> list[str]:
     """Options of the export before, which a new one keeps; sampling is the command's own."""
-    made = origin.read(place) or {"options": {}}
-    found = []
+    if not (place / "manifest.json").exists():
+        return []
+    made, found = origin.read(place) or {"options": {}}, []
     for name, value in made["options"].items():
         if name not in origin.OPTIONS:      # a data file must not give a command other options
             raise UserError(f"{place} was exported with {name[:40]!r}, which is no option of "

@@ -19,20 +19,21 @@ import numpy as np
 import torch
 
 from golden import checkpoint
-from golden.base import arrays, cli
+from golden.base import cli
+from golden.base.arrays import ArraysError, read_npz
 from golden.base.options import add_data_dir, add_task, positive
 from golden.model.network import Network
 from quant.lower.diagonalise import encoded, needed, prepare
 from quant.lower.modes import DiagonaliseError
 
-INPUTS = 1 << 30        # bytes of a file of inputs
+MOST = 1 << 31          # bytes of the arrays of --inputs
 
 
 def _stack_input(path: Path, net: Network) -> torch.Tensor:
     """Array ``x`` (B, L, H) of an npz such as the released code's recorded outputs."""
     try:
-        x = arrays.read_npz(path, INPUTS, kinds="f")["x"]
-    except (arrays.ArraysError, KeyError) as error:
+        x = read_npz(path, MOST, kinds="iuf")["x"]
+    except (ArraysError, KeyError) as error:
         raise DiagonaliseError(f"{path} is not an npz file with an array x: {error}") from None
     H = net.cfg.d_model
     if net.cfg.family != "released":

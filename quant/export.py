@@ -97,8 +97,8 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
         found = prepare.reestimated(tuned.in_form(found, net.sampling or None), train,
                                     count["norms"])
     art = convert.to_artifact(net, tasks.spec(task), task.length, SEED, {})
-    art = replace(art, permutation=getattr(task, "permutation", None),
-                  seed=lfsr.master_seed(art.random, seed))
+    art = replace(art, seed=lfsr.master_seed(art.random, seed),
+                  permutation=getattr(task, "permutation", None))
     seen = prepared.seen if qat is None else prepare.measure(
         convert.without_formats(convert.to_program(art)), train, task, count["ranges"])
     ranges.check_seen(seen, art, config.margin)

@@ -42,16 +42,17 @@ def optimiser(net: nn.Module, lr: float) -> torch.optim.Adam:
 
 def finetune(found: Checkpoint, net: nn.Module, path: Path, data_dir=None, steps: int = 200,
              batch: int = 32, lr: float = 1e-3, seed: int = 0, save_every: int = 200,
-             resume: dict | None = None) -> nn.Module:
+             resume: dict | None = None, widths: dict | None = None) -> nn.Module:
     """Train ``net`` for ``steps`` batches with a falling rate; deterministic for one thread count.
 
     Every ``save_every`` steps and at the end the file ``path`` is written; ``resume`` is the
-    content of such a file to go on from. Returns the model in float64.
+    content of such a file to go on from. ``widths`` are the options that chose the formats, which
+    a file keeps. Returns the model in float64.
 
     Raises :class:`golden.training.divergence.Diverged`, and leaves the file, where the loss or a
     weight is no longer finite; :class:`ExportError` for a ``resume`` of other options.
     """
-    options = {"steps": steps, "batch": batch, "lr": lr, "seed": seed}
+    options = {"steps": steps, "batch": batch, "lr": lr, "seed": seed} | (widths or {})
     split = found.task.load("train", data_dir)
     memory.require("a step of fine-tuning", found.network.cfg, batch, split.lengths, torch.float32)
     net.float().train()
@@ -119,7 +120,10 @@ def _run(args: argparse.Namespace, found: Checkpoint, train, out: Path, steps: i
         torch.set_num_threads(1)
         net = prepare.prepare(found, train).model(prepare.config_of(args))
     torch.set_num_threads(args.threads)
-    finetune(found, net, out, args.data_dir, steps, args.batch, args.lr, args.seed, resume=content)
+    widths = {name: str(value) for name, value in (
+        ("config", prepare.config_of(args)), ("sampling", args.sampling or "as trained"))}
+    finetune(found, net, out, args.data_dir, steps, args.batch, args.lr, args.seed, resume=content,
+             widths=widths)
 
 
 def main() -> None:

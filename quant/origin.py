@@ -85,7 +85,9 @@ def stale(folder: Path, network: str, sampling: str | None) -> str | None:
         return f"{folder} does not say what it was made from"
     if then.get("network") is None and not own:
         return None
-    tuned = None if "no_qat" in then["options"] else own.get("qat") or tuned_of(checkpoint)
+    tuned = own.get("qat")
+    if not own and "no_qat" not in then["options"]:
+        tuned = tuned_of(checkpoint)
     now = of(checkpoint, tuned, then["options"], folder)
     qat = tuned.name if tuned else f"{network}.qat.pt"
     for part, words in (("network", f"was made from another network, {then['network']}"),

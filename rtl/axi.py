@@ -19,7 +19,8 @@ from golden.base.names import slug
 from golden.base.options import add_artifact, build
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
-from rtl.parts.config import HardwareConfig, lanes_for
+from rtl.parts.config import HardwareConfig
+from rtl.plan import chosen_lanes
 from rtl.core import Core
 from rtl.generate import memory_map, write_design
 
@@ -190,7 +191,7 @@ def main(argv: list[str] | None = None) -> int:
 def make(args: argparse.Namespace) -> None:
     """Generate what the options say."""
     art = artifact.load(args.artifact)
-    lanes = lanes_for(args.lanes, art.H, art.n)
+    lanes = chosen_lanes(art, args.lanes)
     hw = HardwareConfig(lanes, signature=False)
     path = generate(art, hw, args.out or build("rtl", f"{slug(art.task)}_{hw.lanes}_axis"))
     print(f"{path}: a result has {result_words(art)} beats of {WORD} bits; {NAME}.core and the "

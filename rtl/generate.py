@@ -17,10 +17,10 @@ from golden.base.names import slug
 from golden.base.options import add_artifact, build
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
-from rtl.parts.config import HardwareConfig, HardwareError, lanes_for
+from rtl.parts.config import HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.parts.memory import Region
-from rtl.plan import Plan, plan
+from rtl.plan import Plan, chosen_lanes, plan
 
 # Files of a design, of this command and of rtl.axi: they share the name of their map.
 DESIGN = ("memory_map.json", "memory_map.md", "core.v", "spikessm_axis.v", "spikessm_axis.core")
@@ -108,7 +108,7 @@ def main(argv: list[str] | None = None) -> int:
 def make(args: argparse.Namespace) -> None:
     """Generate what the options say."""
     art = artifact.load(args.artifact)
-    lanes = lanes_for(args.lanes, art.H, art.n)
+    lanes = chosen_lanes(art, args.lanes)
     hw = HardwareConfig(lanes, signature=not args.no_signature)
     geo = plan(art, hw).geo
     path = generate(art, hw, args.out or build("rtl", f"{slug(art.task)}_{hw.lanes}"))

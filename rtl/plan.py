@@ -15,7 +15,7 @@ from quant.integer.memory import Fire, States
 from quant.integer.program import part_of
 from rtl import decoder, encoder
 from rtl.layer import layer
-from rtl.parts.config import Geometry, HardwareConfig, HardwareError
+from rtl.parts.config import Geometry, HardwareConfig, HardwareError, lanes_for
 from rtl.decoder import DecoderTiming
 from rtl.layer.layer import LayerTiming
 from rtl.link.protocol import LONGEST_SEQUENCE, OWN_WORDS
@@ -162,6 +162,12 @@ def check_decoder(spec: EndSpec) -> None:
         raise HardwareError(f"decoder: logits need {logit.width} bits, but there are {LOGIT_BITS}; "
                             f"shorten the sequences (length {spec.art.length}) or narrow dec_w "
                             f"{edge.dec_w}")
+
+
+def chosen_lanes(art: Artifact, given: int | None) -> int:
+    """``given``, else as :func:`rtl.parts.config.lanes_for` says, if there is hardware at all."""
+    plan(art, HardwareConfig(1))
+    return lanes_for(given, art.H, art.n)
 
 
 def check_link(made: Plan) -> None:

@@ -21,14 +21,15 @@ from quant import current
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl.flow import floorplan
-from rtl.parts.config import Geometry, HardwareConfig, HardwareError, lanes_for
+from rtl.parts.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.flow.harness import Harness
 from rtl.layer.layer import Layer
 from rtl.layer.mixer import Mixer
-from rtl.plan import plan
+from rtl.plan import chosen_lanes, plan
 from rtl.layer.state_engine import StateEngine
-from rtl.flow.toolchain import ToolError, call, written
+from rtl.flow import toolchain
+from rtl.flow.toolchain import ToolError, call
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,7 @@ def report(args: argparse.Namespace) -> None:
     if args.layers is not None and not 1 <= args.layers <= whole:
         raise HardwareError(f"--layers {args.layers}: the network has {whole}")
     art = replace(art, blocks=art.blocks[:args.layers])
-    lanes = lanes_for(args.lanes, art.H, art.n)
+    lanes = chosen_lanes(art, args.lanes)
     geo = plan(art, HardwareConfig(lanes)).geo
     out = args.out or build("synth", f"{slug(art.task)}_{args.family}_{lanes}")
     row = {"task": art.task, "artifact": digest, "layers": len(art.blocks), "of": whole,
@@ -249,7 +250,7 @@ def report(args: argparse.Namespace) -> None:
         write_json(folder / "synth.json", row)
 
     with folders.lock(out):
-        written(out, mapped, ["synth.json"])
+        toolchain.made(out, mapped, ["synth.json"])
         for seed in args.seeds.split(",") if args.route else []:
             row.setdefault("routed", []).append(route(out, args.device, int(seed), args.target))
             write_json(out / "synth.json", row)     # a next seed may take hours

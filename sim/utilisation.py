@@ -104,9 +104,9 @@ def report(args: argparse.Namespace) -> None:
         core = Core(art, HardwareConfig(lanes))
         rows.append(measure(core, program.build(core), random_values(art, FED, steps)))
         print(line(rows[-1]), flush=True)
-    write_json(args.json or build("utilisation.json"),
-               {"artifact": artifact.digest(art), "task": art.task, "steps": steps,
-                "commit": made.commit(), "rows": rows})
+    path = args.json or build("utilisation.json")
+    write_json(path, {"artifact": artifact.digest(art), "task": art.task, "steps": steps,
+                      "commit": made.commit(), "rows": rows})
 
 
 if __name__ == "__main__":

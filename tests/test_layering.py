@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("golden.base", "golden.tasks", "golden", "quant", "rtl", "sim", "host", "bench")
 # What has no PyTorch, and so may import nothing that has.
 FREE = ("golden.base", "golden.tasks", "quant.formats", "quant.origin",
-        "quant.evaluate", "quant.integer", "rtl", "sim", "host")
+        "quant.current", "quant.evaluate", "quant.integer", "rtl", "sim", "host")
 # Modules of these that train, compute or draw with PyTorch when they are asked to.
 TORCH = {"golden.tasks.pictures", "golden.tasks.shift_and_gain"}
 

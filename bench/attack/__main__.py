@@ -18,6 +18,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -60,9 +61,9 @@ def run(attack: Attack, seed: int, cases: list[int], jobs: int = 1,
             one.stop()
 
 
-def attacked(kinds: list[str], args: argparse.Namespace) -> list[Outcome]:
-    """All cases of some kinds; every new way to get through is printed as it is found."""
-    found, cases = [], list(range(args.n)) if args.case is None else [args.case]
+def attacked(kinds: list[str], args: argparse.Namespace) -> Iterator[list[Outcome]]:
+    """The cases of a kind after the other; every new way to get through is printed when found."""
+    cases = list(range(args.n)) if args.case is None else [args.case]
     seen = set()
     tqdm.monitor_interval = 0           # no thread beside the one that forks
     with (tempfile.TemporaryDirectory(prefix="attack-") as home,
@@ -77,8 +78,7 @@ def attacked(kinds: list[str], args: argparse.Namespace) -> list[Outcome]:
             (Path(home) / kind).mkdir()
             attack = prepared(kind, Path(home) / kind)
             bar.set_description(kind)
-            found += run(attack, args.seed, cases, args.jobs, progress)
-    return found
+            yield run(attack, args.seed, cases, args.jobs, progress)
 
 
 def main() -> int:
@@ -98,13 +98,15 @@ def main() -> int:
     kinds = args.kind or list(KINDS)
     if args.case is not None and len(kinds) != 1:
         raise cli.UserError("--case is one of a kind: give --kind too")
-    began = time.monotonic()
-    outcomes = attacked(kinds, args)
+    began, outcomes, path = time.monotonic(), [], args.json or build("attack", "report.json")
+    for done in attacked(kinds, args):
+        outcomes += done
+        if args.case is None:               # a run that is stopped leaves what it has
+            result = report.summary(outcomes, args.n, args.seed, time.monotonic() - began)
+            write_json(path, result)
     if args.case is not None:
         print(report.whole(outcomes[0]))
     else:
-        result = report.summary(outcomes, args.n, args.seed, time.monotonic() - began)
-        path = write_json(args.json or build("attack", "report.json"), result)
         if args.page:
             write_atomic(args.page, report.fill(args.page.read_text(), result))
         cli.console().print(report.table(result))

@@ -5,6 +5,7 @@ What is damaged may be refused, or done again: then the result is the same.
 
 import argparse
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from bench.attack.artifact import network
 from bench.attack.edits import Rng, pick
 from bench.attack.target import Harm, Target
 from golden import train
+from golden.base.options import BUILD
 from sim import campaign, fuzz, tools
 from sim.comparer import Part
 from sim.report import Report
@@ -91,8 +93,8 @@ def _group(group: fuzz.Group) -> dict:
 def fuzzed(folder: Path) -> dict:
     args = argparse.Namespace(n=6, seed=1, per_shape=2, jobs=1, keep=folder / "cases",
                               report=folder / "report.json")
-    with (mock.patch.object(fuzz, "FOLDER", folder), mock.patch.object(fuzz, "run_group", _group),
-          mock.patch.object(tools, "verilator")):
+    with (mock.patch.dict(os.environ, {BUILD: str(folder)}),
+          mock.patch.object(fuzz, "run_group", _group), mock.patch.object(tools, "verilator")):
         report = fuzz.fuzz(args)
     return {name: value for name, value in report.items() if name not in ("date", "commit")}
 

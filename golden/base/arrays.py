@@ -46,7 +46,7 @@ def read_npz(source: Path | bytes, limit: int, what: str = "",
         raise ArraysError(f"{what} does not exist") from None
     except DAMAGE as error:
         reason = " ".join((getattr(error, "strerror", None) or str(error)).split())[:100]
-        raise ArraysError(f"{what} is no npz file, or is truncated, damaged or edited "
+        raise ArraysError(f"{what} is no npz file, or is truncated or edited "
                           f"({reason or type(error).__name__})") from None
 
 
@@ -55,14 +55,14 @@ def read_npy(content: bytes, what: str, kinds: str = KINDS) -> np.ndarray:
     try:
         return _array(io.BytesIO(content), len(content), what, kinds)
     except DAMAGE as error:
-        raise ArraysError(f"{what} is no npy file, or is truncated, damaged or edited "
+        raise ArraysError(f"{what} is no npy file, or is truncated or edited "
                           f"({' '.join(str(error).split())[:100] or type(error).__name__})"
                           ) from None
 
 
 def _arrays(file: IO[bytes], limit: int, what: str, kinds: str) -> dict[str, np.ndarray]:
     if _directory(file) > DIRECTORY:
-        raise ArraysError(f"{what} has a directory that is too long, or of ZIP64")
+        raise ArraysError(f"{what} has a directory that is too long")
     found = {}
     with zipfile.ZipFile(file) as packed:
         members = packed.infolist()
@@ -82,16 +82,16 @@ def _arrays(file: IO[bytes], limit: int, what: str, kinds: str) -> dict[str, np.
 
 
 def _directory(file: IO[bytes]) -> int:
-    """Bytes of a zip's directory as its end says; more than allowed where that is not the truth."""
+    """Bytes of a zip's directory, as its end says; 0: there is no end, as zipfile will say."""
     size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - (1 << 16) - 42))
+    file.seek(max(0, size - (1 << 16) - 98))
     tail = file.read()
-    at = tail.rfind(b"PK\x05\x06")
     file.seek(0)
+    at = tail.rfind(b"PK\x05\x06")
     if not 0 <= at <= len(tail) - 22:
-        return 0                        # no zip, as zipfile will say
-    if tail[max(0, at - 20):].startswith(b"PK\x06\x07"):
-        return DIRECTORY + 1
+        return 0
+    if tail[max(0, at - 20):at].startswith(b"PK\x06\x07") and at >= 76:     # of over 2 GB
+        return struct.unpack_from("<Q", tail, at - 36)[0]
     return struct.unpack_from("<L", tail, at + 12)[0]
 
 

@@ -4,11 +4,18 @@
 3: a fault of ours, with a traceback. 130: interrupted.
 """
 
+import codecs
+import contextlib
+import locale
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
 
 DIFFERENT, MISTAKE, FAULT, INTERRUPTED = 1, 2, 3, 130
+AGAIN = 0.2             # seconds until an interrupt that was swallowed is raised again
+_guarded = False        # whether this process is a command that guard() looks after
 
 
 class UserError(Exception):
@@ -32,7 +39,13 @@ def told(name: str, error: BaseException, interrupted: str = "interrupted") -> i
     permission; it names the file itself. Anything else is a fault of the program's: a traceback.
     """
     if isinstance(error, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, 0)
         print(f"{name}: {interrupted}", file=sys.stderr)
+        if _guarded:        # at once: no thread to wait for, no warnings of what is half made
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(INTERRUPTED)
         return INTERRUPTED
     if isinstance(error, MemoryError):
         error = UserError("there is not enough memory for this")
@@ -64,16 +77,56 @@ def guard() -> None:
     """Give the exit codes of :func:`told` to what happens outside of :func:`code` as well.
 
     For the first line of a package. It acts only where ``python -m`` runs a module of the package,
-    while its imports, which take seconds, are still to come.
+    while its imports, which take seconds, are still to come. Texts are UTF-8 then whatever the
+    locale, and an interrupt cannot get lost in a library.
     """
     if sys.argv[:1] != ["-m"]:
         return
+    _in_utf8()
+    global _guarded
+    _guarded = True
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGALRM, _again)
+    sys.unraisablehook = _unraisable
     words = sys.orig_argv
     name = words[words.index("-m") + 1] if "-m" in words[:-1] else "python"
 
     def hook(_, error, __):
         sys.exit(told(name, error))
     sys.excepthook = hook
+
+
+def _in_utf8() -> None:
+    """Start again with UTF-8 for files and programs, where the locale has another encoding.
+
+    What is printed stays ASCII there; tables have lines of - and |.
+    """
+    if (codecs.lookup(locale.getpreferredencoding(False)).name == "utf-8"
+            or os.environ.get("PYTHONUTF8") == "1"):
+        return
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | {
+        "PYTHONUTF8": "1", "PYTHONIOENCODING": "ascii:backslashreplace"})
+
+
+def _interrupt(*_) -> None:
+    signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
+    raise KeyboardInterrupt
+
+
+def _again(*_) -> None:
+    """Raise an interrupt once more, unless it is on its way and things are cleaned up."""
+    error = sys.exception()
+    while error:
+        if isinstance(error, KeyboardInterrupt):
+            return
+        error = error.__context__
+    raise KeyboardInterrupt
+
+
+def _unraisable(args) -> None:
+    """An interrupt in a callback comes again; the rest is printed as usual."""
+    if not issubclass(args.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(args)
 
 
 def console():

@@ -62,6 +62,9 @@ def by(kind: str) -> str:
 
 def commit() -> str | None:
     """The commit of these sources, with ``+`` where they differ from it; None outside of git."""
+    if not (ROOT / ".git").exists():       # installed, perhaps inside another project
+        return None
+
     def git(*words: str) -> str:
         return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True,
                               check=True).stdout.strip()

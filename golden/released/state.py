@@ -106,8 +106,10 @@ def read(path: Path) -> Release:
         except StoredError as error:
             raise ReleaseError(f"{path} is neither a torch file nor an npz file: {error}") from None
         if isinstance(content, stored.Foreign):
-            raise ReleaseError(f"{path} holds Python objects, which are not run here; save only "
-                               f"its tensors: torch.save(torch.load(FILE)['state_dict'], NEW)")
+            raise ReleaseError(f"{path} holds Python objects, which are not run here: it is "
+                               f"{stored.named(content)}; where you trust it, save its tensors: "
+                               f"torch.save(torch.load(FILE, weights_only=False).state_dict(), "
+                               f"NEW)")
         if not isinstance(content, dict):
             raise ReleaseError(f"{path} holds {stored.named(content)}, not a state dict")
     state = _state_dict(content, path)

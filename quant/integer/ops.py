@@ -156,6 +156,8 @@ class Mix(Operation):
     def check(self, need, s):
         need(self.shift or self.bias.fmt.f_bits == self.w.fmt.f_bits + s.f_bits,
              f"bias {self.bias.fmt} must have the fraction bits of w {self.w.fmt} times {s}")
+        need(not self.shift or 0 <= self.shift.fmt.lo <= self.shift.fmt.hi < 64,
+             f"shift {self.shift and self.shift.fmt} must hold 0 to 63 at most")
 
     def format(self, s):
         """Of a row's exact sum, shifted as far as ``shift`` goes; fraction bits of bias"""
@@ -181,10 +183,9 @@ class Curve(Operation):
     """``max(y, 0)`` (kind ``relu``), or GELU(y) by ``quant.integer.curves`` (``gelu``)."""
 
     kind: str = "relu"
-    KINDS = ("relu", "gelu")
 
     def check(self, need, y):
-        need(self.kind in self.KINDS, f"kind must be {' or '.join(self.KINDS)}, not {self.kind!r}")
+        need(self.kind in ("relu", "gelu"), f"kind must be relu or gelu, not {self.kind!r}")
         need(self.kind == "relu" or 0 <= y.f_bits <= curves.FINEST,
              f"{y}: a GELU takes 0 to {curves.FINEST} fraction bits")
 
@@ -241,10 +242,6 @@ class Step(Operation):
     # of its gradient, for fine-tuning, see golden.model.neurons
     surrogate: str = field(default="triangle", metadata={"training": True})
     width: float = field(default=1.0, metadata={"training": True})
-
-    def check(self, need, y):
-        need(type(self.fires_at_zero) is bool,
-             f"fires_at_zero must be true or false, not {self.fires_at_zero!r}")
 
     def format(self, y):
         """One bit, UQ(1,0)"""

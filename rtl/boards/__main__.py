@@ -19,7 +19,7 @@ from rtl import cycles
 from rtl.boards import estimate, flow
 from rtl.boards.board import Board
 from rtl.boards.catalogue import BOARDS
-from rtl.flow.toolchain import written
+from rtl.flow import toolchain
 from rtl.parts.config import HardwareError
 
 WORDS = {"lut": "LUT", "ff": "flip-flops", "multiplier": "multipliers", "block_ram": "block RAM",
@@ -95,7 +95,7 @@ def make(args: argparse.Namespace) -> None:
     def whole(folder: Path) -> None:
         row.update(flow.build(board, art, lanes, folder, [int(s) for s in args.seeds.split(",")]))
         write_json(folder / "bitstream.json", row)
-    written(out, whole, ["bitstream.json"])
+    toolchain.made(out, whole, ["bitstream.json"])
     print(table(row, board))
     print(f"written to {out / row['file']}, bitstream.json is beside it")
     if not row.get("met", True):

@@ -37,5 +37,6 @@ BOARDS = [
     _board("45", ULX3S_45F_Platform,
            {"multiplier": 72, "block_ram": 108, "lut": 43848, "ff": 43848}),
     # Its die is the 25F's, and the open tools use all of it.
-    _board("12", ULX3S_12F_Platform, {"multiplier": 28, "block_ram": 56, "lut": 24288, "ff": 24288}),
+    _board("12", ULX3S_12F_Platform,
+           {"multiplier": 28, "block_ram": 56, "lut": 24288, "ff": 24288}),
 ]

@@ -86,7 +86,7 @@ def call(tool: str, arguments: list[str], folder: Path, log: str, what: str) -> 
                  usage.ru_maxrss * RSS_UNIT / 1e6)
 
 
-def written(out: Path, fill: Callable[[Path], object], own: Collection[str] = ()) -> Path:
+def made(out: Path, fill: Callable[[Path], object], own: Collection[str] = ()) -> Path:
     """``folders.replace`` for what tools make; the logs of one that fails are kept beside ``out``.
 
     All that tools write under the names of ``OWN`` belongs to the old result, and so does ``own``.

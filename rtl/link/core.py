@@ -35,7 +35,7 @@ class LinkCore(wiring.Component):
 
     Resources
     ---------
-    The core, and about 850 LUTs and 250 flip-flops for 10 classes.
+    The core, and about 1,600 LUTs and 550 flip-flops for 10 classes.
     """
 
     def __init__(self, art: Artifact, hw: HardwareConfig, clock: float, clocks: int):

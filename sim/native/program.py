@@ -14,7 +14,7 @@ from sim.native import edge, simd, wrapper
 from sim.ports import fields
 
 HERE = Path(__file__).parent
-MAIN, TRACK = HERE / "native.cpp", HERE / "track.h"
+MAIN = HERE / "native.cpp"
 DRAIN = 256             # cycles after the last result in which nothing more may come
 # Statements per function that Verilator writes: a few kilobytes of code, so that the tracks of one
 # program find it in the instruction cache.
@@ -73,7 +73,7 @@ def build(core, trace: str | None = None, source: str | None = None,
         begin, before = time.perf_counter(), tools.children_seconds()
         (folder / "core.v").write_text(source)
         (folder / "shape.h").write_text(header)
-        for part in (MAIN, TRACK):      # make could not read every path that leads to them
+        for part in (MAIN, HERE / "track.h"):       # make could not read every path to them
             (folder / part.name).write_bytes(part.read_bytes())
         command = [tool.binary, "--cc", "--exe", "--Mdir", "obj", "--top-module", wrapper.NAME,
                    "--prefix", "Vcore", "-o", "../sim", "-O3", "--x-assign", "fast", "--x-initial",

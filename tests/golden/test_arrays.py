@@ -146,3 +146,17 @@ def test_a_directory_of_many_entries_is_refused_unread():
     struct.pack_into("<L", content, at + 12, 1 << 28)
     with pytest.raises(ArraysError, match="directory"):
         read_npz(bytes(content), 1 << 30, "it")
+
+
+@pytest.mark.parametrize("entries, fits", [(1, True), (1 << 40, False)])
+def test_files_of_over_two_gigabytes_have_a_longer_end(entries, fits, monkeypatch):
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 10)     # as if it were that large
+    content = bytearray(packed({"a": np.arange(3)}))
+    at = content.rfind(b"PK\x06\x06")
+    assert at > 0
+    if fits:
+        assert read_npz(bytes(content), 1 << 20, "it")["a"].tolist() == [0, 1, 2]
+    else:
+        struct.pack_into("<Q", content, at + 40, entries)
+        with pytest.raises(ArraysError, match="directory"):
+            read_npz(bytes(content), 1 << 20, "it")

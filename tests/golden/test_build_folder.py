@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from golden.base import names, options
+from golden.base import caches, names, options
 from sim import tools
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,3 +69,14 @@ def test_every_command_that_writes_there_has_the_option():
         r"add_build\(|add_artifact(_or_task)?\(|inputs\.add_options\(",
         (ROOT / f"{name.replace('.', os.sep)}.py").read_text())]
     assert not without
+
+
+def test_a_user_without_a_cache_has_one_there(tmp_path, monkeypatch):
+    """numba and wasmtime would end with an error."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "mine" / "cache"))
+    caches.keep()
+    assert os.environ["XDG_CACHE_HOME"] == str(tmp_path / "mine" / "cache")
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    monkeypatch.setenv(options.BUILD, "made")
+    caches.keep()
+    assert os.environ["XDG_CACHE_HOME"] == str(Path("made/cache").absolute())

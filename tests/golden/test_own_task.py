@@ -11,6 +11,7 @@ from golden.base.cli import UserError, code
 from golden.tasks import TaskError, checked, make_task, spec, subsets_of
 from golden.tasks.own import whole
 from golden.training.recipes import GENERAL, recipe_for
+from golden.training.run import Run
 
 HEAD = """
 import sys
@@ -176,3 +177,18 @@ def test_a_name_of_a_shipped_task_does_not_get_its_recipe(task_of, name):
 def test_numbers_are_not_copied_without_need():
     array = np.arange(6).reshape(2, 3)
     assert whole(array, "values") is array
+
+
+def test_signed_samples_start_with_neurons_for_both_signs(task_of):
+    """A training's start, from the samples: negative values let as many neurons fire as others."""
+    task = task_of("vocab, sample_format = 0, SQ(1, 15)\n"
+                   "values = np.random.default_rng(0).normal(0, 3000, (80, 4)).astype(int)\n"
+                   "lengths, labels = np.full(80, 4), np.arange(80) % 2")
+    run = Run(task, recipe_for(task), task.load("train"))
+    values = torch.from_numpy(task.load("test").values) / 2 ** 15
+
+    def firing(chosen):
+        return run.net.encoder(chosen, torch.float32).gt(0).float().mean().item()
+    below = firing(values[values < 0])
+    run.calibrate()
+    assert below < 0.05 and firing(values[values < 0]) > 0.4 and firing(values[values > 0]) > 0.4

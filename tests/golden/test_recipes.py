@@ -9,6 +9,7 @@ import pytest
 from golden.base import cli
 from golden.model.config import PaperConfig
 from golden.model.network import Network
+from golden.tasks import make_task
 from golden.training import recipes
 from golden.training.recipes import Recipe, recipe_for, table
 
@@ -49,13 +50,14 @@ def test_every_recipe_fits_every_task(name):
         assert recipe_for(Two(), name).network.pair
 
 
-def test_own_tasks_get_a_general_recipe_and_the_names_before_a_colon_count():
+def test_own_tasks_get_a_general_recipe_whatever_they_are_called():
     class Lowercase(Mine):
         name = "text:lowercase"
     general = recipe_for(Mine())
     assert general == recipe_for(Mine(), "general") and general.epochs == 10
     assert (general.network.n_blocks, general.network.d_model) == (2, 64)
-    assert recipe_for(Lowercase()) == recipe_for(Lowercase(), "text") != recipe_for(Mine())
+    assert recipe_for(Lowercase()) == general != recipe_for(Lowercase(), "text")
+    assert recipe_for(make_task("psmnist:seed1")) == recipe_for(make_task("psmnist"), "psmnist")
     assert set(BENCHMARKS) | {"general", "small", "digits", "psmnist"} <= set(recipes.names())
 
 

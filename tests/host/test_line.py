@@ -177,3 +177,10 @@ def test_samples_in_frames(size, low):
                   for k in range(0, len(data), size)]
         assert len(data) % size == 0
     assert found == values.tolist()
+
+
+@pytest.mark.parametrize("baud", [1, 50])
+def test_a_rate_that_takes_for_ever(baud):
+    """Nothing waits for the time that bytes would take there: what comes is noise, and too little."""
+    with Device(chatter=lambda: b"\x55\xaa", every=0.05) as fake:
+        refused(fake.port, "cannot be read", baud=baud)

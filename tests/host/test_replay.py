@@ -15,7 +15,7 @@ from rtl.link import protocol
 from rtl.link.protocol import Command
 from tests.host.devices import Device, PretendBoard
 
-# Four reads and four other requests for a sequence: after 64 the low bytes of their tags come again.
+# Four reads and four other requests for a sequence: after 64 the low bytes of tags come again.
 LONG = random_artifact(1, n_layers=1, H=4, n=2, n_classes=5, length=40, sample=MU_LAW)
 SEQUENCES = 90
 
@@ -87,6 +87,20 @@ def test_a_reply_to_something_else_is_none(spoiled):
         found = Board(Transport(Line(device.port)))
         assert found.identity == board.identity
         assert found.transport.counters.replies > found.transport.counters.sent
+
+
+def test_requests_of_a_program_before_that_still_come():
+    """Between the question which tag is expected and RESET: it is asked again."""
+    board, late = PretendBoard(), [1, 1]
+
+    def reply(content):
+        if content[1] == Command.RESET and late:
+            board.expected += late.pop()
+        return PretendBoard.reply(board, content)
+    board.reply = reply
+    with Device(board) as device:
+        Board(Transport(Line(device.port)))
+    assert not late and [command for command, _ in board.done] == [Command.RESET]
 
 
 def test_no_session_has_the_tags_of_another():

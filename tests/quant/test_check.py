@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from golden.base.qformat import SQ, FormatError
+from golden.base.qformat import SQ, UQ, FormatError
 from quant.formats import LayerFormats
 from quant.integer.artifact import ArtifactError
 from quant.integer.memory import States
@@ -109,3 +109,11 @@ def test_formats_say_of_which_tensor():
         changed(art, 0, a=np.zeros(0, np.int64)).check()
     with pytest.raises(FormatError, match="addend SQ.6,11. must have the 12 fraction bits"):
         replace(art.spiking.layers[0].fmt, addend=SQ(6, 11))
+
+
+def test_a_shift_that_no_sum_can_have():
+    """A format of two to the power of 60 bits would be made of it."""
+    art = random_artifact(1)
+    for fmt in (UQ(30, 30), UQ(7, 0), SQ(5, 0)):
+        with pytest.raises(ArtifactError, match="must hold 0 to 63 at most"):
+            with_op(art, place_of(art, 0, Mix), shift=Tensor(np.zeros(8, int), fmt)).check()

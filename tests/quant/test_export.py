@@ -215,12 +215,15 @@ def test_refusals(tmp_path, monkeypatch, capsys, arguments, text):
         assert "values leave SQ(1,15) [-1, 0.999969]: seen [" in line
 
 
-def test_a_fault_of_the_program_is_no_mistake_of_the_users(tmp_path, monkeypatch):
-    """A traceback shows where numpy refused; a line on stderr would hide it."""
+def test_a_fault_of_the_program_is_no_mistake_of_the_users(tmp_path, monkeypatch, capsys):
+    """A traceback shows where numpy refused; a line on stderr alone would hide it."""
     path = made(tmp_path / "net.pt")
     monkeypatch.setattr(export, "evaluate", lambda *a: np.zeros(2) + np.zeros(3))
-    with pytest.raises(ValueError, match="broadcast"):
+    with pytest.raises(SystemExit) as stop:
         command(monkeypatch, "--task", TOY, "--checkpoint", path, "--out", tmp_path / "a", "-n", 1)
+    assert stop.value.code == cli.FAULT
+    said = capsys.readouterr().err
+    assert "Traceback" in said and "could not be broadcast" in said
 
 
 @pytest.mark.parametrize("arguments", [("--rounding", "up"), ("--config", "huge"), ("-n", "-1")])

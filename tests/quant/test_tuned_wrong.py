@@ -137,3 +137,27 @@ def test_two_fine_tunings_of_one_file(tmp_path, monkeypatch):
                                      str(path), "--steps", "1"])
     with pytest.raises(checkpoint.CheckpointError, match=f"is a network for task {TOY}, not"):
         finetune.main()
+
+
+def test_a_resume_of_other_widths(tmp_path, monkeypatch):
+    """They are in the file: an option that says otherwise is not passed over."""
+    path, save = made(tmp_path / "net.pt"), tuned.save
+
+    def command(*options) -> str:
+        monkeypatch.setattr("sys.argv", [
+            "quant.finetune", "--task", TOY, "--checkpoint", str(path), "--out",
+            str(tmp_path / "t.pt"), "--steps", "201", "--batch", "1", "--threads", "1", *options])
+        return refusal(finetune.main)
+
+    def stop(*args):
+        save(*args)
+        raise KeyboardInterrupt
+    monkeypatch.setattr(tuned, "save", stop)
+    with pytest.raises(KeyboardInterrupt):
+        command("--weight-bits", "6")
+    line = command("--resume", "--weight-bits", "7")
+    assert "weight_bits=6" in line and "weight_bits=7" in line and "another fine-tuning" in line
+    assert "sampling: as trained, now sobol" in command("--resume", "--weight-bits", "6",
+                                                        "--sampling", "sobol")
+    monkeypatch.setattr(tuned, "save", save)
+    assert command("--resume", "--weight-bits", "6") == ""

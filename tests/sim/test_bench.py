@@ -58,7 +58,7 @@ def test_everything_is_measured(args, tmp_path, capsys):
 
 def test_what_other_sources_synthesised_is_not_shown_as_new(tmp_path, monkeypatch, capsys):
     """It says its commit, and its frequency makes no time of a step; damaged files are named."""
-    monkeypatch.setattr(bench, "SYNTHESES", (tmp_path,))
+    monkeypatch.setattr(bench, "SYNTHESES", tmp_path)
     unsigned = {key: value for key, value in OLD.items() if key != "made"} | {"lanes": 4}
     for name, text in (("old", json.dumps(OLD)), ("unsigned", json.dumps(unsigned)),
                        ("deep", "[" * 100_000), ("cut", json.dumps(FOUND)[:-5]),

@@ -1,5 +1,6 @@
 """The stress network: what it exercises, that it is equal, and that a broken core is seen."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,14 @@ import rtl.layer.sampler_words
 from rtl.core import Core
 from rtl.parts import arith
 from rtl.parts.config import HardwareConfig
-from quant.integer import reference, vectors
+from quant.integer import artifact, reference, vectors
 from quant.integer.sampling import direction_columns
-from sim import pysim, stress
+from sim import __main__ as command
+from sim import campaign, pysim, stress, tools
 from sim.compare import Tally
+from sim.comparer import Part
+from sim.report import Report
+from tests.sim.test_campaign import ART, TASK
 from tests.test_mutants import mutate
 
 
@@ -64,6 +69,29 @@ def test_it_is_one_line_of_sim():
     assert stress.words(row) == (
         f"stress network, 120 steps with {row['saturations']:,} saturations, {row['ties']:,} ties "
         f"and {row['negations']:,} negations: equal")
+
+
+def test_a_difference_of_it_is_one_of_sim(monkeypatch, tmp_path, capsys):
+    """Also where everything else is equal."""
+    part = Part(**{name: 1 for name in Part.__dataclass_fields__} | {
+        "labels": [0] * 6, "classes": [], "first": None, "mismatches": 0, "commit": "abc"})
+    bench = {"sequences": 1, "steps": 1, "spikes_compared": 1, "signatures_compared": 1,
+             "steps_per_second": 1.0, "equal": True, "mismatches": 0}
+    monkeypatch.setattr(tools, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(campaign, "run", lambda *given, **options: Report(
+        [part], 6, "digest", 2, 1, 0.0, 0.0, 0.0, 1, bench))
+    monkeypatch.setattr(stress, "run", lambda: {
+        "steps": 120, "saturations": 1, "ties": 1, "negations": 1, "equal": False,
+        "first_difference": "sequence 0, layer 1, step 4, neuron 2, s_out: expected 1, got 0"})
+    artifact.save(ART, tmp_path / "artifact")
+    assert command.main(["--task", TASK, "--lanes", "2", "--artifact", str(tmp_path / "artifact"),
+                         "--json", str(tmp_path / "own.json")]) == 1
+    captured = capsys.readouterr()
+    assert "1 ties and 1 negations: DIFFERENT\n" in captured.out
+    assert captured.err.endswith("sim: DIFFERENT, first difference: stress network, sequence 0, "
+                                 "layer 1, step 4, neuron 2, s_out: expected 1, got 0\n")
+    row = json.loads((tmp_path / "own.json").read_text())
+    assert not row["equal"] and row["first_difference"].startswith("stress network, ")
 
 
 def test_the_readme_shows_its_line():

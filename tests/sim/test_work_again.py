@@ -42,7 +42,7 @@ def tree(tmp_path):
     (tmp_path / "build" / "sim").mkdir(parents=True)
     for name in ("native", "runtime"):
         tools.build_folder(name).mkdir(parents=True, exist_ok=True)
-        (tmp_path / "build" / "sim" / name).symlink_to(tools.build_folder(name).absolute())
+        (tmp_path / "build" / "sim" / name).symlink_to(tools.build_folder(name))
     artifact.save(ART, tmp_path / "artifact")
     return tmp_path, ["--task", "tests.sim.task:Tiny", "--lanes", 2, "--jobs", 1,
                       "--artifact", tmp_path / "artifact"]
@@ -84,7 +84,7 @@ def others(monkeypatch):
 
 def test_the_verilog_is_made_again(others, monkeypatch, tmp_path):
     made_of = []
-    monkeypatch.setattr(tools, "BUILD", tmp_path)
+    monkeypatch.setattr(tools, "build_folder", tmp_path.joinpath)
     monkeypatch.setattr(campaign.verilog, "convert", lambda core, **options: made_of.append(
         core) or f"module core; // {len(made_of)}\n")
     core = Core(ART, HW)
@@ -133,7 +133,7 @@ def test_a_damaged_build_is_made_again(monkeypatch, tmp_path):
         (folder / "sim").touch()
         (folder / "cost.json").write_text('{"tracks": 0, "seconds": 1.5, "cpu_seconds": 1}')
         return folder
-    monkeypatch.setattr(tools, "BUILD", tmp_path)
+    monkeypatch.setattr(tools, "build_folder", tmp_path.joinpath)
     monkeypatch.setattr(tools, "cached", cached)
     core = Core(ART, HW)
     built = program.build(core, source="module core;\n")
@@ -155,11 +155,11 @@ def test_a_fuzz_run_begins_again(others, monkeypatch, tmp_path, capsys):
         return {"number": group.number, "cases": group.count, "failed": [], "steps": 3,
                 "spikes": 12, "cycles": 40, "timed": 1, "alive": 1, "shape": "small",
                 "seconds": 0.5}
-    monkeypatch.setattr(fuzz.tools, "build_folder", lambda *parts: tmp_path.joinpath(*parts[1:]))
+    monkeypatch.setattr(tools, "build_folder", tmp_path.joinpath)
     monkeypatch.setattr(fuzz, "run_group", run_group)
     args = ["-n", "4", "--per-shape", "2", "--jobs", "1", "--report", str(tmp_path / "r.json")]
     assert fuzz.main(args) == fuzz.main(args) == 0 and ran == [0, 1]
-    path, = tmp_path.glob("seed1.*.jsonl")
+    path, = (tmp_path / "fuzz").glob("seed1.*.jsonl")
     path.write_text(path.read_text().replace('"spikes": 12', f'"spikes": {10 ** 18}', 1))
     assert fuzz.main(args) == 0 and sorted(ran) == [0, 0, 1]
     assert "1 damaged lines are done again" in capsys.readouterr().err
@@ -199,7 +199,7 @@ def test_a_bench_leaves_nothing_in_the_folder_of_runs(end, monkeypatch, tmp_path
         Path(results_xml).write_text('<testsuites><testcase name="a"/></testsuites>')
         if end:
             raise end
-    monkeypatch.setattr(tools, "BUILD", tmp_path)
+    monkeypatch.setattr(tools, "build_folder", tmp_path.joinpath)
     monkeypatch.setattr(runner, "build", lambda *given: tmp_path)
     monkeypatch.setattr(runner.PortsOnlyVerilator, "test", bench)
     (tmp_path / "runs" / ".core.0123abcd.new").mkdir(parents=True)
