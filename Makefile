@@ -170,7 +170,7 @@ bitstream: synth
 	$(PY) -m rtl.boards --board $(BOARD) $(WHICH) $(if $(LANES),--lanes $(LANES))
 
 prog:
-	$(PY) -m rtl.boards.program --board $(BOARD) --task $(TASK)$(if $(NET),.$(NET)) $(if $(LANES),--lanes $(LANES)) \
+	$(PY) -m rtl.boards.program --board $(BOARD) $(WHICH) $(if $(LANES),--lanes $(LANES)) \
 	  $(if $(SERIAL),--serial $(SERIAL))
 
 clean:

@@ -171,21 +171,26 @@ def _pages(pid: int) -> list[int]:
     return [0, 0]
 
 
-def _waited(pid: int) -> float:
-    """Seconds that a process was ready to run while others ran."""
-    with contextlib.suppress(OSError):
-        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
-    return 0.0
+def _waits(pid: int) -> dict[str, float]:
+    """Seconds that each thread of a process was ready to run while others ran."""
+    found = {}
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        with contextlib.suppress(OSError):
+            found[task.name] = int((task / "schedstat").read_text().split()[1]) / 1e9
+    return found
 
 
 class Running:
-    """A case on its way. Its seconds are by the clock, without those in which others ran."""
+    """A case on its way. Its seconds are by the clock, without those in which others ran.
+
+    Of several threads that of the longest wait counts: the others wait for it.
+    """
 
     def __init__(self, attack: Attack, seed: int, case: int):
         self.outcome = Outcome(attack.kind, seed, case)
         self.parent = Path(tempfile.mkdtemp(dir=attack.home))
         self.pipe, other = Pipe(duplex=False)
-        self.began, self.harmed = 0.0, False
+        self.began, self.waited, self.waits, self.harmed = 0.0, 0.0, {}, False
         self.pid = os.fork()
         if not self.pid:
             try:
@@ -206,15 +211,15 @@ class Running:
                     raise RuntimeError(f"case {self.outcome.case}: {said[1]}")
                 if self.harmed:
                     self.outcome.verdict, self.outcome.detail, self.outcome.where = said
-                    self.outcome.seconds = self._clock() - self.began
+                    self._look()
                     return self._ended()
                 self.outcome.target, self.outcome.harm = said
-                self.began, self.harmed = self._clock(), True
+                self.began, self.waits, self.harmed = time.monotonic(), _waits(self.pid), True
         except EOFError:
             self.outcome.detail = "the process ended itself"
             return self._ended()
         if self.harmed:
-            self.outcome.seconds = self._clock() - self.began
+            self._look()
             if self.outcome.seconds > SECONDS:
                 self.outcome.verdict = "time"
             elif _pages(self.pid)[1] * resource.getpagesize() > MEMORY:
@@ -225,8 +230,11 @@ class Running:
             return self._ended()
         return False
 
-    def _clock(self) -> float:
-        return time.monotonic() - _waited(self.pid)
+    def _look(self) -> None:
+        """Take the time."""
+        now = [seconds - self.waits.get(task, 0.0) for task, seconds in _waits(self.pid).items()]
+        self.waited = max(self.waited, *now, 0.0)
+        self.outcome.seconds = max(0.0, time.monotonic() - self.began - self.waited)
 
     def _ended(self) -> bool:
         self.pipe.close()

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 
 from bench.attack.judge import PASSED, Outcome
+from bench.attack.target import KINDS
 from golden.base import made
 
 HEADS = ("files", "cases", "refused", "same", "valid", "warned", "through", "s", "MB")
@@ -50,11 +51,12 @@ def summary(outcomes: list[Outcome], n: int, seed: int, seconds: float) -> dict:
     ``unnamed`` counts refusals that do not say which file.
     """
     rows = {}
-    for kind in dict.fromkeys(outcome.kind for outcome in outcomes):
+    for kind in KINDS:
         mine = [outcome for outcome in outcomes if outcome.kind == kind]
-        rows[kind] = _row(mine) | {"targets": {
-            name: _row([outcome for outcome in mine if outcome.target == name])
-            for name in sorted({outcome.target for outcome in mine})}}
+        if mine:
+            rows[kind] = _row(mine) | {"targets": {
+                name: _row([outcome for outcome in mine if outcome.target == name])
+                for name in sorted({outcome.target for outcome in mine})}}
     return {"n": n, "seed": seed, "commit": made.commit(),
             "date": time.strftime("%Y-%m-%d", time.gmtime()), "seconds": round(seconds, 1),
             "kinds": rows,

@@ -140,9 +140,13 @@ def replace(folder: Path, fill: Callable[[Path], object], own: Collection[str]) 
     """Put what ``fill(new folder)`` writes in the place of ``folder``, at once; returns it.
 
     Whoever looks, also after a kill, finds the old files or the new ones, never some of each. Names
-    in ``own`` belong to the old result and go with it; every other file in the folder stays.
+    in ``own`` belong to the old result and go with it; every other file in the folder stays. Raises
+    :class:`UserError` where the current folder is in it, which would then be a removed one.
     """
     folder = Path(os.path.realpath(folder))
+    if Path.cwd().is_relative_to(folder):
+        raise UserError(f"{folder} has the current folder in it and so cannot change as a whole; "
+                        f"choose another one, or call this from elsewhere")
     with _named(folder), fresh(folder.parent, folder.name) as new:
         fill(new)
         with _turn(folder.parent):      # no two at once, so that each finds the other's result

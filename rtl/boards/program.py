@@ -7,6 +7,7 @@ or ``--port`` says which.
 
 import argparse
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from serial.tools import list_ports
 
 from golden.base import cli
 from golden.base.names import slug
-from golden.base.options import add_build, build, positive
+from golden.base.options import add_build, add_net, build, positive
 from rtl.boards.board import Board
 from rtl.boards.catalogue import BOARDS
 from rtl.flow.toolchain import ToolError
@@ -107,6 +108,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--board", choices=BOARDS, required=True)
     parser.add_argument("--task", required=True)
     parser.add_argument("--lanes", type=positive, metavar="P")
+    add_net(parser)
     add_build(parser)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--serial", metavar="NUMBER", help="serial number of the board's USB chip")
@@ -120,12 +122,12 @@ def main(argv: list[str] | None = None) -> int:
 def load(args: argparse.Namespace) -> None:
     """Run the loader."""
     board = BOARDS[args.board]
-    path = find(args.board, args.task, args.lanes)
+    path = find(args.board, slug(args.task, args.net), args.lanes)
     which = choose(board, args.serial, args.port)
     command = [LOADER, "-b", board.programmer, *which, *["-f"] * args.flash, str(path)]
     if not shutil.which(LOADER):
         raise ToolError(f"{LOADER} not found; install it (Debian: sudo apt-get install "
-                        f"openfpgaloader), then: {' '.join(command)}")
+                        f"openfpgaloader), then: {shlex.join(command)}")
     print(" ".join(command), flush=True)
     ended = subprocess.run(command).returncode
     if ended:

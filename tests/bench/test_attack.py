@@ -19,8 +19,6 @@ from golden.base import cli
 from golden.tasks import make_task
 from quant.integer import artifact
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "attacks.md"
-RESULT = PAGE.parent / "results" / "attack.json"
 FILE = "number.txt"
 
 
@@ -135,6 +133,16 @@ def test_a_case_needs_its_kind(command, capsys):
     assert "give --kind too" in capsys.readouterr().err
 
 
+def test_the_table_of_a_page(tmp_path):
+    found = outcome(tmp_path, READERS["silent"])
+    result = report.summary([found], 1, 7, 90.0)
+    page = report.fill("# A\n\n<!-- table: attack -->\nold\n<!-- end -->\nbehind\n", result)
+    assert "SEED=7" in page and "old" not in page and page.endswith("<!-- end -->\nbehind\n")
+    assert "| artifact | 1 | 0 | 0 | 0 | 0 | 1 |" in page
+    assert report.fill(page, result) == page
+    assert "silent" in report.faults(result) and found.harm in report.faults(result)
+
+
 def test_a_bomb_is_a_whole_file(monkeypatch):
     """Small ones unpack without an error to what they claim."""
     monkeypatch.setattr(arrays, "HUGE", 2 * arrays.PIECE)
@@ -147,9 +155,3 @@ def test_a_bomb_is_a_whole_file(monkeypatch):
     found = arrays.unpacked(raw)
     assert found["a"].tolist() == [0, 1, 2] and found["b"].nbytes == arrays.HUGE
     assert not found["b"].any()
-
-
-def test_the_page_has_the_last_run():
-    page, result = PAGE.read_text(), json.loads(RESULT.read_text())
-    assert report.fill(page, result) == page and "| artifact |" in page
-    assert report.fill(page, result | {"seed": 77}) != page

@@ -232,3 +232,13 @@ def test_a_link_to_a_folder_stays_one(tmp_path):
     folders.replace(tmp_path / "link", lambda new: (new / "a").write_text("1"), "a")
     assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / "a").read_text() == "1"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
+
+
+def test_the_current_folder_is_not_taken_away(tmp_path, monkeypatch):
+    (tmp_path / "sub").mkdir()
+    for here in (tmp_path, tmp_path / "sub"):
+        monkeypatch.chdir(here)
+        with pytest.raises(cli.UserError, match="has the current folder in it"):
+            folders.replace(tmp_path, lambda new: (new / "a").write_text("1"), "a")
+    folders.replace(tmp_path / "out", lambda new: (new / "a").write_text("1"), "a")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "sub"]

@@ -181,6 +181,6 @@ def test_samples_in_frames(size, low):
 
 @pytest.mark.parametrize("baud", [1, 50])
 def test_a_rate_that_takes_for_ever(baud):
-    """Nothing waits for the time that bytes would take there: what comes is noise, and too little."""
+    """Nothing waits for the time that bytes would take there; what comes is noise."""
     with Device(chatter=lambda: b"\x55\xaa", every=0.05) as fake:
         refused(fake.port, "cannot be read", baud=baud)

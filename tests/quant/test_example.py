@@ -60,8 +60,8 @@ def found(made):
     path, known = str(ROOT / "docs" / "examples"), (config.FAMILIES, families.FAMILIES)
     before = [dict(entries) for entries in known]
     sys.path.append(path)
-    yield (checkpoint.load(made[1] / "train" / "leaky.task-Bursts" / "best.pt",
-                           task="leaky.task:Bursts"),
+    best = made[1] / "train" / "leaky.task-Bursts" / "best.pt"
+    yield (checkpoint.load(best, task="leaky.task:Bursts"),
            artifact.load(made[1] / "artifacts" / "leaky.task-Bursts"))
     sys.path.remove(path)
     for entries, old in zip(known, before):

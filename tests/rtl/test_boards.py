@@ -273,13 +273,14 @@ def test_the_loader_is_called(code, ports, tmp_path, monkeypatch, capfd):
     assert loader.main(options) == 2 and "say which" in capfd.readouterr().err
 
 
-def test_no_bitstream_to_load(tmp_path):
-    folder = tmp_path / "x"
-    folder.mkdir()
+def test_no_bitstream_to_load(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPIKESSM_BUILD", str(tmp_path))
+    folder = tmp_path / "bitstream" / "x"
+    folder.mkdir(parents=True)
     report = {"board": "arty-a7-35t", "task": "digits", "lanes": 1, "file": "top.v"}
     (folder / "bitstream.json").write_text(json.dumps(report))
     with pytest.raises(ToolError, match="has no bitstream, but top.v for Vivado"):
-        loader.find("arty-a7-35t", "digits", None, tmp_path)
+        loader.find("arty-a7-35t", "digits", None)
     (folder / "bitstream.json").write_text("{")
-    with pytest.raises(ToolError, match="is damaged; remove"):
-        loader.find("arty-a7-35t", "digits", None, tmp_path)
+    with pytest.raises(ToolError, match="is damaged or edited; remove"):
+        loader.find("arty-a7-35t", "digits", None)

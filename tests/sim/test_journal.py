@@ -117,6 +117,6 @@ def test_the_form_of_a_part_is_that_of_its_fields():
     (True, forms.whole(), False),
     (0.5, forms.amount, True), (float("nan"), forms.amount, False), ("1", forms.amount, False),
     ({"a": 1}, {"a": int}, True), ({"a": 1, "b": 1}, {"a": int}, False), ({}, {"a": int}, False),
-    ([], {"a": int}, False), ({}, [int], False)], ids=str)
+    ([], {"a": int}, False), ({}, [int], False)])
 def test_forms(value, form, fits):
     assert forms.has(json.loads(json.dumps(value)), form) == fits
