@@ -15,7 +15,6 @@ The file is TOML::
     after = "pathfinder-6"      # optional: starts from the best weights of that one
 """
 
-import json
 import re
 import tomllib
 from collections.abc import Collection
@@ -24,10 +23,14 @@ from pathlib import Path
 
 from rich.table import Table
 
-from golden.base import cli
+from golden.base import cli, forms
 from golden.base.options import build
 
 BEST, LOG = "best.pt", "log.jsonl"
+LINE = {        # of a log: the keys that are read here, and the form of each
+    "recipe": lambda recipe: type(recipe) is dict and forms.whole(1)(recipe.get("epochs")),
+    "resumed_at": forms.whole(), "epoch": forms.whole(1), "val_accuracy": forms.amount,
+    "cpu_seconds": forms.amount, "seconds": forms.amount}
 LEAST = {"seed": 0, "nice": 0, "epochs": 1, "batch": 1, "jobs": 1, "threads": 1}   # of numbers
 
 
@@ -91,15 +94,10 @@ class Queue:
         return self.folder / training.name
 
     def standing(self, training: Training) -> Standing:
-        """From the log; a line that was cut off while it was written does not count."""
-        path = self.out(training) / LOG
-        lines = path.read_text().splitlines() if path.exists() else []
-        found = Standing()
-        for line in lines:
-            try:
-                content = json.loads(line)
-            except ValueError:
-                continue
+        """From the log; a line that was cut off or damaged does not count."""
+        path, found = self.out(training) / LOG, Standing()
+        for line in path.read_bytes().splitlines() if path.exists() else ():
+            content = _line(line)
             if "recipe" in content:             # a (new) beginning of this training
                 begun = Standing(content.get("resumed_at", 0), content["recipe"]["epochs"])
                 found = begun if not begun.epoch else replace(found, epochs=begun.epochs)
@@ -116,6 +114,16 @@ class Queue:
         return [t for t in self.wanted
                 if t.name not in running and t.name not in failed and not self.standing(t).done
                 and (not t.after or self.standing(self.named(t.after)).done)]
+
+
+def _line(text: bytes) -> dict:
+    """What a line of a log says by the keys of ``LINE``; nothing where one has another form."""
+    try:
+        content = forms.parsed(text)
+    except ValueError:                          # of a decoder too
+        return {}
+    known = {key: content[key] for key in LINE if key in content} if type(content) is dict else {}
+    return known if all(forms.has(value, LINE[key]) for key, value in known.items()) else {}
 
 
 def _entry(where: str, cls, values: dict):

@@ -87,7 +87,7 @@ def fits(arrays: dict[str, np.ndarray], n: int) -> bool:
             and 1 <= lengths.min() <= lengths.max() <= LENGTH
             and 0 <= labels.min() <= labels.max() <= 9
             and 1 <= tokens.min() <= tokens.max() <= 15
-            and lengths.sum(dtype=np.int64) == len(tokens))
+            and lengths.sum(dtype=np.int64) == len(tokens) and len(arrays) == 3)
 
 
 def padded(tokens: np.ndarray, lengths: np.ndarray, labels: np.ndarray) -> Split:

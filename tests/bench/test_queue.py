@@ -64,6 +64,20 @@ def test_options_of_a_training(listed):
     assert "--seed" in second.options(found)
 
 
+@pytest.mark.parametrize("line", [
+    b"[" * 100_000, b"\xcc", b"[1]", b'{"epoch": 2, "val_accuracy": "x"}', b'{"recipe": 1}',
+    b'{"epoch": "2", "val_accuracy": 0.5}', b'{"recipe": {}}', b'{"recipe": {"epochs": null}}',
+    b'{"epoch": 2, "val_accuracy": NaN}', b'{"epoch": 2, "val_accuracy": 0.5, "seconds": []}'])
+def test_a_damaged_line_of_a_log_does_not_count(listed, line):
+    found = trainings.read(listed)
+    first = found.trainings[0]
+    folder = found.out(first)
+    folder.mkdir(parents=True)
+    good = log([{"recipe": {"epochs": 2}}, {"epoch": 1, "val_accuracy": .5, "seconds": 1800}])
+    (folder / "log.jsonl").write_bytes(good.encode() + line + b"\n")
+    assert found.standing(first) == trainings.Standing(1, 2, .5, .5, 0.5)
+
+
 def test_standing_from_a_log(listed):
     found = trainings.read(listed)
     first, second = found.trainings

@@ -126,7 +126,8 @@ def test_cache(monkeypatch, tmp_path):
         assert np.array_equal(getattr(first, name), getattr(second, name)), name
 
 
-@pytest.mark.parametrize("damage", ["cut", "text", "empty", "other size"])
+@pytest.mark.parametrize("damage", ["cut", "text", "empty", "other size",
+                                    "an array more"])
 def test_damaged_cache_is_generated_again(monkeypatch, tmp_path, damage):
     monkeypatch.setattr(listops, "SIZES", {"train": 30, "val": 10, "test": 10})
     task, path = make_task("listops"), tmp_path / "listops" / "v1-test.npz"
@@ -134,6 +135,10 @@ def test_damaged_cache_is_generated_again(monkeypatch, tmp_path, damage):
     good = path.read_bytes()
     if damage == "other size":
         monkeypatch.setattr(listops, "SIZES", {"train": 30, "val": 10, "test": 9})
+    elif damage == "an array more":
+        with np.load(path) as stored:
+            arrays = dict(stored)
+        np.savez(path, **arrays, more=np.arange(3))
     else:
         path.write_bytes({"cut": good[:-40], "text": b"hello", "empty": b""}[damage])
     second = task.load("test")
