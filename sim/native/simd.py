@@ -162,7 +162,7 @@ class Model:
             "#define ONE_BY_ONE for (int t = 0; t < TRACKS; t++)",
             '#define EACH _Pragma("GCC ivdep") ONE_BY_ONE',
             "#define COUNT(c) ({ IData n_ = 0; ONE_BY_ONE n_ += IData((c) != 0); n_; })",
-            "#define FIRST(row) ({ const int t = 0; IData(row); })",
+            "#define FIRST(row) ({ const int t = 0; static_cast<IData>(row); })",
             "#define SAME(row) ({ const IData first_ = FIRST(row); IData other_ = 0; "
             "ONE_BY_ONE other_ |= IData(row) ^ first_; !other_; })",
             "struct alignas(64) State {", *fields, "};",
