@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Run sequences through the core and compare everything: the work behind ``python -m sim``."""
 
 import threading
