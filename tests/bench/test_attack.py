@@ -155,3 +155,10 @@ def test_a_bomb_is_a_whole_file(monkeypatch):
     found = arrays.unpacked(raw)
     assert found["a"].tolist() == [0, 1, 2] and found["b"].nbytes == arrays.HUGE
     assert not found["b"].any()
+
+
+def test_the_page_shows_the_last_run():
+    docs = Path(__file__).resolve().parents[2] / "docs"
+    result = json.loads((docs / "results" / "attack.json").read_text())
+    page = (docs / "attacks.md").read_text()
+    assert report.fill(page, result) == page
