@@ -2,8 +2,8 @@
 
 ``record.json`` was written by the code of the commit that added it, from the inputs beside it. It
 says what that code computed: integers as digests or as they are, real numbers to 1e-10. It is never
-written again to make a test pass. Where the project's API has moved, ``tests.frozen.api`` is
-adapted; where a value was wrong, the entry is taken out and the reason written down.
+written again to make a test pass. Where the project's API has moved, ``artifacts`` and ``networks``
+beside this change; where a value was wrong, the entry is taken out and the reason written down.
 """
 
 import argparse
@@ -19,7 +19,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from tests.frozen import api
+from golden.base.cli import UserError
+from tests.frozen import artifacts, networks
 from tests.frozen.compare import (differences, digest, digests, numbers, sizes, sums, text_digest)
 
 RECORD = Path(__file__).resolve().parent / "record.json"
@@ -39,7 +40,7 @@ def attempt(function, *args):
     """The value, or what a refusal says."""
     try:
         return function(*args)
-    except api.REFUSALS as error:
+    except UserError as error:
         return {"refused": f"{type(error).__name__}: {error}"}
 
 
@@ -49,15 +50,15 @@ def refused(value) -> bool:
 
 def artifact_text(art) -> dict:
     """An artifact itself: options, formats, and a digest of each tensor."""
-    return {"scalars": api.scalars(art), "formats": api.formats(art),
-            "tensors": digests(api.tensors(art))}
+    return {"scalars": artifacts.scalars(art), "formats": artifacts.formats(art),
+            "tensors": digests(artifacts.tensors(art))}
 
 
 def hardware(art, lengths: list[int], choices: list[int]) -> dict:
     """Memory image and predicted cycles for some numbers of lanes."""
     found = {}
     for lanes in choices:
-        writes, predicted = api.hardware(art, lanes, lengths)
+        writes, predicted = artifacts.hardware(art, lanes, lengths)
         found[f"{lanes} lanes"] = {"image": digest(np.array(writes, np.int64)),
                                    "words": len(writes)} | predicted
     return found
@@ -65,7 +66,7 @@ def hardware(art, lengths: list[int], choices: list[int]) -> dict:
 
 def some_lanes(art) -> list[int]:
     """The least, and the most up to 8."""
-    allowed = [p for p in api.lanes(art) if p <= 8]
+    allowed = [p for p in artifacts.lanes(art) if p <= 8]
     return sorted({allowed[0], allowed[-1]})
 
 
@@ -74,10 +75,10 @@ def model(art, values: np.ndarray, lengths: np.ndarray) -> dict:
 
     An A_bar of 0 has no logarithm: where there is one, gradients are not finite.
     """
-    net, steps = api.model(art), torch.from_numpy(lengths)
-    v = api.values_of(art, torch.from_numpy(values))
-    exact = api.recurrence(net, art, v, steps) * 2.0 ** api.logit_bits(art)
-    exact = exact if api.has_head(art) else exact * steps[:, None]
+    net, steps = artifacts.model(art), torch.from_numpy(lengths)
+    v = artifacts.values_of(art, torch.from_numpy(values))
+    exact = artifacts.recurrence(net, art, v, steps) * 2.0 ** artifacts.logit_bits(art)
+    exact = exact if artifacts.has_head(art) else exact * steps[:, None]
     torch.manual_seed(1)
     logits = net.train()(v, steps)
     logits.square().sum().backward()
@@ -87,33 +88,33 @@ def model(art, values: np.ndarray, lengths: np.ndarray) -> dict:
 
 def artifact_entry(name: str) -> dict:
     """A frozen artifact on its way through reference, fast network, hardware and model."""
-    art = api.load_artifact(name)
-    low, high, longest = api.limits(art)
-    count = 4 if api.has_head(art) else 5
+    art = artifacts.load_artifact(name)
+    low, high, longest = artifacts.limits(art)
+    count = 4 if artifacts.has_head(art) else 5
     lengths = np.array(LENGTHS[:count])
     values = generator(name).integers(low, high + 1, (count, LENGTHS[0]))
     values[np.arange(LENGTHS[0]) >= lengths[:, None]] = 0
     entry = {"itself": text_digest(json.dumps(artifact_text(art), sort_keys=True))}
-    seen = api.trace(art, values[0])
+    seen = artifacts.trace(art, values[0])
     entry["reference"] = {key: digest(raw) if np.ndim(raw) > 1 else numbers(raw)
                           for key, raw in seen.items()}
-    batch = api.fast(art, values, lengths)
+    batch = artifacts.fast(art, values, lengths)
     entry["fast"] = {key: digest(raw) if key in ("logits", "spikes") else numbers(raw)
                      for key, raw in batch.items()}
-    if api.has_head(art):
+    if artifacts.has_head(art):
         entry["head"] = {key: numbers(raw) for key, raw in
-                         api.answers(art, batch["logits"], lengths).items()}
-    if api.is_spiking(art):
-        traces = api.golden_vectors(art, values, lengths)
+                         artifacts.answers(art, batch["logits"], lengths).items()}
+    if artifacts.is_spiking(art):
+        traces = artifacts.golden_vectors(art, values, lengths)
         entry["vectors"] = {key: digest(np.concatenate([np.ravel(t[key]) for t in traces]))
                             for key in ("s_in", "s_out", "signature", "logits", "saturations")}
         choices = attempt(some_lanes, art)
         entry["hardware"] = choices if refused(choices) else hardware(art, lengths.tolist(),
                                                                       choices)
     if name in VERILOG:
-        entry["rtlil"] = text_digest(api.rtlil(art, 1))
+        entry["rtlil"] = text_digest(artifacts.rtlil(art, 1))
     if longest <= 1000:
-        entry["proven"] = api.proven(art)
+        entry["proven"] = artifacts.proven(art)
     return entry | {"model": model(art, values, lengths)}
 
 
@@ -126,14 +127,15 @@ def trained(net, values, lengths) -> dict:
     loss = F.cross_entropy(logits, labels)
     loss.backward()
     return {"loss": float(loss.detach()), "gradients": sizes(p.grad for p in net.parameters()),
-            "statistics": [sums(t) for t in api.statistics(net)]}
+            "statistics": [sums(t) for t in networks.statistics(net)]}
 
 
 def network_entry(name: str) -> dict:
     """A frozen checkpoint in float64: evaluation, training, start, energy and export."""
-    found = api.load_network(name)
+    found = networks.load_network(name)
     net, task = found.network, found.task
-    whole, ragged = (api.batch(task, generator(f"{name} {steps}"), 4, steps) for steps in (130, 75))
+    whole, ragged = (networks.batch(task, generator(f"{name} {steps}"), 4, steps)
+                     for steps in (130, 75))
     lengths, record, entry = torch.tensor([75, 1, 40, 64]), [], {}
     with torch.no_grad():
         torch.manual_seed(0)
@@ -146,30 +148,30 @@ def network_entry(name: str) -> dict:
         started.calibrate(ragged, lengths)
         entry["calibrated"] = numbers(started(ragged, lengths))
         torch.manual_seed(4)
-        entry["fresh"] = sizes(api.fresh(net).parameters())
+        entry["fresh"] = sizes(networks.fresh(net).parameters())
     entry["parameters"] = net.parameter_count()
     entry["training"] = trained(net, whole, None)
     entry["training, lengths"] = trained(net, ragged, lengths)
-    entry["energy"] = api.energy(net, list(RATES[:api.blocks(net)]))
-    art = attempt(api.exported, copy.deepcopy(found), ragged, lengths)
+    entry["energy"] = networks.energy(net, list(RATES[:networks.blocks(net)]))
+    art = attempt(networks.exported, copy.deepcopy(found), ragged, lengths)
     return entry | {"export": art if refused(art) else artifact_text(art)}
 
 
 def shipped_entry(name: str) -> dict:
     """A shipped network: its tensors, float64 logits and integers, without any data set."""
-    found = api.load_shipped(name)
-    entry = {"state": api.state_digest(found.network),
+    found = networks.load_shipped(name)
+    entry = {"state": networks.state_digest(found.network),
              "parameters": found.network.parameter_count()}
     net = copy.deepcopy(found.network).double()
     with torch.no_grad():
         torch.manual_seed(0)
-        entry["logits"] = numbers(net(api.batch(found.task, generator(name), 2, 64)))
+        entry["logits"] = numbers(net(networks.batch(found.task, generator(name), 2, 64)))
     whole = found.task.name == "digits"     # the data comes with scikit-learn
-    art = (api.whole_export if whole else api.converted)(found, name)
-    low, high, _ = api.limits(art)
+    art = (networks.whole_export if whole else networks.converted)(found, name)
+    low, high, _ = artifacts.limits(art)
     values, lengths = generator(name).integers(low, high + 1, (2, 64)), np.array([64, 41])
     entry |= artifact_text(art)
-    entry["fast"] = digests(api.fast(art, values, lengths))
+    entry["fast"] = digests(artifacts.fast(art, values, lengths))
     return entry | {"hardware": hardware(art, lengths.tolist(), [1, 8])}
 
 
@@ -182,7 +184,7 @@ def fixtures() -> Path | None:
 def release_entry(name: str) -> dict:
     """A network of the released code: imported, and compared with that code's outputs."""
     torch.manual_seed(0)
-    net, report = api.imported(fixtures() / f"{name}.npz")
+    net, report = networks.imported(fixtures() / f"{name}.npz")
     with torch.no_grad():
         torch.manual_seed(0)
         logits = numbers(net(torch.linspace(0, 1, 192, dtype=torch.float64).view(2, 96)))
@@ -190,9 +192,9 @@ def release_entry(name: str) -> dict:
             "logits": logits} | report
 
 
-KINDS = {"artifact": (api.artifact_names, artifact_entry),
-         "network": (api.network_names, network_entry),
-         "shipped": (api.shipped_names, shipped_entry),
+KINDS = {"artifact": (artifacts.artifact_names, artifact_entry),
+         "network": (networks.network_names, network_entry),
+         "shipped": (networks.shipped_names, shipped_entry),
          "release": (lambda: ["released_causal_residual", "released_psmnist_style"],
                      release_entry)}
 
