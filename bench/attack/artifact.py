@@ -55,38 +55,20 @@ def _swapped(rng: Rng, folder: Path, other: Artifact) -> str:
     return f"{name} of another network"
 
 
-def _file(rng: Rng, path: Path) -> str:
-    """A file that is gone, is a folder, or is the other one's."""
-    kind = pick(rng, ("gone", "a folder", "empty"))
-    path.unlink()
-    if kind == "a folder":
-        path.mkdir()
-    elif kind == "empty":
-        path.touch()
-    return f"{path.name} is {kind}"
-
-
-def changed(path: Path, change, rng: Rng) -> str:
-    """Apply an edit of bytes to a file; its words, with the file's name."""
-    raw, words = change(rng, path.read_bytes())
-    path.write_bytes(raw)
-    return f"{path.name}: {words}"
-
-
 def harmed(rng: Rng, folder: Path, other: Artifact | None = None) -> Harm:
     """Any harm to the two files."""
     manifest, packed = folder / "manifest.json", folder / "arrays.npz"
     kind = rng.random()
     if kind < 0.5:
-        words = changed(manifest, _formats if rng.random() < 0.15 else edits.of_json, rng)
+        words = edits.changed(manifest, _formats if rng.random() < 0.15 else edits.of_json, rng)
     elif kind < 0.6:
-        words = changed(manifest, edits.of_bytes, rng)
+        words = edits.changed(manifest, edits.of_bytes, rng)
     elif kind < 0.75:
-        words = changed(packed, arrays.of_npz, rng)
+        words = edits.changed(packed, arrays.of_npz, rng)
     elif kind < 0.95 or other is None:
-        words = changed(packed, edits.of_bytes, rng)
+        words = edits.changed(packed, edits.of_bytes, rng)
     elif kind < 0.97:
-        words = _file(rng, pick(rng, (manifest, packed)))
+        words = edits.elsewhere(rng, pick(rng, (manifest, packed)))
     else:
         words = _swapped(rng, folder, other)
     return Harm(words)
@@ -115,8 +97,8 @@ def _vectors(name: str) -> Target:
                      folder / "vectors.npz")
 
     def harm(rng: Rng, folder: Path) -> Harm:
-        return Harm(changed(folder / "vectors.npz", pick(rng, (edits.of_bytes, arrays.of_npz)),
-                            rng))
+        change = pick(rng, (edits.of_bytes, arrays.of_npz))
+        return Harm(edits.changed(folder / "vectors.npz", change, rng))
     return Target("vectors", make, harm, lambda folder: vectors.load(folder / "vectors.npz", art))
 
 

@@ -4,6 +4,7 @@ import json
 import math
 import string
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -201,3 +202,21 @@ def of_json(rng: Rng, raw: bytes) -> tuple[bytes, str]:
         return json.dumps(value).replace('"\\u0001"', new).encode(), f"{place} became {what}"
     words = change(rng, value)
     return json.dumps(value, indent=1).encode(), words
+
+
+def changed(path: Path, change: Callable, rng: Rng) -> str:
+    """Apply ``change(rng, bytes)`` to a file; its words, with the file's name."""
+    raw, words = change(rng, path.read_bytes())
+    path.write_bytes(raw)
+    return f"{path.name}: {words}"
+
+
+def elsewhere(rng: Rng, path: Path) -> str:
+    """Take a file away, or put a folder or nothing in its place; says what."""
+    kind = pick(rng, ("gone", "a folder", "empty"))
+    path.unlink()
+    if kind == "a folder":
+        path.mkdir()
+    elif kind == "empty":
+        path.touch()
+    return f"{path.name} is {kind}"

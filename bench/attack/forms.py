@@ -132,13 +132,5 @@ def _by_name(rng: Rng, name: str, raw: bytes) -> tuple[bytes, str]:
 def of_file(rng: Rng, path: Path) -> str:
     """Change a file, or put something else in its place; says what."""
     if rng.random() < 0.03:
-        kind = pick(rng, ("gone", "a folder", "empty"))
-        path.unlink()
-        if kind == "a folder":
-            path.mkdir()
-        elif kind == "empty":
-            path.touch()
-        return f"{path.name} is {kind}"
-    raw, words = _by_name(rng, path.name, path.read_bytes())
-    path.write_bytes(raw)
-    return f"{path.name}: {words}"
+        return edits.elsewhere(rng, path)
+    return edits.changed(path, lambda rng, raw: _by_name(rng, path.name, raw), rng)

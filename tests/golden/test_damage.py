@@ -49,22 +49,25 @@ def mutated(content: bytes, number: int) -> bytes:
     return bytes(found)
 
 
+LISTS = {"tokens": np.arange(1, 13, dtype=np.uint8), "lengths": np.full(3, 4, np.int16),
+         "labels": np.arange(3, dtype=np.int8)}     # what ListOps keeps
+
+
+def lists_fit(arrays: dict) -> bool:
+    return listops.fits(arrays, 3)
+
+
 def test_mutated_caches_of_arrays(cache, capsys):
     """Every one is taken whole or made again, and then that is said."""
-    good = {"tokens": np.arange(1, 13, dtype=np.uint8), "lengths": np.full(3, 4, np.int16),
-            "labels": np.arange(3, dtype=np.int8)}
-
-    def fits(arrays):
-        return listops.fits(arrays, 3)
-    data.cached("x.npz", lambda: good, fits)
+    data.cached("x.npz", lambda: LISTS, lists_fit)
     path = cache / "x.npz"
     content = path.read_bytes()
     for number in range(MUTATIONS):
         path.write_bytes(mutated(content, number))
         capsys.readouterr()
         made = []
-        found = data.cached("x.npz", lambda: made.append(1) or good, fits)
-        assert all(np.array_equal(found[name], good[name]) for name in good), number
+        found = data.cached("x.npz", lambda: made.append(1) or LISTS, lists_fit)
+        assert all(np.array_equal(found[name], LISTS[name]) for name in LISTS), number
         said = capsys.readouterr().err
         assert said.count("it is made again\n") == len(made) and said.count("\n") == len(made)
 
@@ -75,12 +78,10 @@ def test_mutated_caches_of_arrays(cache, capsys):
     {"lengths": np.array([12, 0, 0], np.int16)}, {"lengths": np.ones((3, 4), np.int16)},
     {"lengths": np.full(3, 4.0)}, {"more": np.zeros(1 << 20, np.bool)}], ids=str)
 def test_caches_that_hold_something_else(cache, change, capsys):
-    good = {"tokens": np.arange(1, 13, dtype=np.uint8), "lengths": np.full(3, 4, np.int16),
-            "labels": np.arange(3, dtype=np.int8)}
     cache.mkdir()
-    np.savez_compressed(cache / "x.npz", **good | change)
-    made = data.cached("x.npz", lambda: good, lambda arrays: listops.fits(arrays, 3), 1 << 16)
-    assert made is good and "it is made again" in capsys.readouterr().err
+    np.savez_compressed(cache / "x.npz", **LISTS | change)
+    made = data.cached("x.npz", lambda: LISTS, lists_fit, 1 << 16)
+    assert made is LISTS and "it is made again" in capsys.readouterr().err
 
 
 def test_a_block_of_pictures_that_holds_something_else():
