@@ -17,8 +17,8 @@ def locked(path: Path) -> dict[str, list[str]]:
     for entry in path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
         if not entry.strip() or entry.startswith("#"):
             continue
-        match = re.fullmatch(r"([a-z0-9.-]+)==(\S+?)(?: ; [^#]*?)?((?:\s+--hash=sha256:[0-9a-f]{64})+)",
-                             entry.rstrip())
+        match = re.fullmatch(r"([a-z0-9.-]+)==(\S+?)(?: ; [^#]*?)?"
+                             r"((?:\s+--hash=sha256:[0-9a-f]{64})+)", entry.rstrip())
         assert match, f"{path.name}: {entry[:80]}"
         found.setdefault(match[1], []).append(match[2])
     return found
@@ -50,7 +50,8 @@ def test_no_lock_file_brings_another_torch_or_an_address():
     ([{"name": "a", "version": "1", "vulns": []}], 0, "1 of 1 packages checked, 0 known"),
     ([{"name": "a", "version": "1", "vulns": [{"id": "X-1", "fix_versions": ["2"]}]}], 1,
      "a 1: X-1, mended in 2"),
-    ([{"name": "a", "skip_reason": "not found"}], 0, "not checked: PyPI does not answer for any of its 1"),
+    ([{"name": "a", "skip_reason": "not found"}], 0,
+     "not checked: PyPI does not answer for any of its 1"),
     ([], 0, "")])
 def test_the_audit_counts_what_it_could_not_check(packages, number, said, capsys):
     spec = importlib.util.spec_from_file_location("audit", ROOT / "lock" / "audit.py")

@@ -11,7 +11,8 @@ HERE = Path(__file__).parent
 def test_every_name_in_the_list_is_a_test():
     for name in LONG:
         file, _, function = name.partition("::")
-        assert re.search(rf"^def {function}\(", (HERE / file).read_text(encoding="utf-8"), re.M), name
+        text = (HERE / file).read_text(encoding="utf-8")
+        assert re.search(rf"^def {function}\(", text, re.M), name
 
 
 def test_parameters_belong_to_their_test_and_longer_names_do_not():

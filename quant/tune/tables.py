@@ -11,7 +11,8 @@ from quant.integer.program import Artifact
 
 def _row(where: str, name: str, tensor: Tensor) -> dict:
     raw, fmt, one = np.ravel(tensor.raw), tensor.fmt, 2.0 ** -tensor.fmt.f_bits
-    chosen = fmt == TERNARY or name.endswith(("shift", "directions"))   # such as a sign: no rounding
+    # A sign, and other numbers that are chosen: no rounding.
+    chosen = fmt == TERNARY or name.endswith(("shift", "directions"))
     at_limit = 0 if chosen else int(np.count_nonzero((raw == fmt.lo) | (raw == fmt.hi)))
     return {"layer": where, "tensor": name, "values": int(raw.size), "format": str(fmt),
             "range": [float(raw.min() * one), float(raw.max() * one)],

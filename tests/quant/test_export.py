@@ -16,8 +16,6 @@ from golden.model.network import Network
 from golden.tasks import make_task
 from quant import export, prepare
 from quant.integer import artifact, lfsr, reference, vectors
-from quant.tune.fit import random_format
-from golden.base.qformat import SQ, cover_signed, fit_signed
 from quant.formats import COMPACT, QUANT_CONFIGS
 
 COUNT = {"norms": 32, "ranges": 16}
@@ -263,20 +261,6 @@ def test_values_beyond_every_format(tmp_path, monkeypatch, capsys):
     assert "decoder_w: 1 of 16 values leave 8 bits: seen [" in line and "ends at 127" in line
 
 
-@pytest.mark.parametrize("values, width, f_max, expected", [
-    ([0.0], 16, None, "SQ(1,15)"), ([0.999], 8, None, "SQ(2,6)"), ([0.99], 8, None, "SQ(1,7)"),
-    ([-1.0], 8, None, "SQ(2,6)"), ([7.99], 16, None, "SQ(4,12)"), ([8.0], 16, None, "SQ(5,11)"),
-    ([0.5], 16, 4, "SQ(1,4)"), ([], 16, None, "SQ(1,15)")])
-def test_fit_signed(values, width, f_max, expected):
-    assert str(fit_signed(np.array(values), width, f_max)) == expected
-
-
-@pytest.mark.parametrize("low, high, expected", [
-    (0, 0, SQ(1, 4)), (-1, 0, SQ(1, 4)), (0, 1, SQ(2, 4)), (-1.1, 0, SQ(2, 4)), (-9, 9, SQ(5, 4))])
-def test_cover_signed(low, high, expected):
-    assert cover_signed(low, high, 4) == expected
-
-
 def test_named_configurations_export(tmp_path):
     for name, config in QUANT_CONFIGS.items():
         found = checkpoint.load(made(tmp_path / "net.pt"), task=TOY)
@@ -295,9 +279,3 @@ def test_a_shipped_network_has_its_own_widths():
             ("psmnist.small", "--g-bits 9", replace(QUANT_CONFIGS["compact"], g_bits=9))]:
         args = parser.parse_args(["--task", "psmnist", *options.split()])
         assert prepare.config_of(args, name) == expected
-
-
-def test_long_sequences_get_the_longer_generator():
-    assert random_format(784, 4, 128, 8).width == 32
-    assert random_format(784, 21, 128, 8).width == 48       # too many streams
-    assert random_format(1 << 14, 4, 128, 8).width == 48    # streams too long

@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from golden.base.qformat import SQ, UQ, FormatError, QFormat
+from golden.base.qformat import SQ, UQ, FormatError, QFormat, cover_signed, fit_signed
 from quant.formats import EdgeFormats, LayerFormats, QuantConfig, RandomFormat
+from quant.tune.fit import random_format
 
 SMALL = [q(i, f) for q in (SQ, UQ) for i in range(4) for f in range(-1, 4)
          if 1 <= i + f <= 4 and not (q is SQ and i < 1)]
@@ -123,3 +124,23 @@ def test_sums_of_tiny_weights_have_a_sign():
     """Weights and shifts too small to reach 1: the format keeps its sign bit."""
     fmt = LayerFormats(w=SQ(2, 0), shift=UQ(1, 0))
     assert fmt.z(4).i_bits >= 1 and fmt.z(4).lo <= -(4 * 2 << 1) and fmt.z(4).hi >= 4 << 1
+
+
+@pytest.mark.parametrize("values, width, f_max, expected", [
+    ([0.0], 16, None, "SQ(1,15)"), ([0.999], 8, None, "SQ(2,6)"), ([0.99], 8, None, "SQ(1,7)"),
+    ([-1.0], 8, None, "SQ(2,6)"), ([7.99], 16, None, "SQ(4,12)"), ([8.0], 16, None, "SQ(5,11)"),
+    ([0.5], 16, 4, "SQ(1,4)"), ([], 16, None, "SQ(1,15)")])
+def test_fit_signed(values, width, f_max, expected):
+    assert str(fit_signed(np.array(values), width, f_max)) == expected
+
+
+@pytest.mark.parametrize("low, high, expected", [
+    (0, 0, SQ(1, 4)), (-1, 0, SQ(1, 4)), (0, 1, SQ(2, 4)), (-1.1, 0, SQ(2, 4)), (-9, 9, SQ(5, 4))])
+def test_cover_signed(low, high, expected):
+    assert cover_signed(low, high, 4) == expected
+
+
+def test_long_sequences_get_the_longer_generator():
+    assert random_format(784, 4, 128, 8).width == 32
+    assert random_format(784, 21, 128, 8).width == 48       # too many streams
+    assert random_format(1 << 14, 4, 128, 8).width == 48    # streams too long

@@ -122,7 +122,8 @@ def test_fine_tuning(kind, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("change, text", [
     ({"norm_position": "post"}, r"layer 0 has States \(x -> y\), the other network has Scale"),
     ({"fires_at_zero": False}, r"layer 0, Step \(y -> s_out\): fires_at_zero is False, but True in "
-                               r"the other network; changing formats cannot make them equal")], ids=str)
+                               r"the other network; changing formats cannot make them equal")],
+    ids=str)
 def test_a_fine_tuned_file_of_other_operations(change, text, tmp_path):
     """One that says it belongs to the network, with as many operations but others."""
     found, other = (checkpoint.load(made(tmp_path / f"{k}.pt", **options), task=TOY)

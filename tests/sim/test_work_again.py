@@ -100,7 +100,8 @@ def test_the_verilog_is_made_again(others, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("kind, build", [
     ("native build", lambda core: program.build(core, source="module core;\n")),
-    ("cocotb build", lambda core: runner.build(core, "core", "module core;\n"))], ids=["native", "cocotb"])
+    ("cocotb build", lambda core: runner.build(core, "core", "module core;\n"))],
+    ids=["native", "cocotb"])
 @pytest.mark.parametrize("change", ["sources", "compiler"])
 def test_programs_are_built_again(kind, build, change, others, monkeypatch):
     class Asked(Exception):
