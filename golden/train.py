@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from golden import checkpoint, memory
-from golden.base import cli, folders
+from golden.base import cli, folders, forms
 from golden.base.files import write_atomic
 from golden.base.options import (add_build, add_data_dir, add_device, add_task, build, minutes,
                                  natural, positive)
@@ -44,8 +44,8 @@ def kept_log(path: Path, epochs: int) -> str:
     lines, content = [], []
     for line in path.read_text(errors="replace").splitlines(keepends=True):
         try:
-            found = json.loads(line)
-        except (ValueError, RecursionError):
+            found = forms.parsed(line)
+        except ValueError:
             continue
         if isinstance(found, dict) and type(found.get("epoch", 0)) is int:
             content.append(found)

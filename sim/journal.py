@@ -64,7 +64,7 @@ class Journal:
                 found = forms.parsed(line)
                 good = (forms.has(found, {"sum": str, "record": dict})
                         and found["sum"] == self._sum(found["record"]) and check(found["record"]))
-            except (ValueError, RecursionError):
+            except ValueError:
                 good = False
             if good:
                 self.records.append(found["record"])

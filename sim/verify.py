@@ -49,7 +49,7 @@ def report(args: argparse.Namespace) -> int:
     if not row["equal"]:
         print(f"sim.verify: DIFFERENT, first difference: {row['first_difference']}",
               file=sys.stderr)
-        return 1
+        return cli.DIFFERENT
     return 0
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.base import folders
+from golden.base import folders, forms
 from golden.base.arrays import ArraysError, read_npz
 from golden.base.cli import UserError
 from golden.base.files import write_all_atomic
@@ -134,8 +134,8 @@ def _read(folder: Path) -> tuple[dict, dict[str, np.ndarray]]:
     except UserError as error:
         raise ArtifactError(f"{error}; export again") from None
     try:
-        m = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        m = forms.parsed(text)
+    except ValueError as error:
         raise ArtifactError(f"{folder}/{MANIFEST} is not JSON ({' '.join(str(error).split())[:100]}"
                             f"); export again") from None
     if not isinstance(m, dict):

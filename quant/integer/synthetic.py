@@ -8,6 +8,7 @@ import numpy as np
 from golden.base.qformat import SQ, QFormat
 from golden.tasks.formats import PIXEL
 from quant.formats import SCALE, STREAMS, EdgeFormats, LayerFormats, RandomFormat
+from quant.integer import lfsr
 from quant.integer.head import Head, HeadFormats
 from quant.integer.program import Artifact
 from quant.integer.sampling import direction_columns
@@ -125,7 +126,7 @@ class Draw:
         net = Spiking(self.act, self.residual, self.rounding, self.sampling, edge, layers, *encoder,
                       *decoder, directions)
         return Artifact(task=TASK, n_classes=self.n_classes, length=self.length,
-                        vocab=self.vocab, sample=edge.sample, seed=0xACE1 + self.seed,
+                        vocab=self.vocab, sample=edge.sample, seed=lfsr.SEED + self.seed,
                         random=self.random, **net.parts(),
                         head=self.head(edge) if self.features else None).check()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from golden.base import forms
 from golden.base.arrays import ArraysError, read_npz
 from golden.base.cli import UserError
 from golden.base.files import write_atomic
@@ -99,11 +100,11 @@ def load(path: Path, art: Artifact | None = None) -> Vectors:
     again = "write it again with python -m quant.export"
     try:
         arrays = read_npz(Path(path), MOST, kinds="iu")
-        m = json.loads(arrays.pop("manifest").tobytes())
+        m = forms.parsed(arrays.pop("manifest").tobytes())
         whole = {name: type(m[name]) for name in m} == FACTS and {*arrays} == {*ARRAYS}
     except ArraysError as error:
         raise VectorError(f"{error}; {again}") from None
-    except (KeyError, ValueError, TypeError, RecursionError):
+    except (KeyError, ValueError, TypeError):
         whole = False
     if whole and m["schema"] != SCHEMA:
         raise VectorError(f"{path} has schema {m['schema']}, this version reads schema {SCHEMA}; "

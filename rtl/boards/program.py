@@ -6,7 +6,6 @@ or ``--port`` says which.
 """
 
 import argparse
-import json
 import shlex
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from serial.tools import list_ports
 
-from golden.base import cli
+from golden.base import cli, forms
 from golden.base.names import slug
 from golden.base.options import add_build, add_net, build, positive
 from rtl.boards.board import Board
@@ -91,10 +90,10 @@ def _place(board: Board, port) -> list[str]:
 def read(report: Path) -> dict:
     """A ``bitstream.json``, of which this needs board, task, lanes and a file beside it."""
     try:
-        row = json.loads(report.read_text())
+        row = forms.parsed(report.read_text())
         row["board"], row["task"], row["lanes"]
         good = Path(row["file"]).name == row["file"] != ".."
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         good = False
     if not good:
         raise ToolError(f"{report} is damaged or edited; remove {report.parent}, and make the "

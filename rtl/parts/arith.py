@@ -43,11 +43,6 @@ def saturate(raw: Value, dst: QFormat) -> tuple[Value, Value]:
     return out.as_signed() if dst.signed else out, over
 
 
-def requantize(raw: Value, src: QFormat, dst: QFormat) -> Value:
-    """Round half to even to ``dst.f_bits``, then saturate."""
-    return saturate(round_half_even(raw, src.f_bits - dst.f_bits), dst)[0]
-
-
 def fires(p: Value, f_bits: int, r: Value, random: RandomFormat) -> Value:
     """1 where ``p 2**-f_bits > u``; u is (r + 1/2) 2**-k, or r 2**-k un-centred: one comparator."""
     u, u_bits = (Cat(Const(1, 1), r), random.k + 1) if random.centred else (r, random.k)

@@ -89,13 +89,14 @@ def test_saturate(shape):
 @pytest.mark.parametrize("src, dst", [(SQ(4, 4), SQ(2, 1)), (SQ(4, 4), SQ(4, 3)),
                                       (SQ(3, 2), SQ(2, 2)), (UQ(4, 4), UQ(2, 2)),
                                       (SQ(4, 4), UQ(1, 2))], ids=str)
-def test_requantize(src, dst):
+def test_rounding_and_then_saturating(src, dst):
     raw = np.arange(src.lo, src.hi + 1)
     exact = np.clip(np.rint(raw / 2.0 ** (src.f_bits - dst.f_bits)), dst.lo, dst.hi)
     np.testing.assert_array_equal(limit(raw, src, dst)[0], exact)
     compare({"raw": Shape(src.width, src.signed)}, {
-        "requantize": (lambda raw: arith.requantize(raw, src, dst),
-                       lambda raw: limit(raw, src, dst)[0])})
+        "both": (lambda raw: arith.saturate(
+            arith.round_half_even(raw, src.f_bits - dst.f_bits), dst)[0],
+                 lambda raw: limit(raw, src, dst)[0])})
 
 
 @pytest.mark.parametrize("centred", [True, False])
