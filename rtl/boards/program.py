@@ -14,7 +14,7 @@ from pathlib import Path
 
 from serial.tools import list_ports
 
-from golden.base import cli, forms
+from golden.base import cli, forms, made
 from golden.base.names import slug
 from golden.base.options import add_build, add_net, build, positive
 from rtl.boards.board import Board
@@ -24,21 +24,25 @@ from rtl.flow.toolchain import ToolError
 LOADER = "openFPGALoader"
 
 
-def find(board: str, task: str, lanes: int | None) -> Path:
-    """The newest bitstream; :class:`ToolError` if there is none."""
+def find(board: str, task: str, lanes: int | None) -> tuple[Path, str]:
+    """The newest bitstream, and what to say of it if other sources made it, or "".
+
+    Raises :class:`ToolError` if there is none.
+    """
     found, built = [], build("bitstream")
     for report in built.glob("[!.]*/bitstream.json"):     # hidden: it is being made
         row = read(report)
         if (row["board"], row["task"]) == (board, slug(task)) and lanes in (None, row["lanes"]):
-            found.append((report.stat().st_mtime, report.parent / row["file"]))
+            found.append((report.stat().st_mtime, report.parent / row["file"],
+                          made.older("synthesis", row.get("made"))))
     if not found:
         raise ToolError(f"no bitstream of {task} for {board} in {built}; make it with: "
                         f"make bitstream BOARD={board} TASK={task}")
-    path = max(found)[1]
+    _, path, old = max(found)
     if path.suffix == ".v":
         raise ToolError(f"{path.parent} has no bitstream, but {path.name} for Vivado, which makes "
                         f"one from it: vivado -mode batch -source top.tcl")
-    return path
+    return path, old
 
 
 def choose(board: Board, serial: str | None, port: str | None) -> list[str]:
@@ -121,7 +125,9 @@ def main(argv: list[str] | None = None) -> int:
 def load(args: argparse.Namespace) -> None:
     """Run the loader."""
     board = BOARDS[args.board]
-    path = find(args.board, slug(args.task, args.net), args.lanes)
+    path, old = find(args.board, slug(args.task, args.net), args.lanes)
+    if old:
+        print(f"rtl.boards.program: {path} was {old}; it is loaded all the same", file=sys.stderr)
     which = choose(board, args.serial, args.port)
     command = [LOADER, "-b", board.programmer, *which, *["-f"] * args.flash, str(path)]
     if not shutil.which(LOADER):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from golden.base import made
 from quant.integer import artifact
 from golden.tasks.formats import MU_LAW, PCM
 from quant.integer.synthetic import random_artifact
@@ -172,7 +173,7 @@ def test_the_newest_bitstream_is_programmed(tmp_path, monkeypatch, capsys):
         (folder / "bitstream.json").write_text(json.dumps(
             {"board": "icebreaker", "task": "mine-Digits", "lanes": lanes, "file": "top.bin"}))
     assert loader.find("icebreaker", "mine:Digits", 1) == \
-        tmp_path / "bitstream" / "x1" / "top.bin"
+        (tmp_path / "bitstream" / "x1" / "top.bin", "made by other sources or libraries than now")
     with pytest.raises(ToolError, match="make bitstream BOARD=icebreaker TASK=psmnist"):
         loader.find("icebreaker", "psmnist", None)
     assert loader.main(["--board", "icebreaker", "--task", "nothing"]) == 2
@@ -261,7 +262,7 @@ def test_the_loader_is_called(code, ports, tmp_path, monkeypatch, capfd):
     folder = tmp_path / "build/bitstream/x"
     folder.mkdir(parents=True)
     report = {"board": "ulx3s-45f", "task": "digits", "lanes": 1, "file": "top.bit"}
-    (folder / "bitstream.json").write_text(json.dumps(report))
+    (folder / "bitstream.json").write_text(json.dumps(report | {"made": made.stamp("synthesis")}))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     ports(ONE, TWO)
@@ -271,6 +272,9 @@ def test_the_loader_is_called(code, ports, tmp_path, monkeypatch, capfd):
     assert "loads -b ulx3s --ftdi-serial D0002 -f build/bitstream/x/top.bit" in out
     assert err.count("\n") == code and (not code or "ended with exit code 1" in err)
     assert loader.main(options) == 2 and "say which" in capfd.readouterr().err
+    (folder / "bitstream.json").write_text(json.dumps(report | {"made": {"commit": "c"}}))
+    loader.main([*options, "--port", "/dev/ttyUSB1"])
+    assert "top.bit was made at commit c by other sources" in capfd.readouterr().err
 
 
 def test_no_bitstream_to_load(tmp_path, monkeypatch):
