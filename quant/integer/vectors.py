@@ -20,7 +20,7 @@ from quant.integer.artifact import Artifact, digest
 from quant.integer.compiled import Compiled
 from quant.integer.reference import Trace
 
-SCHEMA = 1
+SCHEMA = 2
 MOST = 1 << 30      # bytes of all arrays
 FACTS = {"schema": int, "command": str, "seed": int, "artifact": str, "layers": int, "H": int,
          "sequences": int, "sha256": str}
@@ -66,8 +66,10 @@ def make(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
                    art.seed if seed is None else seed, digest(art), command, indices)
 
 
-def _arrays_digest(arrays: dict[str, np.ndarray]) -> str:
-    h = hashlib.sha256()
+def _sha256(manifest: dict, arrays: dict[str, np.ndarray]) -> str:
+    """Over everything but itself."""
+    facts = {name: value for name, value in manifest.items() if name != "sha256"}
+    h = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name, raw in sorted(arrays.items()):
         h.update(f"{name} {raw.dtype.str} {raw.shape}".encode() + raw.tobytes())
     return h.hexdigest()
@@ -87,8 +89,8 @@ def save(vectors: Vectors, path: Path) -> Path:
         "saturations": np.stack([t.saturations for t in traces])}
     N, _, H = traces[0].s_in.shape
     manifest = {"schema": SCHEMA, "command": vectors.command, "seed": vectors.seed,
-                "artifact": vectors.artifact, "layers": N, "H": H, "sequences": len(traces),
-                "sha256": _arrays_digest(arrays)}
+                "artifact": vectors.artifact, "layers": N, "H": H, "sequences": len(traces)}
+    manifest["sha256"] = _sha256(manifest, arrays)
     buffer = io.BytesIO()
     text = np.frombuffer(json.dumps(manifest).encode(), np.uint8)
     np.savez_compressed(buffer, manifest=text, **arrays)
@@ -109,7 +111,7 @@ def load(path: Path, art: Artifact | None = None) -> Vectors:
     if whole and m["schema"] != SCHEMA:
         raise VectorError(f"{path} has schema {m['schema']}, this version reads schema {SCHEMA}; "
                           f"{again}")
-    if not whole or _arrays_digest(arrays) != m["sha256"]:
+    if not whole or _sha256(m, arrays) != m["sha256"]:
         raise VectorError(f"{path} does not match its sha256: truncated or edited; {again}")
     if art is not None and m["artifact"] != digest(art):
         raise VectorError(f"{path} was made from artifact {m['artifact']}, not {digest(art)}; "
