@@ -58,7 +58,7 @@ def report(args: argparse.Namespace) -> None:
     """Measure, write and print."""
     result = measure(args)
     text = json.dumps(result, indent=1) + "\n"
-    path = write_atomic(args.json or build("bench.json"), text)
+    path = write_atomic(args.json or build("bench").with_suffix(".json"), text)
     page = bench_table.page(result)
     if args.report:
         name = result["name"]
