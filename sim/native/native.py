@@ -10,7 +10,7 @@ import numpy as np
 
 from sim.compare import Result, Rows
 from sim.native.program import Program
-from sim.tools import SimError
+from sim.tools import Different, SimError
 
 TRACE_STEPS = 200
 
@@ -116,8 +116,10 @@ def run(program: Program, jobs: list[Job], folder: Path, waves: Path | None = No
 
     Raises
     ------
+    Different
+        Stuck after ``limit`` cycles, with how far each layer got.
     SimError
-        Stuck after ``limit`` cycles, with how far each layer got; or no space to write.
+        It could not run to its end: no space to write, say.
     """
     tracks = [folder / str(number) for number in range(len(jobs))]
     for track, job in zip(tracks, jobs):
@@ -147,7 +149,7 @@ def run(program: Program, jobs: list[Job], folder: Path, waves: Path | None = No
     if code:
         raise SimError(f"the simulation ended with exit code {code}: {message}")
     if stuck and not allow_stuck:
-        raise SimError(f"the core is stuck: {stuck[0]}")
+        raise Different(f"the core is stuck: {stuck[0]}")
     runs = [Run(program, np.array([len(v) for v in job.sequences]),
                 np.fromfile(track / "results.bin", program.answer),
                 [_load(track / f"layer{j}.bin", program.row) for j in range(program.n_layers)])
