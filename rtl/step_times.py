@@ -7,7 +7,6 @@ give the exact cycle of everything. Cycle 0 is the first sample's.
 from collections import deque
 
 from rtl.decoder import DRAIN, FILL, DecoderTiming
-from rtl.layer.fuse import Fuse
 from rtl.layer.layer import LayerTiming
 from rtl.layer.mixer import BEHIND
 from rtl.parts.queue import Queue
@@ -191,7 +190,7 @@ class LayerTimes(Times):
         self.given = max(end, self.given + geo.words * geo.K, self.drained)
         queued = max(self.given + self.timing.mixer.fill, self.taken[0]) + 1
         self.issued = max(self.fuse.own(queued + Queue.latency), self.issued + geo.words)
-        return self.issued + Fuse.latency
+        return self.issued + self.timing.fuse
 
     def accepted_by_next(self, first: int) -> None:
         """The step's first result was taken in cycle ``first``."""
