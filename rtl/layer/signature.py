@@ -89,7 +89,7 @@ class StepSignature(wiring.Component):
 
 
 class NeuronWords:
-    """Registers along a pipeline: :func:`quant.integer.signature.neuron_word` of G neurons.
+    """Registers along a pipeline: :func:`quant.integer.reference.word_of` of G neurons.
 
     Call the methods in their order; each argument is as of the cycle that the waits so far lead
     to. The word comes two cycles after the last wait.
