@@ -117,22 +117,28 @@ class Operation:
         """With a memory: what runs one sequence, called with the inputs of each step in turn.
 
         ``saturated`` of it says where the last step saturated, if it does; ``over`` how often all
-        did. ``draws``: a :class:`quant.integer.memory.Draws`.
+        did. ``shown(place)`` are the words (H,) that the signature has of the last step, place 0 of
+        a block's first memory (:mod:`quant.integer.signature`); a network with a memory that lacks
+        it has no traces. ``draws``: a :class:`quant.integer.memory.Draws`.
         """
         raise NotImplementedError
 
-    def along(self, formats: tuple[QFormat, ...], draws, *raws: np.ndarray):
-        """With a memory: results (B, L, H) of inputs (B, L, H), and where they saturated or None.
+    def along(self, formats: tuple[QFormat, ...], draws, *raws: np.ndarray,
+              place: int | None = None):
+        """With a memory: (B, L, H) results of inputs (B, L, H), where they saturated or None, and
+        words for the signature, of memory ``place`` of its block, None: no words.
 
         Step after step, sequences side by side: what :meth:`begin` gives must take (B, H).
         """
-        run, made, saturated = self.begin(formats, draws), [], []
+        run, made, saturated, words = self.begin(formats, draws), [], [], []
         for t in range(raws[0].shape[1]):
             now = [raw[:, t] for raw in raws]
             made.append(np.broadcast_to(run(*now), now[0].shape))
             if self.saturates:
                 saturated.append(run.saturated)
-        return np.stack(made, 1), np.stack(saturated, 1) if saturated else None
+            if place is not None:
+                words.append(np.broadcast_to(run.shown(place), now[0].shape))
+        return tuple(np.stack(each, 1) if each else None for each in (made, saturated, words))
 
     def bound(self, formats: tuple[QFormat, ...], *tops: int) -> int:
         """No magnitude on the way to the result is larger, for inputs up to ``tops``."""

@@ -47,6 +47,12 @@ class Program:
     def n(self) -> int:
         return self._states.a_re.raw.shape[1]
 
+    @cached_property
+    def memories(self) -> tuple[str, ...]:
+        """Names by which reports count what memories of the blocks saturate."""
+        return tuple(dict.fromkeys(name for ops in self.blocks for op in ops if op.states
+                                   for name in op.saturates))
+
     @property
     def inputs(self) -> int:
         """Sequences that make one example."""

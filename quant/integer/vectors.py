@@ -1,7 +1,8 @@
 """Golden vectors: what every rung of the verification ladder must reproduce, and their files.
 
-A file is one ``.npz``: spikes as packed bits, signatures, logits, saturations, the sequences, and a
-manifest that says how they were made.
+A file is one ``.npz``: spikes as packed bits (behind those of s_out, where some are -1, the bits
+that say so), signatures, logits, saturations, the sequences, and a manifest that says how they were
+made.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from golden.base.arrays import ArraysError, read_npz
 from golden.base.cli import UserError
 from golden.base.files import write_atomic
 from quant.integer.artifact import Artifact, digest
-from quant.integer.compiled import Compiled
+from quant.integer.network import IntegerNetwork
 from quant.integer.reference import Trace
 
 SCHEMA = 2
@@ -51,8 +52,11 @@ class Vectors:
 
 def expected(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
              seed: int | None = None, threads: int | None = None) -> list[Trace]:
-    """Every spike, signature and logit of B sequences; arguments as ``Compiled.run``."""
-    batch = Compiled(art, seed, threads).run(values, lengths, record=True)
+    """Every spike, signature and logit of B sequences; arguments as of ``IntegerNetwork``.
+
+    Raises :class:`ArtifactError` as ``quant.integer.reference.traced``.
+    """
+    batch = IntegerNetwork(art, seed, threads).run(values, lengths, record=True)
     return [batch.trace(b) for b in range(len(values))]
 
 
@@ -78,16 +82,19 @@ def _sha256(manifest: dict, arrays: dict[str, np.ndarray]) -> str:
 def save(vectors: Vectors, path: Path) -> Path:
     """Write a file, complete or not at all. Returns its path."""
     traces = vectors.traces
+    spikes = [t.s_out for t in traces]
+    if any((s < 0).any() for s in spikes):
+        spikes += [s < 0 for s in spikes]
     arrays = {
         "values": np.asarray(vectors.values, np.int64),
         "lengths": np.asarray(vectors.lengths, np.int64),
         "indices": np.asarray(vectors.indices, np.int64),
         "s_in": np.concatenate([np.packbits(t.s_in) for t in traces]),
-        "s_out": np.concatenate([np.packbits(t.s_out) for t in traces]),
+        "s_out": np.concatenate([np.packbits(s != 0) for s in spikes]),
         "signature": np.concatenate([t.signature for t in traces], axis=1),
         "logits": np.stack([t.logits for t in traces]),
         "saturations": np.stack([t.saturations for t in traces])}
-    N, _, H = traces[0].s_in.shape
+    N, _, H = traces[0].s_out.shape
     manifest = {"schema": SCHEMA, "command": vectors.command, "seed": vectors.seed,
                 "artifact": vectors.artifact, "layers": N, "H": H, "sequences": len(traces)}
     manifest["sha256"] = _sha256(manifest, arrays)
@@ -118,16 +125,24 @@ def load(path: Path, art: Artifact | None = None) -> Vectors:
                           f"{again}")
     N, H, lengths = m["layers"], m["H"], arrays["lengths"]
 
-    def each(name, sizes):
-        return np.split(arrays[name], np.cumsum(sizes)[:-1], axis=-1)
+    sizes = -(-N * H * lengths // 8)        # bytes of a trace's spikes
 
-    def spikes(name):
-        return [np.unpackbits(packed, count=N * L * H).reshape(N, L, H)
-                for L, packed in zip(lengths, each(name, -(-N * H * lengths // 8)))]
+    def each(array, sizes):
+        return np.split(array, np.cumsum(sizes)[:-1], axis=-1)
 
-    traces = [Trace(s_in, s_out, signature, logits, int(np.argmax(logits)), over)
-              for s_in, s_out, signature, logits, over in zip(
-                  spikes("s_in"), spikes("s_out"), each("signature", lengths), arrays["logits"],
+    def unpacked(packed):
+        if not packed.size:
+            return [np.zeros((N, L, 0), np.int8) for L in lengths]
+        return [np.unpackbits(part, count=N * L * H).reshape(N, L, H).astype(np.int8)
+                for L, part in zip(lengths, each(packed, sizes))]
+
+    fired, negative = np.split(arrays["s_out"], [sizes.sum()])
+    s_in, s_out = unpacked(arrays["s_in"]), unpacked(fired)
+    if negative.size:
+        s_out = [s - 2 * below for s, below in zip(s_out, unpacked(negative))]
+    traces = [Trace(*spikes, signature, logits, int(np.argmax(logits)), over)
+              for *spikes, signature, logits, over in zip(
+                  s_in, s_out, each(arrays["signature"], lengths), arrays["logits"],
                   arrays["saturations"])]
     return Vectors(arrays["values"], lengths, traces, m["seed"], m["artifact"], m["command"],
                    arrays["indices"])

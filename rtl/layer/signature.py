@@ -107,7 +107,7 @@ def of_middle(spec, chain: flow.Flow, values: dict[str, flow.Value]) -> list[tup
 
 
 class NeuronWords:
-    """Registers along a pipeline: :func:`quant.integer.signature.neuron_word` of G neurons.
+    """Registers along a pipeline: :func:`quant.integer.reference.word_of` of G neurons.
 
     Call the methods in their order. ``time`` is the words' cycle after their transfer.
     """
