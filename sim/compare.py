@@ -21,8 +21,8 @@ class Rows:
     carry the ``end`` mark.
     """
 
-    s_in: np.ndarray            # (R, H) 0 or 1
-    s_out: np.ndarray           # (R, H)
+    s_in: np.ndarray            # (R, H) 0 or 1; (R, 0) where no spikes enter the states
+    s_out: np.ndarray           # (R, H) 0 or 1, or -1, 0 and 1
     signature: np.ndarray       # (R,) uint32
     words: np.ndarray           # (R,)
     ended: np.ndarray           # (R,)

@@ -6,7 +6,7 @@ from amaranth.lib import data
 
 from quant.integer.memory import Fire
 from rtl.layer import membrane, sampler_words     # noqa: F401  their cells
-from rtl.layer import fire                        # noqa: F401
+from rtl.layer import fire, table                 # noqa: F401
 from rtl.layer.chain import Chain
 from rtl.layer.flow import Value, of
 from rtl.spec import LayerSpec
