@@ -59,10 +59,13 @@ class Run:
         return [self._rows(layer[start:stop]) for layer in self.layers]
 
     def _rows(self, part: np.ndarray) -> Rows:
-        def spikes(packed):
-            return np.unpackbits(packed, axis=1, count=self.program.H, bitorder="little")
-        return Rows(spikes(part["s_in"]), spikes(part["s_out"]), part["signature"],
-                    part["words"].astype(np.int64), part["ended"])
+        H, (bits_in, bits_out) = self.program.H, self.program.bits
+        found = np.unpackbits(part["spikes"], axis=1, count=H * (bits_in + bits_out),
+                              bitorder="little")
+        s_in, s_out = found[:, :H * bits_in], found[:, H * bits_in:]
+        if bits_out == 2:       # two's complement
+            s_out = s_out[:, ::2].astype(np.int8) - 2 * s_out[:, 1::2].astype(np.int8)
+        return Rows(s_in, s_out, part["signature"], part["words"].astype(np.int64), part["ended"])
 
     def result(self, position: int) -> Result | None:
         if position >= len(self.answers):
