@@ -85,7 +85,7 @@ class Core(wiring.Component):
             "i": In(stream.Signature(sample_word(art))),
             "o": Out(stream.Signature(result_word(art))), "cfg": In(ConfigBus()),
             "busy": Out(len(art.blocks))}
-            | {f"tap{number}": Out(tap_layout(self.plan.layers[number])) for number in range(len(art.blocks))})
+            | {f"tap{spec.number}": Out(tap_layout(spec)) for spec in self.plan.layers})
 
     def model(self, values) -> reference.Trace:
         """Everything the core shows for one sequence of raw samples or tokens."""

@@ -2,8 +2,8 @@
 
 .. code-block:: text
 
-    x ──►[front]──► u ──►[states]──► y ──►[middle]──►[ternary]──► spikes, values ──►[mixes]──►[back]──► x
-     └──────────────────────────────────── x again, for the residual ───────────────────────────┘
+    x ─►[front]─► u ─►[states]─► y ─►[middle]─►[ternary]─► spikes, values ─►[mixes]─►[back]─► x
+    └────────────────────────────── x again, for the residual ────────────────────┘
 
 ``front``, ``middle`` and ``back`` compute each neuron for itself: they become chains
 (:mod:`rtl.layer.chain`). ``states``, the state space model, may lack: then the front ends with the

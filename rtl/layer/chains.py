@@ -76,6 +76,11 @@ def back(spec: LayerSpec, totals: dict[str, Value]) -> Chain:
     return Chain(spec, "back", spec.cut.mixes + spec.cut.back, inputs, BACK, "fuse")
 
 
+def flows(spec: LayerSpec, totals: dict[str, Value]) -> list:
+    """How a layer's chains run: what they need."""
+    return [front(spec).flow, middle(spec, 1).flow, back(spec, totals).flow]
+
+
 def member(value: Value, G: int):
     """Shape of one value of G neurons in a word: bits side by side, or an array."""
     return G if value.shape.width == 1 and not value.shape.signed else \

@@ -25,6 +25,8 @@ class Fire(Cell):
         out = Value(0, 1, 0, p.time + 1)
         if self.op.form == "systematic":
             flow.loop = max(flow.loop, wait + 2)    # asked for, given back, readable
+            geo = self.spec.geo
+            flow.memories.append(("samplers", geo.words, geo.G * p.f_bits))
         if flow.host is None:
             flow.shown += [(replace(p, time=p.time + 1), "input"), (Value(0, 1, 0, p.time), "word")]
             return out

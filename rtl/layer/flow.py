@@ -1,4 +1,4 @@
-"""Values on their way through a chain of cells: when they are there, how wide, in which registers."""
+"""Values on their way through a chain of cells: when they are there, and how wide they are."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -62,7 +62,7 @@ def signed_sum(negate, y, addend):
 class Flow:
     """What cells are built with. Without ``host`` it only follows times and ranges.
 
-    host : ``m``, ``pipe``, ``spec`` and ``slot(time)``, the word that is there at a time: ``valid``,
+    host : ``m``, ``pipe``, ``spec`` and ``slot(time)``, the word that is there at a time: ``valid``
     ``first``, ``last``, ``start``, ``end``, ``word`` (see :class:`rtl.layer.scheduler.Scheduler`).
     """
 
@@ -73,6 +73,9 @@ class Flow:
         self.stream_over: list[Value] = []  # the same of the stream x
         self.shown: list[tuple[Value, str]] = []    # for the signature, with what they are
         self.loop = 0       # least cycles from a word to the same word of the next step
+        self.products: list[tuple[int, int]] = []   # of a neuron, bits of both operands
+        self.sums: list[int] = []                   # of a neuron, their bits
+        self.memories: list[tuple[str, int, int]] = []  # beside regions: what for, rows, bits
         self._count = 0
 
     def label(self, what: str) -> str:
@@ -143,6 +146,7 @@ class Flow:
         up, up_z = f - x.f_bits, f - z.f_bits
         lo, hi = (-z.top, z.top) if z.negated else (z.lo, z.hi)
         lo, hi = (x.lo << up) + (lo << up_z), (x.hi << up) + (hi << up_z)
+        self.sums.append(Value(lo, hi, f, 0).shape.width)
         if not z.negated:
             return self.made(lambda x, z: (x << up) + (z << up_z), lo, hi, f, x, z, what="sum")
         flags = Value(0, 1, 0, z.time, bits=z.negate)
@@ -154,6 +158,7 @@ class Flow:
         x, z = self.together(self.plain(x), self.plain(z), held=False)
         ends = [a * b for a in (x.lo, x.hi) for b in (z.lo, z.hi)]
         out = Value(min(ends), max(ends), x.f_bits + z.f_bits, x.time + Products.latency)
+        self.products.append((x.shape.width, z.shape.width))
         if self.host is None:
             return out
         label, bits = self.label("product"), []

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,7 +11,7 @@ from rtl.layer import chains
 from rtl.layer.flow import Value, of
 from rtl.parts.memory import Region
 from rtl.parts.pipeline import Pipeline, buffer_output
-from rtl.parts.streams import ConfigBus, shape_of, x_word
+from rtl.parts.streams import ConfigBus, x_word
 from rtl.spec import LayerSpec
 
 

@@ -31,6 +31,9 @@ class Table(Cell):
         return positive_less(flow, y, self._entry(flow, at, fmt))
 
     def _entry(self, flow, at, fmt: QFormat):
+        # One is the region itself.
+        flow.memories += [("tables", len(self.op.table.raw), fmt.width)] * (self.spec.geo.G - 1)
+
         def memory(g):
             part = ConfigMemory(self.spec.regions[self.name(self.op.kind)], self.spec.hw)
             flow.host.memory(f"{self.key}_table{g}", part)

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from amaranth import Const, Mux
+from amaranth import Mux
 from amaranth.lib import memory
 
 from quant.integer import curves
 from rtl.layer.flow import Flow, Value, rounded
-from rtl.parts.memory import ConfigMemory, Region, pack_rows, rows_built
+from rtl.parts.memory import pack_rows, rows_built
 
 
 def lookup(flow: Flow, at: Value, lo: int, hi: int, f_bits: int, part) -> Value:
@@ -63,6 +63,8 @@ def gelu(flow: Flow, y: Value, key: str) -> Value:
     width, bits = top.bit_length(), max(high.bit_length(), (-low - 1).bit_length()) + 1
     rows = pack_rows([(K[:count].copy(), width), (steps, bits)]) + (0,)     # the last: beyond
     depth = rows_built(len(rows))
+
+    flow.memories += [("tables", depth, width + bits)] * flow.spec.geo.G
 
     class Rom:      # its content is the format's, not the network's: nobody writes it
         def __init__(self, g):

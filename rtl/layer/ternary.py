@@ -35,6 +35,12 @@ def word(spec: LayerSpec) -> data.StructLayout:
                              | members)
 
 
+def kept(spec: LayerSpec) -> data.StructLayout:
+    """What the banks have of a word."""
+    return data.StructLayout({name: shape for name, shape in sent_word(spec).members.items()
+                              if name not in (*PER_STEP, *FLAGS)})
+
+
 def levels(spec: LayerSpec) -> int:
     """Of the tree of maxima over a word's neurons, a register behind each."""
     return (spec.geo.G - 1).bit_length()
@@ -93,11 +99,10 @@ class Ternary(wiring.Component):
         words = self.geo.words
         m.submodules.threshold = self.threshold
         wiring.connect(m, wiring.flipped(self.cfg), self.threshold.cfg)
-        kept = data.StructLayout({name: shape for name, shape in self.into.members.items()
-                                  if name not in (*PER_STEP, *FLAGS)})
+        row_layout = kept(self.spec)
         step = data.StructLayout({"first": 1, "last": 1} | {name: self.into.members[name]
                                                             for name in PER_STEP})
-        m.submodules.ram = ram = memory.Memory(shape=kept.size, depth=max(2, BANKS * words),
+        m.submodules.ram = ram = memory.Memory(shape=row_layout.size, depth=max(2, BANKS * words),
                                                init=[])
         steps = Array(Signal(step, name=f"step{bank}") for bank in range(BANKS))
 
@@ -107,7 +112,7 @@ class Ternary(wiring.Component):
         write, payload = ram.write_port(), self.i.payload
         m.d.comb += [taken.eq(self.i.valid & self.i.ready), end.eq(word == words - 1),
                      write.en.eq(taken), write.addr.eq(bank * words + word),
-                     write.data.eq(Cat(payload[name] for name in kept.members))]
+                     write.data.eq(Cat(payload[name] for name in row_layout.members))]
         with m.If(taken):
             m.d.sync += [word.eq(Mux(end, 0, word + 1)), bank.eq(bank ^ end),
                          steps[bank].eq(Cat(payload[name] for name in step.members))]
@@ -131,16 +136,16 @@ class Ternary(wiring.Component):
         now = Signal(about)
         m.d.comb += [now.step.eq(steps[bank]), now.limit.eq(limits[bank]), now.end.eq(end)]
         now = pipe.delay(now, 2, "about")
-        row = data.View(kept, pipe.register(read.data, "row"))
+        row = data.View(row_layout, pipe.register(read.data, "row"))
         result = Signal(self.out)
         z = row[self.wire.op.reads[0]]
-        raws = [data.View(kept, read.data)[self.wire.op.reads[0]][g] for g in range(self.geo.G)]
-        sizes = [pipe.register(self._size(raw), f"size{g}") for g, raw in enumerate(raws)]
+        raws = data.View(row_layout, read.data)[self.wire.op.reads[0]]
+        sizes = [pipe.register(self._size(raws[g]), f"size{g}") for g in range(self.geo.G)]
         for g, size in enumerate(sizes):
             over = (size << THRESHOLD.f_bits) > now.limit
             m.d.comb += result[self.wire.op.makes][g].eq(
                 Mux(over, Mux(z[g] < 0, -1, 1), 0))
-        m.d.comb += [*(result[name].eq(row[name]) for name in kept.members),
+        m.d.comb += [*(result[name].eq(row[name]) for name in row_layout.members),
                      *(result[name].eq(now.step[name]) for name in step.members),
                      result.end.eq(now.end)]
         buffer_output(m, en, valid[1], result, self.o)
