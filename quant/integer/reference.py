@@ -161,10 +161,11 @@ def run(art: Artifact, values: np.ndarray, seed: int | None = None) -> Trace:
 
 
 def saturations(over: dict[str, np.ndarray]) -> np.ndarray:
-    """(..., N + 1): states per layer, then the residual stream of all layers and the encoder.
+    """(..., N + 1): memories per layer, then the residual stream of all layers and the encoder.
 
-    ``over`` as in :class:`Record`, with any leading axes.
+    A layer's states ``h`` and membranes ``v`` are counted together, as hardware does. ``over`` as
+    in :class:`Record`, with any leading axes.
     """
-    states = over["h"][..., :-1]
+    states = sum(over[name] for name in ("h", "v") if name in over)[..., :-1]
     stream = over["x"].sum(-1, keepdims=True) if "x" in over else 0 * states[..., :1]
     return np.concatenate([states, stream], -1)
