@@ -96,7 +96,8 @@ def report(args: argparse.Namespace) -> None:
     steps = args.steps or art.length
     if steps > art.length:
         raise SimError(f"--steps {steps}: {art.task} has 1..{art.length} steps")
-    chosen = args.lanes or [p for p in (1, 4, 8, 16) if p in allowed(art.H, art.n)]
+    # without modes no number fits: the core says why there is none
+    chosen = args.lanes or [p for p in (1, 4, 8, 16) if p in allowed(art.H, art.n)] or [1]
     for lanes in chosen:
         Geometry(art.H, art.n, lanes)
     for lanes in chosen:

@@ -98,6 +98,11 @@ class Operation:
         """Formats in which it saturates and is counted, by the name that reports give the value."""
         return {}
 
+    def seen_as(self, name: str) -> str:
+        """How calibration and its reports call what saturates; other than ``name`` where a block
+        may have several."""
+        return name
+
     def on_tensors(self, change: Callable[[str, Tensor], Tensor]) -> "Operation":
         """The same with ``change(name, tensor)`` in place of every tensor."""
         return replace(self, **{name: change(name, t) for name, t in self.tensors.items()})

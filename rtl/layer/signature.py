@@ -100,7 +100,8 @@ def of_front(spec, chain: flow.Flow, u: flow.Value) -> list[tuple[flow.Value, in
     return [(u, FRONT["input"])]
 
 
-def of_middle(spec, chain: flow.Flow, values: dict[str, flow.Value]) -> list[tuple[flow.Value, int]]:
+def of_middle(spec, chain: flow.Flow,
+              values: dict[str, flow.Value]) -> list[tuple[flow.Value, int]]:
     """The same of the middle: y, and what its memory shows."""
     found = [(values["y"], Y)] if "y" in values else []
     return found + [(value, MIDDLE[kind]) for value, kind in chain.shown if kind in MIDDLE]
