@@ -100,7 +100,7 @@ def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
 
 def layer_of(art: Artifact, number: int, hw: HardwareConfig) -> LayerSpec:
     """What computes layer ``number``, without its place in the map."""
-    spec = LayerSpec(art, number, Geometry(art.H, max(1, art.n), hw.lanes), hw, cut(art, number),
+    spec = LayerSpec(art, number, Geometry.of(art, hw.lanes), hw, cut(art, number),
                      count_bits(art))
     columns.check(spec)
     return spec
