@@ -26,7 +26,7 @@ from quant.integer.operation import Operation, Tensor
 from quant.lower.steps import STEPS, WHY_NOT
 from quant.tune.fit import Fitting
 from quant.tune.qat import MODULES
-from rtl.plan import COMPONENTS
+from rtl.layer.chains import CELLS
 from sim.results import markdown
 
 PAGE = ROOT / "docs" / "operations.md"
@@ -37,6 +37,10 @@ NETWORKS = (PaperConfig(**SHAPE), PaperConfig(**SHAPE, residual="plain", gelu_be
             ReleasedConfig(**SHAPE, init="s4d_lin"), StreamConfig(**SHAPE),
             StreamConfig(**SHAPE, neuron="gelu", mixer="gsu"), LIFConfig(**SHAPE))
 H, N, VOCAB = 128, 8, 257
+# Beside the cells of chains, which CELLS has.
+ENCODER = (ops.Embed, ops.Scale, ops.Round, ops.Limit, ops.Clamp)
+WHOLE = {memory.States: "rtl.layer.state_engine", ops.Mix: "rtl.layer.mixer",
+         ops.Ternary: "rtl.layer.ternary"}
 
 
 def examples() -> dict[type, tuple[Operation, tuple[QFormat, ...]]]:
@@ -100,6 +104,12 @@ def name_of(thing) -> str:
     return f"`{thing.__module__}.{thing.__qualname__}`"
 
 
+def components(kind: type[Operation]) -> list[str]:
+    """Where an operation is hardware."""
+    found = ["`rtl.encoder`"] * (kind in ENCODER) + [f"`{WHOLE[kind]}`"] * (kind in WHOLE)
+    return found + [name_of(CELLS[kind])] * (kind in CELLS)
+
+
 def sides() -> str:
     """Where each side of an operation lives."""
     rows, steps = [], lowered()
@@ -109,7 +119,7 @@ def sides() -> str:
             kind.__name__, ", ".join(sorted(steps.get(kind, ["`quant.lower.passes`"]))),
             name_of(kind),
             f"`{rule.__name__}`" if rule else "none needed", f"`{MODULES[kind].__name__}`",
-            ", ".join(f"`{name}`" for name in COMPONENTS.get(kind, ())) or "none yet"])
+            ", ".join(components(kind)) or "none yet"])
     return markdown(["operation", "made of", "integers", "rule in `quant.tune.fit.Fitting`",
                      "module in `quant.tune`", "components"], rows)
 
