@@ -3,6 +3,7 @@
 import numpy as np
 from amaranth.sim import Simulator
 
+from rtl.layer.state_model import sent
 from tests.rtl.streams import SETTLE, configure, get, plain, put
 
 
@@ -18,14 +19,18 @@ def x_words(x, lengths, G: int) -> list[dict]:
             for row in step.reshape(-1, G)]
 
 
-def spike_words(s_out, lengths, G: int) -> list[dict]:
-    """Payloads of ``spike_word`` for spikes (steps, H); what the mixer ignores is 0."""
-    out = []
-    for step, (first, last) in zip(np.asarray(s_out), marks(lengths)):
-        rows = step.reshape(-1, G)
-        out += [{"s_out": int(row @ (1 << np.arange(G))), "s_in": 0, "first": first, "last": last,
-                 "end": int(j == len(rows) - 1), "signature": 0, "saturations": 0}
-                for j, row in enumerate(rows)]
+def mixed_formats(spec) -> dict:
+    """Formats of what a layer's mixers read, by name."""
+    return {name: fmt for wire in spec.cut.mixes for name, fmt in zip(wire.op.reads, wire.formats)}
+
+
+def mixer_words(spec, values: dict, lengths) -> list[dict]:
+    """Payloads of ``mixer_word`` for values (steps, H) of each name that the mixers read."""
+    G, words, formats, out = spec.geo.G, spec.geo.words, mixed_formats(spec), []
+    for t, (first, last) in enumerate(marks(lengths)):
+        out += [{name: sent(values[name][t].reshape(-1, G)[j], fmt)
+                 for name, fmt in formats.items()} |
+                {"first": first, "last": last, "end": int(j == words - 1)} for j in range(words)]
     return out
 
 
