@@ -17,9 +17,11 @@ CHANGED = {
         "of two texts in family released: the head sees neurons, there are no 32 features",
     r"energy/lif behind an SSM\[[01]\]: expected (138|96|126|101)\.\d, got (426|193|414|198)\.\d":
         "LIF neurons alone have no d_state any more; the SSM to compare with has the default's",
-    r"artifact/\S*(gelu|-a-|-a$|gain|replace)\S* hardware/(refused: missing|\d+ lanes: not in the )":
+    r"artifact/\S*(gelu|-a-|-a$|gain|replace)\S* hardware/"
+    r"(refused: missing|\d+ lanes: not in the record)":
         "hardware has a GELU, a gain and a stream without residual now",
-    r"artifact/none-\S* hardware/\d+ lanes/results\[\d\]: expected (?P<old>\d+), got (?P<new>\d+)$":
+    r"artifact/none-\S* hardware/\d+ lanes/results\[\d\]: "
+    r"expected (?P<old>\d+), got (?P<new>\d+)$":
         "without a residual a mixer's result comes a cycle earlier: a register is gone",
     r"artifact/\S* rtlil: ":
         "layers are made of chains",
@@ -31,7 +33,7 @@ CHANGED = {
     r"d3ebaf3a2bc3ee72)'?$":
         "d and b of a neuron have a format each in the memory, not the wider of both",
 }
-EARLIER = 5     # cycles of a result, at most: those of 4 layers, and one more behind a short sequence
+EARLIER = 5     # cycles of a result, at most: one of 4 layers each, one behind a short sequence
 
 
 def meant(rule: str, line: str) -> bool:

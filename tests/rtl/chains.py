@@ -1,4 +1,4 @@
-"""A chain alone in a pipeline: what its host gives, words with gaps, an enable that is held back."""
+"""A chain alone in a pipeline: its host, words with gaps, an enable that is held back."""
 
 from types import SimpleNamespace
 

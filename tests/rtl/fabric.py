@@ -3,7 +3,6 @@
 import numpy as np
 from amaranth.sim import Simulator
 
-from rtl.layer.state_model import sent
 from tests.rtl.streams import SETTLE, configure, get, plain, put
 
 
@@ -17,21 +16,6 @@ def x_words(x, lengths, G: int) -> list[dict]:
     return [{"x": row.tolist(), "first": first, "last": last}
             for step, (first, last) in zip(np.asarray(x), marks(lengths))
             for row in step.reshape(-1, G)]
-
-
-def mixed_formats(spec) -> dict:
-    """Formats of what a layer's mixers read, by name."""
-    return {name: fmt for wire in spec.cut.mixes for name, fmt in zip(wire.op.reads, wire.formats)}
-
-
-def mixer_words(spec, values: dict, lengths) -> list[dict]:
-    """Payloads of ``mixer_word`` for values (steps, H) of each name that the mixers read."""
-    G, words, formats, out = spec.geo.G, spec.geo.words, mixed_formats(spec), []
-    for t, (first, last) in enumerate(marks(lengths)):
-        out += [{name: sent(values[name][t].reshape(-1, G)[j], fmt)
-                 for name, fmt in formats.items()} |
-                {"first": first, "last": last, "end": int(j == words - 1)} for j in range(words)]
-    return out
 
 
 def sequence_sums(per_step, lengths) -> list[int]:

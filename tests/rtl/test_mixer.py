@@ -15,7 +15,8 @@ from quant.integer.synthetic import random_artifact
 from rtl.parts.config import HardwareConfig, HardwareError
 from rtl.layer.mixer import Mixer
 from rtl.plan import plan
-from tests.rtl.fabric import mixed_formats, mixer_words, observe, sequence_sums, x_words
+from sim.benches.stimulus import mixed_formats, mixed_values, words_of
+from tests.rtl.fabric import observe, sequence_sums, x_words
 from tests.rtl.streams import get, put
 
 LENGTHS = (3, 1, 1, 4, 2)
@@ -51,16 +52,10 @@ def mixer(case, seed=3, number=1):
 
 
 def stimulus(dut, lengths=LENGTHS, seed=4):
-    """What the mixers read (none, all, then random rates; values also at their format's ends), and
-    inputs at the format's ends and between."""
+    """What the mixers read, and inputs at the format's ends and between."""
     rng, H, q = np.random.default_rng(seed), dut.spec.art.H, dut.spec.art.x_format
-    steps, s = sum(lengths), {}
-    for name, fmt in mixed_formats(dut.spec).items():
-        low, high = (-1, 1) if fmt == TERNARY else (fmt.lo, fmt.hi)
-        raw = rng.integers(low, high + 1, (steps, H)) if high > 1 else \
-            rng.choice([low, high], (steps, H))
-        s[name] = np.where(rng.random((steps, H)) < rng.random((steps, 1)), raw, 0)
-        s[name][0], s[name][1], s[name][2] = 0, high, low
+    steps = sum(lengths)
+    s = mixed_values(dut.spec, steps, seed)
     low, high = (q.lo, q.hi) if q.signed else (0, 1 << q.f_bits)
     x = rng.integers(low, high + 1, (steps, H))
     x = np.where(rng.random((steps, H)) < 0.3, rng.choice([low, 0, high], (steps, H)), x)
@@ -69,7 +64,7 @@ def stimulus(dut, lengths=LENGTHS, seed=4):
 
 def run(dut, s, x, lengths=LENGTHS, stall=0.0, writes=()):
     geo = dut.geo
-    sends = {"i": mixer_words(dut.spec, s, lengths)}
+    sends = {"i": words_of(dut.spec, mixed_formats(dut.spec), s, lengths)}
     if dut.spec.fused:
         sends["x"] = x_words(x, lengths, geo.G)
     pulses = ["count"] if dut.spec.saturates else []
@@ -127,7 +122,7 @@ def test_a_consumer_that_pauses(busy, idle):
     got = []
 
     async def source(ctx):
-        await put(ctx, dut.i, mixer_words(dut.spec, s, LENGTHS))
+        await put(ctx, dut.i, words_of(dut.spec, mixed_formats(dut.spec), s, LENGTHS))
 
     async def sink(ctx):
         got.extend(await get(ctx, dut.o, len(words), Pauses(busy, idle), stall=0.5))
@@ -146,7 +141,7 @@ def test_nothing_is_left_after_a_reset(case):
     dut, lengths = mixer(case), (2, 1)
     s, x = stimulus(dut, lengths)
     words, _ = expected(dut, s, x, lengths)
-    sends = {"i": mixer_words(dut.spec, s, lengths), "x": x_words(x, lengths, dut.geo.G)}
+    sends = {"i": words_of(dut.spec, mixed_formats(dut.spec), s, lengths), "x": x_words(x, lengths, dut.geo.G)}
     for before in range(1, dut.latency + dut.interval):
         assert after_reset(dut, sends, before, len(words)) == words, f"reset in cycle {before}"
 

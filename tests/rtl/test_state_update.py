@@ -35,7 +35,8 @@ def operands(fmt: LayerFormats, u: QFormat, random: RandomFormat, seed: int) -> 
     for _ in range(60):
         word = {name: int(rng.integers(q.lo, q.hi + 1)) for name, q in
                 (("h_re", h), ("h_im", h), ("a_re", a), ("a_im", a), ("g_re", g), ("g_im", g))}
-        words.append(word | {"u": int(rng.integers(u.lo, u.hi + 1)), "r": int(rng.integers(1 << bits))})
+        words.append(word | {"u": int(rng.integers(u.lo, u.hi + 1)),
+                             "r": int(rng.integers(1 << bits))})
     return words
 
 
