@@ -131,6 +131,9 @@ def cut(art: Artifact, number: int) -> Cut:
         if isinstance(wire.op, (States, Ternary)):
             refuse(wire.op, "stands where the RTL has none: a state space model in front of the "
                             "mixers, a ternary threshold right in front of them")
+    for wire in back:
+        if wire.op.states:
+            refuse(wire.op, "has a memory behind the mixers of its layer, where the RTL has none")
     made = {wire.op.makes for wire in head} | {"x"}
     for part, known in ((front, {"x"}), (middle, {states.op.makes if states else u}),
                         (mixes, made), (back, {"x"} | {wire.op.makes for wire in mixes})):

@@ -96,8 +96,8 @@ class Scale(Cell):
         elif self.op.a and self.formats[0].width == 1 and not self.formats[0].signed:
             x, = flow.together(x, held=False)
             a = flow.param(self.name("a"), x.time)
-            x = flow.made(lambda x, a: Mux(x, a, 0), min(0, a.lo), max(0, a.hi), a.f_bits, x, a,
-                          what="masked")
+            x = flow.made(lambda x, a: Mux(x, a, 0), min(0, a.lo), max(0, a.hi),
+                          a.f_bits + x.f_bits, x, a, what="masked")
         elif self.op.a:
             x = flow.product(x, flow.param(self.name("a"), x.time + (x.negated or 0)))
         if not self.op.b:

@@ -6,6 +6,7 @@ from amaranth.lib import data
 
 from quant.integer.memory import Fire
 from rtl.layer import membrane, sampler_words     # noqa: F401  their cells
+from rtl.layer.cells import CELLS                # noqa: F401  now of all kinds
 from rtl.layer import fire, table                 # noqa: F401
 from rtl.layer.chain import Chain
 from rtl.layer.flow import Value, of

@@ -51,7 +51,7 @@ def product(wire: Wired, value, weight):
     if is_bit(fmt):
         return Mux(value, weight, 0)
     few, other = (value, weight) if fmt == TERNARY else (weight, value)
-    return Mux(few[0], Mux(few[1], -other, other), 0)
+    return Mux(few[0], other, 0) - Mux(few[1], other << 1, 0)       # two bits, with their sign
 
 
 def check(spec: LayerSpec) -> None:

@@ -23,6 +23,8 @@ class Fire(Cell):
         wait = sampler_words.latency(self.op.form)
         p = flow.at(p, max(p.time, wait))
         out = Value(0, 1, 0, p.time + 1)
+        if self.op.form == "sobol":
+            flow.loop = max(flow.loop, 2)           # the next step's point
         if self.op.form == "systematic":
             flow.loop = max(flow.loop, wait + 2)    # asked for, given back, readable
             geo = self.spec.geo

@@ -54,7 +54,7 @@ def of(fmt: QFormat, time: int, bits=None, held: bool = True) -> Value:
 
 def signed_sum(negate, y, addend):
     """``addend - y`` or ``addend + y`` in one adder: -y is ~y + 1, the 1 carried from below."""
-    bits = Cat(y, y[-1] if y.shape().signed else Const(0, 1))
+    bits, addend = (Cat(raw, raw[-1] if raw.shape().signed else Const(0, 1)) for raw in (y, addend))
     flipped = Cat(negate, bits ^ negate.replicate(len(bits))).as_signed()
     return (flipped + Cat(negate, addend).as_signed()) >> 1
 

@@ -51,7 +51,7 @@ def gelu(flow: Flow, y: Value, key: str) -> Value:
     f = y.f_bits
     fine = max(0, f - curves.KNOTS)         # bits of |y| below a knot
     K, T = curves.knots(f), curves.table(f)
-    count = -(-(len(T) - 1) >> fine)        # intervals in which T is not nothing
+    count = max(1, -(-(len(T) - 1) >> fine))        # intervals in which T is not nothing
     v, = flow.together(magnitude(flow, y))
     most = (count << fine) - 1
     near = flow.made(lambda v: v[fine:] if fine else v, 0, max(1, min(v.hi, most) >> fine), 0, v,

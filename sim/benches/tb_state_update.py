@@ -3,20 +3,19 @@
 import cocotb
 
 from golden.base.qformat import UQ
-from quant.formats import BIT
 from sim.benches import parts
 from sim.benches.stimulus import as_words, corners_and_random
 from sim.benches.streams import exchange, first_difference
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
-@cocotb.parametrize(variant=list(parts.VARIANTS), stall=[0.0, 0.4])
+@cocotb.parametrize(variant=parts.having("state_update"), stall=[0.0, 0.4])
 async def matches_model(dut, variant: str, stall: float):
     part = parts.components(variant)["state_update"]
-    fmt = parts.shape(variant)[0].spiking.layers[0].fmt
-    formats = {"h_re": fmt.h, "h_im": fmt.h, "s": BIT, "a_re": fmt.a_bar, "a_im": fmt.a_bar,
-               "g_re": fmt.g, "g_im": fmt.g}
-    if part.rounding == "stochastic":
+    op = part.op
+    formats = {"h_re": op.h, "h_im": op.h, "u": part.u} | {
+        name: getattr(op, name).fmt for name in ("a_re", "a_im", "g_re", "g_im")}
+    if op.rounding == "stochastic":
         formats["r"] = UQ(2 * part.random.round_bits, 0)
     words = as_words(corners_and_random(formats, 150, seed=1))
     expected = []

@@ -18,17 +18,6 @@ def x_words(x, lengths, G: int) -> list[dict]:
             for row in step.reshape(-1, G)]
 
 
-def spike_words(s_out, lengths, G: int) -> list[dict]:
-    """Payloads of ``spike_word`` for spikes (steps, H); what the mixer ignores is 0."""
-    out = []
-    for step, (first, last) in zip(np.asarray(s_out), marks(lengths)):
-        rows = step.reshape(-1, G)
-        out += [{"s_out": int(row @ (1 << np.arange(G))), "s_in": 0, "first": first, "last": last,
-                 "end": int(j == len(rows) - 1), "signature": 0, "saturations": 0}
-                for j, row in enumerate(rows)]
-    return out
-
-
 def sequence_sums(per_step, lengths) -> list[int]:
     """Sum over each sequence of a number per step."""
     ends = np.cumsum(lengths)

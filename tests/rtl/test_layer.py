@@ -9,7 +9,6 @@ from quant.integer.synthetic import random_artifact
 from rtl.parts.config import HardwareConfig
 from rtl.layer.layer import Layer
 from rtl.plan import plan
-from rtl.layer.state_model import expected_spikes
 from tests.rtl.fabric import observe, sequence_sums, x_words
 
 LENGTHS = (2, 1, 1, 3)
@@ -26,9 +25,9 @@ CASES = {
 def expected(dut, x):
     """(spike words, output words, output saturations per sequence)."""
     art, geo = dut.spec.art, dut.spec.geo
-    spikes = expected_spikes(art, 1, geo, x_words(x, LENGTHS, geo.G))
+    spikes = dut.engine.model(x_words(x, LENGTHS, geo.G))
     bits = np.array([[word["s_out"] >> g & 1 for g in range(geo.G)] for word in spikes])
-    results = [dut.mixer.model(*step) for step in zip(bits.reshape(-1, art.H), x)]
+    results = [dut.mixer.model({"s_out": s}, row) for s, row in zip(bits.reshape(-1, art.H), x)]
     return (spikes, x_words([out for out, _ in results], LENGTHS, geo.G),
             sequence_sums([over for _, over in results], LENGTHS))
 

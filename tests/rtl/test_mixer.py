@@ -1,4 +1,6 @@
-"""Mixer and Fuse against mix and fuse of the reference: shapes, options, stalls, timing."""
+"""Mixer and Fuse against the operations from Mix on: shapes, options, stalls, timing."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,12 +8,15 @@ from amaranth.hdl import ResetInserter, Signal
 from amaranth.sim import Simulator
 
 from golden.base.qformat import SQ
-from quant.formats import LayerFormats
+from quant.formats import TERNARY, LayerFormats
+from quant.integer.operation import Tensor
+from quant.integer.ops import Mix
 from quant.integer.synthetic import random_artifact
-from rtl.parts.config import HardwareConfig
+from rtl.parts.config import HardwareConfig, HardwareError
 from rtl.layer.mixer import Mixer
 from rtl.plan import plan
-from tests.rtl.fabric import observe, sequence_sums, spike_words, x_words
+from sim.benches.stimulus import mixed_formats, mixed_values, words_of
+from tests.rtl.fabric import observe, sequence_sums, x_words
 from tests.rtl.streams import get, put
 
 LENGTHS = (3, 1, 1, 4, 2)
@@ -28,6 +33,16 @@ CASES = {
     "single neuron": (dict(H=1, n=2, residual="clampfuse"), 2),
     "stress": (dict(H=8, n=2, residual="plain", stress=0.5,
                     fmt=LayerFormats(x=SQ(3, 12))), 4),
+    "gain, gelu": (dict(H=4, n=2, residual="plain", act="gelu", gain=True), 4),
+    "replaced": (dict(H=6, n=3, residual="replace", act="gelu"), 1),
+    # two mixers: of spikes, and of -1, 0 and 1 and of values
+    "glu": (dict(kind="glu", H=6, n=2), 2),
+    "glu, folds": (dict(kind="glu", H=6, n=3, norm_position="post", residual="none"), 1),
+    "glu, stress": (dict(kind="glu", H=4, n=2, stress=0.5), 8),
+    "gsu": (dict(kind="gsu", H=6, n=2), 4),
+    "gsu, folds": (dict(kind="gsu", H=8, n=4, norm_position="post"), 1),
+    "gsu, whole layer": (dict(kind="gsu", H=4, n=2, residual="none", stress=0.5), 8),
+    "gsu, single neuron": (dict(kind="gsu", H=1, n=2), 2),
 }
 
 
@@ -37,13 +52,11 @@ def mixer(case, seed=3, number=1):
 
 
 def stimulus(dut, lengths=LENGTHS, seed=4):
-    """Spikes (none, all, then random rates) and inputs at the format's ends and between."""
+    """What the mixers read, and inputs at the format's ends and between."""
     rng, H, q = np.random.default_rng(seed), dut.spec.art.H, dut.spec.art.x_format
     steps = sum(lengths)
-    s = (rng.random((steps, H)) < rng.random((steps, 1))).astype(int)
-    s[0], s[1] = 0, 1
-    plain = dut.spec.art.spiking.residual == "plain"
-    low, high = (q.lo, q.hi) if plain else (0, 1 << q.f_bits)
+    s = mixed_values(dut.spec, steps, seed)
+    low, high = (q.lo, q.hi) if q.signed else (0, 1 << q.f_bits)
     x = rng.integers(low, high + 1, (steps, H))
     x = np.where(rng.random((steps, H)) < 0.3, rng.choice([low, 0, high], (steps, H)), x)
     return s, x
@@ -51,15 +64,16 @@ def stimulus(dut, lengths=LENGTHS, seed=4):
 
 def run(dut, s, x, lengths=LENGTHS, stall=0.0, writes=()):
     geo = dut.geo
-    sends = {"i": spike_words(s, lengths, geo.G)}
-    if dut.spec.art.spiking.residual != "none":
+    sends = {"i": words_of(dut.spec, mixed_formats(dut.spec), s, lengths)}
+    if dut.spec.fused:
         sends["x"] = x_words(x, lengths, geo.G)
-    pulses = ["count"] if dut.spec.art.spiking.residual == "plain" else []
+    pulses = ["count"] if dut.spec.saturates else []
     return observe(dut, sends, {"o": len(sends["i"])}, pulses, stall, seed=5, writes=writes)
 
 
 def expected(dut, s, x, lengths=LENGTHS):
-    results = [dut.model(*step) for step in zip(s, x)]
+    results = [dut.model({name: raw[t] for name, raw in s.items()}, row)
+               for t, row in enumerate(x)]
     return (x_words([out for out, _ in results], lengths, dut.geo.G),
             [{"value": n} for n in sequence_sums([over for _, over in results], lengths)])
 
@@ -76,6 +90,8 @@ def test_matches_model(case, stall):
     assert got.get("count", counts) == counts
     if case == "stress":
         assert min(count["value"] for count in counts) > 0
+    elif "stress" in case:
+        assert max(count["value"] for count in counts) > 0
     if not stall:
         ends = cycles["i"][dut.geo.words - 1::dut.geo.words]
         starts = cycles["o"][::dut.geo.words]
@@ -106,7 +122,7 @@ def test_a_consumer_that_pauses(busy, idle):
     got = []
 
     async def source(ctx):
-        await put(ctx, dut.i, spike_words(s, LENGTHS, dut.geo.G))
+        await put(ctx, dut.i, words_of(dut.spec, mixed_formats(dut.spec), s, LENGTHS))
 
     async def sink(ctx):
         got.extend(await get(ctx, dut.o, len(words), Pauses(busy, idle), stall=0.5))
@@ -125,7 +141,7 @@ def test_nothing_is_left_after_a_reset(case):
     dut, lengths = mixer(case), (2, 1)
     s, x = stimulus(dut, lengths)
     words, _ = expected(dut, s, x, lengths)
-    sends = {"i": spike_words(s, lengths, dut.geo.G), "x": x_words(x, lengths, dut.geo.G)}
+    sends = {"i": words_of(dut.spec, mixed_formats(dut.spec), s, lengths), "x": x_words(x, lengths, dut.geo.G)}
     for before in range(1, dut.latency + dut.interval):
         assert after_reset(dut, sends, before, len(words)) == words, f"reset in cycle {before}"
 
@@ -166,8 +182,33 @@ def after_reset(dut, sends: dict[str, list], before: int, count: int) -> list:
 def test_a_written_row_counts():
     """Weight and bias rows from the configuration bus replace the artifact's."""
     dut, other = mixer("two neurons"), mixer("two neurons", seed=6)
-    stores = [*other.weights, other.fuse.rows]
-    writes = [pair for store in stores for pair in store.region.writes()]
+    regions = [region for name, region in other.spec.regions.items()
+               if name.startswith(("mixer", "fuse"))]
+    writes = [pair for region in regions for pair in region.writes()]
     s, x = stimulus(dut)
     got, _ = run(dut, s, x, writes=writes)
     assert got["o"] == expected(other, s, x)[0] != expected(dut, s, x)[0]
+
+
+@pytest.mark.parametrize("lanes", [2, 4])
+def test_weights_of_two_bits(lanes):
+    """-2 is one of them, beside those of a ternary matrix."""
+    art = random_artifact(3, kind="gsu", H=4, n=2)
+    ops = [replace(op, w=Tensor(np.resize([-2, 1, -1, 0, 1, -2, -2], op.w.raw.shape), op.w.fmt))
+           if isinstance(op, Mix) and op.w.fmt == TERNARY else op for op in art.blocks[1]]
+    art = replace(art, blocks=(art.blocks[0], tuple(ops))).check()
+    dut = Mixer(plan(art, HardwareConfig(lanes)).layers[1])
+    s, x = stimulus(dut)
+    assert run(dut, s, x)[0]["o"] == expected(dut, s, x)[0]
+
+
+def test_multipliers_are_refused():
+    """Weights of values, where neither is of two bits: layer, operation, formats."""
+    art = random_artifact(3, kind="gsu", H=4, n=2)
+    ops = [replace(op, wiring="a -> n") if isinstance(op, Mix) and op.makes == "n" else op
+           for op in art.blocks[0]]
+    art = replace(art, blocks=(tuple(ops), art.blocks[1])).check()
+    with pytest.raises(HardwareError, match=r"^layer 0: Mix \(a -> n\) has weights SQ\(8,0\) of "
+                                            r"values SQ\(.*; the RTL has no multipliers there: "
+                                            r".*quant.evaluate$"):
+        plan(art, HardwareConfig(2))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from golden.base.qformat import SQ, UQ
-from quant.formats import LayerFormats, RandomFormat
+from quant.formats import RandomFormat
 from rtl.layer.phase_sampler import PhaseSampler
-from rtl.layer.sampler import AffineSampler, make_sampler
+from rtl.layer.sampler import make_sampler
 from tests.rtl.streams import exchange
 
 
@@ -35,13 +35,3 @@ def test_corners_and_random(p, stall):
              for r in (0, 1, one // 2, one - 1)]
     words += [{"p": int(rng.integers(0, one + 1)), "r": int(rng.integers(one))} for _ in range(60)]
     check(PhaseSampler(p), words, stall)
-
-
-@pytest.mark.parametrize("stall", [0.0, 0.4], ids=["free", "stalled"])
-def test_behind_a_product(stall):
-    fmt, rng = LayerFormats(), np.random.default_rng(1)
-    dut = AffineSampler(fmt, RandomFormat(), "systematic")
-    words = [{name: int(rng.integers(q.lo, q.hi + 1)) >> by for name, q, by in
-              (("x", fmt.x, 6), ("alpha", fmt.alpha, 3), ("beta", fmt.beta, 6))}
-             | {"r": int(rng.integers(1 << 24))} for _ in range(80)]
-    check(dut, words, stall)

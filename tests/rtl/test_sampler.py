@@ -1,11 +1,11 @@
-"""Both samplers against the reference's comparison, with stalls on both sides."""
+"""The sampler against the reference's comparison, with stalls on both sides."""
 
 import numpy as np
 import pytest
 
 from golden.base.qformat import SQ, UQ
-from quant.formats import LayerFormats, RandomFormat
-from rtl.layer.sampler import AffineSampler, Sampler
+from quant.formats import RandomFormat
+from rtl.layer.sampler import Sampler
 from tests.rtl.streams import exchange
 
 RANDOM = {"centred": RandomFormat(), "plain": RandomFormat(centred=False),
@@ -46,17 +46,3 @@ def test_sampler(p, random, stall):
               for r in (0, 1, (1 << random.k) - 1)]
     words += [{"p": r * one >> random.k, "r": r} for r in range(0, 1 << random.k, 4096)]
     check(Sampler(p, random), words, stall)
-
-
-@pytest.mark.parametrize("stall", [0.0, 0.4], ids=["free", "stalled"])
-@pytest.mark.parametrize("random", RANDOM.values(), ids=RANDOM.keys())
-def test_affine_sampler(random, stall):
-    fmt = LayerFormats()
-    dut = AffineSampler(fmt, random)
-    formats = {name: getattr(fmt, name) for name in ("x", "alpha", "beta")}
-    words = operands(formats, random.k, 60)
-    # alpha x + beta close to the threshold, from both sides
-    for r in (0, 1 << random.k - 1, (1 << random.k) - 1):
-        beta = r << fmt.beta.f_bits >> random.k
-        words += [{"x": x, "alpha": 3, "beta": beta, "r": r} for x in (-2, -1, 0, 1, 2)]
-    check(dut, words, stall)

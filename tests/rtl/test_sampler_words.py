@@ -20,7 +20,10 @@ KINDS = (lfsr.SAMPLER_IN, lfsr.SAMPLER_OUT)
 
 
 def words_of(art, lanes, kind):
-    return SamplerWords(plan(art, HardwareConfig(lanes)).layers[1], kind)
+    """The words of one of layer 1's samplers, with the fraction bits of what it compares."""
+    spec = plan(art, HardwareConfig(lanes)).layers[1]
+    wire = [wire for wire in spec.cut.front + spec.cut.middle if isinstance(wire.op, Fire)][kind]
+    return SamplerWords(spec, wire.op, wire.formats[0].f_bits)
 
 
 def run(dut, expected, writes=(), held=0.3, seed=0, limit=4000, lengths=LENGTHS):

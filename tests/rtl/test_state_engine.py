@@ -11,7 +11,7 @@ from quant.integer.synthetic import random_artifact
 from rtl.parts.config import HardwareConfig
 from rtl.plan import plan
 from rtl.layer.state_engine import StateEngine
-from rtl.layer.state_model import expected_spikes
+from rtl.layer.state_model import expected_words
 from tests.rtl.streams import exchange
 
 NARROW = LayerFormats(h=SQ(2, 8), drive=SQ(3, 8), g=SQ(3, 14))    # the first step saturates
@@ -106,11 +106,12 @@ def test_lanes_do_not_change_results():
     rng = np.random.default_rng(0)
     steps = rng.integers(0, 4097, (6, art.H)).tolist()
     for lanes in (1, 2, 4, 8, 16):
-        geo = plan(art, HardwareConfig(lanes)).geo
+        spec = plan(art, HardwareConfig(lanes)).layers[1]
+        geo = spec.geo
         words = [{"x": x[w * geo.G:(w + 1) * geo.G], "first": int(t in (0, 2)),
                   "last": int(t in (1, 5))}
                  for t, x in enumerate(steps) for w in range(geo.words)]
-        out = expected_spikes(art, 1, geo, words)
+        out = expected_words(spec, words)
         ends = out[geo.words - 1::geo.words]
         spikes = tuple(word["s_out"] >> g & 1 for word in out for g in range(geo.G))
         answers.add((spikes, tuple((word["signature"], word["saturations"]) for word in ends)))
@@ -131,13 +132,13 @@ def test_without_signature():
 def test_configured_over_the_bus(options, lanes):
     """Every memory and start state written: the engine then is another artifact's."""
     dut = engine(random_artifact(seed=5, **options), lanes)
-    other = random_artifact(seed=6, **options)
+    other = plan(random_artifact(seed=6, **options), HardwareConfig(lanes)).layers[1]
     writes = []
-    for region in plan(other, HardwareConfig(lanes)).layers[1].regions.values():
+    for region in other.regions.values():
         flat = region.writes()
         writes += [flat[at:at + region.chunks] for at in range(0, len(flat), region.chunks)]
     random.Random(0).shuffle(writes)        # rows in any order, each one whole
     words = x_words(dut, (2, 3))
-    expected = expected_spikes(other, 1, dut.geo, words)
+    expected = expected_words(other, words)
     assert expected != dut.model(words)
     check(dut, words, expected, writes=[write for row in writes for write in row])

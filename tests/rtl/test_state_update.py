@@ -5,8 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from golden.base.qformat import SQ
-from quant.formats import LayerFormats, RandomFormat
+from golden.base.qformat import SQ, UQ, QFormat
+from quant.formats import BIT, LayerFormats, RandomFormat
+from quant.integer.memory import States
+from quant.integer.operation import Tensor
 from rtl.layer.state_update import StateUpdate
 from tests.rtl.streams import exchange
 
@@ -19,33 +21,42 @@ ROUNDINGS = {"stochastic": RandomFormat(), "coarse": RandomFormat(round_bits=2),
              "half_even": RandomFormat()}
 
 
-def operands(fmt: LayerFormats, random: RandomFormat, seed: int) -> list[dict]:
+def operands(fmt: LayerFormats, u: QFormat, random: RandomFormat, seed: int) -> list[dict]:
     """Every corner of the states and A_bar, ties, then random operands."""
     rng = np.random.default_rng(seed)
     h, a, g, bits = fmt.h, fmt.a_bar, fmt.g, 2 * random.round_bits
     words = [dict(zip(("h_re", "h_im", "a_re", "a_im"), corner),
-                  s=int(rng.integers(2)), g_re=int(rng.choice([g.lo, g.hi])),
+                  u=int(rng.choice([u.lo, u.hi])), g_re=int(rng.choice([g.lo, g.hi])),
                   g_im=int(rng.choice([g.lo, g.hi])), r=int(rng.choice([0, (1 << bits) - 1])))
              for corner in itertools.product((h.lo, h.hi), (h.lo, h.hi), (a.lo, a.hi),
                                              (a.lo, a.hi))]
-    words += [dict(h_re=value, h_im=-value, a_re=1 << a.f_bits - 1, a_im=0, s=0, g_re=g.hi,
+    words += [dict(h_re=value, h_im=-value, a_re=1 << a.f_bits - 1, a_im=0, u=0, g_re=g.hi,
                    g_im=g.lo, r=int(rng.integers(1 << bits))) for value in range(-5, 6)]
     for _ in range(60):
         word = {name: int(rng.integers(q.lo, q.hi + 1)) for name, q in
                 (("h_re", h), ("h_im", h), ("a_re", a), ("a_im", a), ("g_re", g), ("g_im", g))}
-        words.append(word | {"s": int(rng.integers(2)), "r": int(rng.integers(1 << bits))})
+        words.append(word | {"u": int(rng.integers(u.lo, u.hi + 1)),
+                             "r": int(rng.integers(1 << bits))})
     return words
+
+
+def states(fmt: LayerFormats, rounding: str) -> States:
+    """The operation whose coefficients come with the states."""
+    a, g = (Tensor(np.zeros((1, 1), np.int64), q) for q in (fmt.a_bar, fmt.g))
+    return States("u -> y", a, a, g, g, Tensor(np.zeros(1, np.int64), fmt.drive), fmt.h,
+                  "half_even" if rounding == "half_even" else "stochastic", 0)
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4], ids=["free", "stalled"])
 @pytest.mark.parametrize("rounding", ROUNDINGS)
 @pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS.keys())
 @pytest.mark.parametrize("spread", [True, False], ids=["spread", "close"])
-def test_matches_model(fmt, rounding, stall, spread):
+@pytest.mark.parametrize("u", [BIT, SQ(3, 5), UQ(1, 4), SQ(6, 0)], ids=str)
+def test_matches_model(u, fmt, rounding, stall, spread):
+    """With spikes and with values, whose product with g is finer or coarser than A_bar h."""
     random = ROUNDINGS[rounding]
-    dut = StateUpdate(fmt, random, "half_even" if rounding == "half_even" else "stochastic",
-                      spread=spread)
-    words = operands(fmt, random, seed=1)
+    dut = StateUpdate(states(fmt, rounding), u, random, spread=spread)
+    words = operands(fmt, u, random, seed=1)
     if rounding == "half_even":
         words = [{name: raw for name, raw in word.items() if name != "r"} for word in words]
     got, cycles = exchange(dut, {"i": words}, {"o": len(words)}, stall)
