@@ -60,13 +60,21 @@ def scan(u, a_re, a_im, g_re, g_im, words, rounding, lo, hi, re_sum, over):
 
 
 def along(op: States, u_fmt, u: np.ndarray, words: np.ndarray, bits: int):
-    """(y (B, L, H), saturated parts (B, L)) of inputs u (B, L, H), all steps at once."""
+    """(y (B, L, H), saturated parts (B, L)) of inputs u (B, L, H), all steps at once.
+
+    What goes backwards takes the inputs from the last one on, and y before each; inputs must be 0
+    behind a sequence's end, where states then stay 0.
+    """
     B, L, H = u.shape
     re_sum, over, align = np.zeros((H, L, B), np.int64), np.zeros((L, B), np.int64), op.align(u_fmt)
-    scan(np.ascontiguousarray(u.transpose(2, 1, 0)), op.a_re.raw, op.a_im.raw,
-         op.g_re.raw << align, op.g_im.raw << align, words, (op.a_re.fmt.f_bits, bits), op.h.lo,
-         op.h.hi, re_sum, over)
-    return op.output(u_fmt, np.ascontiguousarray(re_sum.transpose(2, 1, 0)), u), over.T
+    way = slice(None, None, -1 if op.backwards else 1)
+    scan(np.ascontiguousarray(u[:, way].transpose(2, 1, 0)), op.a_re.raw, op.a_im.raw,
+         op.g_re.raw << align, op.g_im.raw << align, np.ascontiguousarray(words[way]),
+         (op.a_re.fmt.f_bits, bits), op.h.lo, op.h.hi, re_sum, over)
+    re_sum = np.ascontiguousarray(re_sum[:, way].transpose(2, 1, 0))
+    if op.backwards:
+        re_sum = np.concatenate([re_sum[:, 1:], np.zeros((B, 1, H), np.int64)], 1)
+    return op.output(u_fmt, re_sum, u), over[way].T
 
 
 class Vectorised:
@@ -133,6 +141,8 @@ class Vectorised:
 
         for op, formats in block:
             inputs = [made[name] for name in op.reads]
+            if op.backwards:
+                inputs = [raw * live[..., None] for raw in inputs]
             made[op.makes] = self._apply(op, formats, inputs, draws, count)
         return made
 
@@ -140,7 +150,7 @@ class Vectorised:
         if isinstance(op, States):
             bits = draws.random.round_bits if op.rounding == "stochastic" else 0
             y, saturated = along(op, formats[0], inputs[0], self._rounding(op, draws), bits)
-            count("h", saturated)
+            count(op.state, saturated)
             return y
         if isinstance(op, Mix) and self.exact:
             total = inputs[0].astype(np.float64) @ op.w.raw.T.astype(np.float64)

@@ -78,6 +78,7 @@ class Operation:
 
     SHAPES: ClassVar[dict[str, tuple]] = {}     # of tensors that are not (H,), "H" and "n" in them
     states: ClassVar[bool] = False              # whether it has a memory from step to step
+    backwards: ClassVar[bool] = False   # whether it goes from a sequence's last step to its first
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -117,7 +118,8 @@ class Operation:
         """With a memory: what runs one sequence, called with the inputs of each step in turn.
 
         ``saturated`` of it says where the last step saturated, if it does; ``over`` how often all
-        did. ``draws``: a :class:`quant.integer.memory.Draws`.
+        did. ``draws``: a :class:`quant.integer.memory.Draws`. What goes ``backwards`` has
+        ``foresee(inputs)`` too, called before with the inputs of all steps.
         """
         raise NotImplementedError
 

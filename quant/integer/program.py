@@ -48,6 +48,11 @@ class Program:
         return self._states.a_re.raw.shape[1]
 
     @property
+    def recurrences(self) -> int:
+        """State space models of all blocks, each with a stream of random words of its own."""
+        return sum(isinstance(op, States) for ops in self.blocks for op in ops)
+
+    @property
     def inputs(self) -> int:
         """Sequences that make one example."""
         return 1 if self.head is None else 2
@@ -111,6 +116,8 @@ class Artifact(Program):
         """Return self, or raise ``ArtifactError`` naming layer, operation, tensor and rule."""
         need(self.blocks and all(any(isinstance(op, States) for op in ops) for ops in self.blocks),
              "the artifact has no layers, or one without a state space model")
+        need(not any(op.backwards for op in self.first), "encoder: only operations of layers can go "
+                                                         "backwards in time")
         self._check_facts()
         for where, ops in self.parts():
             for i, op in enumerate(ops):
@@ -119,7 +126,7 @@ class Artifact(Program):
         need(self._states.a_re.raw.ndim == 2, f"layer 0, a_re: shape {self._states.a_re.raw.shape},"
                                               f" expected (H, n)")
         sizes = {"H": self.H, "n": self.n, "vocab": self.vocab}
-        why = lfsr.misfit(self.random, self.length, len(self.blocks), self.H, self.n)
+        why = lfsr.misfit(self.random, self.length, self.recurrences, self.H, self.n)
         need(not why, why)
         for place, op, inputs in self.operations():
             where = f"{part_of(place)}, {op}"
@@ -136,7 +143,7 @@ class Artifact(Program):
                      f"{where}: a_bar {op.a_re.fmt} needs more fraction bits than the {bits} of "
                      f"stochastic rounding, at least 1")
         for kind, name, count in ((Fire, "number", 2 * len(self.blocks)),
-                                  (States, "layer", len(self.blocks))):
+                                  (States, "layer", self.recurrences)):
             given = [getattr(op, name) for _, op, _ in self.operations() if isinstance(op, kind)]
             need(len(set(given)) == len(given) and set(given) <= set(range(count)),
                  f"{kind.__name__}, {name}: each must have one of its own in 0..{count - 1}, for "
