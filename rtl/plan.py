@@ -9,9 +9,11 @@ simulations read it.
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from golden.base.qformat import QFormat
 from quant.integer import ops
 from quant.integer.artifact import Artifact
 from quant.integer.memory import Fire, States
+from quant.integer.operation import Operation
 from quant.integer.program import part_of
 from rtl import decoder, encoder
 from rtl.layer import layer
@@ -91,7 +93,9 @@ def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
     Raises :class:`rtl.parts.config.HardwareError`, naming layer or end, rule and value, for
     what the RTL lacks.
     """
-    for where, op, _ in art.operations():
+    for where, op, inputs in art.operations():
+        if op.backwards:
+            refuse_backwards(art, part_of(where), op, *inputs)
         if type(op) not in COMPONENTS:
             raise HardwareError(f"{part_of(where)}: {op} has no component in the RTL, which has "
                                 f"{', '.join(kind.__name__ for kind in COMPONENTS)}; {ELSEWHERE}")
@@ -112,6 +116,16 @@ def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
         raise HardwareError(f"the coefficients take {made.addresses} addresses, the configuration "
                             f"bus has {1 << ADDRESS_BITS}; use fewer layers or neurons")
     return made
+
+
+def refuse_backwards(art: Artifact, where: str, op: Operation, u: QFormat) -> None:
+    """Refuse what a core would have to keep of a whole sequence, with how much it is."""
+    y, values = op.format(u), art.length * art.H
+    raise HardwareError(
+        f"{where}: a two-sided kernel needs the whole sequence: {art.length} steps x {art.H} "
+        f"neurons, {values * u.width} bits of inputs ({op.reads[0]} {u}) and {values * y.width} "
+        f"bits of sums ({op.makes} {y}), not in the RTL; {ELSEWHERE}, or train one with kernel = "
+        f"causal")
 
 
 def layer_of(art: Artifact, number: int, hw: HardwareConfig) -> LayerSpec:

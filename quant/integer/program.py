@@ -116,8 +116,8 @@ class Artifact(Program):
         """Return self, or raise ``ArtifactError`` naming layer, operation, tensor and rule."""
         need(self.blocks and all(any(isinstance(op, States) for op in ops) for ops in self.blocks),
              "the artifact has no layers, or one without a state space model")
-        need(not any(op.backwards for op in self.first), "encoder: only operations of layers can go "
-                                                         "backwards in time")
+        need(not any(op.backwards for op in self.first),
+             "encoder: only an operation of a layer can go backwards in time")
         self._check_facts()
         for where, ops in self.parts():
             for i, op in enumerate(ops):

@@ -77,8 +77,8 @@ class Record:
     """What a network did on one sequence of L steps, in N blocks; int64 raws.
 
     values : by name (N, L, H), as they stand behind a block's last operation; h_re, h_im :
-    (N, L, H, n), of States; logits : (outputs,); label : arg max, the lowest index on a tie; over : saturated
-    elements by the value's name (N + 1,), the last one the encoder's.
+    (N, L, H, n), of States; logits : (outputs,); label : arg max, the lowest index on a tie; over :
+    saturated elements by the value's name (N + 1,), the last one the encoder's.
     """
 
     values: dict[str, np.ndarray]

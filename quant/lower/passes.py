@@ -22,6 +22,7 @@ import torch
 
 from golden.model.network import Network
 from quant.formats import TERNARY
+from quant.integer.future import Future
 from quant.integer.head import Head
 from quant.integer.memory import Fire, States
 from quant.integer.operation import Operation, Tensor
@@ -124,9 +125,9 @@ def samplers_block(ops: Ops, number: int) -> Ops:
     gelu = _first(inner, Curve) is not None
     made = filled(pattern(number, act, residual, states.rounding, fires[0].form, gelu,
                           gain is not None), named)
-    at = made.index(_first(made, States)) + 1
-    later = [op for op in inner if op.backwards or isinstance(op, Add)]     # of a two-sided kernel
-    return [*made[:at], *later, *made[at:]]
+    at, later = made.index(_first(made, States)) + 1, _first(inner, Future)
+    two_sided = [replace(later, wiring="s_in -> future"), Add("y future -> y")] if later else []
+    return [*made[:at], *two_sided, *made[at:]]
 
 
 def numbered(ops: Ops, number: int, blocks: int) -> tuple[Operation, ...]:

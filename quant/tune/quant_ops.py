@@ -284,4 +284,5 @@ PLAIN = {ops.Add: lambda m, x, z: x + z, ops.Product: lambda m, n, gate: n * gat
          ops.Step: lambda m, y: heaviside(y, m.op.surrogate, m.op.width, m.op.fires_at_zero)}
 MODULES = dict.fromkeys(PLAIN, QuantOperation) | {
     ops.Scale: QuantScale, ops.Embed: QuantEmbed, ops.Mix: QuantMix, States: QuantStates,
-    Future: QuantStates, Fire: QuantFire, ops.Limit: QuantLimit, ops.Table: QuantTable, ops.Ternary: QuantTernary}
+    Future: QuantStates, Fire: QuantFire, ops.Limit: QuantLimit, ops.Table: QuantTable,
+    ops.Ternary: QuantTernary}

@@ -137,7 +137,6 @@ def test_a_fine_tuned_file_of_other_operations(change, text, tmp_path):
 
 @pytest.mark.parametrize("options, text", [
     ({"norm": "layer"}, "norm = layer, but the hardware needs batch"),
-    ({"kernel": "two_sided"}, "kernel = two_sided, but the hardware needs causal"),
     ({"neuron": "gelu"}, "neuron = gelu and mixer = glu"),
 ], ids=str)
 def test_what_has_no_integers(options, text, tmp_path, monkeypatch, capsys):
