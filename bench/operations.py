@@ -20,7 +20,7 @@ from golden.model.config import PaperConfig, ReleasedConfig, StreamConfig
 from golden.model.network import Network
 from quant.formats import (BIT, SCALE, SIGMOID_I, THRESHOLD, EdgeFormats, LayerFormats,
                            QuantConfig)
-from quant.integer import memory, ops
+from quant.integer import future, memory, ops
 from quant.integer.record import KINDS
 from quant.integer.operation import Operation, Tensor
 from quant.lower.steps import STEPS, WHY_NOT
@@ -33,7 +33,7 @@ PAGE = ROOT / "docs" / "operations.md"
 EXAMPLE = ROOT / "docs" / "examples"
 SHAPE = {"n_classes": 2, "n_blocks": 1, "d_model": 4, "d_state": 4}
 # Networks that have every step with an operation.
-NETWORKS = (PaperConfig(**SHAPE), PaperConfig(**SHAPE, residual="plain", gelu_before_sampler=True),
+NETWORKS = (PaperConfig(**SHAPE, kernel="two_sided"), PaperConfig(**SHAPE, residual="plain", gelu_before_sampler=True),
             ReleasedConfig(**SHAPE, init="s4d_lin"), StreamConfig(**SHAPE),
             StreamConfig(**SHAPE, neuron="gelu", mixer="gsu"))
 H, N, VOCAB = 128, 8, 257
@@ -53,6 +53,8 @@ def examples() -> dict[type, tuple[Operation, tuple[QFormat, ...]]]:
         (memory.Fire("p_in -> s_in"), f.alpha * f.x),
         (memory.States("s_in -> y", *(t(q, H, N) for q in (f.a_bar, f.a_bar, f.g, f.g)),
                        t(f.drive), f.h), BIT),
+        (future.Future("s_in -> future", *(t(q, H, N) for q in (f.a_bar, f.a_bar, f.g, f.g)),
+                       h=f.h), BIT),
         (ops.Step("y -> s_out"), f.y(N)), (ops.Ternary("a -> s_out", t(THRESHOLD, 1)), f.x),
         (ops.Mix("s_out -> z", t(f.w, H, H), t(f.bias), t(f.shift)), BIT),
         (ops.Curve("z -> z"), f.z(H)),

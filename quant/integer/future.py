@@ -14,10 +14,10 @@ from quant.integer.operation import Tensor
 
 @dataclass(frozen=True)
 class Future(States):
-    """``y = sum Re h``, then ``h <- saturate(round(A_bar h + g u))``, from the last step on back.
+    """``y = sum Re h``, then ``h <- saturate(round(A_bar h + g u))``, from the end to the start.
 
-    h is 0 behind the sequence's own last step. A step is rounded with the words of that step,
-    whatever the length: ``layer`` is as for States, counted on behind those of the last block.
+    h is 0 behind the sequence's own last step, so a step's y has only what later steps left. It is
+    rounded with that step's words, whatever the length; ``layer`` goes on behind the last block's.
     """
 
     d: Tensor | None = None     # a missing one is 0
