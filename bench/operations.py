@@ -33,7 +33,8 @@ PAGE = ROOT / "docs" / "operations.md"
 EXAMPLE = ROOT / "docs" / "examples"
 SHAPE = {"n_classes": 2, "n_blocks": 1, "d_model": 4, "d_state": 4}
 # Networks that have every step with an operation.
-NETWORKS = (PaperConfig(**SHAPE, kernel="two_sided"), PaperConfig(**SHAPE, residual="plain", gelu_before_sampler=True),
+NETWORKS = (PaperConfig(**SHAPE, kernel="two_sided"),
+            PaperConfig(**SHAPE, residual="plain", gelu_before_sampler=True),
             ReleasedConfig(**SHAPE, init="s4d_lin"), StreamConfig(**SHAPE),
             StreamConfig(**SHAPE, neuron="gelu", mixer="gsu"))
 H, N, VOCAB = 128, 8, 257
