@@ -129,7 +129,8 @@ def main() -> None:
     result = kept.opened(args.json, {"sequences": args.sequences}, "rows", args.show, *key)
     kept.fill(args.json, result, result["rows"], () if args.show else args.row or ROWS,
               lambda name: run(name, args.sequences, args.data_dir,
-                               kept.place(args.json, "mean.pt"), args.device))
+                               kept.place(args.json, f"{args.sequences}.mean.pt"),
+                               args.device))
     show(result)
 
 

@@ -16,16 +16,16 @@ import torch
 from golden.base.files import write_atomic
 from golden.base.options import ROOT
 from golden.base.qformat import QFormat
-from golden.model.config import PaperConfig, ReleasedConfig, StreamConfig
+from golden.model.config import LIFConfig, PaperConfig, ReleasedConfig, StreamConfig
 from golden.model.network import Network
 from quant.formats import (BIT, SCALE, SIGMOID_I, THRESHOLD, EdgeFormats, LayerFormats,
                            QuantConfig)
-from quant.integer import future, memory, ops
+from quant.integer import future, membrane, memory, ops
 from quant.integer.record import KINDS
 from quant.integer.operation import Operation, Tensor
 from quant.lower.steps import STEPS, WHY_NOT
 from quant.tune.fit import Fitting
-from quant.tune.quant_ops import MODULES
+from quant.tune.qat import MODULES
 from rtl.plan import COMPONENTS
 from sim.results import markdown
 
@@ -36,7 +36,7 @@ SHAPE = {"n_classes": 2, "n_blocks": 1, "d_model": 4, "d_state": 4}
 NETWORKS = (PaperConfig(**SHAPE, kernel="two_sided"),
             PaperConfig(**SHAPE, residual="plain", gelu_before_sampler=True),
             ReleasedConfig(**SHAPE, init="s4d_lin"), StreamConfig(**SHAPE),
-            StreamConfig(**SHAPE, neuron="gelu", mixer="gsu"))
+            StreamConfig(**SHAPE, neuron="gelu", mixer="gsu"), LIFConfig(**SHAPE))
 H, N, VOCAB = 128, 8, 257
 
 
@@ -56,6 +56,8 @@ def examples() -> dict[type, tuple[Operation, tuple[QFormat, ...]]]:
                        t(f.drive), f.h), BIT),
         (future.Future("s_in -> future", *(t(q, H, N) for q in (f.a_bar, f.a_bar, f.g, f.g)),
                        h=f.h), BIT),
+        (membrane.Integrate("y -> s_out", t(QFormat(0, f.a_bar.width, False)),
+                            t(QFormat(2, f.h.f_bits, True), 1), f.h), f.y(N)),
         (ops.Step("y -> s_out"), f.y(N)), (ops.Ternary("a -> s_out", t(THRESHOLD, 1)), f.x),
         (ops.Mix("s_out -> z", t(f.w, H, H), t(f.bias), t(f.shift)), BIT),
         (ops.Curve("z -> z"), f.z(H)),
@@ -112,7 +114,7 @@ def sides() -> str:
             f"`{rule.__name__}`" if rule else "none needed", f"`{MODULES[kind].__name__}`",
             ", ".join(f"`{name}`" for name in COMPONENTS.get(kind, ())) or "none yet"])
     return markdown(["operation", "made of", "integers", "rule in `quant.tune.fit.Fitting`",
-                     "module in `quant.tune.quant_ops`", "components"], rows)
+                     "module in `quant.tune`", "components"], rows)
 
 
 def float_only() -> str:

@@ -151,7 +151,7 @@ def read(path: Path, jobs: int | None = None, only: list[str] | None = None) -> 
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise cli.UserError(f"{path} is not a TOML file: {error}") from None
     entries = content.pop("training", [])
-    if not isinstance(entries, list) or not entries:
+    if not isinstance(entries, list) or not entries or any(type(e) is not dict for e in entries):
         raise cli.UserError(f"{path} has no [[training]]")
     whole = _entry(str(path), Queue, content)
     trainings = []

@@ -136,12 +136,15 @@ class _Reader:
         _, kind, key, _, count = name
         if not isinstance(kind, Foreign) or kind.name not in TYPES:
             return kind
+        if not isinstance(key, str):        # as text it might be huge
+            raise StoredError("a tensor's data has a name that is no text")
         dtype, member = TYPES[kind.name], self.members.get(f"data/{key}")
         if member is None or type(count) is not int or member.file_size != count * dtype.itemsize:
-            raise StoredError(f"a tensor's data {str(key)[:20]!r} must have {str(count)[:30]} "
+            raise StoredError(f"a tensor's data {key[:20]!r} must have "
+                              f"{count if type(count) is int else named(count)} "
                               f"numbers of {dtype}, in the file are "
                               f"{member.file_size if member else 0:,} bytes")
-        return _Storage(str(key), dtype, count)
+        return _Storage(key, dtype, count)
 
     def built(self, value: object, depth: int = 0) -> object:
         """``value`` with tensors for what describes them."""

@@ -12,7 +12,6 @@ if __name__ == "__main__":
 
 import argparse
 import json
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +22,8 @@ from torch import nn
 from golden import checkpoint, memory
 from golden.base import cli, folders, forms
 from golden.base.files import write_atomic
-from golden.base.options import (add_build, add_data_dir, add_device, add_task, build, minutes,
-                                 natural, positive)
+from golden.base.options import (add_build, add_data_dir, add_device, add_task, add_threads, build,
+                                 minutes, natural, positive)
 from golden.training.batches import accuracy, spike_rates
 from golden.training.divergence import NotFinite
 from golden.training.run import Run
@@ -194,8 +193,7 @@ def main() -> None:
     parser.add_argument("--limit", type=positive,
                         help="only the first N sequences of each split, for a quick look")
     add_device(parser)
-    parser.add_argument("--threads", type=positive, default=os.cpu_count(),
-                        help="processor threads; default: %(default)s")
+    add_threads(parser)
     parser.add_argument("--start", type=Path, help="last.pt of an earlier training to go on from; "
                         "a narrower network is widened")
     parser.add_argument("--teacher", type=Path, help="checkpoint to follow, if the recipe distils")

@@ -90,7 +90,8 @@ class SimulatedBoard:
         shares = [str(round(65536 * share)) for share in (noise.corrupt, noise.drop)]
         self._process = subprocess.Popen(
             [str(program), str(self._master), str(CLOCKS), str(SPEED), *shares, str(noise.seed)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, pass_fds=[self._master])
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, pass_fds=[self._master],
+            process_group=0)        # Ctrl-C is for the host, which ends the board
 
     def __enter__(self) -> "SimulatedBoard":
         return self

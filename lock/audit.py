@@ -2,6 +2,7 @@
 
 pip-audit asks PyPI. Exit code 1: a package has a known vulnerability. Where PyPI does not answer
 for a package it counts as not checked, which is said, and is no failure: there may be no network.
+Exit code 2: a lock file, or pip-audit, is not there.
 """
 
 import json
@@ -40,4 +41,9 @@ def report(path: str, packages: list[dict]) -> int:
 
 
 if __name__ == "__main__":
+    needed = [*(sys.argv[1:] or ["lock/*.txt"]), str(Path(sys.executable).with_name("pip-audit"))]
+    for path in needed:
+        if not Path(path).is_file():
+            print(f"audit: {path} does not exist", file=sys.stderr)
+            sys.exit(2)
     sys.exit(1 if sum([report(path, audited(path)) for path in sys.argv[1:]]) else 0)

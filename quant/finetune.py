@@ -11,7 +11,6 @@ if __name__ == "__main__":
 
 import argparse
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +21,8 @@ from tqdm import tqdm
 
 from golden import checkpoint, memory, tasks
 from golden.base import cli, folders
-from golden.base.options import (above_zero, add_build, add_data_dir, add_task, build, natural,
-                                 positive)
+from golden.base.options import (above_zero, add_build, add_data_dir, add_task, add_threads, build,
+                                 natural, positive)
 from golden.stored import StoredError
 from golden.training import divergence, resume as resuming
 from golden.training.batches import batch_of
@@ -140,8 +139,7 @@ def main() -> None:
     parser.add_argument("--batch", type=positive, default=32, help="default 32")
     parser.add_argument("--lr", type=above_zero, default=1e-3, help="default 0.001")
     parser.add_argument("--seed", type=natural, default=0, help="default 0")
-    parser.add_argument("--threads", type=positive, default=os.cpu_count(),
-                        help="processor threads; default: %(default)s")
+    add_threads(parser)
     parser.add_argument("--resume", action="store_true", help="go on from --out if it exists")
     prepare.add_width_options(parser)
     args = parser.parse_args()

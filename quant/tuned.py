@@ -90,9 +90,10 @@ def _formatted(program: Program, formats: str) -> Program:
         m = json.loads(formats)
         like = Program(vocab=program.vocab, **of_structure(m, lambda name: np.zeros(0)))
         head = program.head and replace(program.head, fmt=HeadFormats.from_dict(m["head"]))
-    except UserError:
+    except ArtifactError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except (UserError, ValueError, KeyError, TypeError, AttributeError, IndexError,
+            RecursionError) as error:
         raise ExportError(f"the fine-tuned file's formats are damaged: "
                           f"{type(error).__name__} {str(error)[:100]}") from None
     made = in_formats_of(program, like, lambda name, t, fmt: Tensor(t.raw, fmt),

@@ -12,7 +12,8 @@ port                                      bits, from 0 upwards
 ``o__payload``                            label, logits 0..outputs-1 (48 bits each, signed),
                                           saturations of layers 0..N-1, of the stream (32 each)
 ``cfg__en``, ``cfg__addr``, ``cfg__data``  configuration writes, 24 bits of address, 32 of data
-``tap0``, ``tap1``, ...                   valid, s_in (G), s_out (G), end, signature (32)
+``tap0``, ``tap1``, ...                   valid, s_in (G), s_out (G; of -1, 0, 1: 2 G), end,
+                                          signature (32); no s_in where it is not spikes
 ``busy``                                  bit j: layer j's multipliers are in use in this cycle
 ========================================  ======================================================
 """
@@ -60,7 +61,7 @@ class Core(wiring.Component):
     i : ``In(stream.Signature(sample_word(art)))``
         ``last`` with a sequence's last sample; 1 to ``art.length`` samples.
     o : ``Out(stream.Signature(result_word(art)))``
-    tap0, tap1, ... : ``Out(tap_layout(geo))``
+    tap0, tap1, ... : ``Out(tap_layout(spec))``
         The spikes of each layer, a word of G neurons in each cycle with ``valid``; the step's
         signature with ``end``. For verification: nothing waits for them.
     busy : ``Out(n_layers)``
@@ -84,7 +85,7 @@ class Core(wiring.Component):
             "i": In(stream.Signature(sample_word(art))),
             "o": Out(stream.Signature(result_word(art))), "cfg": In(ConfigBus()),
             "busy": Out(len(art.blocks))}
-            | {f"tap{number}": Out(tap_layout(self.geo)) for number in range(len(art.blocks))})
+            | {f"tap{spec.number}": Out(tap_layout(spec)) for spec in self.plan.layers})
 
     def model(self, values) -> reference.Trace:
         """Everything the core shows for one sequence of raw samples or tokens."""

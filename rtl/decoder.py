@@ -31,18 +31,16 @@ def total_format(spec: EndSpec) -> QFormat:
 
 def logit_format(spec: EndSpec) -> QFormat:
     """Of ``W total + length b``, exact."""
-    edge = spec.art.spiking.edge
-    return (edge.dec_w * total_format(spec)).total(spec.geo.H) + edge.dec_b * length_format(spec)
+    w, b = spec.art.decoder_w.fmt, spec.art.decoder_b.fmt
+    return (w * total_format(spec)).total(spec.geo.H) + b * length_format(spec)
 
 
 def regions(spec: EndSpec) -> list[Region]:
     """``decoder.w``: a weight per row; ``decoder.b``: a bias per row."""
-    art, edge = spec.art, spec.art.spiking.edge
-    return [Region("decoder.w", edge.dec_w.width,
-                   pack_rows([(art.spiking.dec_w.reshape(-1), edge.dec_w.width)]),
+    w, b = spec.art.decoder_w, spec.art.decoder_b
+    return [Region("decoder.w", w.fmt.width, pack_rows([(w.raw.reshape(-1), w.fmt.width)]),
                    "one weight, classes outermost"),
-            Region("decoder.b", edge.dec_b.width,
-                   pack_rows([(art.spiking.dec_b, edge.dec_b.width)]),
+            Region("decoder.b", b.fmt.width, pack_rows([(b.raw, b.fmt.width)]),
                    "one bias, added every step")]
 
 
@@ -228,12 +226,12 @@ class Decoder(wiring.Component):
     def _logit(self, m: Module, tags, row):
         """The sum of a class, up to the product or bit that was issued with tags[4]."""
         art, geo = self.art, self.geo
-        w_shape, b_shape = shape_of(art.spiking.edge.dec_w), shape_of(art.spiking.edge.dec_b)
+        w_shape, b_shape = shape_of(art.decoder_w.fmt), shape_of(art.decoder_b.fmt)
         w, total = Signal(w_shape), Signal(shape_of(self.total))    # registers behind the RAMs
         m.d.sync += [w.eq(self.w.data),
                      total.eq(Array(row[g] for g in range(geo.G))[tags[0].slot])]
         # A total is wider than a multiplier: two partial products, then their sum.
-        product = Signal(shape_of(art.spiking.edge.dec_w * self.total))
+        product = Signal(shape_of(art.decoder_w.fmt * self.total))
         parts = {"low": total}
         if len(total) > LOW_BITS + 1:
             high = total[LOW_BITS:].as_signed() if self.total.signed else total[LOW_BITS:]

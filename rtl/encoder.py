@@ -5,8 +5,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from quant.integer import reference
-from rtl.parts.arith import round_half_even, saturate
-from rtl.layer.fuse import clamp_to_one
+from quant.integer.ops import Clamp, Embed, Limit, Round, Scale
+from rtl.parts.arith import clamp_to_one, round_half_even, saturate
+from rtl.parts.config import HardwareError
 from rtl.parts.memory import ConfigMemory, Region, pack_rows
 from rtl.parts.multiplier import Products
 from rtl.parts.pipeline import buffer_output
@@ -16,22 +17,34 @@ from rtl.parts.streams import ConfigBus, sample_word, shape_of, x_word
 
 def row_layout(spec: EndSpec) -> data.StructLayout:
     """One neuron's parameters, or its x of a token."""
-    edge = spec.art.spiking.edge
     if spec.art.vocab:
         return data.StructLayout({"x": shape_of(spec.x_format)})
-    return data.StructLayout({"w": shape_of(edge.enc_w), "b": shape_of(edge.enc_b)})
+    scale = spec.art.first[0]
+    return data.StructLayout({"w": shape_of(scale.a.fmt), "b": shape_of(scale.b.fmt)})
+
+
+def check(spec: EndSpec) -> None:
+    """Raise :class:`HardwareError` for operations other than those of the RTL."""
+    ops = spec.art.first
+    wanted = (Embed,) if spec.art.vocab else \
+        (Scale, Limit) if spec.saturates else (Scale, Round, Clamp)
+    good = tuple(map(type, ops)) == wanted and all(op.wiring.endswith("-> x") for op in ops)
+    if not good or isinstance(ops[0], Scale) and not (ops[0].a and ops[0].b):
+        raise HardwareError(f"encoder: {', '.join(map(str, ops))} is not in the RTL, which has "
+                            f"{', '.join(kind.__name__ for kind in wanted)} there; run the network "
+                            f"with python -m quant.evaluate")
 
 
 def regions(spec: EndSpec) -> list[Region]:
     """``encoder``: the parameters of G neurons per row, or G of a token's x."""
-    art, geo, edge = spec.art, spec.geo, spec.art.spiking.edge
+    art, geo, op = spec.art, spec.geo, spec.art.first[0]
     if art.vocab:
-        columns = [(art.spiking.enc_w.reshape(art.vocab * geo.words, geo.G), spec.x_format.width)]
+        columns = [(op.table.raw.reshape(art.vocab * geo.words, geo.G), spec.x_format.width)]
         text = f"{geo.G} x of one token, tokens outermost"
     else:
         columns = [column for g in range(geo.G)
-                   for column in ((art.spiking.enc_w[g::geo.G], edge.enc_w.width),
-                                  (art.spiking.enc_b[g::geo.G], edge.enc_b.width))]
+                   for column in ((op.a.raw[g::geo.G], op.a.fmt.width),
+                                  (op.b.raw[g::geo.G], op.b.fmt.width))]
         text = f"{geo.G} x (w, b)"
     return [Region("encoder", row_layout(spec).size * geo.G, pack_rows(columns), text)]
 
@@ -145,22 +158,23 @@ class Encoder(wiring.Component):
 
         ``ahead`` is what ``row`` will be in the next cycle.
         """
-        edge, x_format = self.art.spiking.edge, self.spec.x_format
-        f = edge.enc_w.f_bits + edge.sample.f_bits
-        v = Signal(shape_of(edge.sample))
+        x_format, sample_format = self.spec.x_format, self.art.sample
+        enc_w, enc_b = self.art.first[0].a.fmt, self.art.first[0].b.fmt
+        f = enc_w.f_bits + sample_format.f_bits
+        v = Signal(shape_of(sample_format))
         overs = []
         with m.If(en):
             m.d.sync += v.eq(sample)
         G = range(self.geo.G)
         m.submodules.products = products = Products(
-            {"v": shape_of(edge.sample)} | {f"w{g}": shape_of(edge.enc_w) for g in G},
+            {"v": shape_of(sample_format)} | {f"w{g}": shape_of(enc_w) for g in G},
             {f"product{g}": (f"w{g}", "v") for g in G}, self.spec.hw.multiplier)
         m.d.comb += [products.en.eq(en), products.v.eq(v),
                      *(getattr(products, f"w{g}").eq(ahead[g].w) for g in G)]
         for g in G:
             product = getattr(products, f"product{g}")
-            b = Signal(shape_of(edge.enc_b), name=f"b{g}")
-            exact = product + (b << f - edge.enc_b.f_bits)
+            b = Signal(shape_of(enc_b), name=f"b{g}")
+            exact = product + (b << f - enc_b.f_bits)
             total = Signal(exact.shape(), name=f"total{g}")
             whole = round_half_even(total, f - x_format.f_bits)
             rounded = Signal(whole.shape(), name=f"rounded{g}")

@@ -33,8 +33,9 @@ def memory_map(planned: Plan) -> dict:
     """
     art, geo = planned.art, planned.geo
     return {
-        "artifact": artifact.digest(art), "task": art.task, "residual": art.spiking.residual,
-        "layers": len(art.blocks), "H": art.H, "n": art.n, "n_classes": art.n_classes,
+        "artifact": artifact.digest(art), "task": art.task,
+        "block": [str(op) for op in art.blocks[0]], "layers": len(art.blocks), "H": art.H,
+        "n": art.n, "n_classes": art.n_classes,
         "outputs": art.outputs,
         "lanes": geo.lanes, "neurons_per_word": geo.G, "words_per_step": geo.words,
         "max_sequences_in_flight": planned.max_in_flight, "signature": planned.hw.signature,
@@ -46,7 +47,7 @@ def memory_map(planned: Plan) -> dict:
 def _table(facts: dict, regions: tuple[Region, ...]) -> str:
     """The memory map for people."""
     head = ", ".join(f"{name} {facts[name]}" for name in
-                     ("artifact", "task", "layers", "H", "n", "residual", "lanes"))
+                     ("artifact", "task", "layers", "H", "n", "lanes"))
     rows = [f"| {r.name} | 0x{r.base:06x} | {r.depth} | {r.width} | {r.stride} | {r.fields} |"
             for r in regions]
     return "\n".join([

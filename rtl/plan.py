@@ -9,14 +9,10 @@ simulations read it.
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from golden.base.qformat import QFormat
-from quant.integer import ops
 from quant.integer.artifact import Artifact
-from quant.integer.memory import Fire, States
-from quant.integer.operation import Operation
-from quant.integer.program import part_of
 from rtl import decoder, encoder
-from rtl.layer import layer
+from rtl.cut import cut
+from rtl.layer import columns, layer
 from rtl.parts.config import Geometry, HardwareConfig, HardwareError, lanes_for
 from rtl.decoder import DecoderTiming
 from rtl.layer.layer import LayerTiming
@@ -27,18 +23,7 @@ from rtl.parts.streams import ADDRESS_BITS, LOGIT_BITS
 
 IN_FLIGHT = 16      # sequences inside a core, at most
 COUNT_BITS = 32     # of a count of saturations, at most
-# The components that compute an operation, of those that the RTL has.
-COMPONENTS: dict[type, tuple[str, ...]] = {
-    ops.Embed: ("rtl.encoder",), ops.Scale: (
-        "rtl.encoder", "rtl.layer.sampler", "rtl.layer.state_engine", "rtl.layer.fuse"),
-    ops.Round: ("rtl.encoder",), ops.Limit: ("rtl.encoder", "rtl.layer.fuse"),
-    ops.Clamp: ("rtl.encoder", "rtl.layer.fuse"), Fire: ("rtl.layer.sampler",
-                                                         "rtl.layer.phase_sampler"),
-    States: ("rtl.layer.state_engine",), ops.Mix: ("rtl.layer.mixer",),
-    ops.Curve: ("rtl.layer.fuse",), ops.Add: ("rtl.layer.fuse",)}
-# What the RTL has of the options that change what a layer computes.
-ACTS, RESIDUALS = ("relu", "identity"), ("none", "clampfuse", "plain")
-ELSEWHERE = "run the network with python -m quant.evaluate"
+
 
 
 @dataclass(frozen=True)
@@ -93,14 +78,9 @@ def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
     Raises :class:`rtl.parts.config.HardwareError`, naming layer or end, rule and value, for
     what the RTL lacks.
     """
-    for where, op, inputs in art.operations():
-        if op.backwards:
-            refuse_backwards(art, part_of(where), op, *inputs)
-        if type(op) not in COMPONENTS:
-            raise HardwareError(f"{part_of(where)}: {op} has no component in the RTL, which has "
-                                f"{', '.join(kind.__name__ for kind in COMPONENTS)}; {ELSEWHERE}")
     specs = [layer_of(art, number, hw) for number in range(len(art.blocks))]
     first, last = end_beside(specs[0]), end_beside(specs[-1])
+    encoder.check(first)
     check_decoder(last)
     parts = [(first, "", encoder.regions(first)),
              *((spec, f"layer{spec.number}.", layer.regions(spec)) for spec in specs),
@@ -118,50 +98,17 @@ def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
     return made
 
 
-def refuse_backwards(art: Artifact, where: str, op: Operation, u: QFormat) -> None:
-    """Refuse what a core would have to keep of a whole sequence, with how much it is."""
-    y, values = op.format(u), art.length * art.H
-    raise HardwareError(
-        f"{where}: a two-sided kernel needs the whole sequence: {art.length} steps x {art.H} "
-        f"neurons, {values * u.width} bits of inputs ({op.reads[0]} {u}) and {values * y.width} "
-        f"bits of sums ({op.makes} {y}), not in the RTL; {ELSEWHERE}, or train one with kernel = "
-        f"causal")
-
-
 def layer_of(art: Artifact, number: int, hw: HardwareConfig) -> LayerSpec:
-    """What computes layer ``number``, without its place in the map.
-
-    The one place that knows how an artifact says what a layer computes.
-    """
-    tensors = art.spiking.layers[number]
-    fmt, where = tensors.fmt, f"layer {number}"
-    if art.spiking.act not in ACTS:
-        raise HardwareError(f"{where}: act = {art.spiking.act} is not in the RTL, which has "
-                            f"{' and '.join(ACTS)}; {ELSEWHERE}")
-    if art.spiking.residual not in RESIDUALS:
-        raise HardwareError(f"{where}: residual = {art.spiking.residual}, a real-valued stream "
-                            f"without residual, is not in the RTL, which has "
-                            f"{', '.join(RESIDUALS)}; {ELSEWHERE}")
-    if fmt.a is not None:
-        raise HardwareError(f"{where}: a GELU before the output sampler (a {fmt.a}) is not in the "
-                            f"RTL, whose samplers take sums; {ELSEWHERE}")
-    if fmt.gain is not None:
-        raise HardwareError(f"{where}: a norm that stays a product (gain {fmt.gain}; post-norm, or "
-                            f"after a GELU) is not in the RTL, whose norms are signs; {ELSEWHERE}")
-    plain = art.spiking.residual == "plain"
-    sampler = 2 * number
-    return LayerSpec(
-        art, number, Geometry(art.H, art.n, hw.lanes), hw, tensors, art.x_format, affine=plain,
-        relu=art.spiking.act == "relu", fused=art.spiking.residual != "none", saturates=plain,
-        rounding=art.spiking.rounding, sampling=art.spiking.sampling,
-        p_bits=(fmt.p_in_bits(art.spiking.residual), fmt.p_out_bits),
-        directions=art.spiking.directions[sampler:sampler + 2], random=art.random, seed=art.seed,
-        count_bits=count_bits(art))
+    """What computes layer ``number``, without its place in the map."""
+    spec = LayerSpec(art, number, Geometry(art.H, max(1, art.n), hw.lanes), hw, cut(art, number),
+                     count_bits(art))
+    columns.check(spec)
+    return spec
 
 
 def count_bits(art: Artifact) -> int:
     """Of a count that can be no larger than both parts of all states, in all steps."""
-    return min(COUNT_BITS, (2 * art.H * art.n * art.length).bit_length())
+    return min(COUNT_BITS, (2 * art.H * max(1, art.n) * art.length).bit_length())
 
 
 def end_beside(spec: LayerSpec) -> EndSpec:
@@ -171,11 +118,11 @@ def end_beside(spec: LayerSpec) -> EndSpec:
 
 def check_decoder(spec: EndSpec) -> None:
     """Its logits must fit the result."""
-    edge, logit = spec.art.spiking.edge, decoder.logit_format(spec)
+    logit = decoder.logit_format(spec)
     if logit.width > LOGIT_BITS:
         raise HardwareError(f"decoder: logits need {logit.width} bits, but there are {LOGIT_BITS}; "
                             f"shorten the sequences (length {spec.art.length}) or narrow dec_w "
-                            f"{edge.dec_w}")
+                            f"{spec.art.decoder_w.fmt}")
 
 
 def chosen_lanes(art: Artifact, given: int | None) -> int:

@@ -19,17 +19,24 @@ from quant.formats import LayerFormats
 from quant.integer.lfsr import LONG
 from quant.integer.synthetic import random_artifact
 from rtl.parts.config import HardwareConfig, HardwareError
+from rtl.cut import cut
 from rtl.decoder import LOW_BITS, total_format
+from rtl.layer import chains, ternary
+from rtl.layer.fuse import totals
+from rtl.layer.ternary import BANKS
 from rtl.parts.memory import Region, banks, block_banks, rows_built
 from rtl.plan import Plan, plan
+from rtl.spec import LayerSpec
 from rtl.synth import FAMILIES
 
 SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))    # of a DP16KD
 PAPER = dict(n_layers=2, H=400, n=32, n_classes=10, length=784)
 # What a region is for, by its name without a number.
 HOLDS = {"encoder": "encoder", "state_coefficients": "modes", "neuron_coefficients": "neurons",
-         "input_coefficients": "inputs", "directions_in": "samplers", "directions_out": "samplers",
-         "mixer.w": "weights", "fuse": "fuse", "decoder.w": "decoder", "decoder.b": "decoder"}
+         "input_coefficients": "inputs", "output_coefficients": "outputs",
+         "directions_in": "samplers", "directions_out": "samplers", "fuse": "fuse",
+         "decoder.w": "decoder", "decoder.b": "decoder"}
+REGISTERS = ("start_in", "start_out", "start_rounding", "threshold")    # one row, no memory
 CLOCK = 100.0       # MHz, of the table's times
 
 
@@ -62,9 +69,14 @@ def _plain(name: str, rows: int, bits: int) -> Memory:
 
 
 def _mapped(regions: Mapping[str, Region], hw: HardwareConfig) -> list[Memory]:
-    """What lies on the configuration bus; starts of streams are registers."""
-    return [_wide(HOLDS[name.rstrip("0123456789")], region.depth, region.width, hw)
-            for name, region in regions.items() if not name.startswith("start_")]
+    """What lies on the configuration bus, but registers."""
+    return [_wide(_holds(name), region.depth, region.width, hw)
+            for name, region in regions.items() if name not in REGISTERS]
+
+
+def _holds(name: str) -> str:
+    """What a region is for."""
+    return HOLDS.get(name) or ("weights" if name.startswith("mixer.") else "tables")
 
 
 def memories(planned: Plan) -> list[Memory]:
@@ -72,23 +84,38 @@ def memories(planned: Plan) -> list[Memory]:
     geo, hw = planned.geo, planned.hw
     found = _mapped(planned.encoder.regions, hw)
     for spec, timing in zip(planned.layers, planned.timing.layers):
-        found.append(_wide("states", geo.issue, 2 * geo.lanes * spec.fmt.h.width, hw))
+        if spec.cut.states:
+            found.append(_wide("states", geo.issue, 2 * geo.lanes * spec.cut.states.op.h.width, hw))
         found += _mapped(spec.regions, hw)
-        if spec.sampling == "systematic":
-            found += [_wide("samplers", geo.words, geo.G * bits, hw) for bits in spec.p_bits]
+        found += [_wide(*memory, hw) for flow in chains.flows(spec, totals(spec))
+                  for memory in flow.memories]
+        if spec.cut.ternary:
+            found.append(_plain("buffer", BANKS * geo.words, ternary.kept(spec).size))
         buffer = _plain("buffer", timing.banks * geo.words, geo.G * spec.x_format.width)
         found += [buffer] * (1 + spec.fused)
-    totals = _plain("decoder", 2 << (geo.words - 1).bit_length(),
+    sums = _plain("decoder", 2 << (geo.words - 1).bit_length(),
                     geo.G * total_format(planned.decoder).width)
-    return [*found, *_mapped(planned.decoder.regions, hw), totals]
+    return [*found, *_mapped(planned.decoder.regions, hw), sums]
 
 
 def multipliers(planned: Plan) -> int:
-    """Products that a core makes at once: four per lane, the samplers', encoder's and decoder's."""
+    """Products that a core makes at once: the lanes', and those of :func:`others`."""
+    return sum(lane_products(spec) * planned.geo.lanes for spec in planned.layers) + others(planned)
+
+
+def lane_products(spec: LayerSpec) -> int:
+    """Of one lane: four, six where a value enters the states."""
+    return 0 if not spec.cut.states else 4 if spec.spikes_enter else 6
+
+
+def others(planned: Plan) -> int:
+    """Products of neurons, the encoder and the decoder."""
     geo = planned.geo
-    affine = geo.G * sum(spec.affine for spec in planned.layers)
+    neurons = sum(len(flow.products) for spec in planned.layers
+                  for flow in chains.flows(spec, totals(spec)))
+    neurons += sum(bool(spec.cut.states) and not spec.spikes_enter for spec in planned.layers)
     encoder = 0 if planned.art.vocab else geo.G
-    return (4 * geo.lanes * len(planned.layers) + affine + encoder
+    return (geo.G * neurons + encoder + sum(bool(spec.cut.ternary) for spec in planned.layers)
             + 1 + (total_format(planned.decoder).width > LOW_BITS + 1))
 
 
@@ -111,9 +138,11 @@ def row(art: Artifact, lanes: int) -> dict:
 
 def table(art: Artifact, rows: list[dict]) -> str:
     """Markdown: one line per number of lanes."""
-    lines = [f"{art.task}, {len(art.blocks)} x {art.H} neurons of {art.n} modes; states "
-             f"{art.spiking.layers[0].fmt.h.width}, A {art.spiking.layers[0].fmt.a_bar.width}, g "
-             f"{art.spiking.layers[0].fmt.g.width}, W {art.spiking.layers[0].fmt.w.width} bits", "",
+    block = cut(art, 0)
+    op, w = block.states and block.states.op, block.mixes[0].op.w.fmt.width
+    widths = f"states {op.h.width}, A {op.a_re.fmt.width}, g {op.g_re.fmt.width}, " if op else ""
+    lines = [f"{art.task}, {len(art.blocks)} x {art.H} neurons of {art.n} modes; {widths}"
+             f"W {w} bits", "",
              f"| lanes | multipliers | cycles/step | us/step at {CLOCK:g} MHz | states kbit "
              "| coefficients kbit | W kbit | all kbit | DP16KD of 208 | on an ECP5-85F |",
              "|---|---|---|---|---|---|---|---|---|---|"]

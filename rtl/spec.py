@@ -3,43 +3,60 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from quant.integer.artifact import Artifact
-from quant.integer.spiking import Layer
 from golden.base.qformat import QFormat
-from quant.formats import LayerFormats, RandomFormat
+from quant.formats import RandomFormat
+from quant.integer.artifact import Artifact
+from rtl.cut import Cut
 from rtl.parts.config import Geometry, HardwareConfig
 from rtl.parts.memory import Region
 
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """One layer: what its components compute, with which numbers, and its part of the map."""
+    """One layer: its operations as hardware has them, and its part of the map."""
 
-    art: Artifact               # for the components' models alone
+    art: Artifact
     number: int
     geo: Geometry
     hw: HardwareConfig
-    tensors: Layer
-    x_format: QFormat           # of the layer's input and output
-    affine: bool                # alpha x + beta is sampled, else x
-    relu: bool                  # behind the mixer's bias, else nothing
-    fused: bool                 # x is added to what the mixer makes
-    saturates: bool             # the output is saturated to x_format and counted, else limited
-                                # to the probabilities [0, 1]
-    rounding: str               # of the states: stochastic or half_even
-    sampling: str               # form of the samplers, see quant.integer.sampling
-    p_bits: tuple[int, int]     # fraction bits of the input's and the output sampler's values
-    directions: np.ndarray      # (2, columns) of the two samplers, sobol only
-    random: RandomFormat
-    seed: int                   # of the random streams
+    cut: Cut
     count_bits: int             # of a sequence's saturated states
     regions: Mapping[str, Region] = field(default_factory=dict)     # by name, without "layer0."
 
     @property
-    def fmt(self) -> LayerFormats:
-        return self.tensors.fmt
+    def x_format(self) -> QFormat:
+        """Of the layer's input and output."""
+        return self.art.x_format
+
+    @property
+    def random(self) -> RandomFormat:
+        return self.art.random
+
+    @property
+    def seed(self) -> int:
+        """Of the random streams."""
+        return self.art.seed
+
+    @property
+    def rounding(self) -> str:
+        """Of the states: stochastic or half_even; "" without states."""
+        return self.cut.states.op.rounding if self.cut.states else ""
+
+    @property
+    def spikes_enter(self) -> bool:
+        """Whether what enters the states is one bit."""
+        fmt = self.cut.formats[self.cut.u]
+        return fmt.width == 1 and not fmt.signed
+
+    @property
+    def fused(self) -> bool:
+        """Whether x is added to what the mixers make."""
+        return self.cut.adds_x
+
+    @property
+    def saturates(self) -> bool:
+        """Whether the output is saturated to x_format and counted."""
+        return self.cut.saturates
 
 
 @dataclass(frozen=True)
@@ -50,7 +67,7 @@ class EndSpec:
     geo: Geometry
     hw: HardwareConfig
     x_format: QFormat           # of what flows into layer 0, or out of the last one
-    saturates: bool             # as of LayerSpec
+    saturates: bool             # x is saturated to x_format and counted, else limited to [0, 1]
     regions: Mapping[str, Region] = field(default_factory=dict)     # by name
 
 

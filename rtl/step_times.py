@@ -7,9 +7,9 @@ give the exact cycle of everything. Cycle 0 is the first sample's.
 from collections import deque
 
 from rtl.decoder import DRAIN, FILL, DecoderTiming
-from rtl.layer.fuse import Fuse
 from rtl.layer.layer import LayerTiming
 from rtl.layer.mixer import BEHIND
+from rtl.layer.ternary import BANKS
 from rtl.parts.queue import Queue
 from rtl.spec import LayerSpec, Timing
 from rtl.layer.x_buffer import XBuffer
@@ -143,9 +143,9 @@ class EncoderTimes(Times):
 
 
 class LayerTimes(Times):
-    """Input buffer, engine, mixer and fuse: what the last step left behind, and ``free``."""
+    """Input buffer, engine, threshold, mixer and fuse: what the last step left behind, ``free``."""
 
-    CYCLES = ("read", "given", "drained", "fetched")
+    CYCLES = ("read", "left", "given", "drained", "fetched")
     OWN = {"engine": ("start",), "fuse": ("issued",)}
 
     def __init__(self, timing: LayerTiming, spec: LayerSpec):
@@ -154,20 +154,25 @@ class LayerTimes(Times):
         self.fuse = self.source.clock
         self.free = deque([NEVER] * timing.banks, timing.banks)     # per bank, oldest first
         self.start = self.read = NEVER      # of the engine, own time; cycle of its last read
-        self.given = NEVER                  # the step's last spike word
+        self.left = NEVER                   # the step's last word left the engine
+        self.given = NEVER                  # the mixer took it
+        self.emptied = deque([NEVER] * BANKS, BANKS)    # the banks of a threshold, oldest first
         self.drained = NEVER                # may the mixer take another step's last word
         self.issued = NEVER                 # fuse takes its first sums, on its clock
         self.taken = deque([NEVER] * BEHIND, BEHIND)    # it took the last words, oldest first
         self.fetched = NEVER                # the buffer's last word left for o
 
+    QUEUES = ("free", "taken", "emptied")
+
     def view(self, base: int, horizon: int) -> tuple:
-        return (super().view(base, horizon), tuple(max(at - base, -horizon) for at in self.free),
-                tuple(max(at - base, -horizon) for at in self.taken))
+        return super().view(base, horizon), *(tuple(max(at - base, -horizon)
+                                                    for at in getattr(self, name))
+                                              for name in self.QUEUES)
 
     def restore(self, view: tuple, base: int) -> None:
         super().restore(view[0], base)
-        self.free.extend(at + base for at in view[1])
-        self.taken.extend(at + base for at in view[2])
+        for name, seen in zip(self.QUEUES, view[1:]):
+            getattr(self, name).extend(at + base for at in seen)
 
     @property
     def ready(self) -> int:
@@ -181,17 +186,39 @@ class LayerTimes(Times):
         fetched = max(complete + XBuffer.latency - 1, self.read)
         self.start = max(self.start + engine.interval, self.engine.own(fetched + 1))
         # The engine goes on until it has the next word and the last one is still there.
-        self.engine.stop(self.start + engine.latency, self.given + 1)
+        self.engine.stop(self.start + engine.latency, self.left + 1)
+        if self.timing.ternary:
+            self._limited()
+        else:
+            self._direct()
         taken = [self.engine.cycle(self.start + word * geo.F)
                  for word in (max(0, geo.words - 2), geo.words - 1)]
         self.read = taken[1]
         self.fetched = taken[0] if geo.words > 1 else fetched
-
-        end = self.engine.cycle(self.start + engine.latency + (geo.words - 1) * geo.F)
-        self.given = max(end, self.given + geo.words * geo.K, self.drained)
         queued = max(self.given + self.timing.mixer.fill, self.taken[0]) + 1
         self.issued = max(self.fuse.own(queued + Queue.latency), self.issued + geo.words)
-        return self.issued + Fuse.latency
+        return self.issued + self.timing.fuse
+
+    def _last(self) -> int:
+        """The cycle in which the engine has the step's last word."""
+        return self.engine.cycle(self.start + self.timing.engine.latency
+                                 + (self.geo.words - 1) * self.geo.F)
+
+    def _direct(self) -> None:
+        """The mixer takes the words from the engine."""
+        self.left = self.given = max(self._last(), self.given + self.geo.words * self.geo.K,
+                                     self.drained)
+
+    def _limited(self) -> None:
+        """A threshold takes the words, and offers them when all of the step are there."""
+        geo, own = self.geo, self.start + self.timing.engine.latency
+        first = max(self.engine.cycle(own), self.emptied[0])
+        if geo.words > 1:       # the second word comes behind the first
+            self.engine.stop(own + geo.F, first + 1)
+        self.left = first if geo.words == 1 else self._last()
+        begin = max(self.left + self.timing.ternary.latency, self.given + geo.K)
+        self.given = max(begin + (geo.words - 1) * geo.K, self.drained)
+        self.emptied.append(self.given + 1)
 
     def accepted_by_next(self, first: int) -> None:
         """The step's first result was taken in cycle ``first``."""

@@ -16,7 +16,7 @@ from amaranth.back import rtlil
 from golden.base import cli, folders, made
 from golden.base.files import write_json
 from golden.base.names import slug
-from golden.base.options import above_zero, add_artifact_or_task, build
+from golden.base.options import above_zero, add_artifact_or_task, build, numbers
 from quant import current
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
@@ -215,13 +215,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                         help="a part of layer 0 alone: a quicker look still")
     parser.add_argument("--route", action="store_true", help="ECP5: place and route")
     parser.add_argument("--device", choices=DEVICES, default="85k")
-    parser.add_argument("--seeds", default="1", metavar="1,2", help="placement seeds")
+    parser.add_argument("--seeds", type=numbers, default="1", metavar="1,2", help="placement seeds")
     parser.add_argument("--target", type=above_zero, default=110.0, metavar="MHZ")
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="default: build/synth/<task>_<family>_<lanes>")
     args = parser.parse_args(argv)
-    if not all(seed.isdecimal() for seed in args.seeds.split(",")):
-        parser.error(f"--seeds {args.seeds}: write whole numbers, such as 1,2,3")
     if args.route and args.family != "ecp5":
         parser.error(f"--route works for ecp5, not {args.family}")
     return args
@@ -251,8 +249,8 @@ def report(args: argparse.Namespace) -> None:
 
     with folders.lock(out):
         toolchain.made(out, mapped, ["synth.json"])
-        for seed in args.seeds.split(",") if args.route else []:
-            row.setdefault("routed", []).append(route(out, args.device, int(seed), args.target))
+        for seed in args.seeds if args.route else []:
+            row.setdefault("routed", []).append(route(out, args.device, seed, args.target))
             write_json(out / "synth.json", row)     # a next seed may take hours
     print(table(row, art, geo))
     print(f"written to {out / 'synth.json'}")

@@ -104,7 +104,7 @@ def chosen(args, split: Split) -> np.ndarray:
 
 def summary(report: Report, task: str, indices: np.ndarray, examples: Split) -> dict:
     """The content of report.json; with two inputs "accuracy" is the head's."""
-    right = np.array(report.classes) == examples.labels[:len(report.classes)]
+    right = np.array(report.classes) == examples.labels[report.examples]
     return {
         "task": task, "indices": indices.tolist(), "examples": len(report.classes),
         "sequences": len(report.labels),

@@ -41,7 +41,8 @@ SYNTHESES = tools.ROOT / "docs" / "results"     # those that are kept
 STEPS = {"native": 100, "cocotb": 60, "amaranth": 4}    # of a sequence, at most
 SYNTHESIS = {                                           # what a synth.json has, at least
     "artifact": str, "part": str, "layers": forms.whole(1), "of": forms.whole(1), "family": str,
-    "device": str, "lanes": forms.whole(1), "signature": bool, "cells": dict,
+    "device": str, "lanes": forms.whole(1), "signature": bool,
+    "cells": lambda cells: isinstance(cells, dict) and all(map(forms.amount, cells.values())),
     "routed": (None, lambda runs: isinstance(runs, list) and all(
         isinstance(run, dict) and forms.amount(run.get("fmax")) for run in runs))}
 TRACED = 20             # steps of the trace whose toggles are counted
@@ -194,7 +195,7 @@ def syntheses(artifact: str) -> list[dict]:
                     continue
                 found[key] = {name: row[name] for name in (
                     "family", "device", "lanes", "signature", "cells")} | {
-                    "fmax": max((run["fmax"] for run in row["routed"] or []), default=None),
+                    "fmax": max((run["fmax"] for run in row.get("routed") or []), default=None),
                     "old": old}
     return list(found.values())
 

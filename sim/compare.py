@@ -21,8 +21,8 @@ class Rows:
     carry the ``end`` mark.
     """
 
-    s_in: np.ndarray            # (R, H) 0 or 1
-    s_out: np.ndarray           # (R, H)
+    s_in: np.ndarray            # (R, H) 0 or 1; (R, 0) where no spikes enter the states
+    s_out: np.ndarray           # (R, H) 0 or 1, or -1, 0 and 1
     signature: np.ndarray       # (R,) uint32
     words: np.ndarray           # (R,)
     ended: np.ndarray           # (R,)
@@ -84,7 +84,7 @@ class Tally:
     inputs: int = 1
     sequences: int = 0
     steps: int = 0
-    spikes: int = 0             # compared, of both samplers of every layer
+    spikes: int = 0             # compared, in front of and behind the states of every layer
     signatures: int = 0         # compared
     mismatches: int = 0         # spikes, signatures, words, logits, labels, saturations
     first: Difference | None = None
@@ -101,11 +101,11 @@ class Tally:
 
     def add(self, sequence: int, expected: Trace, rows: list[Rows], result: Result | None) -> None:
         """Compare one sequence; ``rows`` are its steps, one element per layer."""
-        N, L, H = expected.s_in.shape
+        N, L = expected.signature.shape
         sequence = named(sequence, self.inputs)
         self.sequences += 1
         self.steps += L
-        self.spikes += 2 * N * L * H
+        self.spikes += expected.s_in.size + expected.s_out.size
         self.signatures += N * L
         found = [_layer(sequence, j, expected, rows[j], self.words) for j in range(N)]
         self.mismatches += sum(count for count, _ in found)
@@ -144,7 +144,7 @@ class Tally:
 
 def _layer(sequence: int | str, layer: int, expected: Trace, rows: Rows, words: int):
     """(number of differences, first one) of one layer's steps."""
-    L, H = expected.s_in.shape[1:]
+    L = expected.signature.shape[1]
     seen = min(L, len(rows))
     wants = {"s_in": expected.s_in[layer], "signature": expected.signature[layer],
              "s_out": expected.s_out[layer]}
@@ -166,7 +166,7 @@ def _layer(sequence: int | str, layer: int, expected: Trace, rows: Rows, words: 
                 want, got = f"{want:#010x}", f"{got:#010x}"
             places.append(Difference(sequence, kind, layer, *place, expected=want, got=got))
     if seen < L:
-        count += (L - seen) * (2 * H + 1)
+        count += sum(want[seen:].size for want in wants.values())
         places.append(Difference(sequence, "words", layer, seen,
                                  note=f"missing: {seen} of {L} steps seen"))
     return count, min(places, key=lambda d: d.step, default=None)

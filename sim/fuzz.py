@@ -112,7 +112,7 @@ def replay(path: Path) -> str | None:
         wrong = not has(row, {"found": str, "first": (str, None), "simulator": str,
                               "case": draws.FORM}) and "its form is another one"
         case = None if wrong else Case.from_dict(row["case"])
-        wrong = wrong or case.shape.broken_rule()
+        wrong = wrong or case.broken_rule()
     except (ValueError, KeyError, TypeError) as error:
         wrong = repr(error)
     if wrong:

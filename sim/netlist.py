@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from amaranth.back import rtlil
 
-from golden.base import cli, made
+from golden.base import cli, folders, made
 from golden.base.options import add_build
 from golden.base.files import write_json
 from quant.integer import vectors
@@ -118,7 +118,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def report(args: argparse.Namespace) -> int:
     """Check, write and print; 1 if anything differs."""
-    found = check(args.family, tools.build_folder("netlist", args.family))
+    folder = tools.build_folder("netlist", args.family)     # kept, to look at
+    with folders.lock(folder):
+        found = check(args.family, folder)
     if args.json:
         write_json(args.json, found | {"commit": made.commit()})
     cells = ", ".join(f"{number:g} {kind}" for kind, number in found["cells"].items())

@@ -48,7 +48,7 @@ def run(core, sequences: list[np.ndarray], limit: int, writes=(), stall: float =
     """
     source, sink = Random(2 * seed), Random(2 * seed + 1)
     taps = [getattr(core, f"tap{j}") for j in range(len(core.art.blocks))]
-    width = len(taps[0].as_value())
+    widths = [len(tap.as_value()) for tap in taps]
     words, results, stamps, first = [[] for _ in taps], [], [], []
 
     async def feed(ctx):
@@ -74,8 +74,8 @@ def run(core, sequences: list[np.ndarray], limit: int, writes=(), stall: float =
                 Cat(tap.as_value() for tap in taps))
             if taken and not first:
                 first.append(cycle)
-            for j, layer in enumerate(words):
-                word = seen >> j * width & (1 << width) - 1
+            for layer, width in zip(words, widths):
+                word, seen = seen & (1 << width) - 1, seen >> width
                 if word & 1:
                     layer.append(word)
             if given:
@@ -93,7 +93,7 @@ def run(core, sequences: list[np.ndarray], limit: int, writes=(), stall: float =
     simulator.add_testbench(feed, background=True)
     simulator.add_testbench(watch)
     simulator.run()
-    layers = [steps_of(layer, core.tap0.shape(), core.geo) for layer in words]
+    layers = [steps_of(layer, tap.shape(), core.geo) for layer, tap in zip(words, taps)]
     return Observed([len(v) for v in sequences], layers, results, stamps)
 
 
@@ -112,10 +112,15 @@ def steps_of(words: list[int], layout, geo) -> Rows:
     steps += [part] if part else []
 
     def spikes(kind):
-        out = np.zeros((len(steps), geo.words, geo.G), np.uint8)
+        """(steps, H): bits, or -1, 0 and 1; (steps, 0) where the tap has none."""
+        if kind not in layout.members:
+            return np.zeros((len(steps), 0), np.int8)
+        bits = layout[kind].width // geo.G
+        out = np.zeros((len(steps), geo.words, geo.G), np.int8)
         for t, step in enumerate(steps):
             for w, word in enumerate(step):
-                out[t, w] = [cut(word, kind) >> g & 1 for g in range(geo.G)]
+                raws = [cut(word, kind) >> g * bits & (1 << bits) - 1 for g in range(geo.G)]
+                out[t, w] = [raw - (raw >> 1 << 2) if bits > 1 else raw for raw in raws]
         return out.reshape(len(steps), geo.H)
 
     def last(kind, dtype):

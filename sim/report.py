@@ -46,6 +46,15 @@ class Report:
         return [label for part in self.parts for label in part.classes or part.labels]
 
     @property
+    def examples(self) -> list[int]:
+        """Places of the examples of ``classes``; with a gap where a difference ended the run."""
+        found = []
+        for part in self.parts:
+            each = (part.stop - part.start) // len(part.classes or part.labels)
+            found += range(part.start // each, part.stop // each)
+        return found
+
+    @property
     def first(self) -> str | None:
         """The first difference, of the native simulation before cocotb, or None."""
         found = [part.first for part in self.parts if part.first]

@@ -20,7 +20,6 @@ from quant.integer.reference import Running
 from quant.integer.synthetic import random_artifact
 from rtl.parts.config import HardwareConfig
 from sim import campaign, tools
-from sim.tools import SimError
 
 SEQUENCES, STEPS, LANES = 3, 40, 2
 
@@ -94,7 +93,7 @@ def run() -> dict:
     """Its comparison: sequences, steps, equal, first_difference, and :func:`exercised`."""
     counts = exercised()
     if not all(counts.values()):
-        raise SimError(f"the stress network does not reach what it is for: {counts}")
+        raise RuntimeError(f"the stress network does not reach what it is for: {counts}")
     found = campaign.run(artifact(), sequences(), options=campaign.Options(
         HardwareConfig(LANES), with_cocotb=False, processes=1,
         folder=tools.build_folder("stress")), report=lambda text: None)

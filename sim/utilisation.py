@@ -22,7 +22,7 @@ from rtl.cycles import predict
 from sim import tools
 from sim.native import native, program
 from sim.native.program import Program
-from sim.tools import SimError
+from sim.tools import Different, SimError
 
 MEASURED = range(1, 4)      # sequences 2 to 4, counted from 0
 FED = 6                     # and some behind them, so that no layer runs dry
@@ -39,7 +39,7 @@ def measure(core: Core, built: Program, values: np.ndarray) -> dict:
 
     Raises
     ------
-    SimError
+    Different
         The cycles are not the predicted ones.
     """
     steps = values.shape[1]
@@ -49,8 +49,8 @@ def measure(core: Core, built: Program, values: np.ndarray) -> dict:
         (out,), _ = native.run(built, [job], work, allow_stuck=True)
         times, busy = out.times, out.answers["busy"].astype(np.int64)
     if times != prediction.results:
-        raise SimError(f"{core.hw.lanes} lanes: results in cycles {times}, predicted "
-                       f"{prediction.results}")
+        raise Different(f"{core.hw.lanes} lanes: results in cycles {times}, predicted "
+                        f"{prediction.results}")
     first, last = MEASURED[0] - 1, MEASURED[-1]
     cycles = times[last] - times[first]
     needed = len(MEASURED) * steps * core.geo.issue
@@ -96,7 +96,8 @@ def report(args: argparse.Namespace) -> None:
     steps = args.steps or art.length
     if steps > art.length:
         raise SimError(f"--steps {steps}: {art.task} has 1..{art.length} steps")
-    chosen = args.lanes or [p for p in (1, 4, 8, 16) if p in allowed(art.H, art.n)]
+    # without modes no number fits: the core says why there is none
+    chosen = args.lanes or [p for p in (1, 4, 8, 16) if p in allowed(art.H, art.n)] or [1]
     for lanes in chosen:
         Geometry(art.H, art.n, lanes)
     for lanes in chosen:

@@ -94,7 +94,7 @@ def summary(report: Report, task: str, examples: Split, whole: int) -> dict:
         "mismatches": report.total("mismatches"), "equal": report.equal,
         "first_difference": report.first, "predicted_cycles": report.total("predicted"),
         "simulated_cycles": report.total("simulated"),
-        "accuracy": float((classes == examples.labels[:len(classes)]).mean()),
+        "accuracy": float((classes == examples.labels[report.examples]).mean()),
         "build_seconds": report.build_seconds, "build_cpu_seconds": report.build_cpu_seconds,
         "seconds": report.seconds,
         "simulation_cpu_seconds": report.total("cpu_seconds"), "cpu_seconds": cpu,

@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -59,3 +61,11 @@ def test_the_audit_counts_what_it_could_not_check(packages, number, said, capsys
     spec.loader.exec_module(audit)
     assert audit.report("x.txt", packages) == number
     assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("given, missing", [([], "lock/*.txt"),
+                                            (["lock/none.txt"], "lock/none.txt")])
+def test_an_audit_of_nothing_is_none(given, missing):
+    done = subprocess.run([sys.executable, "lock/audit.py", *given], cwd=ROOT, capture_output=True,
+                          text=True)
+    assert (done.returncode, done.stderr) == (2, f"audit: {missing} does not exist\n")

@@ -127,7 +127,7 @@ def test_keys_of_an_evaluation(tmp_path):
 def test_keys_of_a_simulation():
     """``build/sim/<task>/report.json`` is the name and the summary of a campaign."""
     part = Part(**{name: 1 for name in Part.__dataclass_fields__} | {
-        "labels": [1], "classes": [1], "commit": "abc"})
+        "start": 0, "labels": [1], "classes": [1], "commit": "abc"})
     report = campaign.Report([part], 1, "digest", 8, 1, 0.0, 0.0, 0.0, 1)
     split = Split(np.zeros((1, 1), np.uint8), np.ones(1, np.int64), np.ones(1, np.int64))
     assert REPORT <= set(sim.__main__.summary(report, "digits", np.arange(1), split))

@@ -95,9 +95,10 @@ def main() -> int:
     parser.add_argument("--page", type=Path, help="also put the table into this page, such as "
                         "docs/attacks.md")
     args = parser.parse_args()
-    kinds = args.kind or list(KINDS)
+    kinds = list(dict.fromkeys(args.kind or KINDS))
     if args.case is not None and len(kinds) != 1:
         raise cli.UserError("--case is one of a kind: give --kind too")
+    page = args.page and args.page.read_text()      # say now if there is none
     began, outcomes, path = time.monotonic(), [], args.json or build("attack", "report.json")
     for done in attacked(kinds, args):
         outcomes += done
@@ -108,7 +109,7 @@ def main() -> int:
         print(report.whole(outcomes[0]))
     else:
         if args.page:
-            write_atomic(args.page, report.fill(args.page.read_text(), result))
+            write_atomic(args.page, report.fill(page, result))
         cli.console().print(report.table(result))
         print("\n".join(filter(None, (report.faults(result), str(path)))))
     return int(not all(outcome.passed for outcome in outcomes))

@@ -1,14 +1,13 @@
 """The network and the data that a command's options choose: shared by the analysis commands."""
 
 import argparse
-import os
 from pathlib import Path
 
 import numba
 import torch
 
 from golden import checkpoint
-from golden.base.options import add_data_dir, add_net, add_task, positive
+from golden.base.options import add_data_dir, add_net, add_task, add_threads, positive
 from golden.tasks import SPLITS, Split, checked, slug, spec
 
 
@@ -22,8 +21,7 @@ def add_options(parser: argparse.ArgumentParser, n: int | None, split: str = "va
                         help="part of the data whose inputs are read; default %(default)s")
     parser.add_argument("-n", type=positive, default=n,
                         help=f"the first N sequences; default {n or 'all'}")
-    parser.add_argument("--threads", type=positive, default=os.cpu_count(),
-                        help="processor threads; default: %(default)s")
+    add_threads(parser)
 
 
 def load(args: argparse.Namespace, parser: argparse.ArgumentParser

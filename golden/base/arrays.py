@@ -87,8 +87,8 @@ def _directory(file: IO[bytes]) -> int:
     file.seek(max(0, size - (1 << 16) - 98))
     tail = file.read()
     file.seek(0)
-    at = tail.rfind(b"PK\x05\x06")
-    if not 0 <= at <= len(tail) - 22:
+    at = tail.rfind(b"PK\x05\x06", 0, max(0, len(tail) - 18))     # of 22 bytes, 4 are its name
+    if at < 0:
         return 0
     if tail[max(0, at - 20):at].startswith(b"PK\x06\x07") and at >= 76:     # of over 2 GB
         return struct.unpack_from("<Q", tail, at - 36)[0]

@@ -18,5 +18,5 @@ def keep() -> None:
 
 def writable(folder: Path) -> bool:
     """Whether this process can make files in a folder, which it may have to make first."""
-    there = next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))
+    there = next((path for path in (folder, *folder.parents) if os.path.exists(path)), Path("/"))
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK)

@@ -26,10 +26,7 @@ def write_all_atomic(folder: Path, contents: dict[str, Content]) -> Path:
         hidden = {}
         for name, content in contents.items():
             file = hidden[name] = stack.enter_context(folders.fresh_file(folder / name))
-            if callable(content):
-                content(file)
-            else:
-                file.write(content.encode() if isinstance(content, str) else content)
+            _put(file, content)
             file.flush()
             os.fsync(file.fileno())     # a new name must not point to what is not there yet
         for name, file in hidden.items():
@@ -37,10 +34,26 @@ def write_all_atomic(folder: Path, contents: dict[str, Content]) -> Path:
     return folder
 
 
+def _put(file: BinaryIO, content: Content) -> None:
+    if callable(content):
+        content(file)
+    else:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
 def write_atomic(path: Path, content: Content) -> Path:
-    """:func:`write_all_atomic` for one file; returns its path."""
+    """:func:`write_all_atomic` for one file; returns its path.
+
+    Where a link lies there, the file that it points to is written. What is no file, such as a pipe
+    or /dev/null, is written to and never replaced.
+    """
     path = Path(path)
-    write_all_atomic(path.parent, {path.name: content})
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with open(path, "wb") as file:
+            _put(file, content)
+        return path
+    real = Path(os.path.realpath(path)) if path.is_symlink() else path
+    write_all_atomic(real.parent, {real.name: content})
     return path
 
 

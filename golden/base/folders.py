@@ -124,7 +124,7 @@ def fresh(folder: Path, name: str) -> Iterator[Path]:
 def fresh_file(path: Path) -> Iterator[BinaryIO]:
     """A new hidden file, open for bytes, for making ``path``; as :func:`fresh`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _turn(path.parent):
+    with _named(path), _turn(path.parent):
         sweep(path.parent)
         file = open(path.with_name(_hidden(path.name)), "xb")
         _held(file.fileno())

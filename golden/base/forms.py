@@ -16,7 +16,7 @@ def whole(low: int = 0, high: int = (1 << 63) - 1):
 
 def amount(value) -> bool:
     """A form: a finite number, 0 or more."""
-    return type(value) in (int, float) and math.isfinite(value) and value >= 0
+    return type(value) in (int, float) and 0 <= value < math.inf
 
 
 def has(value, form) -> bool:

@@ -88,13 +88,24 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     import torch
 
     def device(text: str) -> torch.device:
-        if text.startswith("cuda") and not torch.cuda.is_available():
-            raise UserError(f"--device {text}: PyTorch sees no such device here; leave it out")
-        if text.split(":")[0] not in ("cpu", "cuda"):
+        try:
+            found = torch.device(text)
+        except RuntimeError:
+            found = None
+        if found is None or found.type not in ("cpu", "cuda"):
             raise UserError(f"--device {text}: it must be cpu or cuda")
-        return torch.device(text)
+        there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if found.type == "cuda" and (found.index or 0) >= there:
+            raise UserError(f"--device {text}: PyTorch sees no such device here; leave it out")
+        return found
     parser.add_argument("--device", type=device, help="cpu or cuda; here: %(default)s",
                         default="cuda" if torch.cuda.is_available() else "cpu")
+
+
+def add_threads(parser: argparse.ArgumentParser, default: int | None = None) -> None:
+    """``--threads``; by default all of the processor's."""
+    parser.add_argument("--threads", type=threads, default=default or os.cpu_count(),
+                        help="processor threads; default: %(default)s")
 
 
 def _number(convert: Callable, fits: Callable, kind: str) -> Callable:
@@ -110,6 +121,7 @@ def _number(convert: Callable, fits: Callable, kind: str) -> Callable:
     return of
 
 
+THREADS = 1024      # of a processor, at most
 DIGITS = 18         # of a whole number, at most: what 64 bits hold
 
 
@@ -127,6 +139,9 @@ probability = _number(float, lambda p: 0 <= p < 1,
                       "not a probability: it must be at least 0 and below 1")
 minutes = _number(float, lambda x: 0 <= x < math.inf, "not a number of minutes, 0 or more")
 above_zero = _number(float, lambda x: 0 < x < math.inf, "not a number above 0")
+
+
+threads = _number(_whole, lambda n: 1 <= n <= THREADS, f"not a number of threads, 1 to {THREADS}")
 
 
 def numbers(text: str) -> list[int]:

@@ -68,8 +68,10 @@ def read(data: bytes, stored: Callable[[object], object]) -> object:
         elif name == "GLOBAL":
             stack.append(Foreign(value.replace(" ", ".")))
         elif name == "STACK_GLOBAL":
-            last = stack.pop()
-            stack.append(Foreign(f"{stack.pop()}.{last}"))
+            last, module = stack.pop(), stack.pop()
+            if not isinstance(last, str) or not isinstance(module, str):    # as text might be huge
+                raise ValueError("a name that is no text in its pickle")
+            stack.append(Foreign(f"{module}.{last}"))
         elif name in ("REDUCE", "NEWOBJ"):
             arguments = stack.pop()
             stack.append(_made(stack.pop(), arguments))

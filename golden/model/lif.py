@@ -23,10 +23,13 @@ from golden.model.neurons import SURROGATES
 from golden.model.ops import Pass, Step, start_log_dt
 from golden.kernels.sampling import Draw
 
+FREE = (0.0, 0.0, 0.0)      # membranes on no grid
+
 
 @nb.njit(cache=True)
-def run(x, alpha, theta, subtract, chunks, u, s):
+def run(x, alpha, theta, subtract, grid, chunks, u, s):
     """Membranes before the reset into u and spikes into s; columns of all (H, N) are ``chunks``."""
+    one, lo, hi = grid
     C, M, B = chunks
     for i in range(x.shape[0]):
         v = np.zeros(B, x.dtype)
@@ -35,6 +38,8 @@ def run(x, alpha, theta, subtract, chunks, u, s):
                 start = (c * M + m) * B
                 for k in range(B):
                     now = alpha[i] * v[k] + x[i, start + k]
+                    if one > 0:
+                        now = min(max(np.rint(now * one), lo), hi) / one
                     fired = now >= theta
                     u[i, start + k] = now
                     s[i, start + k] = fired
@@ -75,11 +80,11 @@ def run_back(ds, slope, u, s, alpha, theta, subtract, through_reset, chunks, dx,
 
 class _LIF(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, alpha, theta, subtract, surrogate, width, through_reset, chunks):
+    def forward(ctx, x, alpha, theta, subtract, surrogate, width, through_reset, chunks, grid):
         u, s = torch.empty_like(x), torch.empty_like(x)
-        x, alpha = x.detach(), alpha.detach()
-        run(x.numpy(), alpha.numpy(), u.numpy().dtype.type(theta), subtract, chunks, u.numpy(),
-            s.numpy())
+        x, alpha, kind = x.detach(), alpha.detach(), u.numpy().dtype.type
+        run(x.numpy(), alpha.numpy(), kind(theta), subtract, tuple(map(kind, grid)), chunks,
+            u.numpy(), s.numpy())
         ctx.save_for_backward(u, s, alpha)
         ctx.options = theta, subtract, surrogate, width, through_reset, chunks
         ctx.mark_non_differentiable(u)
@@ -94,18 +99,20 @@ class _LIF(torch.autograd.Function):
         run_back(ds.contiguous().numpy(), slope.numpy(), u.numpy(), s.numpy(), alpha.numpy(),
                  u.numpy().dtype.type(theta), subtract, through_reset, chunks, dx.numpy(),
                  dalpha.numpy())
-        return dx, dalpha, None, None, None, None, None, None
+        return dx, dalpha, None, None, None, None, None, None, None
 
 
 def stepped(x: torch.Tensor, alpha: torch.Tensor, theta: float, subtract: bool, surrogate: str,
-            width: float, through_reset: bool, chunks: tuple[int, int, int]
-            ) -> tuple[torch.Tensor, torch.Tensor]:
+            width: float, through_reset: bool, chunks: tuple[int, int, int],
+            grid: tuple[float, float, float] = FREE) -> tuple[torch.Tensor, torch.Tensor]:
     """:func:`lif` in plain PyTorch, step by step: any device, and what the kernels must equal."""
     draw = Draw(chunks=chunks)
     drive = draw.to_time(x)                                             # (H, T, B)
     v, spikes, membranes = torch.zeros_like(drive[:, 0]), [], []
     for t in range(drive.shape[1]):
         u = alpha[:, None] * v + drive[:, t]
+        if grid[0] > 0:
+            u = u + ((u * grid[0]).round().clamp(*grid[1:]) / grid[0] - u).detach()
         slope = SURROGATES[surrogate]((u.detach() - theta) / width)
         s = (u.detach() >= theta).to(u.dtype) + slope * (u - u.detach())
         reset = s if through_reset else s.detach()
@@ -117,18 +124,20 @@ def stepped(x: torch.Tensor, alpha: torch.Tensor, theta: float, subtract: bool, 
 
 def lif(x: torch.Tensor, alpha: torch.Tensor, theta: float = 1.0, subtract: bool = True,
         surrogate: str = "triangle", width: float = 1.0, through_reset: bool = True,
-        chunks: tuple[int, int, int] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        chunks: tuple[int, int, int] | None = None, grid: tuple[float, float, float] = FREE
+        ) -> tuple[torch.Tensor, torch.Tensor]:
     """Spikes and membranes before the reset, both (H, N); the membranes carry no gradient.
 
     x (H, N) is the drive, float32 or float64, alpha (H,) the decay per step; ``surrogate`` and
     ``width`` are the configuration's. ``chunks`` (C, M, B) is the order of the columns as in
-    ``golden.model.columns``, None: (N, 1, 1), one sequence.
+    ``golden.model.columns``, None: (N, 1, 1), one sequence. ``grid`` (one, lo, hi) rounds membranes
+    half to even to multiples of 1 / one and saturates them to lo .. hi of these; gradients pass.
     """
     chunks = chunks or (x.shape[1], 1, 1)
     if x.device.type != "cpu":
-        return stepped(x, alpha, theta, subtract, surrogate, width, through_reset, chunks)
+        return stepped(x, alpha, theta, subtract, surrogate, width, through_reset, chunks, grid)
     return _LIF.apply(x.contiguous(), alpha.contiguous(), theta, subtract, surrogate, width,
-                      through_reset, chunks)
+                      through_reset, chunks, grid)
 
 
 class Integrate(Step):

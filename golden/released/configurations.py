@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from golden.base import cli
-from golden.base.options import positive
+from golden.base.options import add_threads, positive
 from golden.model.config import NetworkConfig
 from golden.model.network import Network
 from golden.training import recipes
@@ -67,8 +67,7 @@ def main() -> None:
     parser.add_argument("--length", type=positive, help="steps; default: the full length")
     parser.add_argument("--batch", type=positive, default=1,
                         help="sequences at once; default: 1")
-    parser.add_argument("--threads", type=positive, default=1,
-                        help="processor threads; default: %(default)s")
+    add_threads(parser, 1)
     args = parser.parse_args()
     unknown = [name for name in args.names if name not in CONFIGURATIONS]
     if unknown:

@@ -148,6 +148,9 @@ def check(task, name: str) -> None:
     if sampled == (task.vocab > 0) or not (sampled or task.sample_format is None):
         raise TaskError(f"task {name!r}: either vocab is positive and sample_format None (tokens), "
                         f"or vocab is 0 and sample_format a quant.formats.UQ or SQ (samples)")
+    if sampled and task.sample_format.hi > np.iinfo(np.int64).max:
+        raise TaskError(f"task {name!r}: samples are integers of at most 64 bits with a sign, not "
+                        f"{task.sample_format}")
     if sampled and task.sample_format.signed and task.sample_format.i_bits != 1:
         raise TaskError(f"task {name!r}: signed samples have one integer bit, the sign, so that "
                         f"the network sees -1 to 1: SQ(1, f), not {task.sample_format}")

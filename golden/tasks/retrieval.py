@@ -58,7 +58,7 @@ def unpacked(archive: Path, name: str, folder: Path) -> Path:
             return path
         with Unpacked(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as members:
             for member in members:
-                if Path(member.name).name == name:
+                if member.isfile() and Path(member.name).name == name:
                     found = members.extractfile(member)
                     data.write_atomically(path, lambda file: shutil.copyfileobj(found, file))
                     return path

@@ -141,8 +141,11 @@ def recipe_for(task: Task, name: str | None = None) -> Recipe:
     """
     own = spec(task).split(":")[0]      # a user's may have any name
     chosen = name or (own if own in TASKS and own in names() else GENERAL)
-    recipe = made(read(chosen), task.n_classes, task.vocab, inputs_of(task) == 2)
-    different = mismatch(recipe.network, task)
+    try:
+        recipe = made(read(chosen), task.n_classes, task.vocab, inputs_of(task) == 2)
+        different = mismatch(recipe.network, task)
+    except ValueError as error:     # of the configuration's own rules
+        different = error
     if different:
         raise UserError(f"recipe {chosen} does not fit task {task.name}: {different}")
     return recipe

@@ -5,26 +5,29 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from quant.integer.program import Artifact
-from quant.integer.reference import Trace
+from quant.integer.reference import Trace, saturations
+
 
 @dataclass(frozen=True)
 class Batch:
-    """Results of B sequences on N layers; the last three only when they were recorded.
+    """Results of B sequences on a network of N layers; the last three only when recorded.
 
     logits : (B, outputs) int64; labels : (B,) int64; over : saturated elements by a value's name,
     (B, N + 1) int64, the last column the encoder's, or of a compiled network the whole residual
     stream's; spikes : (B, N, samplers or 1) int64, what fired or, ternary, was not 0; s_in, s_out :
-    (B, N, L, H) uint8 and signature : (B, N, L) uint32, zeros after the end.
+    (B, N, L, H) int8, s_in (B, N, L, 0) where values enter the states, and signature : (B, N, L)
+    uint32, zeros after the end.
     """
 
+    art: Artifact
     lengths: np.ndarray
     logits: np.ndarray
     labels: np.ndarray
     over: dict[str, np.ndarray]
     spikes: np.ndarray
-    s_in: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint8))
-    s_out: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint8))
-    signature: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint8))
+    s_in: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int8))
+    s_out: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int8))
+    signature: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint32))
 
     @property
     def saturations(self) -> np.ndarray:
@@ -33,11 +36,12 @@ class Batch:
 
     def trace(self, b: int) -> Trace:
         """What ``quant.integer.reference.run`` returns for sequence ``b``."""
-        if not self.s_in.size:
+        if not self.signature.size:
             raise ValueError("this batch has no traces; run it with record=True")
         L = self.lengths[b]
+        over = saturations({name: count[b] for name, count in self.over.items()}, self.art)
         return Trace(self.s_in[b, :, :L], self.s_out[b, :, :L], self.signature[b, :, :L],
-                               self.logits[b], int(self.labels[b]), self.saturations[b])
+                     self.logits[b], int(self.labels[b]), over)
 
 
 def check_lengths(art: Artifact, B: int, L: int, lengths) -> np.ndarray:

@@ -10,13 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from quant.integer import curves, kernels, lfsr, sampling, signature
+from quant.integer import curves, kernels, sampling
 from quant.integer.bounds import types_of
 from quant.integer.memory import Draws, Fire
 from quant.integer.operation import wired
 from quant.integer.batch import Batch, check_lengths, check_values
 from quant.integer.program import Artifact
 from quant.integer.reference import decode, encode
+from quant.integer.signature import crc_tables
 
 BLOCK = 64      # sequences that one thread runs side by side
 MEMORY = 1 << 28    # bytes of random words, and of a group of sequences, that are there at once
@@ -32,8 +33,6 @@ class Compiled:
         self.net = art.spiking
         self._net = self._neurons(S, X), self._fused(X, M)
         self._kept = 0, 0, ()       # first step, number of steps, their random words
-        self._tables = lfsr.byte_tables(
-            [signature.crc32([signature.MASK ^ 1 << b]) for b in range(32)]).astype(np.uint32)
 
     def _neurons(self, S, X) -> tuple:
         """Samplers and states of all layers, as ``quant.integer.kernels.run_layer`` takes them."""
@@ -142,8 +141,8 @@ class Compiled:
         logits = decode(total, lengths, art)
         N = len(art.blocks)
         stream = np.arange(N + 1) == N
-        return Batch(lengths, logits, logits.argmax(1), {"h": over * ~stream, "x": over * stream},
-                     spikes, *trace)
+        return Batch(art, lengths, logits, logits.argmax(1),
+                     {"h": over * ~stream, "x": over * stream}, spikes, *trace)
 
     def _group(self, steps: int, record: bool) -> int:
         """Sequences of up to ``steps`` steps that run together: few enough for MEMORY."""
@@ -178,7 +177,7 @@ class Compiled:
                     ((2, N, H, block), X)))
             last = min(first + span, steps)
             kernels.run_block(index[part], sizes[part], (first, last), state, net, draws,
-                              self._tables, tuple(a[c] for a in found),
+                              crc_tables(), tuple(a[c] for a in found),
                               tuple(a[part] for a in trace))
             if last < steps:
                 states[c] = state
@@ -197,5 +196,5 @@ class Compiled:
     def _traces(self, B: int, steps: int) -> tuple:
         """Room for the spikes and signatures of B sequences, as :class:`Batch` has them."""
         shape = B, len(self.art.blocks), steps * (B > 0)
-        return (np.zeros((*shape, self.art.H), np.uint8), np.zeros((*shape, self.art.H), np.uint8),
+        return (np.zeros((*shape, self.art.H), np.int8), np.zeros((*shape, self.art.H), np.int8),
                 np.zeros(shape, np.uint32))

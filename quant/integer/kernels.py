@@ -13,6 +13,8 @@ import numba as nb
 import numpy as np
 from numba.extending import overload
 
+from quant.integer.signature import DRAWS, IM, MODE, RE, ROUNDING, SUM, TOOK
+
 CHUNK = 16      # time steps
 FAST = {"cache": True, "nogil": True}
 
@@ -135,26 +137,32 @@ def fuse(z, x, shift, edge, negate, curve, gain_bits, keeps, lo, hi, over):
 
 @nb.njit(**FAST)
 def sign(words, h_re, h_im, r_round, p, r_in, y, r_out):
-    """``quant.integer.signature.neuron_word`` of one neuron; words (B,) uint32."""
+    """``quant.integer.reference.word_of`` of one neuron; words (B,) uint32."""
     for b in range(len(words)):
-        words[b] = (_low(p[b]) ^ _rotl(_low(y[b]), 3) ^ _rotl(_low(r_in[b]), 11)
-                    ^ _rotl(_low(r_out[b]), 23))
-    word = np.uint32(0)
+        words[b] = (rotl(low(p[b]), TOOK) ^ rotl(low(y[b]), SUM) ^ rotl(low(r_in[b]), DRAWS[0])
+                    ^ rotl(low(r_out[b]), DRAWS[1]))
     for k in range(len(h_re)):
-        word ^= _rotl(_low(r_round[k]), 5 * k + 9)
-        for b in range(len(words)):
-            words[b] ^= (_rotl(_low(h_re[k, b]), 5 * k + 1) ^ _rotl(_low(h_im[k, b]), 5 * k + 17))
-    for b in range(len(words)):
-        words[b] ^= word
+        sign_mode(words, h_re[k], h_im[k], r_round[k], k)
 
 
 @nb.njit(**FAST)
-def _low(x):
+def sign_mode(words, h_re, h_im, r_round, k):
+    """Adds what mode k shows of one neuron, h (B,), to its words (B,) uint32."""
+    word = rotl(low(r_round), MODE * k + ROUNDING)
+    for b in range(len(words)):
+        words[b] ^= (word ^ rotl(low(h_re[b]), MODE * k + RE)
+                     ^ rotl(low(h_im[b]), MODE * k + IM))
+
+
+@nb.njit(**FAST)
+def low(x):
+    """The low 32 bits."""
     return np.uint32(nb.int64(x) & 0xFFFFFFFF)
 
 
 @nb.njit(**FAST)
-def _rotl(x, by):
+def rotl(x, by):
+    """``quant.integer.signature.rotl`` of a uint32."""
     by = np.uint32(by % 32)
     return np.uint32(x << by) | np.uint32(x >> np.uint32((32 - by) % 32))
 

@@ -12,6 +12,7 @@ from golden.base.qformat import QFormat
 from quant.formats import BIT, ROUNDINGS, RandomFormat
 from quant.integer import lfsr, sampling
 from quant.integer.operation import Operation, Tensor, largest, round_half_even, top
+from quant.integer.signature import DRAWS, TOOK, rotl, state_word
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,8 @@ class States(Operation):
 class Recurrence:
     """The states of one sequence, step after step.
 
-    ``word`` (H, n) rounded the last step, ``saturated`` (H, n) counts its saturated parts, ``over``
-    those of all steps.
+    ``u`` (H,) entered the last step, ``word`` (H, n) rounded it, ``saturated`` (H, n) counts its
+    saturated parts, ``over`` those of all steps.
     """
 
     def __init__(self, op: States, u_fmt: QFormat, draws: Draws):
@@ -154,15 +155,20 @@ class Recurrence:
         self.h_re, self.h_im = (np.zeros(op.a_re.raw.shape, np.int64) for _ in range(2))
         self.words = (draws.rounding(op.layer) if op.rounding == "stochastic" else
                       np.zeros((draws.steps, *self.h_re.shape), np.int64))
-        self.t, self.over, self.word, self.saturated = 0, 0, None, None
+        self.t, self.over, self.word, self.saturated, self.u = 0, 0, None, None, None
 
     def __call__(self, u):
-        self.word = self.words[self.t]
+        self.u, self.word = u, self.words[self.t]
         self.t += 1
         self.h_re, self.h_im, self.saturated = self.op.update(
             self.u_fmt, self.h_re, self.h_im, u[:, None], self.word, self.random)
         self.over += int(self.saturated.sum())
         return self.op.output(self.u_fmt, self.h_re.sum(-1), u)
+
+    def shown(self, place: int):
+        """Words (H,): written states and rounding words, of a first memory what entered too."""
+        word = state_word(self.h_re, self.h_im, self.word)
+        return word if place else word ^ rotl(self.u, TOOK)
 
 
 @dataclass(frozen=True)
@@ -196,16 +202,25 @@ class Fire(Operation):
                                          draws.first)[:, None] ^ r
         return sampling.start_phase(r, f_bits, random) if self.form == "systematic" else r
 
-    def along(self, formats, draws: Draws, p):
+    def along(self, formats, draws: Draws, p, place: int | None = None):
         f_bits = formats[0].f_bits
-        words = self.words(f_bits, draws)
-        if self.form != "systematic":
-            return sampling.fires(p, f_bits, words, draws.random), None
-        total = words + np.cumsum(np.clip(p, 0, 1 << f_bits), 1)
-        return np.diff(total >> f_bits, axis=1, prepend=0), None
+        word = self.words(f_bits, draws)
+        if self.form == "systematic":
+            step = np.clip(p, 0, 1 << f_bits)
+            total = word + np.cumsum(step, 1)
+            s, word = np.diff(total >> f_bits, axis=1, prepend=0), total - step & (1 << f_bits) - 1
+        else:
+            s = sampling.fires(p, f_bits, word, draws.random)
+        return s, None, None if place is None else np.broadcast_to(sampler_word(
+            p, word, place), p.shape)
 
     def begin(self, formats, draws: Draws) -> "Sampler":
         return Sampler(self, formats[0].f_bits, draws)
+
+
+def sampler_word(p, word, place: int):
+    """Words of a sampler for the signature: its draws, of a block's first memory p too."""
+    return rotl(word, DRAWS[1]) if place else rotl(p, TOOK) ^ rotl(word, DRAWS[0])
 
 
 class Sampler:
@@ -231,3 +246,6 @@ class Sampler:
             s = sampling.fires(p, self.f_bits, self.word, self.random)
         self.t += 1
         return s
+
+    def shown(self, place: int):
+        return sampler_word(self.p, self.word, place)

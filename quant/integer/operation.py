@@ -99,6 +99,11 @@ class Operation:
         """Formats in which it saturates and is counted, by the name that reports give the value."""
         return {}
 
+    def seen_as(self, name: str) -> str:
+        """How calibration and its reports call what saturates; other than ``name`` where a block
+        may have several."""
+        return name
+
     def on_tensors(self, change: Callable[[str, Tensor], Tensor]) -> "Operation":
         """The same with ``change(name, tensor)`` in place of every tensor."""
         return replace(self, **{name: change(name, t) for name, t in self.tensors.items()})
@@ -118,23 +123,29 @@ class Operation:
         """With a memory: what runs one sequence, called with the inputs of each step in turn.
 
         ``saturated`` of it says where the last step saturated, if it does; ``over`` how often all
-        did. ``draws``: a :class:`quant.integer.memory.Draws`. What goes ``backwards`` has
-        ``foresee(inputs)`` too, called before with the inputs of all steps.
+        did. ``shown(place)`` are the words (H,) that the signature has of the last step, place 0 of
+        a block's first memory (:mod:`quant.integer.signature`); a network with a memory that lacks
+        it has no traces. What goes ``backwards`` has ``foresee(inputs)`` too, called before with
+        the inputs of all steps. ``draws``: a :class:`quant.integer.memory.Draws`.
         """
         raise NotImplementedError
 
-    def along(self, formats: tuple[QFormat, ...], draws, *raws: np.ndarray):
-        """With a memory: results (B, L, H) of inputs (B, L, H), and where they saturated or None.
+    def along(self, formats: tuple[QFormat, ...], draws, *raws: np.ndarray,
+              place: int | None = None):
+        """With a memory: (B, L, H) results of inputs (B, L, H), where they saturated or None, and
+        words for the signature, of memory ``place`` of its block, None: no words.
 
         Step after step, sequences side by side: what :meth:`begin` gives must take (B, H).
         """
-        run, made, saturated = self.begin(formats, draws), [], []
+        run, made, saturated, words = self.begin(formats, draws), [], [], []
         for t in range(raws[0].shape[1]):
             now = [raw[:, t] for raw in raws]
             made.append(np.broadcast_to(run(*now), now[0].shape))
             if self.saturates:
                 saturated.append(run.saturated)
-        return np.stack(made, 1), np.stack(saturated, 1) if saturated else None
+            if place is not None:
+                words.append(np.broadcast_to(run.shown(place), now[0].shape))
+        return tuple(np.stack(each, 1) if each else None for each in (made, saturated, words))
 
     def bound(self, formats: tuple[QFormat, ...], *tops: int) -> int:
         """No magnitude on the way to the result is larger, for inputs up to ``tops``."""

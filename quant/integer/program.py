@@ -10,11 +10,13 @@ from golden.base.qformat import QFormat
 from quant.formats import RandomFormat
 from quant.integer import lfsr, sampling
 from quant.integer.head import Head
+from quant.integer.membrane import Integrate
 from quant.integer.memory import Fire, States
 from quant.integer.operation import Operation, Tensor, check_fields, inside, need, wired
 from quant.integer.spiking import Spiking, recognise
 
 
+MEMORIES = States, Integrate    # what a block must have one of, and whose first tensor says H
 LONGEST_SEQUENCE = 1 << 31      # steps
 
 
@@ -36,21 +38,30 @@ class Program:
     head: Head | None = None     # of two inputs' features, see quant.integer.head
 
     @cached_property
-    def _states(self) -> States:
-        return next(op for ops in self.blocks for op in ops if isinstance(op, States))
+    def _memories(self) -> tuple[Operation, ...]:
+        return tuple(op for ops in self.blocks for op in ops if isinstance(op, MEMORIES))
 
     @property
     def H(self) -> int:
-        return self._states.a_re.raw.shape[0]
+        """Neurons of a block."""
+        return len(next(iter(self._memories[0].tensors.values())).raw)
 
     @property
     def n(self) -> int:
-        return self._states.a_re.raw.shape[1]
+        """Modes of a neuron; 0 without a state space model."""
+        return next((op.a_re.raw.shape[1] for op in self._memories if isinstance(op, States)), 0)
+
+    @cached_property
+    def memories(self) -> tuple[str, ...]:
+        """Names by which reports count what memories of the blocks saturate."""
+        return tuple(dict.fromkeys(name for ops in self.blocks for op in ops if op.states
+                                   for name in op.saturates))
 
     @property
     def recurrences(self) -> int:
-        """State space models of all blocks, each with a stream of random words of its own."""
-        return sum(isinstance(op, States) for ops in self.blocks for op in ops)
+        """Numbers of state space models, each with a stream of random words of its own: one for
+        each block, whether it has one or not, and one for each that is more than that."""
+        return max(len(self.blocks), sum(isinstance(op, States) for op in self._memories))
 
     @property
     def inputs(self) -> int:
@@ -114,8 +125,10 @@ class Artifact(Program):
 
     def check(self) -> "Artifact":
         """Return self, or raise ``ArtifactError`` naming layer, operation, tensor and rule."""
-        need(self.blocks and all(any(isinstance(op, States) for op in ops) for ops in self.blocks),
-             "the artifact has no layers, or one without a state space model")
+        need(self.blocks and all(any(isinstance(op, MEMORIES) for op in ops)
+                                 for ops in self.blocks),
+             f"the artifact has no layers, or one without a memory "
+             f"({', '.join(kind.__name__ for kind in MEMORIES)})")
         need(not any(op.backwards for op in self.first),
              "encoder: only an operation of a layer can go backwards in time")
         self._check_facts()
@@ -123,8 +136,11 @@ class Artifact(Program):
             for i, op in enumerate(ops):
                 check_fields(op, lambda condition, text: need(
                     condition, f"{part_of(f'{where}.{i}')}, {op}: {text}"))
-        need(self._states.a_re.raw.ndim == 2, f"layer 0, a_re: shape {self._states.a_re.raw.shape},"
-                                              f" expected (H, n)")
+        for op in self._memories:               # before H and n are read off them
+            name, tensor = next(iter(op.tensors.items()))
+            axes = op.SHAPES.get(name, ("H",))
+            need(tensor.raw.ndim == len(axes), f"{op}, {name}: shape {tensor.raw.shape}, expected "
+                                               f"({', '.join(axes)})")
         sizes = {"H": self.H, "n": self.n, "vocab": self.vocab}
         why = lfsr.misfit(self.random, self.length, self.recurrences, self.H, self.n)
         need(not why, why)

@@ -14,9 +14,9 @@ import numpy as np
 from golden.base.qformat import QFormat
 from quant.integer.artifact import Artifact
 from quant.integer.memory import Draws, Recurrence
-from quant.integer.operation import Operation, wired
+from quant.integer.operation import Operation, need, wired
 from quant.integer.ops import Limit
-from quant.integer.signature import crc32, neuron_word
+from quant.integer.signature import SUM, crc32, rotl
 
 
 class Running:
@@ -148,38 +148,62 @@ def decode(total, length: int, art: Artifact):
 class Trace:
     """Everything that is compared with hardware, of one sequence of L steps and N layers."""
 
-    s_in: np.ndarray            # (N, L, H) spikes of the input samplers, uint8
-    s_out: np.ndarray           # (N, L, H) spikes of the output samplers, uint8
+    s_in: np.ndarray            # (N, L, H) spikes that enter the states; (N, L, 0): values do
+    s_out: np.ndarray           # (N, L, H) spikes that enter the mixer: 0 and 1, or -1, 0 and 1
     signature: np.ndarray       # (N, L) uint32
     logits: np.ndarray          # (outputs,) int64
     label: int                  # arg max, the lowest index on a tie; no class if there is a head
-    saturations: np.ndarray     # (N + 1,) int64: states per layer, then the residual stream
+    saturations: np.ndarray     # (N + 1,) int64: memories per layer, then the residual stream
 
 
 def word_of(block: Running) -> np.ndarray:
-    """The neuron words (H,) of a block of samplers behind its step, ``quant.integer.signature``."""
-    sampler_in, states, sampler_out = block.memory
-    return neuron_word(states.h_re, states.h_im, states.word, sampler_in.p, sampler_in.word,
-                       block.values["y"], sampler_out.word)
+    """The neuron words (H,) of a block behind its step, ``quant.integer.signature``."""
+    word = rotl(block.values["y"], SUM)
+    for place, memory in enumerate(block.memory):
+        word = word ^ memory.shown(place)
+    return word
 
 
 def run(art: Artifact, values: np.ndarray, seed: int | None = None) -> Trace:
-    """:func:`execute` for a network that spikes as hardware does, with its signature."""
+    """:func:`execute`, and what is compared of it; :class:`ArtifactError` as :func:`traced`."""
+    names = traced(art)
     signature = np.zeros((len(art.blocks), len(values)), np.uint32)
 
     def sign(j, t, block):
         signature[j, t] = crc32(word_of(block))
 
-    found = execute(art, values, seed, ("s_in", "s_out"), sign)
-    spikes = (found.values[name].astype(np.uint8) for name in ("s_in", "s_out"))
-    return Trace(*spikes, signature, found.logits, found.label, saturations(found.over))
+    found = execute(art, values, seed, names, sign)
+    none = np.zeros((*signature.shape, 0))
+    spikes = (found.values.get(name, none).astype(np.int8) for name in ("s_in", "s_out"))
+    return Trace(*spikes, signature, found.logits, found.label,
+                 saturations(found.over, art))
 
 
-def saturations(over: dict[str, np.ndarray]) -> np.ndarray:
-    """(..., N + 1): states per layer, then the residual stream of all layers and the encoder.
+def traced(art: Artifact) -> tuple[str, ...]:
+    """Names of the spikes in a network's traces, s_out and in front of it s_in where it is made.
 
-    ``over`` as in :class:`Record`, with any leading axes.
+    Raises :class:`ArtifactError` for a network that has no traces.
     """
-    states = over["h"][..., :-1]
-    stream = over["x"].sum(-1, keepdims=True) if "x" in over else 0 * states[..., :1]
-    return np.concatenate([states, stream], -1)
+    draws = Draws(art.random, art.seed, art.H, art.n, 1)
+    for number, ops in enumerate(art.blocks):
+        made = {op.makes for op in ops}
+        for name, what in (("y", "what the spikes are made of"), ("s_out", "the spikes")):
+            need(name in made, f"layer {number}: nothing makes {name}, {what}, so the network has "
+                               f"no traces; name it so in the wiring")
+        for op, run in Running(ops, {"x": art.x_format}, draws).steps:
+            need(not op.states or hasattr(run, "shown"),
+                 f"layer {number}, {op}: it shows the signature nothing, so the network has no "
+                 f"traces; give what its begin returns a method shown")
+    made = {op.makes for ops in art.blocks for op in ops}
+    return tuple(name for name in ("s_in", "s_out") if name in made)
+
+
+def saturations(over: dict[str, np.ndarray], art: Artifact) -> np.ndarray:
+    """(N + 1,): memories per layer, then the residual stream of all layers and the encoder.
+
+    ``over`` as in :class:`Record`. What else saturates (inputs of states, factors of a gate) is in
+    reports, but not compared with hardware: a signature shows what it changes.
+    """
+    none = np.zeros(len(art.blocks) + 1, np.int64)
+    memories = sum((over.get(name, none) for name in art.memories), none)
+    return np.append(memories[:-1], over.get("x", none).sum())

@@ -1,9 +1,27 @@
-"""Signature: a CRC per layer and step over everything that the spikes do not show."""
+"""Signature: a CRC per layer and step over everything that the spikes do not show.
+
+The CRC runs over one 32-bit word for each neuron, in order: the XOR of what the block's memories
+show, in their order, and of its value ``y`` as it stands behind the block's operations. Each is
+rotated by an amount of its own, so that no two of them cancel:
+
+    TOOK        of a block's first memory: p of a sampler, the membrane u of a leaky neuron, what
+                enters the states
+    DRAWS[0]    of a sampler that is the first memory, its draws (``systematic``: phases)
+    DRAWS[1]    of a later memory: a sampler's draws, a leaky neuron's membrane
+    SUM         y
+    5 k + ...   of mode k: the real and imaginary part written, the rounding word
+"""
+
+from functools import lru_cache
 
 import numpy as np
 
+from quant.integer import lfsr
+
 CRC_POLY = 0x04C11DB7       # CRC-32, most significant bit first, start value all ones
 MASK = 0xFFFFFFFF
+TOOK, SUM, DRAWS = 0, 3, (11, 23)
+RE, IM, ROUNDING, MODE = 1, 17, 9, 5    # of mode k: one of the first three, and k times the last
 
 
 def rotl(x, by: int):
@@ -13,17 +31,12 @@ def rotl(x, by: int):
     return ((x << by) | (x >> 32 - by)) & MASK if by else x
 
 
-def neuron_word(h_re, h_im, r_round, p_in, r_in, y, r_out) -> np.ndarray:
-    """One 32-bit word per neuron: XOR of everything computed, each rotated by its position.
-
-    h_re, h_im, r_round: (H, n) written state and rounding words (0 when not drawn); p_in as the
-    input sampler took it; y behind the step's operations; r_in, r_out what the samplers held
-    against p: the draws, or with ``systematic`` the phases before the step.
-    """
-    word = rotl(p_in, 0) ^ rotl(r_in, 11) ^ rotl(y, 3) ^ rotl(r_out, 23)
-    for k in range(h_re.shape[1]):
-        word ^= (rotl(h_re[:, k], 5 * k + 1) ^ rotl(h_im[:, k], 5 * k + 17)
-                 ^ rotl(r_round[:, k], 5 * k + 9))
+def state_word(h_re, h_im, r_round):
+    """What states show, (...): written h (..., n) and rounding words, 0 where none are drawn."""
+    word = 0
+    for k in range(h_re.shape[-1]):
+        word = word ^ (rotl(h_re[..., k], MODE * k + RE) ^ rotl(h_im[..., k], MODE * k + IM)
+                       ^ rotl(r_round[..., k], MODE * k + ROUNDING))
     return word
 
 
@@ -35,3 +48,10 @@ def crc32(words) -> int:
         for _ in range(32):
             crc = ((crc << 1) & MASK) ^ (CRC_POLY if crc >> 31 else 0)
     return crc
+
+
+@lru_cache
+def crc_tables() -> np.ndarray:
+    """(4, 256) uint32: the CRC behind a word is the XOR of their entries for the bytes of
+    ``crc ^ word``, the lowest byte first."""
+    return lfsr.byte_tables([crc32([MASK ^ 1 << b]) for b in range(32)]).astype(np.uint32)

@@ -123,15 +123,20 @@ def pattern(j: int, act: str, residual: str, rounding: str, sampling: str, gelu_
               States("s_in -> y", *states, rounding, j)]
     found += ([Curve("y -> v", "gelu"), Scale("v -> p_out", Of("a"), Of("b"))] if gelu_out else
               [Scale("y -> y", None, Of("b"))])
-    found += [Fire(f"{'p_out' if gelu_out else 'y'} -> s_out", sampling, 2 * j + 1, rows[1]),
-              Mix("s_out -> z", Of("w"), Of("bias"), Of("shift"))]
+    found.append(Fire(f"{'p_out' if gelu_out else 'y'} -> s_out", sampling, 2 * j + 1, rows[1]))
+    return found + ending(act, residual, gain)
+
+
+def ending(act: str, residual: str, gain: bool) -> list[Operation]:
+    """The operations of a layer from the output spikes to its x."""
+    found = [Mix("s_out -> z", Of("w"), Of("bias"), Of("shift"))]
     found += [Curve("z -> z", act)] if act != "identity" else []
     found.append(Scale("z -> z", Of("sign")))
     found += [Add("x z -> z")] if residual == "plain" else []
     found += [Scale("z -> z", Of("gain")), Round("z -> z", Of("p_bits"))] if gain else []
     found.append(Scale("z -> z", None, Of("addend")))
     found += [Add("z x -> z")] if residual == "clampfuse" else []
-    return [*found, Limit("z -> x", Of("x")) if streams else Clamp("z -> x")]
+    return [*found, Limit("z -> x", Of("x")) if residual in STREAMS else Clamp("z -> x")]
 
 
 def filled(wanted: list[Operation], named: dict) -> tuple[Operation, ...]:

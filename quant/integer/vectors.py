@@ -1,7 +1,8 @@
 """Golden vectors: what every rung of the verification ladder must reproduce, and their files.
 
-A file is one ``.npz``: spikes as packed bits, signatures, logits, saturations, the sequences, and a
-manifest that says how they were made.
+A file is one ``.npz``: spikes as packed bits (behind those of s_out, where some are -1, the bits
+that say so), signatures, logits, saturations, the sequences, and a manifest that says how they were
+made.
 """
 
 import hashlib
@@ -17,10 +18,10 @@ from golden.base.arrays import ArraysError, read_npz
 from golden.base.cli import UserError
 from golden.base.files import write_atomic
 from quant.integer.artifact import Artifact, digest
-from quant.integer.compiled import Compiled
+from quant.integer.network import IntegerNetwork
 from quant.integer.reference import Trace
 
-SCHEMA = 1
+SCHEMA = 2
 MOST = 1 << 30      # bytes of all arrays
 FACTS = {"schema": int, "command": str, "seed": int, "artifact": str, "layers": int, "H": int,
          "sequences": int, "sha256": str}
@@ -51,8 +52,11 @@ class Vectors:
 
 def expected(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
              seed: int | None = None, threads: int | None = None) -> list[Trace]:
-    """Every spike, signature and logit of B sequences; arguments as ``Compiled.run``."""
-    batch = Compiled(art, seed, threads).run(values, lengths, record=True)
+    """Every spike, signature and logit of B sequences; arguments as of ``IntegerNetwork``.
+
+    Raises :class:`ArtifactError` as ``quant.integer.reference.traced``.
+    """
+    batch = IntegerNetwork(art, seed, threads).run(values, lengths, record=True)
     return [batch.trace(b) for b in range(len(values))]
 
 
@@ -66,8 +70,10 @@ def make(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
                    art.seed if seed is None else seed, digest(art), command, indices)
 
 
-def _arrays_digest(arrays: dict[str, np.ndarray]) -> str:
-    h = hashlib.sha256()
+def _sha256(manifest: dict, arrays: dict[str, np.ndarray]) -> str:
+    """Over everything but itself."""
+    facts = {name: value for name, value in manifest.items() if name != "sha256"}
+    h = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name, raw in sorted(arrays.items()):
         h.update(f"{name} {raw.dtype.str} {raw.shape}".encode() + raw.tobytes())
     return h.hexdigest()
@@ -76,19 +82,22 @@ def _arrays_digest(arrays: dict[str, np.ndarray]) -> str:
 def save(vectors: Vectors, path: Path) -> Path:
     """Write a file, complete or not at all. Returns its path."""
     traces = vectors.traces
+    spikes = [t.s_out for t in traces]
+    if any((s < 0).any() for s in spikes):
+        spikes += [s < 0 for s in spikes]
     arrays = {
         "values": np.asarray(vectors.values, np.int64),
         "lengths": np.asarray(vectors.lengths, np.int64),
         "indices": np.asarray(vectors.indices, np.int64),
         "s_in": np.concatenate([np.packbits(t.s_in) for t in traces]),
-        "s_out": np.concatenate([np.packbits(t.s_out) for t in traces]),
+        "s_out": np.concatenate([np.packbits(s != 0) for s in spikes]),
         "signature": np.concatenate([t.signature for t in traces], axis=1),
         "logits": np.stack([t.logits for t in traces]),
         "saturations": np.stack([t.saturations for t in traces])}
-    N, _, H = traces[0].s_in.shape
+    N, _, H = traces[0].s_out.shape
     manifest = {"schema": SCHEMA, "command": vectors.command, "seed": vectors.seed,
-                "artifact": vectors.artifact, "layers": N, "H": H, "sequences": len(traces),
-                "sha256": _arrays_digest(arrays)}
+                "artifact": vectors.artifact, "layers": N, "H": H, "sequences": len(traces)}
+    manifest["sha256"] = _sha256(manifest, arrays)
     buffer = io.BytesIO()
     text = np.frombuffer(json.dumps(manifest).encode(), np.uint8)
     np.savez_compressed(buffer, manifest=text, **arrays)
@@ -109,23 +118,31 @@ def load(path: Path, art: Artifact | None = None) -> Vectors:
     if whole and m["schema"] != SCHEMA:
         raise VectorError(f"{path} has schema {m['schema']}, this version reads schema {SCHEMA}; "
                           f"{again}")
-    if not whole or _arrays_digest(arrays) != m["sha256"]:
+    if not whole or _sha256(m, arrays) != m["sha256"]:
         raise VectorError(f"{path} does not match its sha256: truncated or edited; {again}")
     if art is not None and m["artifact"] != digest(art):
         raise VectorError(f"{path} was made from artifact {m['artifact']}, not {digest(art)}; "
                           f"{again}")
     N, H, lengths = m["layers"], m["H"], arrays["lengths"]
 
-    def each(name, sizes):
-        return np.split(arrays[name], np.cumsum(sizes)[:-1], axis=-1)
+    sizes = -(-N * H * lengths // 8)        # bytes of a trace's spikes
 
-    def spikes(name):
-        return [np.unpackbits(packed, count=N * L * H).reshape(N, L, H)
-                for L, packed in zip(lengths, each(name, -(-N * H * lengths // 8)))]
+    def each(array, sizes):
+        return np.split(array, np.cumsum(sizes)[:-1], axis=-1)
 
-    traces = [Trace(s_in, s_out, signature, logits, int(np.argmax(logits)), over)
-              for s_in, s_out, signature, logits, over in zip(
-                  spikes("s_in"), spikes("s_out"), each("signature", lengths), arrays["logits"],
+    def unpacked(packed):
+        if not packed.size:
+            return [np.zeros((N, L, 0), np.int8) for L in lengths]
+        return [np.unpackbits(part, count=N * L * H).reshape(N, L, H).astype(np.int8)
+                for L, part in zip(lengths, each(packed, sizes))]
+
+    fired, negative = np.split(arrays["s_out"], [sizes.sum()])
+    s_in, s_out = unpacked(arrays["s_in"]), unpacked(fired)
+    if negative.size:
+        s_out = [s - 2 * below for s, below in zip(s_out, unpacked(negative))]
+    traces = [Trace(*spikes, signature, logits, int(np.argmax(logits)), over)
+              for *spikes, signature, logits, over in zip(
+                  s_in, s_out, each(arrays["signature"], lengths), arrays["logits"],
                   arrays["saturations"])]
     return Vectors(arrays["values"], lengths, traces, m["seed"], m["artifact"], m["command"],
                    arrays["indices"])

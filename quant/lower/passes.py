@@ -3,7 +3,8 @@
 Passes over the operations that ``quant.lower.steps`` gives:
 
 * what stands behind a block's x belongs to the next block: its sampler, and the norm in front;
-* a clamp in front of a sampler, which clamps by itself, goes;
+* a clamp in front of a sampler, which clamps by itself, goes; in front of integrate-and-fire
+  neurons it stays;
 * two affine maps in a row are one; one behind a state space model goes into g, d and b;
 * behind a mixer's ReLU or identity, which are positively homogeneous, the size of a norm's scale
   goes into the rows of W and the bias, its sign stays, the rest is added;
@@ -11,8 +12,8 @@ Passes over the operations that ``quant.lower.steps`` gives:
 * a real-valued stream, and whatever is multiplied or looked up, is rounded to a format where it is
   made (:class:`quant.integer.ops.Limit`).
 
-Blocks of samplers end in the one order that hardware has (``quant.integer.spiking``), with signs of
-one and offsets of zero where a network lacks them.
+Blocks of samplers and of integrate-and-fire neurons end in the one order that hardware has
+(``quant.integer.spiking``), with signs of one and offsets of zero where a network lacks them.
 """
 
 from dataclasses import replace
@@ -24,11 +25,12 @@ from golden.model.network import Network
 from quant.formats import TERNARY
 from quant.integer.future import Future
 from quant.integer.head import Head
+from quant.integer.membrane import Integrate
 from quant.integer.memory import Fire, States
 from quant.integer.operation import Operation, Tensor
 from quant.integer.ops import Add, Clamp, Curve, Limit, Mix, Scale, Table, Ternary
 from quant.integer.program import Program
-from quant.integer.spiking import encoder_pattern, filled, pattern
+from quant.integer.spiking import encoder_pattern, ending, filled, pattern
 from quant.lower.steps import FoldError, array, check, operations
 
 Ops = list[Operation]
@@ -104,30 +106,50 @@ def scaled_rows(ops: Ops) -> Ops:
     return found
 
 
-def samplers_block(ops: Ops, number: int) -> Ops:
-    """A block with samplers in the order of hardware, with what it lacks as ones and zeros."""
-    fires, mix = [op for op in ops if isinstance(op, Fire)], ops.index(_first(ops, Mix))
-    front, behind = ops[:ops.index(fires[0])], ops[mix + 1:]
-    inner, states = ops[len(front) + 1:ops.index(fires[1])], _first(ops, States)
-    out, scale, act = _first(inner, Scale), _first(behind, Scale), _first(behind, Curve)
-    mix, act = ops[mix], act.kind if act else "identity"
-    zero, one = (Tensor(value(len(mix.bias.raw))) for value in (np.zeros, np.ones))
+def constants(ops: Ops) -> tuple[Tensor, Tensor]:
+    """(zeros, ones), one for each neuron."""
+    return tuple(Tensor(value(len(_first(ops, Mix).bias.raw))) for value in (np.zeros, np.ones))
+
+
+def ended(ops: Ops, streams: bool) -> tuple[dict, dict]:
+    """(options of ``quant.integer.spiking.ending``, what fills it): a block from its mixer on."""
+    mix, (zero, one) = _first(ops, Mix), constants(ops)
+    behind = ops[ops.index(mix) + 1:]
+    scale, act = _first(behind, Scale), _first(behind, Curve)
+    act = act.kind if act else "identity"
     folded = scale and scale.reads == (mix.makes,) and act != "gelu"        # as scaled_rows does
     sign, gain = (scale.a, None) if folded else (one, scale and scale.a)
-    residual = "plain" if front else "clampfuse"
+    residual = "plain" if streams else "clampfuse"
     if not _first(behind, Add):
-        residual = "replace" if front else "none"
-    named = states.tensors | mix.tensors | {
+        residual = "replace" if streams else "none"
+    return {"act": act, "residual": residual, "gain": gain is not None}, mix.tensors | {
+        "sign": Tensor(sign.raw, TERNARY), "gain": gain, "addend": scale.b if scale else zero,
+        "x": None, "p_bits": 0}                                                 # to be chosen
+
+
+def samplers_block(ops: Ops, number: int) -> Ops:
+    """A block with samplers in the order of hardware, with what it lacks as ones and zeros."""
+    fires, (zero, one) = [op for op in ops if isinstance(op, Fire)], constants(ops)
+    front = ops[:ops.index(fires[0])]
+    inner, states = ops[len(front) + 1:ops.index(fires[1])], _first(ops, States)
+    out, (options, named) = _first(inner, Scale), ended(ops, bool(front))
+    named |= states.tensors | {
         "alpha": front and front[0].a, "beta": front and front[0].b or zero,
-        "a": out and out.a or one, "b": out and out.b or zero, "sign": Tensor(sign.raw, TERNARY),
-        "gain": gain, "addend": scale.b if scale else zero,
-        "h": None, "x": None, "p_bits": 0, "row_in": None, "row_out": None}     # to be chosen
-    gelu = _first(inner, Curve) is not None
-    made = filled(pattern(number, act, residual, states.rounding, fires[0].form, gelu,
-                          gain is not None), named)
+        "a": out and out.a or one, "b": out and out.b or zero,
+        "h": None, "row_in": None, "row_out": None}                             # to be chosen
+    made = filled(pattern(number, rounding=states.rounding, sampling=fires[0].form,
+                          gelu_out=_first(inner, Curve) is not None, **options), named)
     at, later = made.index(_first(made, States)) + 1, _first(inner, Future)
     two_sided = [replace(later, wiring="s_in -> future"), Add("y future -> y")] if later else []
     return [*made[:at], *two_sided, *made[at:]]
+
+
+def integrators_block(ops: Ops, _number: int) -> Ops:
+    """A block of integrate-and-fire neurons: as it is up to the mixer, then as with samplers."""
+    front, names = ops[:ops.index(_first(ops, Mix))], {"p": "p_in", "s": "s_in"}
+    options, named = ended(ops, streams=not isinstance(front[0], Integrate))
+    return [*(replace(op, wiring=" ".join(names.get(word, word) for word in op.wiring.split()))
+              for op in front), *filled(ending(**options), named)]
 
 
 def numbered(ops: Ops, number: int, blocks: int) -> tuple[Operation, ...]:
@@ -162,6 +184,9 @@ def stream_block(ops: Ops, _number: int) -> Ops:
     return found
 
 
+FORMS = {Fire: samplers_block, Integrate: integrators_block}    # by what a block has; else a stream
+
+
 @torch.no_grad()
 def fold(net: Network) -> Program:
     """Fold a network; its batch-norm statistics must be final (``golden.model.norms.reestimate``).
@@ -182,7 +207,7 @@ def fold(net: Network) -> Program:
         ops, carried = carried + ops, following
         for change in (no_clamp_at_samplers, one_affine, scaled_states, scaled_rows):
             ops = change(ops)
-        form = samplers_block if any(isinstance(op, Fire) for op in ops) else stream_block
+        form = next((form for kind, form in FORMS.items() if _first(ops, kind)), stream_block)
         blocks.append(numbered(form(ops, number), number, cfg.n_blocks))
     stream, weight = isinstance(blocks[0][-1], Limit), Tensor(array(encoder.weight))
     named = {"enc_w": weight, "x": None, "p_bits": 0}

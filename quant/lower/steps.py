@@ -16,7 +16,7 @@ from golden.model.dplr import DPLR
 from golden.model.lif import Integrate
 from golden.model.norms import Norm
 from golden.model.ssm import DiagonalSSM
-from quant.integer import ops
+from quant.integer import membrane, ops
 from quant.integer.future import Future
 from quant.integer.memory import Fire, States
 from quant.integer.operation import Operation, Tensor
@@ -67,6 +67,15 @@ def _fire(step: golden.Fire, wiring: str, net) -> list[Operation]:
     return [*offset, Fire(wiring, net.cfg.sampling, step.number)]
 
 
+def _integrate(step: Integrate, wiring: str, net) -> list[Operation]:
+    value, cfg = wiring.split(" -> ")[0], net.cfg
+    offset = [] if step.b is None else [ops.Scale(f"{value} -> {value}", None, real(step.b))]
+    leak, theta = np.exp(-np.exp(array(step.log_dt))), np.array(cfg.threshold, float)
+    return [*offset, membrane.Integrate(
+        wiring, Tensor(leak), Tensor(theta), None, cfg.reset, cfg.surrogate, cfg.surrogate_width,
+        cfg.reset_gradient)]
+
+
 def _curve(step: golden.Curve, wiring: str, _net) -> list[Operation]:
     if step.kind == "sigmoid":
         return [ops.Table(wiring, "sigmoid", None, EMPTY)]
@@ -85,7 +94,7 @@ def _mix(step: golden.Mix, wiring: str, _net) -> list[Operation]:
 
 STEPS: dict[type, Callable] = {
     Norm: _norm, DiagonalSSM: _states, golden.Fire: _fire, golden.Curve: _curve, golden.Mix: _mix,
-    golden.TernaryMix: _mix,
+    golden.TernaryMix: _mix, Integrate: _integrate,
     golden.Affine: lambda step, wiring, net: [ops.Scale(wiring, real(step.a), real(step.b))],
     golden.Ternary: lambda step, wiring, net: [
         ops.Ternary(wiring, Tensor(np.array(step.factor)))],
@@ -97,7 +106,7 @@ STEPS: dict[type, Callable] = {
     golden.Product: lambda step, wiring, net: [ops.Product(wiring)],
     golden.Clamp: lambda step, wiring, net: [ops.Clamp(wiring)],
     golden.ClampInput: lambda step, wiring, net: [ops.Clamp(wiring)]}
-WHY_NOT = {golden.Concat: "a second branch", Integrate: "leaky integrate-and-fire neurons"}
+WHY_NOT = {golden.Concat: "a second branch"}
 
 
 def check(net) -> None:

@@ -14,6 +14,7 @@ from quant.formats import BIT, GELU_I, SIGMOID_I, TERNARY, THRESHOLD, QuantConfi
 from quant.integer import lfsr, ops
 from quant.integer.future import Future
 from quant.integer.head import Head, HeadFormats
+from quant.integer.membrane import Integrate
 from quant.integer.memory import States
 from quant.integer.operation import Operation, Tensor
 from quant.integer.program import Program
@@ -29,8 +30,9 @@ class ExportError(UserError):
 class Extremes:
     """What a calibration saw: lowest and highest value per element.
 
-    blocks : by (place, name) of a value that is limited, (H,) each, and of the states ``h``
-    (2, H, n); head : by tensor (mean, hidden), (F,) each, empty without a head.
+    blocks : by (place, name) of a value that is limited, (H,) each, of membranes before the reset,
+    and of the states ``h`` (2, H, n); head : by tensor (mean, hidden), (F,) each, empty without a
+    head.
     """
 
     blocks: dict[tuple[object, str], Range]
@@ -100,10 +102,7 @@ class Fitting:
 
     def states(self, op: States, u: QFormat) -> Operation:
         config, a_bar = self.config, SQ(1, self.config.coef_bits - 1)
-        if config.state_i_bits is None:
-            h = self.fitted(op, op.state, self.range_of(op.state), config.state_bits)
-        else:
-            h = SQ(config.state_i_bits, config.state_bits - config.state_i_bits)
+        h = self.memory(op, op.state, self.range_of(op.state))
         g = self.fitted(op, "g", [op.g_re.raw, op.g_im.raw], config.g_bits,
                         a_bar.f_bits + h.f_bits - u.f_bits)
         formats = {"a_re": a_bar, "a_im": a_bar, "g_re": g, "g_im": g}
@@ -112,6 +111,20 @@ class Fitting:
                             else self.fitted(op, "d", op.d.raw, config.g_bits))
         return replace(op.on_tensors(lambda name, t: Tensor(t.raw, formats[name])), h=h,
                        rounding=config.rounding)
+
+    def memory(self, op: Operation, name: str, values) -> QFormat:
+        """Of what is kept from step to step."""
+        config = self.config
+        if config.state_i_bits is None:
+            return self.fitted(op, name, values, config.state_bits)
+        return SQ(config.state_i_bits, config.state_bits - config.state_i_bits)
+
+    def integrate(self, op: Integrate, _y) -> Operation:
+        """theta is always below the end of v, also where calibration saw no spike."""
+        seen = self.range_of(op.seen_as("v"))
+        v = self.memory(op, "v", np.append(seen, self.config.margin * op.theta.raw))
+        return replace(op, v=v, leak=Tensor(op.leak.raw, UQ(0, self.config.coef_bits)),
+                       theta=Tensor(op.theta.raw, covering(op.theta, v.f_bits)))
 
     def mix(self, op: ops.Mix, s: QFormat) -> Operation:
         if op.shift is None:
@@ -143,7 +156,7 @@ class Fitting:
         return replace(op, threshold=Tensor(op.threshold.raw, THRESHOLD))
 
     RULES = {ops.Scale: scale, ops.Embed: embed, States: states, Future: states,
-             ops.Mix: mix, ops.Round: round,
+             Integrate: integrate, ops.Mix: mix, ops.Round: round,
              ops.Limit: limit, ops.Table: table, ops.Ternary: ternary}
 
     def all(self, operations: tuple[Operation, ...], formats: dict[str, QFormat]

@@ -23,6 +23,7 @@ from quant.integer.operation import ArtifactError, Tensor, wired
 from quant.integer.ops import Add, Clamp, Curve, Mix, Scale
 from quant.integer.program import Program
 from quant.tune.draws import LfsrDraws
+from quant.tune import quant_membrane    # noqa: F401  makes its module known
 from quant.tune.qat_head import QuantHead
 from quant.tune.quant_ops import (MODULES, QuantEncoder, QuantFire, QuantLimit, QuantOperation,
                                   QuantScale)
@@ -106,7 +107,7 @@ class QuantNetwork(nn.Module):
         self.decoder = fixed(program.decoder_w.raw, program.decoder_w.fmt)
         self.dec_b = nn.Parameter(torch.from_numpy(program.decoder_b.raw.astype(float)))
         self.head = program.head and QuantHead(program.head)
-        self._fused = [Fused.of(list(block)) for block in self.blocks]
+        self._fused = [self.sampling and Fused.of(list(block)) for block in self.blocks]
 
     def through(self, modules, values: dict[str, torch.Tensor], now: Now) -> None:
         """Run operations one after the other on values by name.

@@ -108,6 +108,7 @@ def _limited(art: Program, extremes: Extremes):
     for place, ops in art.parts():
         for op in sorted(ops, key=lambda op: not op.states):
             for name, fmt in op.saturates.items():
+                name = op.seen_as(name)
                 yield place, name, fmt, extremes.blocks[place, name]
     for name, ends in extremes.head.items():
         yield "head", name, getattr(art.head.fmt, name), ends

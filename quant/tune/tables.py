@@ -74,5 +74,5 @@ def _count(row: dict, saturations: dict | None, accuracy: dict) -> str:
         return ""
     if row["layer"] == "head":
         return str(accuracy["head_saturations"][row["tensor"]])
-    counts = saturations.get(row["tensor"])
+    counts = saturations.get(row["tensor"].split(" of ")[0])     # all membranes of a layer
     return "" if counts is None else str(counts[-1 if row["layer"] == "encoder" else row["layer"]])

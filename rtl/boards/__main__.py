@@ -11,7 +11,7 @@ from pathlib import Path
 
 from golden.base import cli, made
 from golden.base.files import write_json
-from golden.base.options import add_artifact_or_task, build, positive
+from golden.base.options import add_artifact_or_task, build, numbers, positive
 from quant import current
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
@@ -64,14 +64,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add_artifact_or_task(parser)
     parser.add_argument("--lanes", type=positive, metavar="P",
                         help="complex modes per cycle and layer; default: the most that fit")
-    parser.add_argument("--seeds", default="1,2,3", metavar="1,2",
+    parser.add_argument("--seeds", type=numbers, default="1,2,3", metavar="1,2",
                         help="placement seeds, tried until one meets the clock (default "
                         "%(default)s)")
     parser.add_argument("--out", type=Path, metavar="DIR")
-    args = parser.parse_args(argv)
-    if not all(seed.isdecimal() for seed in args.seeds.split(",")):
-        parser.error(f"--seeds {args.seeds}: write whole numbers, such as 1,2,3")
-    return args
+    return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -93,7 +90,7 @@ def make(args: argparse.Namespace) -> None:
     row = timing(row, board, art, lanes)
 
     def whole(folder: Path) -> None:
-        row.update(flow.build(board, art, lanes, folder, [int(s) for s in args.seeds.split(",")]))
+        row.update(flow.build(board, art, lanes, folder, args.seeds))
         write_json(folder / "bitstream.json", row)
     toolchain.made(out, whole, ["bitstream.json"])
     print(table(row, board))

@@ -8,7 +8,7 @@ from rtl.boards import smaller
 from rtl.boards.board import Board
 from rtl.parts.config import Geometry, HardwareError
 from rtl.decoder import logit_format, total_format
-from rtl.layer.fuse import sum_word
+from rtl.layer.fuse import sum_word, totals
 from rtl.link.frames import SLOT
 from rtl.link.identity import SIZE
 from rtl.link.player import buffer_shape
@@ -84,12 +84,15 @@ def needs(board: Board, art: Artifact, lanes: int) -> dict[str, int]:
     family = board.family
     found = {"multiplier": scale.multipliers(planned),
              "block_ram": count(board, block_rams(planned, family))}
-    sums = art.H * sum(spec.fmt.w.total(art.H).width for spec in planned.layers)
-    lane_bits = lanes * sum(spec.fmt.a_bar.width + spec.fmt.h.width for spec in planned.layers)
+    sums = art.H * sum(value.shape.width for spec in planned.layers
+                       for value in totals(spec).values())
+    states = [spec.cut.states.op for spec in planned.layers if spec.cut.states]
+    lane_bits = lanes * sum(op.a_re.fmt.width + op.h.width for op in states)
     for kind, table in (("lut", LUTS), ("ff", FFS)):
         ends, layer, lane, per_sum = table[family]
         found[kind] = round(ends + layer * len(art.blocks) + lane * lane_bits + per_sum * sums)
-    rows = planned.geo.Q * planned.geo.G * sum(layer.fmt.w.width for layer in art.spiking.layers)
+    rows = planned.geo.Q * planned.geo.G * sum(wire.op.w.fmt.width for spec in planned.layers
+                                               for wire in spec.cut.mixes)
     found["ff"] += rows + art.outputs * logit_format(planned.decoder).width
     return found
 

@@ -25,7 +25,7 @@ LOADER = "openFPGALoader"
 
 
 def find(board: str, task: str, lanes: int | None) -> tuple[Path, str]:
-    """The newest bitstream, and what to say of it if other sources made it, or "".
+    """The newest bitstream, and what to say of it, or "": other sources, or too slow a clock.
 
     Raises :class:`ToolError` if there is none.
     """
@@ -33,8 +33,10 @@ def find(board: str, task: str, lanes: int | None) -> tuple[Path, str]:
     for report in built.glob("[!.]*/bitstream.json"):     # hidden: it is being made
         row = read(report)
         if (row["board"], row["task"]) == (board, slug(task)) and lanes in (None, row["lanes"]):
+            said = [made.older("synthesis", row.get("made"))]
+            said += ["built without meeting its clock's timing"] * (row.get("met") is False)
             found.append((report.stat().st_mtime, report.parent / row["file"],
-                          made.older("synthesis", row.get("made"))))
+                          ", and ".join(filter(None, said))))
     if not found:
         raise ToolError(f"no bitstream of {task} for {board} in {built}; make it with: "
                         f"make bitstream BOARD={board} TASK={task}")
@@ -133,7 +135,7 @@ def load(args: argparse.Namespace) -> None:
     if not shutil.which(LOADER):
         raise ToolError(f"{LOADER} not found; install it (Debian: sudo apt-get install "
                         f"openfpgaloader), then: {shlex.join(command)}")
-    print(" ".join(command), flush=True)
+    print(shlex.join(command), flush=True)
     ended = subprocess.run(command).returncode
     if ended:
         raise ToolError(f"{LOADER} ended with exit code {ended}; see above (is the board plugged "

@@ -33,13 +33,13 @@ def find(tool: str) -> str:
         found = shutil.which(os.environ[variable])
         if not found:
             raise ToolError(f"${variable} names {os.environ[variable]}, which is not a program")
-        return found
+        return os.path.abspath(found)       # it is run in another folder
     beside = [Path(sys.executable).with_name(name) for name in (f"yowasp-{tool}", tool)]
     found = next((str(path) for path in beside if path.exists()), None) or \
         shutil.which(f"yowasp-{tool}") or shutil.which(tool)
     if not found:
         raise ToolError(f"{tool} not found; {INSTALL}, or name one in ${variable}")
-    return found
+    return os.path.abspath(found)
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,11 @@ def call(tool: str, arguments: list[str], folder: Path, log: str, what: str) -> 
     program, begin = find(tool), time.monotonic()
     path = folder / log
     with open(path, "w") as out:
-        process = subprocess.Popen([program, *arguments], cwd=folder, stdout=out,
-                                   stderr=subprocess.STDOUT)
+        try:
+            process = subprocess.Popen([program, *arguments], cwd=folder, stdout=out,
+                                       stderr=subprocess.STDOUT)
+        except OSError as error:
+            raise ToolError(f"cannot run {program}: {error.strerror}") from None
         shown, ended = begin, 0
         try:
             while not ended:
@@ -91,12 +94,13 @@ def made(out: Path, fill: Callable[[Path], object], own: Collection[str] = ()) -
 
     All that tools write under the names of ``OWN`` belongs to the old result, and so does ``own``.
     """
-    failed = out.with_name(f"{out.name}.failed")
+    out = Path(os.path.realpath(out))
 
     def kept(new: Path) -> None:
         try:
             fill(new)
         except ToolError as error:
+            failed = out.with_name(f"{out.name}.failed")
             folders.replace(failed, lambda logs: [shutil.copy(path, logs)
                                                   for path in new.glob("*.log")], os.listdir(new))
             raise ToolError(str(error).replace(str(new), str(failed))) from None

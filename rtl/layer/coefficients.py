@@ -1,50 +1,49 @@
-"""What a layer's state engine reads: coefficient memories and random streams, from the artifact."""
+"""What a layer's states read: coefficient memories and rounding words, from the artifact."""
 
 from amaranth.lib import data
 
 from quant.integer import lfsr
-from golden.base.qformat import QFormat
-from rtl.layer import sampler_words
+from quant.integer.operation import Tensor
+from rtl.layer import chains
 from rtl.parts.lfsr import WordSource, start_region
 from rtl.parts.memory import ConfigMemory, Region, pack_rows
-from rtl.layer.sampler_words import SamplerWords
-from rtl.spec import LayerSpec
 from rtl.parts.streams import shape_of
+from rtl.spec import LayerSpec
 
 MODE = ("a_re", "a_im", "g_re", "g_im")
-NEURON = ("d", "b")
-INPUT = ("alpha", "beta")
 
 
-def formats(spec: LayerSpec, tensors: tuple[str, ...]) -> dict[str, QFormat]:
-    """Formats of tensors of a layer, fields of :class:`quant.integer.spiking.Layer`."""
-    return {name: getattr(spec.fmt, spec.tensors.FORMAT_OF[name]) for name in tensors}
+def modes(spec: LayerSpec) -> dict[str, Tensor]:
+    """Tensors (H, n) of ``state_coefficients``."""
+    return {name: getattr(spec.cut.states.op, name) for name in MODE}
 
 
-def region(spec: LayerSpec, name: str, tensors: tuple[str, ...], depth: int,
-           per_row: int) -> Region:
+def neurons(spec: LayerSpec) -> dict[str, Tensor]:
+    """Tensors (H,) of ``neuron_coefficients``."""
+    return {"d": spec.cut.states.op.d} | ({"b": spec.cut.b} if spec.cut.b else {})
+
+
+def region(name: str, tensors: dict[str, Tensor], what: str, depth: int, per_row: int) -> Region:
     """A memory whose rows hold ``per_row`` consecutive elements of each tensor, in C order.
 
     The tensors lie lowest bits first, element by element; ``depth * per_row`` is their size.
     """
-    found = formats(spec, tensors)
-    columns = [(getattr(spec.tensors, name).reshape(depth, per_row)[:, j], q.width)
-               for j in range(per_row) for name, q in found.items()]
-    what = "mode neuron * n + k" if tensors == MODE else "neuron"
+    columns = [(t.raw.reshape(depth, per_row)[:, j], t.fmt.width)
+               for j in range(per_row) for t in tensors.values()]
+    names = ", ".join(f"{name} {t.fmt}" for name, t in tensors.items())
     return Region(name, sum(width for _, width in columns), pack_rows(columns),
-                  f"{per_row} x ({', '.join(f'{name} {q}' for name, q in found.items())}); element "
-                  f"j of row r is {what} number r * {per_row} + j")
+                  f"{per_row} x ({names}); element j of row r is {what} number r * {per_row} + j")
 
 
 def regions(spec: LayerSpec) -> list[Region]:
-    """The regions of :class:`EngineMemories`."""
-    geo, random = spec.geo, spec.random
-    found = [region(spec, "state_coefficients", MODE, geo.issue, geo.lanes),
-             region(spec, "neuron_coefficients", NEURON, geo.words, geo.G)]
-    if spec.affine:
-        found.append(region(spec, "input_coefficients", INPUT, geo.words, geo.G))
-    for kind in (lfsr.SAMPLER_IN, lfsr.SAMPLER_OUT):
-        found += sampler_words.regions(spec, kind)
+    """The regions of a state engine, its chains included."""
+    geo, random, found = spec.geo, spec.random, []
+    parts = [chains.front(spec), chains.middle(spec, 1)]
+    if spec.cut.states:
+        found = [region("state_coefficients", modes(spec), "mode neuron * n + k", geo.issue,
+                        geo.lanes),
+                 region("neuron_coefficients", neurons(spec), "neuron", geo.words, geo.G)]
+    found += [one for part in parts for one in part.regions()]
     if spec.rounding == "stochastic":
         found.append(start_region("start_rounding", random, spec.seed,
                                   lfsr.stream_index(spec.number, lfsr.ROUNDING)))
@@ -59,13 +58,13 @@ class CoefficientMemory(ConfigMemory):
     spec : LayerSpec
     name : str
         Of the region.
-    tensors : tuple of str
+    tensors : dict of str to Tensor
     per_row : int
         Elements of each tensor in a row.
     """
 
-    def __init__(self, spec: LayerSpec, name: str, tensors: tuple[str, ...], per_row: int):
-        shapes = {tensor: shape_of(q) for tensor, q in formats(spec, tensors).items()}
+    def __init__(self, spec: LayerSpec, name: str, tensors: dict[str, Tensor], per_row: int):
+        shapes = {tensor: shape_of(t.fmt) for tensor, t in tensors.items()}
         self.layout = data.ArrayLayout(data.StructLayout(shapes), per_row)
         super().__init__(spec.regions[name], spec.hw)
 
@@ -75,8 +74,8 @@ class CoefficientMemory(ConfigMemory):
         return data.View(self.layout, self.data)
 
 
-class EngineMemories:
-    """The memories and sources of one layer's engine.
+class StateMemories:
+    """The memories and sources of one layer's states.
 
     Attributes
     ----------
@@ -84,23 +83,14 @@ class EngineMemories:
         ``state_coefficients``: A_bar and g of G M modes per row, a row per cycle of a step.
     neurons : CoefficientMemory
         ``neuron_coefficients``: d and b of G neurons per row, a row per word.
-    inputs : CoefficientMemory or None
-        ``input_coefficients``, where ``alpha x + beta`` is sampled: alpha and beta likewise.
-    words_in, words_out : SamplerWords
-        ``start_in``, ``start_out``: G words of the samplers.
     draws_rounding : WordSource or None
         ``start_rounding``, with stochastic rounding only: a draw per lane.
     """
 
     def __init__(self, spec: LayerSpec):
         geo, random = spec.geo, spec.random
-        self.modes = CoefficientMemory(spec, "state_coefficients", MODE, geo.lanes)
-        self.neurons = CoefficientMemory(spec, "neuron_coefficients", NEURON, geo.G)
-        self.inputs = None
-        if spec.affine:
-            self.inputs = CoefficientMemory(spec, "input_coefficients", INPUT, geo.G)
-        self.words_in = SamplerWords(spec, lfsr.SAMPLER_IN)
-        self.words_out = SamplerWords(spec, lfsr.SAMPLER_OUT)
+        self.modes = CoefficientMemory(spec, "state_coefficients", modes(spec), geo.lanes)
+        self.neurons = CoefficientMemory(spec, "neuron_coefficients", neurons(spec), geo.G)
         self.draws_rounding = None
         if spec.rounding == "stochastic":
             self.draws_rounding = WordSource(random, lfsr.word_bits(random, lfsr.ROUNDING),

@@ -1,62 +1,48 @@
-"""From a step's spike sums to the next layer's input: bias, activation, norm, residual, clamp."""
+"""From a step's sums to the next layer's input: what stands behind the mixers."""
 
-from amaranth import Cat, Const, Module, Mux, Shape, Signal, Value
+from types import SimpleNamespace
+
+from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant.formats import BIT
-from quant.integer.ops import Mix
 from quant.integer.reference import Running
-from rtl.parts.arith import saturate
-from rtl.parts.memory import ConfigMemory, Region, pack_rows
+from rtl.layer import chains
+from rtl.layer.flow import Value, of
+from rtl.parts.memory import Region
 from rtl.parts.pipeline import Pipeline, buffer_output
+from rtl.parts.streams import ConfigBus, x_word
 from rtl.spec import LayerSpec
-from rtl.parts.streams import ConfigBus, shape_of, x_word
 
 
-def clamp_to_one(raw: Value, f_bits: int) -> Value:
-    """``raw`` limited to [0, 2**f_bits], the probabilities 0 and 1: only high bits decide."""
-    if not raw.shape().signed:
-        raw = Cat(raw, Const(0, 1)).as_signed()
-    return Mux(raw < 0, 0, Mux(raw[f_bits:-1].any(), 1 << f_bits, raw[:f_bits]))
-
-
-def _signed_sum(negate: Value, y: Value, addend: Value) -> Value:
-    """``addend - y`` or ``addend + y`` in one adder: -y is ~y + 1, the 1 carried from below."""
-    bits = Cat(y, y[-1] if y.shape().signed else Const(0, 1))
-    flipped = Cat(negate, bits ^ negate.replicate(len(bits))).as_signed()
-    return (flipped + Cat(negate, addend).as_signed()) >> 1
+def totals(spec: LayerSpec) -> dict[str, Value]:
+    """The mixers' sums, by what is made of them."""
+    return {wire.op.makes: of((wire.op.w.fmt * wire.formats[0]).total(spec.geo.H), 0)
+            for wire in spec.cut.mixes}
 
 
 def sum_word(spec: LayerSpec) -> data.StructLayout:
-    """G neurons' sums of the weights of the neurons that fired."""
-    total = spec.fmt.w.total(spec.geo.H)
-    return data.StructLayout({"total": data.ArrayLayout(shape_of(total), spec.geo.G),
-                              "first": 1, "last": 1})
-
-
-def row_layout(spec: LayerSpec) -> data.StructLayout:
-    """One neuron's parameters."""
-    fmt = spec.fmt
-    return data.StructLayout({"shift": shape_of(fmt.shift), "negate": 1,
-                              "bias": shape_of(fmt.bias), "addend": shape_of(fmt.addend)})
+    """G neurons' sums of each mixer."""
+    return data.StructLayout({name: data.ArrayLayout(value.shape, spec.geo.G)
+                              for name, value in totals(spec).items()} | {"first": 1, "last": 1})
 
 
 def regions(spec: LayerSpec) -> list[Region]:
-    """``fuse``: the parameters of G neurons per row, a row per word."""
-    G, layout = spec.geo.G, row_layout(spec)
-    columns = [(getattr(spec.tensors, name)[g::G], Shape.cast(shape).width)
-               for g in range(G) for name, shape in layout.members.items()]
-    return [Region("fuse", layout.size * G, pack_rows(columns),
-                   f"{G} x (shift, negate, bias, addend)")]
+    """``fuse``: the parameters of G neurons per row, a row per word; and the cells' memories."""
+    return chains.back(spec, totals(spec)).regions()
+
+
+def latency(spec: LayerSpec) -> int:
+    """Cycles of :class:`Fuse`: the chain, and a register behind it."""
+    return chains.back(spec, totals(spec)).values["x"].time + 1
 
 
 class Fuse(wiring.Component):
-    """``x_next = fuse(+-act(total << shift + bias) + addend, x)``, a word of G neurons per cycle.
+    """The operations behind the mixers, a word of G neurons per cycle.
 
     .. code-block:: text
 
-        i.total ─►[ ]─►[ ]─►(<<)─►[z]─►(+ bias, act)─►[y]─►(+-, + addend)─►[s]─►(+ x)─►[t]─►clamp
+        i.totals ─►[ ]─►[ ]─►(<< shift)─►(+ bias)─► ... ─►(+ x)─►clamp─►[o]
         parameter RAM ─►[row]─┘
 
     Bit-exact model: the operations of :mod:`quant.integer.ops` from ``Mix`` on.
@@ -77,19 +63,17 @@ class Fuse(wiring.Component):
 
     Timing
     ------
-    Latency 7 cycles, a word per cycle; a word of ``x`` is taken with its word of ``i``. A stalled
-    output stalls the whole pipeline one word later.
+    Latency of :func:`latency`, a word per cycle; a word of ``x`` is taken with its word of ``i``. A
+    stalled output stalls the whole pipeline one word later.
 
     Resources
     ---------
-    A RAM of ``words`` rows, a barrel shifter and three adders per neuron of a word; no multiplier.
+    A RAM of ``words`` rows, and those of the chain's cells.
     """
 
-    latency = 7
-
     def __init__(self, spec: LayerSpec):
-        self.spec, self.geo = spec, spec.geo
-        self.rows = ConfigMemory(spec.regions["fuse"], spec.hw)
+        self.spec, self.geo, self.latency = spec, spec.geo, latency(spec)
+        self.chain = chains.back(spec, totals(spec))
         word = x_word(spec.x_format, spec.geo)
         members = {"i": In(stream.Signature(sum_word(spec))),
                    "o": Out(stream.Signature(word)), "cfg": In(ConfigBus())}
@@ -99,35 +83,30 @@ class Fuse(wiring.Component):
             members["count"] = Out(data.StructLayout({"valid": 1, "value": 32}))
         super().__init__(members)
 
-    def model(self, s_out, x):
-        """(x_next (H,), saturated elements) from one step's spikes and input."""
-        art = self.spec.art
-        ops = art.blocks[self.spec.number]
-        start = next(i for i, op in enumerate(ops) if isinstance(op, Mix))
-        run = Running(ops[start:], {"s_out": BIT, "x": art.x_format}, None)
-        return run(s_out=s_out, x=x), sum(run.over.values())
+    def model(self, values: dict, x):
+        """(x_next (H,), saturated elements of x) of what the mixers read (H,), and the input."""
+        cut = self.spec.cut
+        ops = tuple(wire.op for wire in cut.mixes + cut.back)
+        formats = {name: fmt for wire in cut.mixes for name, fmt in
+                   zip(wire.op.reads, wire.formats)} | {"x": self.spec.x_format}
+        run = Running(ops, formats, None)
+        return run(**values, x=x), run.over.get("x", 0)
 
     def elaborate(self, platform):
         m = Module()
-        spec, geo, fmt = self.spec, self.geo, self.spec.fmt
-        m.submodules.rows = rows = self.rows
-        wiring.connect(m, wiring.flipped(self.cfg), rows.cfg)
-
+        spec, geo, chain = self.spec, self.geo, self.chain
         # tags[k] belongs to cycle k + 1 after the transfer on i
         tags = [Signal(data.StructLayout({"valid": 1, "first": 1, "last": 1, "end": 1}),
                        name=f"tag{k}") for k in range(self.latency - 1)]
         en, taken = Signal(), Signal()
-        pipe = Pipeline(m, en)
-        x_in = None
         if not spec.fused:
             m.d.comb += self.i.ready.eq(en)
         else:
             m.d.comb += [self.i.ready.eq(en & self.x.valid), self.x.ready.eq(en & self.i.valid)]
-            x_in = pipe.delay(self.x.payload.x, self.latency - 2, "x")
         m.d.comb += taken.eq(self.i.valid & self.i.ready)
 
         word, end = Signal(range(max(2, geo.words))), Signal()
-        m.d.comb += [rows.addr.eq(word), rows.en.eq(en), end.eq(word == geo.words - 1)]
+        m.d.comb += end.eq(word == geo.words - 1)
         with m.If(taken):
             m.d.sync += word.eq(Mux(end, 0, word + 1))
         with m.If(en):
@@ -135,41 +114,42 @@ class Fuse(wiring.Component):
                          tags[0].last.eq(self.i.payload.last), tags[0].end.eq(end)]
             m.d.sync += [tag.eq(before) for tag, before in zip(tags[1:], tags)]
 
-        row = [Signal(data.ArrayLayout(row_layout(spec), geo.G), name=f"row{k}", reset_less=True)
-               for k in range(3)]
-        total = [Signal.like(self.i.payload.total, name=f"total{k}", reset_less=True)
-                 for k in range(2)]
-        with m.If(en):
-            m.d.sync += [total[0].eq(self.i.payload.total), total[1].eq(total[0]),
-                         row[0].eq(rows.data), row[1].eq(row[0]), row[2].eq(row[1])]
+        pipe = Pipeline(m, en)
+        inputs = {name: [pipe.delay(value[g], chains.BACK, f"{name}_total{g}")
+                         for g in range(geo.G)]
+                  for name, value in ((name, self.i.payload[name]) for name in totals(spec))}
+        if spec.fused:
+            inputs["x"] = [self.x.payload.x[g] for g in range(geo.G)]
+        values, flow = chain.build(Host(m, pipe, self, word), inputs, register=True)
         result = Signal(x_word(spec.x_format, geo))
-        overs = []
-        for g in range(geo.G):
-            z, y = (Signal(shape_of(fmt.z(geo.H)), name=f"{name}{g}", reset_less=True)
-                    for name in "zy")
-            s, t = (Signal(shape_of(fmt.fused(geo.H)), name=f"{name}{g}", reset_less=True)
-                    for name in "st")
-            biased = Signal(shape_of(fmt.z(geo.H)), name=f"biased{g}")
-            x = x_in[g] if x_in is not None else 0
-            m.d.comb += biased.eq(z + row[1][g].bias)
-            out, over = (saturate(t, spec.x_format) if spec.saturates
-                         else (clamp_to_one(t, spec.x_format.f_bits), None))
-            overs.append(over)
-            with m.If(en):
-                m.d.sync += [
-                    z.eq(total[1][g] << row[0][g].shift),
-                    y.eq(Mux(biased < 0, 0, biased) if spec.relu else biased),
-                    s.eq(_signed_sum(row[2][g].negate, y, row[2][g].addend)),
-                    t.eq(s + x),
-                ]
-            m.d.comb += result.x[g].eq(out)
-        m.d.comb += [result.first.eq(tags[-1].first), result.last.eq(tags[-1].last)]
+        m.d.comb += [result.first.eq(tags[-1].first), result.last.eq(tags[-1].last),
+                     *(result.x[g].eq(bits) for g, bits in enumerate(values["x"].bits))]
         buffer_output(m, en, tags[-1].valid, result, self.o)
         if spec.saturates:
             counter = Signal(32)
-            value = counter + sum(overs)
+            value = counter + sum(bit for over in flow.stream_over
+                                  for bit in flow.at(over, self.latency - 1).bits)
             closing = en & tags[-1].valid & tags[-1].last & tags[-1].end
             m.d.sync += self.count.valid.eq(closing)
             with m.If(en & tags[-1].valid):
                 m.d.sync += [self.count.value.eq(value), counter.eq(Mux(closing, 0, value))]
         return m
+
+
+class Host:
+    """What the chain is built in."""
+
+    def __init__(self, m, pipe: Pipeline, fuse: Fuse, word):
+        self.m, self.pipe, self.spec = m, pipe, fuse.spec
+        self._fuse, self._word = fuse, word
+
+    def memory(self, name: str, part) -> None:
+        """Add a part that the configuration bus writes."""
+        self.m.submodules[name] = part
+        wiring.connect(self.m, part.cfg, wiring.flipped(self._fuse.cfg))
+
+    def slot(self, time: int):
+        """Which word is there: known at its transfer alone."""
+        if time:
+            raise ValueError("behind the mixers no operation has a memory of its own")
+        return SimpleNamespace(word=self._word)

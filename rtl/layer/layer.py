@@ -6,8 +6,8 @@ from amaranth import Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.layer import coefficients, fuse, mixer, state_engine
-from rtl.parts.config import Geometry
+from rtl.layer import coefficients, columns, fuse, mixer, state_engine, ternary
+from rtl.layer.chains import sent_word
 from rtl.parts.memory import Region, delay_bus
 from rtl.layer.mixer import Mixer, MixerTiming
 from rtl.spec import LayerSpec, Timing
@@ -16,15 +16,25 @@ from rtl.parts.streams import ConfigBus, x_word
 from rtl.layer.x_buffer import FUSE_BANKS, NO_FUSE_BANKS, XBuffer
 
 
-def tap_layout(geo: Geometry) -> data.StructLayout:
-    """A spike word as the verification sees it, in the cycle of its transfer (``valid``)."""
-    return data.StructLayout({"valid": 1, "s_in": geo.G, "s_out": geo.G, "end": 1,
-                              "signature": 32})
+def tap_layout(spec: LayerSpec) -> data.StructLayout:
+    """What the mixers take as the verification sees it, in the cycle of its transfer (``valid``).
+
+    ``s_in``: what entered the states, where that are spikes; ``s_out``: spikes, or -1, 0 and 1.
+    """
+    word, seen = mixing_word(spec), {"valid": 1}
+    seen |= {name: word.members[name] for name in ("s_in", "s_out") if name in word.members}
+    return data.StructLayout(seen | {"end": 1, "signature": 32})
+
+
+def mixing_word(spec: LayerSpec) -> data.StructLayout:
+    """What arrives in front of the mixers."""
+    return ternary.word(spec) if spec.cut.ternary else sent_word(spec)
 
 
 def regions(spec: LayerSpec) -> list[Region]:
     """The regions of a layer's parts, in the order of the map."""
-    return coefficients.regions(spec) + mixer.regions(spec) + fuse.regions(spec)
+    return coefficients.regions(spec) + ternary.regions(spec) + columns.regions(spec) + \
+        fuse.regions(spec)
 
 
 @dataclass(frozen=True)
@@ -36,19 +46,26 @@ class LayerTiming(Timing):
     """
 
     engine: EngineTiming
+    ternary: Timing | None      # of the threshold between them
     mixer: MixerTiming
+    fuse: int                   # latency of what stands behind the mixer's sums
     banks: int          # steps that the input buffer has room for
 
 
 def timing(spec: LayerSpec) -> LayerTiming:
     """Timing of a layer, from its parts'."""
     geo, engine, mix = spec.geo, state_engine.timing(spec), mixer.timing(spec)
+    limit = ternary.timing(spec) if spec.cut.ternary else None
     interval, banks = max(engine.interval, mix.interval), NO_FUSE_BANKS
     spikes = (geo.words - 1) * geo.F + engine.latency
+    if limit:
+        interval = max(interval, limit.interval)
+        spikes += limit.latency + (geo.words - 1) * geo.K
     if spec.fused:      # the residual addition comes late, and holds nothing up
         fill, drain = geo.words + XBuffer.latency, geo.words + mix.fill + 2
         banks = max(FUSE_BANKS, -(-(fill + spikes + drain) // interval))
-    return LayerTiming(XBuffer.latency + spikes + mix.latency, interval, engine, mix, banks)
+    return LayerTiming(XBuffer.latency + spikes + mix.latency, interval, engine, limit, mix,
+                       fuse.latency(spec), banks)
 
 
 class Layer(wiring.Component):
@@ -68,7 +85,7 @@ class Layer(wiring.Component):
     -------
     i : ``In(stream.Signature(x_word(x_format, geo)))``
     o : ``Out(stream.Signature(x_word(x_format, geo)))``
-    tap : ``Out(tap_layout(geo))``
+    tap : ``Out(tap_layout(spec))``
     busy : ``Out(1)``
         Every multiplier of the engine's lanes takes operands in this cycle.
     count : ``Out(StructLayout({"valid": 1, "value": 32}))``
@@ -94,7 +111,7 @@ class Layer(wiring.Component):
         word = x_word(spec.x_format, spec.geo)
         count = data.StructLayout({"valid": 1, "value": 32})
         members = {"i": In(stream.Signature(word)), "o": Out(stream.Signature(word)),
-                   "tap": Out(tap_layout(spec.geo)), "busy": Out(1), "count": Out(count),
+                   "tap": Out(tap_layout(spec)), "busy": Out(1), "count": Out(count),
                    "cfg": In(ConfigBus())}
         if spec.saturates:
             members["stream_count"] = Out(count)
@@ -107,7 +124,15 @@ class Layer(wiring.Component):
         spikes = self.engine.o
         wiring.connect(m, wiring.flipped(self.i), self.buffer.i)
         wiring.connect(m, self.buffer.o, self.engine.i)
-        wiring.connect(m, spikes, self.mixer.i)
+        if self.spec.cut.ternary:
+            m.submodules.ternary = limit = ternary.Ternary(self.spec)
+            wiring.connect(m, spikes, limit.i)
+            wiring.connect(m, wiring.flipped(self.cfg), limit.cfg)
+            spikes = limit.o
+        word, into = spikes.payload, self.mixer.i
+        m.d.comb += [into.valid.eq(spikes.valid), spikes.ready.eq(into.ready),
+                     *(into.payload[name].eq(word[name])
+                       for name in into.payload.shape().members)]
         wiring.connect(m, self.mixer.o, wiring.flipped(self.o))
         wiring.connect(m, wiring.flipped(self.cfg), self.engine.cfg)
         mixer_cfg = delay_bus(m, self.cfg, "cfg_mixer") if self.spec.hw.spread else \
@@ -117,13 +142,9 @@ class Layer(wiring.Component):
             wiring.connect(m, self.buffer.fuse, self.mixer.x)
         if self.spec.saturates:
             m.d.comb += self.stream_count.eq(self.mixer.count)
-        word = spikes.payload
-        m.d.comb += [
-            self.tap.valid.eq(spikes.valid & spikes.ready), self.tap.s_in.eq(word.s_in),
-            self.tap.s_out.eq(word.s_out), self.tap.end.eq(word.end),
-            self.tap.signature.eq(word.signature),
-            self.busy.eq(self.engine.busy),
-        ]
+        m.d.comb += [self.tap.valid.eq(spikes.valid & spikes.ready), self.busy.eq(self.engine.busy),
+                     *(self.tap[name].eq(word[name])
+                       for name in self.tap.shape().members if name != "valid")]
         m.d.sync += [self.count.valid.eq(self.tap.valid & word.end & word.last),
                      self.count.value.eq(word.saturations)]
         return m

@@ -1,28 +1,21 @@
-"""SpikeMixer: the columns of the neurons that fired, summed; then the next layer's input."""
+"""SpikeMixer: columns of weights times spikes or values, summed; then the next layer's input."""
 
 from dataclasses import dataclass
 
-from amaranth import Const, Module, Mux, Shape, Signal
+from amaranth import Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl.layer import columns, fuse
 from rtl.layer.fuse import Fuse
-from rtl.parts.memory import ConfigMemory, Region, pack_rows
+from rtl.parts.memory import ConfigMemory
 from rtl.parts.pipeline import Pipeline, tree_stages
 from rtl.parts.queue import Queue
+from rtl.parts.streams import ConfigBus, shape_of, x_word
 from rtl.spec import LayerSpec, Timing
-from rtl.parts.streams import ConfigBus, shape_of, spike_word, x_word
 
 ADDERS = 2      # levels of the adder tree over a word's neurons per cycle
 BEHIND = 8      # words between the sums and the fuse
-
-
-def regions(spec: LayerSpec) -> list[Region]:
-    """``mixer.w0``, ...: column j of W, of input neuron j, is in RAM j modulo G, in K rows."""
-    geo, w = spec.geo, spec.fmt.w
-    return [Region(f"mixer.w{g}", geo.Q * w.width, pack_rows(
-                [(spec.tensors.w.T[g::geo.G].reshape(geo.words * geo.K, geo.Q), w.width)]),
-                   f"{geo.Q} weights of one input neuron") for g in range(geo.G)]
 
 
 @dataclass(frozen=True)
@@ -41,11 +34,11 @@ def timing(spec: LayerSpec) -> MixerTiming:
     geo, words = spec.geo, spec.geo.words
     fill = geo.K + 1 + (tree_stages(geo.G, ADDERS) if geo.G > 1 else 0)
     interval = max(words * geo.K, fill + 2, fill + 3 + Queue.latency + words - BEHIND)
-    return MixerTiming(fill + 1 + Queue.latency + Fuse.latency, interval, fill)
+    return MixerTiming(fill + 1 + Queue.latency + fuse.latency(spec), interval, fill)
 
 
 class Mixer(wiring.Component):
-    """Spikes in, the next layer's input out: sums of weights, no multiplier.
+    """Spikes or values in, the next layer's input out: sums of weights, no multiplier.
 
     .. code-block:: text
 
@@ -56,7 +49,8 @@ class Mixer(wiring.Component):
         x ────────────────────────────────────────────►[Fuse]◄──[queue]◄──┘
                                                           └──► o
 
-    A word costs K cycles (``Geometry.K``), whatever fired. With the last row of a step the sums go
+    A layer may have several mixers: they run in step, and their sums leave together. A word costs K
+    cycles (``Geometry.K``), whatever fired. With the last row of a step the sums go
     to ``out`` and the ring becomes 0, so the next step is summed while this one is read out. From
     the RAMs to ``out`` nothing ever waits, thousands of flip-flops have no enable: the last word of
     a step is taken only when ``out`` is sure to be free once its sums are there. That is so when no
@@ -68,7 +62,7 @@ class Mixer(wiring.Component):
 
     Members
     -------
-    i : ``In(stream.Signature(spike_word(geo)))``
+    i : ``In(stream.Signature(mixer_word(spec)))``
     x : ``In(stream.Signature(x_word(x_format, geo)))``
         This layer's input again; only where it is added.
     o : ``Out(stream.Signature(x_word(x_format, geo)))``
@@ -83,18 +77,19 @@ class Mixer(wiring.Component):
 
     Resources
     ---------
-    G RAMs of ``words * K`` rows of Q weights, 2 H sums in registers, Q adders, a queue of 8 words.
+    Of each mixer: G RAMs of ``words * K`` rows of Q weights, 2 H sums in registers, Q adders. A
+    queue of 8 words.
     """
 
     def __init__(self, spec: LayerSpec):
         self.spec, self.geo = spec, spec.geo
-        self.weights = [ConfigMemory(spec.regions[f"mixer.w{g}"], spec.hw)
-                        for g in range(spec.geo.G)]
+        self.weights = {name: [ConfigMemory(spec.regions[f"{name}{g}"], spec.hw)
+                               for g in range(spec.geo.G)] for name in columns.names(spec)}
+        self.totals = fuse.totals(spec)     # of each mixer, by what is made of them
         self.fuse = Fuse(spec)
         found = timing(spec)
         self.fill, self.latency, self.interval = found.fill, found.latency, found.interval
-        self.acc = spec.fmt.w.total(spec.geo.H)
-        members = {"i": In(stream.Signature(spike_word(spec.geo))),
+        members = {"i": In(stream.Signature(columns.mixer_word(spec))),
                    "o": Out(stream.Signature(x_word(spec.x_format, spec.geo))),
                    "cfg": In(ConfigBus())}
         for name in ("x", "count"):
@@ -102,23 +97,27 @@ class Mixer(wiring.Component):
                 members[name] = self.fuse.signature.members[name]
         super().__init__(members)
 
-    def model(self, s_out, x):
-        """(x_next (H,), saturated elements) from one step's spikes (H,) and input (H,)."""
-        return self.fuse.model(s_out, x)
+    def model(self, values: dict, x):
+        """(x_next (H,), saturated elements) from what the mixers read (H,) in a step, and x."""
+        return self.fuse.model(values, x)
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.fuse = fuse = self.fuse
-        wiring.connect(m, wiring.flipped(self.cfg), fuse.cfg)
-        wiring.connect(m, fuse.o, wiring.flipped(self.o))
+        m.submodules.fuse = self.fuse
+        wiring.connect(m, wiring.flipped(self.cfg), self.fuse.cfg)
+        wiring.connect(m, self.fuse.o, wiring.flipped(self.o))
         if "x" in self.signature.members:
-            wiring.connect(m, wiring.flipped(self.x), fuse.x)
+            wiring.connect(m, wiring.flipped(self.x), self.fuse.x)
         if "count" in self.signature.members:
-            m.d.comb += self.count.eq(fuse.count)
+            m.d.comb += self.count.eq(self.fuse.count)
         clear, coming = Signal(init=1), Signal()    # `out` will be free; a last word is on its way
-        taken, *rows = self._take(m, clear, coming)
-        tags, wipe, parts = self._columns(m, *rows)
-        self._read_out(m, tags, self._sums(m, tags[-1], wipe, parts), clear, coming, taken)
+        taken, active, fold, row, now = self._take(m, clear, coming)
+        tags, wipe = self._tags(m, active, fold, now)
+        moved = {}
+        for wire, (name, rams) in zip(self.spec.cut.mixes, self.weights.items()):
+            parts = self._parts(m, wire, name, rams, active, row, now)
+            moved[wire.op.makes] = self._sums(m, wire.op.makes, tags[-1], wipe, parts)
+        self._read_out(m, tags, moved, clear, coming, taken)
         return m
 
     def _take(self, m: Module, clear, coming):
@@ -129,7 +128,7 @@ class Mixer(wiring.Component):
         """
         geo, K = self.geo, self.geo.K
         fold, row = Signal(range(max(2, K))), Signal(range(max(2, geo.words * K)))
-        word = Signal(spike_word(geo), reset_less=True)
+        word = Signal(columns.mixer_word(self.spec), reset_less=True)
         taken, active = Signal(), Signal()
         m.d.comb += [
             self.i.ready.eq((fold == 0) & (~self.i.payload.end | clear & ~coming)),
@@ -140,48 +139,53 @@ class Mixer(wiring.Component):
         with m.If(active):
             m.d.sync += [fold.eq(Mux(fold == K - 1, 0, fold + 1)),
                          row.eq(Mux(row == geo.words * K - 1, 0, row + 1))]
-        now = data.View(spike_word(geo), Mux(fold == 0, self.i.payload.as_value(),
+        now = data.View(word.shape(), Mux(fold == 0, self.i.payload.as_value(),
                                              word.as_value()))
         return taken, active, fold, row, now
 
-    def _columns(self, m: Module, active, fold, row, now):
-        """RAMs, rows, sums over a word.
-
-        Returns tags, tags[-1] with the sums; wipe; and Q sums of the weights of neurons that fired.
-        """
-        geo, K, Q, G = self.geo, self.geo.K, self.geo.Q, self.geo.G
+    def _tags(self, m: Module, active, fold, now):
+        """What goes with the sums: tags, tags[-1] with them; and wipe."""
         tag = data.StructLayout({"valid": 1, "end": 1, "first": 1, "last": 1})
-        tags = [Signal(tag, name=f"tag{k}") for k in range(self.fill - K + 1)]
-        quiet = Signal(G, init=(1 << G) - 1)    # an enable would be one more input of every bit
+        tags = [Signal(tag, name=f"tag{k}") for k in range(self.fill - self.geo.K + 1)]
         # As the end of tags[-1], and after a reset for as long as the adders, which have none,
         # still hold words from before it.
-        wipe, stale = Signal(init=1), self.fill - K - 1
+        wipe, stale = Signal(init=1), self.fill - self.geo.K - 1
         leaving = Signal(stale, init=(1 << stale) - 1)
         m.d.sync += [
-            quiet.eq(~Mux(active, now.s_out, 0)), tags[0].valid.eq(active),
-            tags[0].end.eq(active & now.end & (fold == K - 1)), tags[0].first.eq(now.first),
-            tags[0].last.eq(now.last), *(tag.eq(before) for tag, before in zip(tags[1:], tags)),
+            tags[0].valid.eq(active), tags[0].end.eq(active & now.end & (fold == self.geo.K - 1)),
+            tags[0].first.eq(now.first), tags[0].last.eq(now.last),
+            *(tag.eq(before) for tag, before in zip(tags[1:], tags)),
             wipe.eq(tags[-2].end | leaving[:1].any()), leaving.eq(leaving >> 1),
         ]
-        w = Shape(self.spec.fmt.w.width, self.spec.fmt.w.signed)
-        rows = []
-        for g, ram in enumerate(self.weights):
-            m.submodules[f"w{g}"] = ram
-            wiring.connect(m, wiring.flipped(self.cfg), ram.cfg)
-            m.d.comb += [ram.addr.eq(row), ram.en.eq(1)]
-            rows.append(self._signals(w, Q, f"row{g}_"))
-            m.d.sync += [to.eq(Mux(quiet[g], 0, ram.data.word_select(q, w.width)))
-                         for q, to in enumerate(rows[g])]
-        pipe = Pipeline(m, Const(1))
-        parts = [rows[0][q] if G == 1 else
-                 pipe.total([rows[g][q] for g in range(G)], ADDERS, f"part{q}") for q in range(Q)]
-        return tags, wipe, parts
+        return tags, wipe
 
-    def _sums(self, m: Module, tag, wipe, parts):
+    def _parts(self, m: Module, wire, name: str, rams: list, active, row, now) -> list:
+        """RAMs and rows of one mixer: Q sums over a word."""
+        Q, G, made = self.geo.Q, self.geo.G, wire.op.makes
+        w, (fmt,), word = shape_of(wire.op.w.fmt), wire.formats, now[wire.op.reads[0]]
+        rows = []
+        for g, ram in enumerate(rams):
+            m.submodules[name.partition(".")[2].replace(".", "_") + str(g)] = ram
+            wiring.connect(m, wiring.flipped(self.cfg), ram.cfg)
+            # Nothing without a word: an enable would be one more input of every bit.
+            value = Signal(shape_of(fmt), name=f"{made}_value{g}")
+            m.d.comb += [ram.addr.eq(row), ram.en.eq(1)]
+            m.d.sync += value.eq(Mux(active, word[g], 0))
+            weights = [ram.data.word_select(q, w.width) for q in range(Q)]
+            found = [columns.product(wire, value, weight.as_signed() if w.signed else weight)
+                     for weight in weights]
+            rows.append(self._signals(Value.cast(found[0]).shape(), Q, f"{made}_row{g}_"))
+            m.d.sync += [to.eq(part) for to, part in zip(rows[g], found)]
+        pipe = Pipeline(m, Const(1))
+        return [rows[0][q] if G == 1 else
+                pipe.total([rows[g][q] for g in range(G)], ADDERS, f"{made}_part{q}")
+                for q in range(Q)]
+
+    def _sums(self, m: Module, made: str, tag, wipe, parts):
         """Add to the head of a ring of K groups; returns the ring behind that, for `out`."""
-        acc, K, Q = shape_of(self.acc), self.geo.K, self.geo.Q
-        ring = self._signals(acc, self.geo.H, "ring")
-        sums = self._signals(acc, Q, "sum")
+        acc, K, Q = self.totals[made].shape, self.geo.K, self.geo.Q
+        ring = self._signals(acc, self.geo.H, f"{made}_ring")
+        sums = self._signals(acc, Q, f"{made}_sum")
         m.d.comb += [to.eq(head + part) for to, head, part in zip(sums, ring, parts)]
         moved = [*ring[Q:], *sums]
         with m.If(tag.valid if K > 1 else Const(1)):    # without a word the parts are 0
@@ -190,12 +194,11 @@ class Mixer(wiring.Component):
             m.d.sync += [to.eq(0) for to in ring]
         return moved
 
-    def _read_out(self, m: Module, tags, moved, clear, coming, taken) -> None:
+    def _read_out(self, m: Module, tags, moved: dict, clear, coming, taken) -> None:
         """A step's sums to `out`, from there word after word into the queue."""
-        geo, fuse, G = self.geo, self.fuse, self.geo.G
-        out = self._signals(shape_of(self.acc), geo.H, "out")
-        m.submodules.queue = queue = Queue(fuse.i.payload.shape(), BEHIND)
-        wiring.connect(m, queue.o, fuse.i)
+        geo, G = self.geo, self.geo.G
+        m.submodules.queue = queue = Queue(self.fuse.i.payload.shape(), BEHIND)
+        wiring.connect(m, queue.o, self.fuse.i)
         load, send, read = tags[-1].end, Signal(), Signal()
         left = Signal(range(geo.words + 1))                     # words in `out`
         unread = Signal(range(geo.words + BEHIND + 2))  # there, in the queue, or just read
@@ -207,7 +210,6 @@ class Mixer(wiring.Component):
             send.eq(filled & queue.i.ready), read.eq(queue.o.valid & queue.o.ready),
             queue.i.valid.eq(filled), queue.i.payload.first.eq(step.first),
             queue.i.payload.last.eq(step.last),
-            *(queue.i.payload.total[g].eq(out[g]) for g in range(G)),
         ]
         m.d.sync += [
             left.eq(Mux(load, geo.words, left - send)),
@@ -217,9 +219,12 @@ class Mixer(wiring.Component):
             clear.eq(self._at_most(self.fill + 1, left, load, send) & (unread <= BEHIND)),
             move.eq(queue.ready_next | tags[-2].end),
         ]
-        with m.If(move):
-            m.d.sync += [to.eq(Mux(load, value, shifted)) for to, value, shifted in
-                         zip(out, moved, [*out[G:], *[Const(0)] * G])]
+        for name, values in moved.items():
+            out = self._signals(self.totals[name].shape, geo.H, f"{name}_out")
+            m.d.comb += [queue.i.payload[name][g].eq(out[g]) for g in range(G)]
+            with m.If(move):
+                m.d.sync += [to.eq(Mux(load, value, shifted)) for to, value, shifted in
+                             zip(out, values, [*out[G:], *[Const(0)] * G])]
         with m.If(load):
             m.d.sync += [step.first.eq(tags[-1].first), step.last.eq(tags[-1].last)]
         with m.If(taken & self.i.payload.end):

@@ -16,20 +16,21 @@ from rtl.parts.streams import ConfigBus
 NAMES = {lfsr.SAMPLER_IN: "in", lfsr.SAMPLER_OUT: "out"}
 
 
-def regions(spec: LayerSpec, kind: int) -> list[Region]:
+def regions(spec: LayerSpec, op: Fire) -> list[Region]:
     """``start_in`` (or ``_out``), and with ``sobol`` ``directions_in``."""
+    layer, kind = divmod(op.number, 2)
     found = [start_region(f"start_{NAMES[kind]}", spec.random, spec.seed,
-                          lfsr.stream_index(spec.number, kind))]
-    if spec.sampling == "sobol":
+                          lfsr.stream_index(layer, kind))]
+    if op.form == "sobol":
         found.append(Region(f"directions_{NAMES[kind]}", spec.random.k,
-                            tuple(int(row) for row in spec.directions[kind]),
+                            tuple(int(row) for row in op.directions.raw),
                             "Sobol direction number of column r in row r"))
     return found
 
 
-def latency(sampling: str) -> int:
+def latency(form: str) -> int:
     """Enabled cycles from ``take`` to the words."""
-    return 2 if sampling == "systematic" else 1
+    return 2 if form == "systematic" else 1
 
 
 class SamplerWords(wiring.Component):
@@ -44,8 +45,10 @@ class SamplerWords(wiring.Component):
     Parameters
     ----------
     spec : LayerSpec
-    kind : int
-        ``lfsr.SAMPLER_IN`` or ``SAMPLER_OUT``.
+    op : Fire
+        The sampler, one of the layer's.
+    f_bits : int
+        Fraction bits of its p.
 
     Members
     -------
@@ -75,18 +78,17 @@ class SamplerWords(wiring.Component):
     memory of H phases.
     """
 
-    def __init__(self, spec: LayerSpec, kind: int):
-        self.spec, self.kind, self.geo = spec, kind, spec.geo
-        geo, random, text = spec.geo, spec.random, NAMES[kind]
+    def __init__(self, spec: LayerSpec, op: Fire, f_bits: int):
+        self.spec, self.op, self.f_bits, self.geo = spec, op, f_bits, spec.geo
+        geo, random, text = spec.geo, spec.random, NAMES[op.number % 2]
         self.source = WordSource(random, random.k, geo.G, spec.regions[f"start_{text}"])
-        self.f_bits = spec.p_bits[kind]
         word = range(max(2, geo.words))
         members = {"cfg": In(ConfigBus()), "en": In(1), "take": In(1), "first": In(1),
                    "last": In(1), "word": In(word)}
-        self.latency, bits = latency(spec.sampling), random.k
-        if spec.sampling == "sobol":
+        self.latency, bits = latency(op.form), random.k
+        if op.form == "sobol":
             self.directions = ConfigMemory(spec.regions[f"directions_{text}"], spec.hw)
-        elif spec.sampling == "systematic":
+        elif op.form == "systematic":
             bits = self.f_bits
             self.phases = WideMemory(geo.words, geo.G * bits, [], spec.hw)
             members["back"] = In(data.StructLayout(
@@ -98,8 +100,7 @@ class SamplerWords(wiring.Component):
         """Words (steps, words of a step, G); with ``systematic`` those of the first step only."""
         seed = self.spec.seed if seed is None else seed
         art = self.spec.art
-        fire = [op for op in art.blocks[self.spec.number] if isinstance(op, Fire)][self.kind]
-        words = fire.words(self.f_bits, Draws(art.random, seed, art.H, art.n, steps))
+        words = self.op.words(self.f_bits, Draws(art.random, seed, art.H, art.n, steps))
         return words.reshape(-1, self.geo.words, self.geo.G)
 
     def elaborate(self, platform):
@@ -109,10 +110,10 @@ class SamplerWords(wiring.Component):
         pipe = Pipeline(m, self.en)
         end = self.word == self.geo.words - 1
         m.d.comb += source.advance.eq(self.take)
-        if self.spec.sampling == "bernoulli":
+        if self.op.form == "bernoulli":
             m.d.comb += [source.rewind.eq(end & self.last),
                          self.words.eq(pipe.register(source.words, "drawn"))]
-        elif self.spec.sampling == "sobol":
+        elif self.op.form == "sobol":
             point = self._point(m)
             m.d.comb += source.rewind.eq(end)
             for g, mask in enumerate(source.words):

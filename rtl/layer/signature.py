@@ -8,9 +8,14 @@ from quant.integer import lfsr
 from quant.integer.signature import MASK, crc32
 from rtl.parts.config import Geometry
 from rtl.parts.lfsr import xor_network
+from rtl.layer import flow
 from rtl.parts.pipeline import Pipeline
 
 BITS = 32
+# Rotations of what is shown, see docs/numbers.md: a sampler's p and its words, a membrane, y.
+FRONT = {"input": 0, "membrane": 0, "word": 11}
+MIDDLE = {"word": 23, "membrane": 23}
+Y = 3
 
 
 def rotl(x: Value, by: int) -> Value:
@@ -88,48 +93,72 @@ class StepSignature(wiring.Component):
         return m
 
 
-class NeuronWords:
-    """Registers along a pipeline: :func:`quant.integer.signature.neuron_word` of G neurons.
+def of_front(spec, chain: flow.Flow, u: flow.Value) -> list[tuple[flow.Value, int]]:
+    """What the front adds to a neuron's word, with its rotation; u is what leaves it."""
+    if spec.cut.front and spec.cut.front[-1].op.states:
+        return [(value, FRONT[kind]) for value, kind in chain.shown]
+    return [(u, FRONT["input"])]
 
-    Call the methods in their order; each argument is as of the cycle that the waits so far lead
-    to. The word comes two cycles after the last wait.
+
+def of_middle(spec, chain: flow.Flow,
+              values: dict[str, flow.Value]) -> list[tuple[flow.Value, int]]:
+    """The same of the middle: y, and what its memory shows."""
+    found = [(values["y"], Y)] if "y" in values else []
+    return found + [(value, MIDDLE[kind]) for value, kind in chain.shown if kind in MIDDLE]
+
+
+class NeuronWords:
+    """Registers along a pipeline: :func:`quant.integer.reference.word_of` of G neurons.
+
+    Call the methods in their order. ``time`` is the words' cycle after their transfer.
     """
 
-    def __init__(self, pipe: Pipeline, geo: Geometry):
-        self.pipe = pipe
-        self.geo = geo
-        self.words = []
+    def __init__(self, pipe: Pipeline, geo: Geometry, time: int):
+        self.pipe, self.geo, self.time = pipe, geo, time
+        self.words = [Const(0, BITS)] * geo.G
 
-    def add_inputs(self, head, p_in, r_in, r_round) -> None:
-        """Input samplers' values and draws (counted in a word's first cycle), rounding words."""
-        for g in range(self.geo.G):
-            word = Mux(head, rotl(p_in[g], 0) ^ rotl(r_in[g], 11), 0)
-            for k in range(self.geo.M if r_round is not None else 0):
-                word = word ^ rotl(r_round[g * self.geo.M + k], 5 * k + 9)
-            self.words.append(word)
+    def add(self, values: list[tuple[flow.Value, int]], head=None) -> None:
+        """Values that are there now, or will be; those before ``head`` count with it alone."""
+        for value, by in sorted(values, key=lambda pair: pair[0].time):
+            self.wait(max(self.time, value.time))
+            for g, bits in enumerate(value.bits):
+                bits = self.pipe.delay(bits, self.time - value.time, f"shown{by}_{g}")
+                term = rotl(bits, by)
+                self.words[g] = self.words[g] ^ (term if head is None else Mux(head, term, 0))
 
-    def wait(self, cycles: int) -> None:
-        """Nothing to add for some cycles."""
-        self.words = [self.pipe.delay(word, cycles, f"word{g}")
-                      for g, word in enumerate(self.words)]
+    def wait(self, time: int) -> None:
+        """Until a time."""
+        if not all(isinstance(word, Const) for word in self.words):
+            self.words = [self.pipe.delay(word, time - self.time, f"word{g}")
+                          for g, word in enumerate(self.words)]
+        self.time = time
 
-    def add_states(self, states) -> None:
-        """New states of the cycle's G M modes."""
+    def add_states(self, r_round, states, time: int) -> None:
+        """Rounding words of the cycle's G M modes, now, and their new states at a time."""
+        for g in range(self.geo.G if r_round is not None else 0):
+            for k in range(self.geo.M):
+                self.words[g] = self.words[g] ^ rotl(r_round[g * self.geo.M + k], 5 * k + 9)
+        self.wait(time)
         for j, h in enumerate(states):
             g, k = divmod(j, self.geo.M)
             self.words[g] = self.words[g] ^ rotl(h.h_re, 5 * k + 1) ^ rotl(h.h_im, 5 * k + 17)
 
-    def finish(self, head, y, r_out) -> list:
-        """Sum over a word's cycles; drives and draws, one cycle after ``head``. Returns words.
+    def over_cycles(self, time: int, head) -> None:
+        """Sum over a word's cycles, from its ``head`` at a time on.
 
         A cycle's modes are rotated by 5 M more than those of the cycle before. Rotating what there
         is back by 5 M, and the whole forth at the end, needs no shifter.
         """
-        turn, out = 5 * self.geo.M, []
+        self.wait(time)
+        turn = 5 * self.geo.M
         for g, word in enumerate(self.words):
             kept = Signal(BITS, name=f"word{g}_kept", reset_less=True)
             with self.pipe.m.If(self.pipe.en):
                 self.pipe.m.d.sync += kept.eq(Mux(head, 0, rotl(kept, -turn)) ^ word)
-            whole = rotl(kept, turn * (self.geo.F - 1)) ^ rotl(y[g], 3) ^ rotl(r_out[g], 23)
-            out.append(self.pipe.register(whole, f"word{g}_whole"))
-        return out
+            self.words[g] = rotl(kept, turn * (self.geo.F - 1))
+        self.time += 1
+
+    def finish(self, time: int) -> list:
+        """The words at a time, from registers."""
+        self.wait(time)
+        return self.words

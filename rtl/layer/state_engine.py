@@ -1,22 +1,23 @@
-"""One layer's samplers and state space model: block inputs in, spikes out."""
+"""One layer's states and what stands around them: block inputs in, what the mixers read out."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.layer import sampler_words, state_update
-from rtl.layer.coefficients import MODE, EngineMemories
-from rtl.parts.memory import WideMemory
-from rtl.parts.pipeline import Pipeline, buffer_output, tree_stages
-from rtl.layer.sampler import AffineSampler, Sampler, make_sampler
+from rtl.layer import chains, signature, state_update
+from rtl.layer.coefficients import MODE, StateMemories
+from rtl.layer.drives import Drives
 from rtl.layer.scheduler import Scheduler
 from rtl.layer.signature import NeuronWords, StepSignature
-from rtl.spec import LayerSpec, Timing
-from rtl.layer.state_model import expected_spikes
+from rtl.layer.state_model import expected_words
 from rtl.layer.state_update import StateUpdate
-from rtl.parts.streams import ConfigBus, shape_of, spike_word, x_word
+from rtl.parts.memory import WideMemory
+from rtl.parts.pipeline import Pipeline, buffer_output, tree_stages
+from rtl.parts.streams import ConfigBus, shape_of, x_word
+from rtl.spec import LayerSpec, Timing
 
 ADDERS = 2      # levels of the drive's adder tree per cycle
 COUNTERS = 3    # levels of the saturation counter's
@@ -29,26 +30,62 @@ class EngineTiming(Timing):
     latency : to ``o.valid``; interval : cycles per step in steady state.
     """
 
-    operands: int       # its neurons' spikes and states are at the lanes
+    operands: int       # what enters its neurons' states is at the lanes, and so are the states
     state: int          # the new states
-    sum: int            # the last summand of the drives
-    result: int         # its spikes
+    y: int              # the sums over their modes, or what enters the middle
+    result: int         # what leaves
 
 
 def timing(spec: LayerSpec) -> EngineTiming:
     """Timing of a layer's engine."""
-    geo, words = spec.geo, sampler_words.latency(spec.sampling)
-    lane = state_update.latency(spec.hw.spread)
-    at_operands = words + (AffineSampler if spec.affine else Sampler).latency
-    at_state = at_operands + lane
-    at_sum = at_state + tree_stages(geo.M, ADDERS)
-    at_result = at_sum + 3
-    # A state is read one cycle before the operands, written with the result, readable a cycle
-    # later; a phase is read when a word is taken and written with the operands.
-    interval = max(geo.issue, lane + 2)
-    if spec.sampling == "systematic":
-        interval = max(interval, at_operands + 1)
-    return EngineTiming(at_result + geo.F, interval, at_operands, at_state, at_sum, at_result)
+    geo, front = spec.geo, chains.front(spec)
+    operands = at_state = y = chains.entering(spec, front).time
+    interval = max(geo.issue, front.flow.loop)
+    if spec.cut.states:
+        lane = state_update.latency(spec.hw.spread)
+        at_state = operands + lane
+        y = at_state + tree_stages(geo.M, ADDERS) + 1
+        # A state is read one cycle before the operands, written with the result, readable a cycle
+        # later.
+        interval = max(interval, lane + 2)
+    middle = chains.middle(spec, y)
+    shown = signature.of_middle(spec, middle.flow, middle.values)
+    # A register behind what leaves; the signature takes two cycles from the last of its values.
+    times = [middle.values[name].time + 1 for name in spec.cut.sent]
+    times += [value.time + 2 for value, _ in shown]
+    times += [over.time + tree_stages(geo.G, COUNTERS) for over in middle.flow.over]
+    result = max(times)
+    return EngineTiming(result + geo.F, max(interval, middle.flow.loop), operands, at_state, y,
+                        result)
+
+
+class Host:
+    """What the engine's chains are built in; ``at``: the cycle of a word that counts for them."""
+
+    def __init__(self, m, pipe: Pipeline, engine, scheduler: Scheduler, slots: list):
+        self.m, self.pipe, self.spec, self.slots, self.at = m, pipe, engine.spec, slots, "head"
+        self._engine, self._scheduler = engine, scheduler
+
+    def memory(self, name: str, part) -> None:
+        """Add a part that the configuration bus writes."""
+        self.m.submodules[name] = part
+        wiring.connect(self.m, part.cfg, wiring.flipped(self._engine.cfg))
+
+    def slot(self, time: int):
+        """The word that is there at a time, see :class:`rtl.layer.flow.Flow`."""
+        if time == 0:
+            payload, scheduler = self._engine.i.payload, self._scheduler
+            return SimpleNamespace(valid=scheduler.accept, first=payload.first, last=payload.last,
+                                   word=scheduler.word)
+        slot = self.slots[time]
+        return SimpleNamespace(valid=slot.valid & slot[self.at], first=slot.first, last=slot.last,
+                               start=slot.start, end=slot.end, word=slot.word)
+
+
+def counted(flow, host: Host) -> list[tuple[list, int]]:
+    """What saturated in a chain, in one cycle of each word: (bits, time)."""
+    return [([bit & host.slot(over.time).valid for bit in over.bits], over.time)
+            for over in flow.over]
 
 
 class StateEngine(wiring.Component):
@@ -56,16 +93,17 @@ class StateEngine(wiring.Component):
 
     .. code-block:: text
 
-        i ─►[input samplers]─► s ─►┌────────────────┐    ┌─►[sum over modes]─►(+)─►[output  ]─► o
-                                   │ G M StateUpdate │─h─┤        d s + b ─────┘   [samplers]
-        coefficients ─────────────►└────────▲───────┘    └─►[state RAM]─┐
-                                            └────────────────────────────┘
+        i ─►[front]─► u ─►┌────────────────┐    ┌─►[sum over modes]─►(+)─► y ─►[middle]─► o
+                          │ G M StateUpdate │─h─┤        d u + b ─────┘
+        coefficients ────►└────────▲───────┘    └─►[state RAM]─┐
+                                   └────────────────────────────┘
 
     A word takes F cycles; words, steps and sequences follow each other without a gap, except that
     a step takes at least as long as a state needs from being read to being readable again. The
     state counts as 0 in a sequence's first step, and the random streams start anew: nothing
     has to be cleared. When ``o`` is not taken everything stops; when ``i`` is empty the words on
-    their way still come out. Timing does not depend on data.
+    their way still come out. Timing does not depend on data. A layer without states has front and
+    middle alone.
 
     Parameters
     ----------
@@ -74,15 +112,16 @@ class StateEngine(wiring.Component):
     Members
     -------
     i : ``In(stream.Signature(x_word(x_format, geo)))``
-    o : ``Out(stream.Signature(spike_word(geo)))``
+    o : ``Out(stream.Signature(chains.sent_word(spec)))``
         ``signature`` and ``saturations`` run along: over the step and the sequence so far.
     busy : ``Out(1)``
-        The lanes take operands in this cycle, all of them: ``4 lanes`` products. For counters.
+        The lanes take operands in this cycle, all of them: ``4 lanes`` products, 6 where u is a
+        value. For counters.
     cfg : ``In(ConfigBus())``
 
     Resources
     ---------
-    4 multipliers per lane (and G where ``alpha x + beta`` is sampled); a state RAM of ``2 lanes
+    4 multipliers per lane, 6 where u is a value, and those of the chains; a state RAM of ``2 lanes
     h.width`` bits a row and the coefficient memories, ``geo.issue`` rows each.
 
     Attributes
@@ -94,181 +133,148 @@ class StateEngine(wiring.Component):
     """
 
     def __init__(self, spec: LayerSpec):
-        self.spec, self.geo, self.fmt = spec, spec.geo, spec.fmt
-        geo, fmt, hw = spec.geo, spec.fmt, spec.hw
-        self.at = timing(spec)
+        self.spec, self.geo, self.at = spec, spec.geo, timing(spec)
         self.latency, self.interval = self.at.latency, self.at.interval
-        self.memories = EngineMemories(spec)
-        self.samplers_in = [AffineSampler(fmt, spec.random, spec.sampling, hw.multiplier)
-                            if spec.affine else make_sampler(spec.sampling, fmt.p, spec.random)
-                            for _ in range(geo.G)]
-        self.lanes = [StateUpdate(fmt, spec.random, spec.rounding, fed=True, spread=hw.spread,
-                                  multiplier=hw.multiplier) for _ in range(geo.lanes)]
-        self.samplers_out = [make_sampler(spec.sampling, fmt.y(geo.n), spec.random)
-                             for _ in range(geo.G)]
-        super().__init__({"i": In(stream.Signature(x_word(spec.x_format, geo))),
-                          "o": Out(stream.Signature(spike_word(geo))), "busy": Out(1),
+        self.states = spec.cut.states
+        if self.states:
+            self.memories = StateMemories(spec)
+            op, (u,), hw = self.states.op, self.states.formats, spec.hw
+            self.lanes = [StateUpdate(op, u, spec.random, fed=True, spread=hw.spread,
+                                      multiplier=hw.multiplier) for _ in range(spec.geo.lanes)]
+        super().__init__({"i": In(stream.Signature(x_word(spec.x_format, spec.geo))),
+                          "o": Out(stream.Signature(chains.sent_word(spec))), "busy": Out(1),
                           "cfg": In(ConfigBus())})
 
     def model(self, words: list[dict], seed: int | None = None) -> list[dict]:
-        """Spike words for x words; see :func:`rtl.layer.state_model.expected_spikes`."""
-        return expected_spikes(self.spec.art, self.spec.number, self.geo, words,
-                               self.spec.hw.signature, seed)
+        """Words out for x words; see :func:`rtl.layer.state_model.expected_words`."""
+        return expected_words(self.spec, words, seed)
 
     def elaborate(self, platform):
         m = Module()
-        mem = self.memories
-        for name, part in mem.submodules().items():
-            m.submodules[name] = part
-            wiring.connect(m, part.cfg, wiring.flipped(self.cfg))
         en = Signal()
-        pipe = Pipeline(m, en)
-        # These stand between registers of the pipeline and are always fed: so they move exactly
-        # when `en` is high, because their first result is there before anything can stop them.
-        for name in ("samplers_in", "lanes", "samplers_out"):
-            for j, part in enumerate(getattr(self, name)):
-                m.submodules[f"{name}{j}"] = part
-                m.d.comb += [part.i.valid.eq(1), part.o.ready.eq(en)]
-
-        scheduler = m.submodules.scheduler = Scheduler(self.geo, self.interval)
+        pipe, geo, at = Pipeline(m, en), self.geo, self.at
+        scheduler = m.submodules.scheduler = Scheduler(geo, self.interval)
         m.d.comb += [scheduler.en.eq(en), scheduler.i.valid.eq(self.i.valid),
                      self.i.ready.eq(scheduler.i.ready),
                      scheduler.i.payload.first.eq(self.i.payload.first),
                      scheduler.i.payload.last.eq(self.i.payload.last)]
         slots = [None, scheduler.slot]
-        for j in range(2, self.at.result + 1):
+        for j in range(2, at.result + 1):
             valid = pipe.register(slots[-1].valid, f"valid_{j}", reset_less=False)
             rest = pipe.register(slots[-1], f"rest_{j}")
             slots.append(Signal(rest.shape(), name=f"slot_{j}"))
             m.d.comb += [slots[-1].eq(rest), slots[-1].valid.eq(valid)]
 
-        r_in = self._sample(m, pipe, scheduler, slots)
-        s, r_round = self._update(m, pipe, slots)
-        s, ys, r_out = self._sum(m, pipe, slots, s)
+        host = Host(m, pipe, self, scheduler, slots)
+        seen, u = self._front(m, host)
+        overs = counted(seen["front"], host)
+        m.d.comb += self.busy.eq(slots[at.operands].valid & en)
+        if self.states:
+            u, y = self._states(m, host, u, seen)
+            overs.append(([lane.o.payload.over[part] for lane in self.lanes for part in range(2)],
+                          at.state))
+            entering = {self.states.op.makes: y}
+        else:
+            entering = {self.spec.cut.u: u}
+        host.at = "tail"
+        chain = chains.middle(self.spec, at.y)
+        values, seen["middle"] = chain.build(host, entering)
+        overs += counted(seen["middle"], host)
 
-        slot = slots[self.at.result]
-        result = Signal(spike_word(self.geo))
-        s_out = Cat(sampler.o.payload.s for sampler in self.samplers_out)
-        m.d.comb += [result.s_out.eq(pipe.register(s_out, "s_out")),
-                     result.s_in.eq(pipe.delay(s, self.at.result + 1 - self.at.sum, "s_in")),
-                     result.first.eq(slot.first), result.last.eq(slot.last),
+        slot, word = slots[at.result], chains.sent_word(self.spec)
+        result = Signal(word)
+        m.d.comb += [result.first.eq(slot.first), result.last.eq(slot.last),
                      result.end.eq(slot.end)]
-        over = [lane.o.payload.over[part] for lane in self.lanes for part in range(2)]
-        over = pipe.delay(pipe.total(over, COUNTERS, "over"), self.at.result - self.at.state
-                          - tree_stages(len(over), COUNTERS), "over")
-        count = Signal(self.spec.count_bits, reset_less=True)
-        begin = slot.first & slot.start & slot.head
-        m.d.comb += result.saturations.eq(Mux(begin, 0, count) + over)
-        with m.If(en & slot.valid):
-            m.d.sync += count.eq(result.saturations)
+        for name in self.spec.cut.sent:
+            out = seen["middle"].at(values[name], at.result)
+            m.d.comb += result[name].eq(Cat(out.bits))
+        if "s_in" in word.members:
+            since = at.y - 2 if self.states else at.operands
+            m.d.comb += result.s_in.eq(pipe.delay(Cat(u), at.result - since, "s_in"))
+        self._count(m, host, overs, result)
         if self.spec.hw.signature:
-            self._sign(m, pipe, slots, r_in, r_round, ys, r_out, result)
+            self._sign(m, host, seen, values, result)
         buffer_output(m, en, slot.valid & slot.tail, result, self.o)
         return m
 
-    def _sample(self, m, pipe, scheduler, slots):
-        """Input samplers, from the transfer on ``i`` to the operands. Returns their words."""
-        mem, payload, slot = self.memories, self.i.payload, slots[self.at.operands]
-        m.d.comb += [mem.words_in.take.eq(scheduler.accept),
-                     mem.words_in.first.eq(payload.first), mem.words_in.last.eq(payload.last),
-                     mem.words_in.word.eq(scheduler.word)]
-        self._feed(m, pipe, mem.words_in, self.samplers_in, slot, slot.head)
-        wait, r_in = mem.words_in.latency, mem.words_in.words
-        x = pipe.delay(payload.x, wait, "x")
-        if mem.inputs:
-            word = scheduler.word if wait == 1 else slots[wait - 1].word
-            m.d.comb += [mem.inputs.addr.eq(word), mem.inputs.en.eq(pipe.en)]
-        for g, sampler in enumerate(self.samplers_in):
-            p = sampler.i.payload
-            if mem.inputs:
-                row = mem.inputs.row[g]
-                m.d.comb += [p.x.eq(x[g]), p.alpha.eq(row.alpha), p.beta.eq(row.beta)]
-            else:
-                m.d.comb += p.p.eq(x[g])
-        return r_in
+    def _front(self, m, host):
+        """From the transfer to what enters the states, u. Returns the front's flow, and u."""
+        geo, at, pipe = self.geo, self.at, host.pipe
+        chain = chains.front(self.spec)
+        x = pipe.delay(self.i.payload.x, chain.start, "x")
+        values, flow = chain.build(host, {"x": [x[g] for g in range(geo.G)]})
+        entered = flow.at(values[self.spec.cut.u], at.operands)
+        u = [Signal(entered.shape, name=f"u{g}") for g in range(geo.G)]
+        for g, fresh in enumerate(entered.bits):
+            held = Signal(entered.shape, name=f"held{g}", reset_less=True)
+            m.d.comb += u[g].eq(Mux(host.slots[at.operands].head, fresh, held))
+            with m.If(pipe.en):
+                m.d.sync += held.eq(u[g])
+        return {"front": flow, "u": entered}, u
 
-    def _feed(self, m, pipe, words, samplers, slot, counts):
-        """Words to samplers, and their phases back with ``slot`` where it ``counts``."""
-        m.d.comb += [words.en.eq(pipe.en),
-                     *(sampler.i.payload.r.eq(words.words[g])
-                       for g, sampler in enumerate(samplers))]
-        if self.spec.sampling == "systematic":
-            m.d.comb += [words.back.valid.eq(pipe.en & slot.valid & counts),
-                         words.back.word.eq(slot.word),
-                         *(words.back.phases[g].eq(sampler.o.payload.phase)
-                           for g, sampler in enumerate(samplers))]
-
-    def _update(self, m, pipe, slots):
-        """State RAM and lanes. Returns the spikes and the rounding words at the operands."""
-        geo, mem = self.geo, self.memories
-        slot, ahead, done = (slots[at] for at in (self.at.operands, self.at.operands - 1,
-                                                  self.at.state))
-        s, held = Signal(geo.G), Signal(geo.G, reset_less=True)
-        fresh = Cat(sampler.o.payload.s for sampler in self.samplers_in)
-        m.d.comb += s.eq(Mux(slot.head, fresh, held))
-        with m.If(pipe.en):
-            m.d.sync += held.eq(s)
-
-        h = shape_of(self.fmt.h)
+    def _states(self, m, host, u, seen):
+        """State RAM, lanes and drives. Returns u before the sum, and y behind it."""
+        geo, mem, at, pipe, op = self.geo, self.memories, self.at, host.pipe, self.states.op
+        for name, part in mem.submodules().items():
+            host.memory(name, part)
+        for j, lane in enumerate(self.lanes):
+            m.submodules[f"lanes{j}"] = lane
+            m.d.comb += [lane.i.valid.eq(1), lane.o.ready.eq(pipe.en)]
+        slot, ahead, done = (host.slots[k] for k in (at.operands, at.operands - 1, at.state))
+        h = shape_of(op.h)
         layout = data.ArrayLayout(data.StructLayout({"h_re": h, "h_im": h}), geo.lanes)
         states = m.submodules.states = WideMemory(geo.issue, layout.size, [], self.spec.hw)
         read, write = (data.View(layout, port) for port in (states.r_data, states.w_data))
         store = (done.valid & pipe.en).replicate(len(states.w_en))
         m.d.comb += [states.r_addr.eq(ahead.row), states.r_en.eq(pipe.en),
                      mem.modes.addr.eq(ahead.row), mem.modes.en.eq(pipe.en),
-                     states.w_addr.eq(done.row), states.w_en.eq(store),
-                     self.busy.eq(slot.valid & pipe.en)]
-        r_round = None
+                     states.w_addr.eq(done.row), states.w_en.eq(store)]
         if mem.draws_rounding:
             m.d.comb += [mem.draws_rounding.advance.eq(pipe.en & ahead.valid),
                          mem.draws_rounding.rewind.eq(ahead.last & ahead.end & ahead.tail)]
-            r_round = pipe.register(mem.draws_rounding.words, "r_round")
+            seen["rounding"] = pipe.register(mem.draws_rounding.words, "r_round")
         for j, lane in enumerate(self.lanes):
             p = lane.i.payload
-            m.d.comb += [p.s.eq(s[j // geo.M]), *(p[f].eq(mem.modes.row[j][f]) for f in MODE)]
+            m.d.comb += [p.u.eq(u[j // geo.M]), *(p[f].eq(mem.modes.row[j][f]) for f in MODE)]
             for part in ("h_re", "h_im"):
                 m.d.comb += [p[part].eq(Mux(slot.first, 0, read[j][part])),
                              write[j][part].eq(lane.o.payload[part])]
-            if r_round is not None:
-                m.d.comb += p.r.eq(r_round[j])
-        return s, r_round
+            if mem.draws_rounding:
+                m.d.comb += p.r.eq(seen["rounding"][j])
+        drives, total = Drives(self.spec, chains.drive(self.spec)), at.y - 1
+        m.d.comb += [mem.neurons.addr.eq(host.slots[total - drives.ahead].word),
+                     mem.neurons.en.eq(pipe.en)]
+        early = total - drives.ahead + 1
+        u = [pipe.delay(one, early - at.operands, f"u{g}") for g, one in enumerate(u)]
+        totals = [pipe.total([lane.o.payload.h_re for lane in self.lanes[g * geo.M:][:geo.M]],
+                             ADDERS, f"sum{g}") for g in range(geo.G)]
+        return u, drives.build(m, pipe, u, mem.neurons.row, totals, host.slots[total].head)
 
-    def _sum(self, m, pipe, slots, s):
-        """Drives and output samplers. Returns s one cycle before the sum, drives and draws."""
-        geo, mem, at = self.geo, self.memories, self.at.sum
-        slot, ask, done = (slots[at + j] for j in (0, 1 - mem.words_out.latency, 2))
-        m.d.comb += [mem.neurons.addr.eq(slots[at - 2].word), mem.neurons.en.eq(pipe.en),
-                     mem.words_out.take.eq(pipe.en & ask.valid & ask.tail),
-                     *(getattr(mem.words_out, name).eq(getattr(ask, name))
-                       for name in ("first", "last", "word"))]
-        self._feed(m, pipe, mem.words_out, self.samplers_out, done, done.tail)
-        r_out = mem.words_out.words
-        s = pipe.delay(s, at - 1 - self.at.operands, "s")
-        ys = []
-        for g, sampler in enumerate(self.samplers_out):
-            lanes = self.lanes[g * geo.M:(g + 1) * geo.M]
-            total = pipe.total([lane.o.payload.h_re for lane in lanes], ADDERS, f"sum{g}")
-            row = mem.neurons.row[g]
-            base = pipe.register(row.b + Mux(s[g], row.d, 0), f"base{g}")
-            y = Signal(shape_of(self.fmt.y(geo.n)), name=f"y{g}", reset_less=True)
-            with m.If(pipe.en):
-                m.d.sync += y.eq(total + Mux(slot.head, base, y))
-            m.d.comb += sampler.i.payload.p.eq(y)
-            ys.append(y)
-        return s, ys, r_out
+    def _count(self, m, host, overs, result):
+        """Saturated states and membranes of the sequence so far."""
+        pipe, slot, over = host.pipe, host.slots[self.at.result], 0
+        for k, (bits, time) in enumerate(overs):
+            since = self.at.result - time - tree_stages(len(bits), COUNTERS)
+            over += pipe.delay(pipe.total(bits, COUNTERS, f"over{k}"), since, f"over{k}")
+        count = Signal(self.spec.count_bits, reset_less=True)
+        begin = slot.first & slot.start & slot.head
+        m.d.comb += result.saturations.eq(Mux(begin, 0, count) + over)
+        with m.If(pipe.en & slot.valid):
+            m.d.sync += count.eq(result.saturations)
 
-    def _sign(self, m, pipe, slots, r_in, r_round, ys, r_out, result):
+    def _sign(self, m, host, seen, values, result):
         """The step's signature."""
-        words = NeuronWords(pipe, self.geo)
-        words.add_inputs(slots[self.at.operands].head,
-                         [sampler.o.payload.p for sampler in self.samplers_in],
-                         pipe.delay(r_in, self.samplers_in[0].latency, "r_in"), r_round)
-        words.wait(self.lanes[0].latency)
-        words.add_states([lane.o.payload for lane in self.lanes])
-        words.wait(self.at.sum - self.at.state)
-        last = slots[self.at.sum + 2]
-        crc = m.submodules.crc = StepSignature(self.geo.G)
-        m.d.comb += [crc.en.eq(pipe.en), crc.valid.eq(last.valid & last.tail),
+        at, slots, geo = self.at, host.slots, self.geo
+        words = NeuronWords(host.pipe, geo, at.operands)
+        words.add(signature.of_front(self.spec, seen["front"], seen["u"]), slots[at.operands].head)
+        if self.states:
+            words.add_states(seen.get("rounding"), [lane.o.payload for lane in self.lanes],
+                             at.state)
+            words.over_cycles(at.y - 1, slots[at.y - 1].head)
+        words.add(signature.of_middle(self.spec, seen["middle"], values))
+        last = slots[at.result - 1]
+        crc = m.submodules.crc = StepSignature(geo.G)
+        m.d.comb += [crc.en.eq(host.pipe.en), crc.valid.eq(last.valid & last.tail),
                      crc.start.eq(last.start), result.signature.eq(crc.crc),
                      *(crc.words[g].eq(word) for g, word in enumerate(
-                         words.finish(slots[self.at.sum].head, ys, r_out)))]
+                         words.finish(at.result - 1)))]

@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from quant.integer.artifact import Artifact
 from quant.integer.memory import Draws
 from quant.integer.reference import Running, word_of
 from quant.integer.signature import crc32
-from rtl.parts.config import Geometry
+from rtl.spec import LayerSpec
 
 
 def bits(flags) -> int:
@@ -14,20 +13,13 @@ def bits(flags) -> int:
     return sum(int(flag) << j for j, flag in enumerate(flags))
 
 
-def expected_spikes(art: Artifact, number: int, geo: Geometry, words: list[dict],
-                    signature: bool = True, seed: int | None = None) -> list[dict]:
-    """Spike words for x words: both dictionaries of raw integers as in :mod:`rtl.parts.streams`.
+def expected_words(spec: LayerSpec, words: list[dict], seed: int | None = None) -> list[dict]:
+    """An engine's words for x words: dictionaries of raw integers as in :mod:`rtl.parts.streams`.
 
-    Parameters
-    ----------
-    words : list of dict
-        ``x`` (G,), ``first``, ``last``; whole steps, sequences back to back. The first step of all
-        has ``first``.
-    signature : bool
-        As in the hardware configuration; without it the field is 0.
-    seed : int, optional
-        Master seed other than the artifact's.
+    words : ``x`` (G,), ``first``, ``last``; whole steps, sequences back to back, the first step of
+    all with ``first``. seed : master seed other than the artifact's.
     """
+    art, geo, cut = spec.art, spec.geo, spec.cut
     G, seed = geo.G, art.seed if seed is None else seed
     if len(words) % geo.words:
         raise ValueError(f"{len(words)} words are not whole steps of {geo.words}")
@@ -37,16 +29,32 @@ def expected_spikes(art: Artifact, number: int, geo: Geometry, words: list[dict]
     out = []
     for step in steps:
         if step[0]["first"]:
-            block, saturations = Running(art.blocks[number], {"x": art.x_format}, draws), 0
+            block, saturations = Running(art.blocks[spec.number], {"x": art.x_format}, draws), 0
         block(x=np.concatenate([np.asarray(word["x"], np.int64) for word in step]))
-        _, states, _ = block.memory
-        neurons, over = word_of(block), states.saturated.sum(1)
+        neurons, over = word_of(block), saturated(block)
         for w, word in enumerate(step):
             c = slice(w * G, (w + 1) * G)
             saturations += int(over[c].sum())
-            out.append({"s_out": bits(block.values["s_out"][c]),
-                        "s_in": bits(block.values["s_in"][c]), "first": word["first"],
-                        "last": word["last"], "end": int(w == geo.words - 1),
-                        "signature": crc32(neurons[:c.stop]) if signature else 0,
-                        "saturations": saturations})
+            found = {name: sent(block.values[name][c], cut.formats[name]) for name in cut.sent}
+            if spec.spikes_enter:
+                found["s_in"] = bits(block.values[cut.u][c])
+            out.append(found | {
+                "first": word["first"], "last": word["last"], "end": int(w == geo.words - 1),
+                "signature": crc32(neurons[:c.stop]) if spec.hw.signature else 0,
+                "saturations": saturations})
     return out
+
+
+def sent(values, fmt):
+    """What a word has of G values: spikes as one integer, else one of each neuron."""
+    return bits(values) if fmt.width == 1 and not fmt.signed else [int(v) for v in values]
+
+
+def saturated(block: Running) -> np.ndarray:
+    """(H,) saturated parts of a step's states and membranes."""
+    found = 0
+    for memory in block.memory:
+        over = getattr(memory, "saturated", None)
+        if over is not None:
+            found = found + over.reshape(len(over), -1).sum(1)
+    return found

@@ -1,11 +1,14 @@
 """State update of the diagonal state space model: one complex multiply-add lane."""
 
+from dataclasses import replace
+
 import numpy as np
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant.formats import BIT, LayerFormats, RandomFormat
+from golden.base.qformat import QFormat
+from quant.formats import RandomFormat
 from quant.integer.memory import States
 from quant.integer.operation import Tensor
 from rtl.parts.arith import round_half_even, round_stochastic, saturate
@@ -20,24 +23,24 @@ def latency(spread: bool) -> int:
 
 
 class StateUpdate(wiring.Component):
-    """One step ``h <- round(A_bar h + g s)`` of a complex mode, state and coefficients outside.
+    """One step ``h <- round(A_bar h + g u)`` of a complex mode, state and coefficients outside.
 
     .. code-block:: text
 
         h, A_bar ─►[ ]─►[operands]─►(x)x4─►[products]─►(+-)─►[ ]─►(+)─►[sums]─►round─►[rounded]
-        g, s ─────►[ ]─►[operands]─►(and)─►[g s]────────────►[ ]───┘                      │
+        g, u ─────►[ ]─►[operands]─►(x)x2─►[g u]────────────►[ ]───┘                      │
                                                                             [o]◄─saturate─┘
 
-    Coupled form: four real products, exact sums, one rounding (:mod:`quant.integer.reference`'s
-    ``state_update``). The registers without a name are for parts that are far apart: near the
-    RAMs, and between the adders.
+    Coupled form: four real products, exact sums, one rounding (:class:`quant.integer.memory.States`
+    ). Where u is one bit, ``g u`` needs no product. The registers without a name are for parts that
+    are far apart: near the RAMs, and between the adders.
 
     Parameters
     ----------
-    fmt : LayerFormats
+    op : States
+        Its formats and its rounding; the coefficients come with the states.
+    u : QFormat
     random : RandomFormat
-    rounding : str
-        ``stochastic`` or ``half_even``.
     fed : bool
         ``i.valid`` is always high, and ``o.valid`` from the start: only ``o.ready`` stops it.
     spread : bool
@@ -48,7 +51,7 @@ class StateUpdate(wiring.Component):
     Members
     -------
     i : ``In(stream.Signature(StructLayout))``
-        Raw integers h_re, h_im, s, a_re, a_im, g_re, g_im; with ``stochastic`` also the rounding
+        Raw integers h_re, h_im, u, a_re, a_im, g_re, g_im; with ``stochastic`` also the rounding
         word r of ``2 round_bits`` bits, the real part's in the low half.
     o : ``Out(stream.Signature(StructLayout))``
         h_re, h_im after the step; over: saturated parts, bit 0 real, bit 1 imaginary.
@@ -60,7 +63,8 @@ class StateUpdate(wiring.Component):
 
     Resources
     ---------
-    4 multipliers of ``a_bar.width x h.width`` bits.
+    4 multipliers of ``a_bar.width x h.width`` bits; 2 more of ``g.width x u.width`` bits where u is
+    a value.
 
     Attributes
     ----------
@@ -68,36 +72,34 @@ class StateUpdate(wiring.Component):
         Cycles from a transfer on ``i`` to ``o.valid``.
     """
 
-    def __init__(self, fmt: LayerFormats, random: RandomFormat, rounding: str, fed: bool = False,
+    def __init__(self, op: States, u: QFormat, random: RandomFormat, fed: bool = False,
                  spread: bool = True, multiplier: str = ""):
+        self.op, self.u, self.random, self.fed = op, u, random, fed
         self.multiplier = multiplier
         self.registers = 1 + spread     # in front of the multipliers, and from there to the sums
         self.latency = latency(spread)
-        self.fmt = fmt
-        self.random = random
-        self.rounding, self.fed = rounding, fed
-        h, a, g = (shape_of(q) for q in (fmt.h, fmt.a_bar, fmt.g))
-        operands = {"h_re": h, "h_im": h, "s": 1, "a_re": a, "a_im": a, "g_re": g, "g_im": g}
-        if rounding == "stochastic":
+        self.bit = u.width == 1 and not u.signed
+        h, a, g = (shape_of(q) for q in (op.h, op.a_re.fmt, op.g_re.fmt))
+        operands = {"h_re": h, "h_im": h, "u": shape_of(u), "a_re": a, "a_im": a, "g_re": g,
+                    "g_im": g}
+        if op.rounding == "stochastic":
             operands["r"] = 2 * random.round_bits
         super().__init__({
             "i": In(stream.Signature(data.StructLayout(operands))),
             "o": Out(stream.Signature(data.StructLayout({"h_re": h, "h_im": h, "over": 2}))),
         })
 
-    def model(self, h_re, h_im, s, a_re, a_im, g_re, g_im, r=0):
+    def model(self, h_re, h_im, u, a_re, a_im, g_re, g_im, r=0):
         """(h_re, h_im, number of saturated parts) for raw integers, scalars or arrays."""
-        fmt = self.fmt
-        op = States("s -> y", *(Tensor(np.asarray(raw), f) for raw, f in (
-            (a_re, fmt.a_bar), (a_im, fmt.a_bar), (g_re, fmt.g), (g_im, fmt.g))), None, fmt.h,
-            self.rounding)
-        h_re, h_im, over = op.update(BIT, h_re, h_im, s, r, self.random)
+        op = self.op
+        op = replace(op, **{name: Tensor(np.asarray(raw), getattr(op, name).fmt) for name, raw in (
+            ("a_re", a_re), ("a_im", a_im), ("g_re", g_re), ("g_im", g_im))})
+        h_re, h_im, over = op.update(self.u, h_re, h_im, u, r, self.random)
         return h_re, h_im, int(np.sum(over))
 
     def elaborate(self, platform):
         m = Module()
-        fmt, bits = self.fmt, self.random.round_bits
-        align = (fmt.a_bar * fmt.h).f_bits - fmt.g.f_bits
+        op, bits, shift = self.op, self.random.round_bits, self.op.a_re.fmt.f_bits
         en = Signal()
         valid = Signal(self.latency, init=(1 << self.latency) - 1 if self.fed else 0)
         m.d.comb += [en.eq(~self.o.valid | self.o.ready), self.i.ready.eq(en),
@@ -108,29 +110,39 @@ class StateUpdate(wiring.Component):
         pipe = Pipeline(m, en)
         near = pipe.delay(self.i.payload, self.registers - 1, "near")
         p = pipe.register(near, "operands")     # but for the factors, which `products` registers
-        factors = ("a_re", "a_im", "h_re", "h_im")
-        m.submodules.products = x = Products(
-            {name: near[name].shape() for name in factors},
-            {"rr": ("a_re", "h_re"), "ii": ("a_im", "h_im"),
-             "ri": ("a_re", "h_im"), "ir": ("a_im", "h_re")}, self.multiplier)
+        factors = ["a_re", "a_im", "h_re", "h_im"] + ["g_re", "g_im", "u"] * (not self.bit)
+        pairs = {"rr": ("a_re", "h_re"), "ii": ("a_im", "h_im"),
+                 "ri": ("a_re", "h_im"), "ir": ("a_im", "h_re")}
+        pairs |= {} if self.bit else {"gu_re": ("g_re", "u"), "gu_im": ("g_im", "u")}
+        m.submodules.products = x = Products({name: near[name].shape() for name in factors}, pairs,
+                                             self.multiplier)
         m.d.comb += [x.en.eq(en), *(getattr(x, name).eq(near[name]) for name in factors)]
         result = Signal(self.o.payload.shape(), reset_less=True)
         m.d.comb += self.o.payload.eq(result)
-        for part, g, total in (("re", p.g_re, x.rr - x.ii), ("im", p.g_im, x.ri + x.ir)):
+        for part, total in (("re", x.rr - x.ii), ("im", x.ri + x.ir)):
             total = pipe.delay(total, self.registers - 1, f"total_{part}")
-            gs = pipe.delay(Mux(p.s, g, 0), self.registers, f"gs_{part}")
-            acc = Signal(shape_of(fmt.acc), reset_less=True, name=f"acc_{part}")
+            gu = pipe.delay(Mux(p.u, p[f"g_{part}"], 0), self.registers, f"gs_{part}") \
+                if self.bit else pipe.delay(getattr(x, f"gu_{part}"), self.registers - 1,
+                                            f"gu_{part}")
+            acc = Signal(self._sum_shape(), reset_less=True, name=f"acc_{part}")
             with m.If(en):
-                m.d.sync += acc.eq(total + (gs << align))
-            if self.rounding == "stochastic":
+                m.d.sync += acc.eq(total + (gu << op.align(self.u)))
+            if op.rounding == "stochastic":
                 low = bits * (part == "im")
                 r_acc = pipe.delay(p.r[low:low + bits], self.registers + 1, f"r_{part}")
-                rounded = round_stochastic(acc, fmt.a_bar.f_bits, r_acc, bits)
+                rounded = round_stochastic(acc, shift, r_acc, bits)
             else:
-                rounded = round_half_even(acc, fmt.a_bar.f_bits)
+                rounded = round_half_even(acc, shift)
             whole = Signal(rounded.shape(), reset_less=True, name=f"rounded_{part}")
-            h, over = saturate(whole, fmt.h)
+            h, over = saturate(whole, op.h)
             with m.If(en):
                 m.d.sync += [whole.eq(rounded), result[f"h_{part}"].eq(h),
                              result.over[part == "im"].eq(over)]
         return m
+
+    def _sum_shape(self):
+        """Of ``A_bar h + g u``, exact: two products and one more."""
+        op = self.op
+        products, gu = (op.a_re.fmt * op.h).total(2), op.g_re.fmt
+        gu = gu if self.bit else gu * self.u
+        return shape_of(products + QFormat(gu.i_bits, min(gu.f_bits, products.f_bits), True))

@@ -3,12 +3,13 @@
 import hashlib
 import json
 import struct
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from amaranth.hdl import Shape
 
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
+from quant.integer.operation import Tensor
 from rtl.link import protocol as protocol
 from rtl.parts.config import Geometry, HardwareConfig, HardwareError
 from rtl.link.protocol import LABEL_BYTES, LOGIT_BYTES, SATURATION_BYTES
@@ -36,12 +37,18 @@ def shape_digest(planned: Plan) -> bytes:
 
     They depend on everything of artifact and hardware but the coefficients, the seed and the name.
     """
-    art, net = planned.art, planned.art.spiking
-    facts = [art.outputs, art.length, art.vocab, net.act, net.residual, net.rounding, net.sampling,
-             art.random.to_dict(), net.edge.to_dict(),
-             [layer.fmt.to_dict() for layer in net.layers],
+    art = planned.art
+    formats = [str(fmt) for fmt in (art.sample, art.decoder_w.fmt, art.decoder_b.fmt)]
+    facts = [art.outputs, art.length, art.vocab, art.random.to_dict(), formats,
+             [(str(op), {f.name: _shape(getattr(op, f.name)) for f in fields(op)
+                         if not f.metadata.get("training")}) for _, op, _ in art.operations()],
              [(r.name, r.base, r.depth, r.width, r.fields) for r in planned.regions]]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).digest()[:8]
+
+
+def _shape(value) -> str:
+    """What a field of an operation says of its shape: a tensor's format, or the field itself."""
+    return str(value.fmt if isinstance(value, Tensor) else value)
 
 
 def model_digest(art: Artifact) -> bytes:

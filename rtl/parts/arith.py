@@ -43,6 +43,13 @@ def saturate(raw: Value, dst: QFormat) -> tuple[Value, Value]:
     return out.as_signed() if dst.signed else out, over
 
 
+def clamp_to_one(raw: Value, f_bits: int) -> Value:
+    """``raw`` limited to [0, 2**f_bits], the probabilities 0 and 1: only high bits decide."""
+    if not raw.shape().signed:
+        raw = Cat(raw, Const(0, 1)).as_signed()
+    return Mux(raw < 0, 0, Mux(raw[f_bits:-1].any(), 1 << f_bits, raw[:f_bits]))
+
+
 def fires(p: Value, f_bits: int, r: Value, random: RandomFormat) -> Value:
     """1 where ``p 2**-f_bits > u``; u is (r + 1/2) 2**-k, or r 2**-k un-centred: one comparator."""
     u, u_bits = (Cat(Const(1, 1), r), random.k + 1) if random.centred else (r, random.k)

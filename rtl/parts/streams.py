@@ -23,16 +23,6 @@ def x_word(fmt: QFormat, geo: Geometry) -> data.StructLayout:
                               "first": 1, "last": 1})
 
 
-def spike_word(geo: Geometry) -> data.StructLayout:
-    """G neurons' spikes of one time step.
-
-    ``end`` marks the step's last word; there ``signature`` is the step's CRC, and on a sequence's
-    last step ``saturations`` the sequence's count (both are without meaning elsewhere).
-    """
-    return data.StructLayout({"s_out": geo.G, "s_in": geo.G, "first": 1, "last": 1, "end": 1,
-                              "signature": 32, "saturations": 32})
-
-
 def sample_word(art: Artifact) -> data.StructLayout:
     """One sample or token; ``last`` marks the sequence's last step."""
     shape = (unsigned(max(1, (art.vocab - 1).bit_length())) if art.vocab

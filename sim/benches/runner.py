@@ -81,7 +81,7 @@ def build(component: wiring.Component, name: str, source: str | None = None) -> 
                     hdl_toplevel=name, build_dir=folder, always=True, timescale=("1ns", "1ps"),
                     build_args=["-Wno-fatal", "-Wno-lint", "-O3"], log_file=log)
         except RuntimeError:
-            tail = "\n".join(log.read_text().strip().splitlines()[-15:])
+            tail = "\n".join(log.read_text(errors="replace").strip().splitlines()[-15:])
             raise SimError(f"compiling {name} for cocotb failed:\n{tail}") from None
 
     return tools.cached(tools.build_folder("cocotb", f"{name}-{key}"), compile_into)

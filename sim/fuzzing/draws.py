@@ -133,6 +133,12 @@ class Case:
         art = self.shape.artifact(self.seed, self.stress, self.limits)
         return replace(with_directions(art, self.shape.base), seed=self.master).check()
 
+    def broken_rule(self) -> str | None:
+        """The first rule that the case breaks, or its shape; or None."""
+        if not self.lengths or max(self.lengths) > self.shape.length:
+            return f"there are sequences, of up to {self.shape.length} steps"
+        return self.shape.broken_rule()
+
     @property
     def sequences(self) -> list[np.ndarray]:
         """Raw samples or tokens."""
@@ -159,10 +165,10 @@ _SHAPE = {name: whole(1, 4096) for name in ("lanes", "layers", "H", "n", "n_clas
     "length": whole(1, LONGEST), "vocab": whole(0, 1 << 16), "spread": bool} | {
     name: options.__contains__ for name, options in ALLOWED.items()} | {
     name: dict for name in ("formats", "edge", "random")}
-# Of a case in a file; ``Shape.broken_rule`` says the rest of its shape.
+# Of a case in a file; ``Case.broken_rule`` says the rest.
 FORM = {"shape": lambda shape: type(shape) is dict and has({"spread": True} | shape, _SHAPE),
         "seed": whole(), "stress": lambda value: amount(value) and value <= 1,
-        "limits": (None, *[one.__eq__ for one in LIMITS]), "values": VALUES.__contains__,
+        "limits": (None, LIMITS.__contains__), "values": VALUES.__contains__,
         "lengths": [whole(1, LONGEST)], "master": whole(1),
         "stall": lambda value: amount(value) and value < 1, "interrupt": whole(0, 1 << 20)}
 

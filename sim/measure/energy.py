@@ -40,10 +40,11 @@ class Work:
 
 
 def rates(traces: list[Trace]) -> np.ndarray:
-    """(layers, 2) spikes per neuron and step, of the input and of the output samplers."""
-    steps = sum(trace.s_in.shape[1] for trace in traces)
-    spikes = sum(np.stack([t.s_in.sum((1, 2)), t.s_out.sum((1, 2))], 1) for t in traces)
-    return spikes / steps / traces[0].s_in.shape[2]
+    """(layers, 2) spikes per neuron and step, in front of and behind the states; -1 is one too."""
+    _, _, H = traces[0].s_out.shape
+    steps = sum(trace.s_out.shape[1] for trace in traces)
+    return sum(np.stack([np.count_nonzero(s, (1, 2)) for s in (t.s_in, t.s_out)], 1)
+               for t in traces) / steps / H
 
 
 def counted(art: Artifact, spike_rates: np.ndarray) -> Work:

@@ -10,7 +10,7 @@ import numpy as np
 
 from sim.compare import Result, Rows
 from sim.native.program import Program
-from sim.tools import SimError
+from sim.tools import Different, SimError
 
 TRACE_STEPS = 200
 
@@ -59,10 +59,13 @@ class Run:
         return [self._rows(layer[start:stop]) for layer in self.layers]
 
     def _rows(self, part: np.ndarray) -> Rows:
-        def spikes(packed):
-            return np.unpackbits(packed, axis=1, count=self.program.H, bitorder="little")
-        return Rows(spikes(part["s_in"]), spikes(part["s_out"]), part["signature"],
-                    part["words"].astype(np.int64), part["ended"])
+        H, (bits_in, bits_out) = self.program.H, self.program.bits
+        found = np.unpackbits(part["spikes"], axis=1, count=H * (bits_in + bits_out),
+                              bitorder="little")
+        s_in, s_out = found[:, :H * bits_in], found[:, H * bits_in:]
+        if bits_out == 2:       # two's complement
+            s_out = s_out[:, ::2].astype(np.int8) - 2 * s_out[:, 1::2].astype(np.int8)
+        return Rows(s_in, s_out, part["signature"], part["words"].astype(np.int64), part["ended"])
 
     def result(self, position: int) -> Result | None:
         if position >= len(self.answers):
@@ -116,8 +119,10 @@ def run(program: Program, jobs: list[Job], folder: Path, waves: Path | None = No
 
     Raises
     ------
+    Different
+        Stuck after ``limit`` cycles, with how far each layer got.
     SimError
-        Stuck after ``limit`` cycles, with how far each layer got; or no space to write.
+        It could not run to its end: no space to write, say.
     """
     tracks = [folder / str(number) for number in range(len(jobs))]
     for track, job in zip(tracks, jobs):
@@ -147,7 +152,7 @@ def run(program: Program, jobs: list[Job], folder: Path, waves: Path | None = No
     if code:
         raise SimError(f"the simulation ended with exit code {code}: {message}")
     if stuck and not allow_stuck:
-        raise SimError(f"the core is stuck: {stuck[0]}")
+        raise Different(f"the core is stuck: {stuck[0]}")
     runs = [Run(program, np.array([len(v) for v in job.sequences]),
                 np.fromfile(track / "results.bin", program.answer),
                 [_load(track / f"layer{j}.bin", program.row) for j in range(program.n_layers)])

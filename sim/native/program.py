@@ -36,8 +36,9 @@ class Program:
     answer: np.dtype
     n_layers: int
     H: int
-    tracks: int                 # that advance together as vectors; 0: any number, one by one
+    bits: tuple[int, int]       # of a neuron's s_in and s_out in a row
     trace: str | None           # fst, vcd, or None
+    tracks: int                 # that advance together as vectors; 0: any number, one by one
     seconds: float              # that building it took
     cpu_seconds: float          # the same of one processor, and of what else was built meanwhile
 
@@ -107,12 +108,12 @@ def build(core, trace: str | None = None, source: str | None = None,
         folder / "cost.json", COST)), compile_into)
     art = core.art
     row = np.dtype([("words", "<u2"), ("ended", "u1"), ("signature", "<u4"),
-                    ("s_in", "u1", (-(-art.H // 8),)), ("s_out", "u1", (-(-art.H // 8),))])
+                    ("spikes", "u1", (-(-art.H * sum(spike_bits(core)) // 8),))])
     answer = np.dtype([("first", "<u8"), ("last", "<u8"), ("done", "<u8"), ("label", "<u4"),
                        ("logits", "<i8", (art.outputs,)),
                        ("saturations", "<u4", (len(art.blocks) + 1,)),
                        ("busy", "<u8", (len(art.blocks),))])
-    return Program(folder / "sim", row, answer, len(art.blocks), art.H, trace=trace,
+    return Program(folder / "sim", row, answer, len(art.blocks), art.H, spike_bits(core), trace,
                    **forms.kept(folder / "cost.json", COST))
 
 
@@ -122,6 +123,12 @@ def simd_files(found: edge.Edge | None, folder: Path, tracks: int) -> list[str]:
         return [MAIN.stem, *simd.write(found, folder, tracks)] if found and tracks else []
     except simd.UnknownForm:
         return []
+
+
+def spike_bits(core) -> tuple[int, int]:
+    """Of a neuron's s_in and s_out at the taps: 1, with -1, 0 and 1 2, and 0 without spikes."""
+    tap = fields(core, "tap0")
+    return tuple(tap[name].width // core.geo.G if name in tap else 0 for name in ("s_in", "s_out"))
 
 
 def shape_header(core, trace: str | None) -> str:
@@ -141,7 +148,8 @@ def shape_header(core, trace: str | None) -> str:
         "VALUE_LOW": i["value"].low, "VALUE_BITS": i["value"].width, "LAST_LOW": i["last"].low,
         "LABEL_LOW": o["label"].low, "LABEL_BITS": o["label"].width,
         "LOGITS_LOW": o["logits"].low, "LOGIT_BITS": o["logits"].width // art.outputs,
-        "SATURATIONS_LOW": o["saturations"].low}
+        "SATURATIONS_LOW": o["saturations"].low,
+        **dict(zip(("IN_BITS", "OUT_BITS"), spike_bits(core)))}
     lines = ["#pragma once", *(f"constexpr int {k} = {v};" for k, v in define.items())]
     ports = {"IN_PAYLOAD": i["payload"], "IN_VALID": i["valid"], "IN_READY": i["ready"],
              "OUT_PAYLOAD": o["payload"], "OUT_VALID": o["valid"], "OUT_READY": o["ready"],
@@ -151,8 +159,9 @@ def shape_header(core, trace: str | None) -> str:
     taps = ""
     for j in range(len(art.blocks)):
         tap = fields(core, f"tap{j}")
-        taps += (f" if ({part(tap['valid'])}) layers[{j}].word({whole(tap['s_in'])}, "
-                 f"{tap['s_in'].low}, {whole(tap['s_out'])}, {tap['s_out'].low}, "
+        s_in, s_out = (tap.get(name, tap["valid"]) for name in ("s_in", "s_out"))
+        taps += (f" if ({part(tap['valid'])}) layers[{j}].word({whole(s_in)}, "
+                 f"{s_in.low}, {whole(s_out)}, {s_out.low}, "
                  f"{part(tap['end'])}, {part(tap['signature'])});")
     lines.append(f"#define TAPS(layers){taps}")
     if trace:

@@ -34,7 +34,10 @@ struct Wide {
     int track;
     uint32_t operator[](int word) const { return words[word][track]; }
 };
-template <class T> T& port(T (&values)[TRACKS], int track) { return values[track]; }
+template <class T>       // of one number: an array of TRACKS words is the other
+std::enable_if_t<std::is_integral_v<T>, T&> port(T (&values)[TRACKS], int track) {
+    return values[track];
+}
 template <size_t W> Wide port(uint32_t (&words)[W][TRACKS], int track) {
     return {words, track};
 }
@@ -92,8 +95,7 @@ struct Row {
     uint16_t words;
     uint8_t ended;
     uint32_t signature;
-    uint8_t s_in[(H + 7) / 8];
-    uint8_t s_out[(H + 7) / 8];
+    uint8_t spikes[(H * (IN_BITS + OUT_BITS) + 7) / 8];     // s_in of all neurons, then s_out
 };
 
 struct Answer {
@@ -110,17 +112,16 @@ struct Layer {
     Row row;
     uint64_t steps = 0;
 
-    template <class S> void place(uint8_t* to, const S& spikes, int low) {
-        for (int g = 0; g < G; g++) {
-            const int at = row.words * G + g;
-            to[at / 8] |= bits(spikes, low + g, 1) << (at % 8);
-        }
+    // G values of `width` bits, from bit `low` of a port, at a bit of the row.
+    template <class S> void place(const S& port, int low, int width, int at) {
+        for (int g = 0; g < G * width; g++, at++)
+            row.spikes[at / 8] |= bits(port, low + g, 1) << (at % 8);
     }
     template <class S, class T>
     void word(const S& s_in, int low_in, const T& s_out, int low_out, bool end,
               uint32_t signature) {
-        place(row.s_in, s_in, low_in);
-        place(row.s_out, s_out, low_out);
+        place(s_in, low_in, IN_BITS, row.words * G * IN_BITS);
+        place(s_out, low_out, OUT_BITS, H * IN_BITS + row.words * G * OUT_BITS);
         row.words++;
         row.ended = end;
         row.signature = signature;

@@ -37,6 +37,19 @@ def test_rows_are_kept_and_shown(tmp_path, no_data, command, monkeypatch, capsys
     assert "1,234" in capsys.readouterr().out and len(trained) == 2
 
 
+def test_the_mean_is_that_of_as_many_sequences(tmp_path, no_data, command, monkeypatch):
+    """Results of 10 and of 20 sequences may lie in one folder; what one starts from is its own."""
+    means = []
+
+    def run(name, sequences, data_dir, mean, device):
+        means.append(mean)
+        return {"parameters": 1, "train": 0.5, "validation": 0.25}
+    monkeypatch.setattr(ablation, "run", run)
+    for n in (10, 20):
+        assert command("--json", tmp_path / f"{n}.json", "--row", "mean", "--sequences", n) == 0
+    assert len(set(means)) == 2
+
+
 def test_refusals(tmp_path, no_data, command, capsys):
     path = tmp_path / "results.json"
     assert command("--json", path, "--show") == 2

@@ -133,6 +133,18 @@ def test_a_case_needs_its_kind(command, capsys):
     assert "give --kind too" in capsys.readouterr().err
 
 
+def test_a_kind_twice_is_one(command, tmp_path):
+    path = tmp_path / "report.json"
+    assert command("--kind", "kept", "--kind", "kept", "-n", 1, "--json", path) == 0
+    assert json.loads(path.read_text())["kinds"]["kept"]["cases"] == 1
+
+
+def test_a_missing_page_is_said_at_once(command, tmp_path, capsys):
+    report_path, page = tmp_path / "report.json", tmp_path / "none.md"
+    assert command("--kind", "kept", "-n", 1, "--json", report_path, "--page", page) == cli.MISTAKE
+    assert "none.md" in capsys.readouterr().err and not report_path.exists()
+
+
 def test_the_table_of_a_page(tmp_path):
     found = outcome(tmp_path, READERS["silent"])
     result = report.summary([found], 1, 7, 90.0)

@@ -99,6 +99,7 @@ def test_standing_from_a_log(listed):
 
 @pytest.mark.parametrize("text, said", [
     ("jobs = 2", "has no \\[\\[training\\]\\]"),
+    ("training = ['digits']", "has no \\[\\[training\\]\\]"),
     ("folder = ", "is not a TOML file"),
     ("speed = 3\n[[training]]\nname = 'a'\ntask = 'digits'", "speed is unknown; known: folder"),
     ("jobs = 0\n[[training]]\nname = 'a'\ntask = 'digits'",

@@ -16,6 +16,7 @@ from amaranth.back import rtlil as backend
 
 from quant.integer import artifact, head, reference, vectors
 from quant.integer.artifact import Artifact
+from quant.integer.membrane import Integrate
 from quant.integer.memory import Fire, States
 from quant.integer.network import IntegerNetwork
 from quant.tune import convert, ranges
@@ -48,6 +49,11 @@ def load_artifact(name: str) -> Artifact:
 def is_spiking(art) -> bool:
     """Whether it is a P-SpikeSSM network, whose Trace has spikes and a signature."""
     return any(isinstance(op, Fire) for op in art.blocks[0])
+
+
+def is_newer(art) -> bool:
+    """Whether networks of its kind were refused when the record was made."""
+    return any(isinstance(op, Integrate) for op in art.blocks[0])
 
 
 def has_head(art) -> bool:

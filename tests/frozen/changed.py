@@ -11,6 +11,8 @@ CHANGED = {
         "tokens have no affine encoder, so there are no formats for it",
     r"(export|hardware)/refused: expected '(\w+): .*', got '\2: ":
         "a refusal of the same class names the step or operation",
+    r"export/(refused: missing|operations: not in the record)":
+        "networks of integrate-and-fire neurons have integers now",
     r"energy/per sequence\[[01]\]: expected (192|32).0, got (18|3).0":
         "of two texts in family released: the head sees neurons, there are no 32 features",
     r"energy/lif behind an SSM\[[01]\]: expected (138|96|126|101)\.\d, got (426|193|414|198)\.\d":

@@ -49,7 +49,12 @@ def refused(value) -> bool:
 
 
 def artifact_text(art) -> dict:
-    """An artifact itself: options, formats, and a digest of each tensor."""
+    """An artifact itself: options, formats, and a digest of each tensor.
+
+    Of a kind that had no integers when the record was made: its operations.
+    """
+    if artifacts.is_newer(art):
+        return {"operations": [str(op) for ops in art.blocks for op in ops]}
     return {"scalars": artifacts.scalars(art), "formats": artifacts.formats(art),
             "tensors": digests(artifacts.tensors(art))}
 

@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from golden.base import arrays as arrays_module
 from golden.base.arrays import ArraysError, read_npz
 
 ARRAYS = {"a": np.arange(12).reshape(3, 4), "b": np.array(2.5), "none": np.zeros((0, 5), np.uint8),
@@ -111,6 +112,7 @@ def test_every_flipped_byte_is_refused_or_harmless():
 BOMB = """
 import io, resource, sys, zipfile
 resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+from golden.base import arrays as arrays_module
 from golden.base.arrays import ArraysError, read_npz
 try:
     read_npz(sys.argv[1], 1 << 28)
@@ -160,3 +162,12 @@ def test_files_of_over_two_gigabytes_have_a_longer_end(entries, fits, monkeypatc
         struct.pack_into("<Q", content, at + 40, entries)
         with pytest.raises(ArraysError, match="directory"):
             read_npz(bytes(content), 1 << 20, "it")
+
+
+def test_the_directory_s_size_is_seen_whatever_else_the_end_of_the_zip_says(monkeypatch):
+    """The end's own mark may stand in it once more, where the directory's place is."""
+    monkeypatch.setattr(arrays_module, "DIRECTORY", 10)
+    content = packed()
+    for end in (content, content[:-6] + b"PK\x05\x06" + content[-2:]):
+        with pytest.raises(ArraysError, match="has a directory that is too long"):
+            read_npz(end, 1000, "it")

@@ -80,3 +80,15 @@ def test_a_user_without_a_cache_has_one_there(tmp_path, monkeypatch):
     monkeypatch.setenv(options.BUILD, "made")
     caches.keep()
     assert os.environ["XDG_CACHE_HOME"] == str(Path("made/cache").absolute())
+
+
+def test_a_folder_that_cannot_be_looked_into_is_not_writable(tmp_path, monkeypatch):
+    """As /root of a user who is not root: the file system says so by an error."""
+    def stat(path, **_):
+        if "cache" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, **_)
+    real = os.stat
+    monkeypatch.setattr(os, "stat", stat)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert not caches.writable(tmp_path / ".cache")

@@ -262,3 +262,11 @@ def test_a_file_without_line_ends(tmp_path):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1 << 25
+
+
+def test_a_folder_of_the_name_that_is_looked_for(tmp_path):
+    (tmp_path / "aan").mkdir()
+    with tarfile.open(tmp_path / "aan" / "lra_release.gz", "w:gz") as file:
+        file.add(tmp_path / "aan", "a/new_aan_pairs.eval.tsv", recursive=False)
+    with pytest.raises(DataError, match="has no new_aan_pairs.eval.tsv in it"):
+        make_task("retrieval").load("val", tmp_path)

@@ -38,3 +38,21 @@ def test_a_writer_inside_another_of_the_same_file(tmp_path):
         file.write(b"er")
     write_atomic(tmp_path / "a", outer)
     assert (tmp_path / "a").read_text() == "outer" and os.listdir(tmp_path) == ["a"]
+
+
+def test_a_link_stays_one_and_what_is_no_file_is_never_replaced(tmp_path):
+    """/dev/null is such a thing, which root could replace."""
+    (tmp_path / "link").symlink_to("real")
+    for text in ("one", "two"):
+        write_atomic(tmp_path / "link", text)
+        assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_text() == text
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_atomic(tmp_path / "pipe", "said")
+    assert (tmp_path / "pipe").is_fifo() and os.read(reader, 9) == b"said"
+    os.close(reader)
+
+
+def test_an_error_of_making_the_hidden_file_names_the_one_that_was_asked_for():
+    with pytest.raises(OSError, match="'/proc/x.json'$"):
+        write_json("/proc/x.json", 1)

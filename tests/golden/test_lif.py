@@ -44,6 +44,28 @@ def test_kernels_equal_plain_autograd_in_float64(subtract, through_reset, surrog
         torch.testing.assert_close(mine, plain, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("grid", [(16.0, -9.0, 14.0), (4.0, -100.0, 100.0)], ids=str)
+@pytest.mark.parametrize("subtract", [True, False])
+def test_membranes_on_a_grid(subtract, grid):
+    """Kernels equal the plain loop, gradients pass where rounded and saturated; ties to even."""
+    gen = torch.Generator().manual_seed(3)
+    x = torch.randn(3, 30, generator=gen, dtype=torch.float64)
+    alpha = torch.tensor([0.0, 0.5, 0.999], dtype=torch.float64)
+    results = []
+    for function in (lif.lif, lif.stepped):
+        x_, alpha_ = x.clone().requires_grad_(), alpha.clone().requires_grad_()
+        s, u = function(x_, alpha_, 0.5, subtract, "triangle", 0.6, True, CHUNKS, grid)
+        (s * x).sum().backward()
+        results.append((s.detach(), u.detach(), x_.grad, alpha_.grad))
+    for mine, plain in zip(*results):
+        torch.testing.assert_close(mine, plain, rtol=1e-12, atol=1e-12)
+    u = results[0][1] * grid[0]
+    assert torch.equal(u, u.round()) and ((u == grid[1]) | (u == grid[2])).any() == (grid[0] == 16)
+    halves = torch.tensor([[0.125, 0.375, -0.125, -0.375]], dtype=torch.float64)
+    _, u = lif.lif(halves, 0 * halves[:, 0], chunks=(4, 1, 1), grid=(4.0, -9.0, 9.0))
+    assert u.tolist() == [[0, 0.5, 0, -0.5]]
+
+
 def test_corners_by_hand():
     """Quarter steps are exact: a spike at the threshold itself, the rest kept or lost."""
     x = torch.tensor([[0.5, 0.5, 0.75, 0.5, -1.0, 0.0, 3.0, 0.0, 0.0]])

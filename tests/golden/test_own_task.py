@@ -82,6 +82,11 @@ def test_samples_keep_their_type(task_of):
     assert task.load("train").values is make_task(spec(task)).load("train").values
 
 
+def test_samples_that_no_integer_holds(task_of):
+    with pytest.raises(TaskError, match="at most 64 bits with a sign, not UQ\\(0,64\\)"):
+        task_of("vocab, sample_format = 0, UQ(0, 64)")
+
+
 def raising(what: str) -> str:
     return f"def load(self, split, data_dir=None):\n    {what}"
 

@@ -66,6 +66,11 @@ def test_what_a_network_cannot_take_is_one_line():
         with pytest.raises(cli.UserError, match=f"recipe {name} does not fit task mine: the "
                                                 f"network takes one sequence for .* has two"):
             recipe_for(Two(), name)
+    many = Mine()
+    many.n_classes = 2_000_000
+    with pytest.raises(cli.UserError, match="recipe small does not fit task mine: n_classes "
+                                            "must be at most 1,048,576"):
+        recipe_for(many, "small")
     with pytest.raises(cli.UserError, match="recipe 'best' is unknown; known: binary, digits, .* "
                                             "or give a file whose name ends in .toml"):
         recipe_for(Mine(), "best")

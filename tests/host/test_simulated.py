@@ -1,12 +1,18 @@
 """The host on a simulated board: serial pins, pseudo-terminal, protocol, noise, upload."""
 
 import contextlib
+import os
+import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from golden.base import cli
 from host import simulated
 from host.board import Board, ModelError
 from host.line import Line, LineError
@@ -152,6 +158,30 @@ def test_a_simulation_that_is_killed(program):
     with says(SimError, "ended with exit code -9"), SimulatedBoard(program) as running:
         running._process.kill()
         running.wait()
+
+
+SERVE = """
+import sys
+from golden.base import cli
+from host.simulated import SimulatedBoard
+
+def serve():
+    with SimulatedBoard(sys.argv[1]) as running:
+        print(running.port, flush=True)
+        running.wait()
+cli.run("serve", serve)
+"""
+
+
+def test_ctrl_c_at_a_terminal(program):
+    """The whole group gets it, as a terminal does it: the host ends the board, and says so."""
+    running = subprocess.Popen(
+        [sys.executable, "-c", SERVE, str(program)], cwd=Path(__file__).resolve().parents[2],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0)
+    assert running.stdout.readline().startswith("/dev/")
+    os.killpg(running.pid, signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert (running.returncode, said) == (cli.INTERRUPTED, "serve: interrupted\n")
 
 
 def test_unplugged(program):

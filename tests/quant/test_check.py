@@ -94,7 +94,7 @@ def test_the_encoder_is_checked():
 
 def test_a_block_needs_its_state_space_model():
     blocks = BINARY.blocks[0], tuple(o for o in BINARY.blocks[1] if not isinstance(o, States))
-    with pytest.raises(ArtifactError, match="no layers, or one without a state space model"):
+    with pytest.raises(ArtifactError, match="no layers, or one without a memory .States, Int"):
         replace(BINARY, blocks=blocks).check()
     with pytest.raises(ArtifactError, match=r"reads y, which nothing makes before it"):
         replace(BINARY, blocks=(BINARY.blocks[0], tuple(

@@ -142,7 +142,7 @@ def test_refuses_what_hardware_has_not(option, value):
 
 @pytest.mark.parametrize("cfg, text", [
     (dataclasses.replace(RELEASED, branch=True), "block 0 of .* a second branch .Concat., which"),
-    (LIFConfig(**SHAPE), "the network has leaky integrate-and-fire neurons .Integrate., which"),
+    (LIFConfig(**SHAPE, kernel="two_sided"), "kernel = two_sided, but the hardware needs causal"),
     (StreamConfig(**SHAPE, neuron="gelu", mixer="linear"), "neuron = gelu and mixer = linear")])
 def test_refusals_name_the_step(cfg, text):
     with pytest.raises(FoldError, match=text) as error:

@@ -8,6 +8,7 @@ from golden.base.qformat import SQ, UQ
 from golden.tasks.formats import MU_LAW, PCM
 from quant.formats import LayerFormats, QuantConfig, RandomFormat
 from quant.integer import reference
+from quant.integer.membrane import Integrate
 from quant.integer.memory import States
 from quant.integer.operation import wired
 from quant.integer.synthetic import random_artifact
@@ -32,13 +33,21 @@ def first_difference(got: np.ndarray, expected: np.ndarray, layer: int, tensor: 
 
 
 def assert_equals_reference(net, art, values) -> reference.Record:
-    """Every value of every block, states and logits of one sequence, as raw integers."""
-    want = reference.execute(art, values)
-    record, states = [], {}
+    """Every value of every block, states, membranes and logits of a sequence, as raw integers."""
+    record, states, membranes, wanted = [], {}, {}, {}
+
+    def after(j, t, block):
+        for op, call in block.steps:
+            if isinstance(op, Integrate):
+                wanted.setdefault((j, op.seen_as("v"), op.v.f_bits), []).append(call.u)
 
     def observe(place, name, value):
         if name == "h":
             states.setdefault(place, []).append(value[..., 0].numpy().copy())
+        elif name.startswith("v of"):
+            membranes[place, name] = value.numpy().T
+
+    want = reference.execute(art, values, after=after)
 
     v = torch.from_numpy(values)[None]
     if not art.vocab:
@@ -46,15 +55,17 @@ def assert_equals_reference(net, art, values) -> reference.Record:
     with torch.no_grad():
         logits = net(v, form="recurrence", draws=LfsrDraws(art), record=record, observe=observe)
     for j, (ops, seen) in enumerate(zip(art.blocks, record, strict=True)):
-        one = 2.0 ** next(op for op in ops if isinstance(op, States)).h.f_bits
-        for part, raw in enumerate((want.h_re, want.h_im)):
-            got = np.stack([h[part] for h in states[j]]) * one
-            first_difference(got, raw[j], j, ("Re h", "Im h")[part])
+        for op in (op for op in ops if type(op) is States):
+            for part, raw in enumerate((want.h_re, want.h_im)):
+                got = np.stack([h[part] for h in states[j]]) * 2.0 ** op.h.f_bits
+                first_difference(got, raw[j], j, ("Re h", "Im h")[part])
         formats = wired(ops, {"x": art.x_format})[1]
         assert set(seen) == set(formats) | {"x_in"}
         for name in dict.fromkeys(op.makes for op in ops):
             got = seen[name][0].numpy() * 2.0 ** formats[name].f_bits
             first_difference(got, want.values[name][j], j, name)
+    for (j, name, f_bits), u in wanted.items():
+        first_difference(membranes[j, name] * 2.0 ** f_bits, np.stack(u), j, name)
     first_difference(logits[0].numpy()[None] * len(values) * 2.0 ** art.decoder_b.fmt.f_bits,
                      want.logits[None].astype(float), len(art.blocks), "logits")
     return want

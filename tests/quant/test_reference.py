@@ -9,10 +9,10 @@ from golden.base.qformat import SQ, UQ
 from quant.formats import EdgeFormats, LayerFormats, RandomFormat
 from quant.integer import lfsr, reference, sampling
 from quant.integer.artifact import Artifact
-from quant.integer.memory import States, round_stochastic
+from quant.integer.memory import States, round_stochastic, sampler_word
 from quant.integer.operation import Tensor
 from quant.integer.ops import Limit
-from quant.integer.signature import crc32, neuron_word, rotl
+from quant.integer.signature import SUM, crc32, crc_tables, rotl, state_word
 from quant.integer.spiking import Layer, Spiking
 from quant.integer.synthetic import random_artifact
 from tests.quant import stream
@@ -112,8 +112,20 @@ def test_rotl(x, by, want):
     assert rotl(x, by) == want
 
 
-def test_neuron_word_sees_every_bit():
+def test_tables_of_bytes_are_the_crc():
+    crc = 0xFFFFFFFF
+    for word in (0, 0x31323334, 0xFFFFFFFF):
+        mixed = crc ^ word
+        crc = int(np.bitwise_xor.reduce([table[mixed >> 8 * c & 255]
+                                         for c, table in enumerate(crc_tables())]))
+    assert crc == crc32([0, 0x31323334, 0xFFFFFFFF])
+
+
+def test_neuron_words_see_every_bit():
     """Flipping any single bit of any operand changes the word."""
+    def neuron_word(h_re, h_im, r_round, p, r_in, y, r_out):
+        return (state_word(h_re, h_im, r_round) ^ sampler_word(p, r_in, 0) ^ rotl(y, SUM)
+                ^ sampler_word(0, r_out, 1))
     rng = np.random.default_rng(0)
     operands = [rng.integers(0, 1 << 16, shape) for shape in
                 ((1, 3), (1, 3), (1, 3), 1, 1, 1, 1)]

@@ -13,7 +13,7 @@ from golden.base import cli
 from golden.tasks import make_task
 from quant import evaluate, export, finetune, tuned
 from quant.formats import QuantConfig
-from quant.integer import artifact, lfsr, reference
+from quant.integer import artifact, lfsr, reference, vectors
 from quant.integer.memory import States
 from quant.integer.ops import Limit, Step, Table, Ternary
 from quant.lower.passes import FoldError, fold
@@ -76,7 +76,10 @@ def test_export_and_evaluation(kind, task, options, tmp_path, monkeypatch, capsy
     assert [type(op) for op in art.blocks[1]].count(neuron) == 1
     assert at(art, place_of(art, 0, States))[0].h.width == 14
     assert at(art, place_of(art, 0, Table))[0].index.width == 8
-    assert not (out / "vectors.npz").exists()
+    for trace, v, n in zip(vectors.load(out / "vectors.npz", art).traces, *(
+            getattr(make_task(task).load("test"), name) for name in ("values", "lengths"))):
+        want = reference.run(art, v[:n])
+        assert trace.signature.tolist() == want.signature.tolist()
     names = {"h", "x", "n", "gate", "y_in"} if kind == "gsu" else {"h", "x", "u", "n"}
     assert art.info["saturations"] == {name: [0, 0, 0] for name in names}
     arguments = ["--task", task, "--artifact", str(out), "--json", str(tmp_path / "r")]

@@ -1,11 +1,17 @@
 """Random artifacts: any shape, reproducible, alive; with stress they reach the limits."""
 
+import itertools
+
 import numpy as np
 import pytest
 
+from quant.integer import reference
 from quant.integer.artifact import digest
 from quant.integer.network import IntegerNetwork
+from quant.integer.operation import ArtifactError
 from quant.integer.synthetic import LIMITS, random_artifact
+
+STREAMS = list(itertools.product(("glu", "gsu"), ("pre", "post"), ("plain", "none")))
 
 
 def test_reproducible_and_different():
@@ -52,3 +58,64 @@ def test_every_coefficient_at_its_limit(limits):
                 want = {"a_im": 0}.get(tensor, np.sign(want) * q.hi)
             assert (raw == want).all(), tensor
     assert (art.spiking.dec_w == {"lowest": -128, "highest": 127, "zero": 0}[limits]).all()
+
+
+def test_todays_draws_stay():
+    """Fuzz cases and tests name networks by their seeds."""
+    assert digest(random_artifact(3, residual="plain", stress=0.2)) == "f438673b1bf53ac1"
+
+
+def values_of(kind, position, residual, seed, **options):
+    """Values of a random network's reference, 3 layers, 80 steps."""
+    art = random_artifact(seed, 3, kind=kind, norm_position=position, residual=residual,
+                          length=80, **options)
+    return art, reference.execute(art, np.random.default_rng(seed).integers(0, 256, 80))
+
+
+@pytest.mark.parametrize("kind, position, residual", STREAMS)
+@pytest.mark.parametrize("H", [6, 24])
+def test_numbers_of_streams_vary(kind, position, residual, H):
+    """In every layer spikes come and go, -1 too, gates go through their range, x moves."""
+    saturated = 0
+    for seed in range(3):
+        art, found = values_of(kind, position, residual, seed, H=H)
+        fired = found.values["s_out"] != 0
+        assert 0.02 < fired.mean((1, 2)).min() and fired.mean((1, 2)).max() < 0.98
+        assert (fired.any(1) & ~fired.all(1)).any(1).all(), "no neuron of a layer that changes"
+        assert (found.values["x"].std(1) > 50).mean() > 0.8
+        gate = found.values["gate"]
+        if kind == "gsu":
+            assert (found.values["s_out"] == -1).any() and (gate < 0).any() and (gate > 0).any()
+        else:
+            assert np.histogram(gate, 8, (0, 1024))[0].all(), "a part of the table is not read"
+            assert gate.min() < 8 and gate.max() == 1024
+        saturated += sum(over.sum() for over in found.over.values())
+    assert saturated > 0
+
+
+@pytest.mark.parametrize("kind, position, residual", STREAMS)
+def test_stress_saturates_streams(kind, position, residual):
+    seen = [values_of(kind, position, residual, seed, stress=0.4)[1].over for seed in range(4)]
+    names = {name for over in seen for name, count in over.items() if count.any()}
+    assert names >= {"h", "n", "x"} | ({"u"} if position == "pre" else set())
+    assert sum(sum(over.values()) for over in seen)[:3].all()
+
+
+def test_a_neuron_at_zero_shows_what_fires_there():
+    for fires in (True, False):
+        art, found = values_of("glu", "pre", "plain", 1, fires_at_zero=fires)
+        assert (found.values["s_out"][..., -1] == fires).all()
+        assert not found.values["y"][..., -1].any()
+
+
+@pytest.mark.parametrize("kind", ["glu", "gsu"])
+def test_kinds_take_every_shape_and_option(kind):
+    for options in ({"H": 1, "n": 1, "n_layers": 1, "length": 1}, {"vocab": 3, "features": 2},
+                    {"rounding": "half_even", "n_classes": 1},
+                    *({"limits": end} for end in LIMITS)):
+        art = random_artifact(2, kind=kind, **options)
+        assert digest(art) == digest(random_artifact(2, kind=kind, **options))
+        IntegerNetwork(art, threads=1).run(np.zeros((1, 1), int), record=True)
+        with pytest.raises(ArtifactError, match="hardware"):
+            art.spiking
+    assert digest(random_artifact(2, kind=kind)) != digest(random_artifact(3, kind=kind))

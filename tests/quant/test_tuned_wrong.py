@@ -69,6 +69,7 @@ def test_formats_of_many_bits_and_of_none(saved):
     found, folder, good = saved
     for text, says in ((good["formats"].replace("SQ(1,", "SQ(100000000,", 1), "more than 64 bits"),
                        (good["formats"].replace("SQ(1,", "SQ(1,9999999", 1), "more than 64 bits"),
+                       (good["formats"].replace("SQ(1,", "SQ(0,", 1), f"{folder / 'bad.pt'}: the"),
                        (good["formats"][:-20], "formats are damaged"), ("[" * 9000, "damaged"),
                        ("3", "formats are damaged"), ("{}", "")):
         path = unsafe(folder / "bad.pt", good | {"formats": text})

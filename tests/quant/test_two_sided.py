@@ -115,7 +115,7 @@ def test_rounding_of_the_future_written_out(rounding):
     assert [y for y, _ in got] == want
     np.testing.assert_array_equal(got[0][1], [[re for re, _ in h]])
     bits = 8 * (rounding == "stochastic")
-    fast, _ = along(op, BIT, np.array(train)[None, :, None], draws.rounding(1), bits)
+    fast, *_ = along(op, BIT, np.array(train)[None, :, None], draws.rounding(1), bits, None)
     np.testing.assert_array_equal(fast[0, :, 0], want)
 
 

@@ -100,13 +100,27 @@ def test_edited(path, name):
         load(path)
 
 
-def test_newer_schema(path):
+def told(path, **facts):
+    """The file with other facts in its manifest."""
     def change(arrays):
-        manifest = json.loads(arrays["manifest"].tobytes()) | {"schema": 2}
+        manifest = json.loads(arrays["manifest"].tobytes()) | facts
         arrays["manifest"] = np.frombuffer(json.dumps(manifest).encode(), np.uint8)
     edit(path, change)
-    with pytest.raises(VectorError, match="schema 2, this version reads schema 1"):
+
+
+def test_another_schema(path):
+    told(path, schema=3)
+    with pytest.raises(VectorError, match="schema 3, this version reads schema 2"):
         load(path)
+
+
+@pytest.mark.parametrize("name, value", [("layers", 2), ("layers", 10**30), ("H", 4), ("H", -5),
+                                         ("seed", 6), ("command", "other"), ("sequences", 3)])
+def test_edited_facts(path, name, value):
+    """The spikes would come back in other places, or be compared with those of another seed."""
+    told(path, **{name: value})
+    with pytest.raises(VectorError, match="sha256"):
+        load(path, ART)
 
 
 def test_a_failed_write_leaves_the_old_file(path, monkeypatch):

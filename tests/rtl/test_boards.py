@@ -275,6 +275,10 @@ def test_the_loader_is_called(code, ports, tmp_path, monkeypatch, capfd):
     (folder / "bitstream.json").write_text(json.dumps(report | {"made": {"commit": "c"}}))
     loader.main([*options, "--port", "/dev/ttyUSB1"])
     assert "top.bit was made at commit c by other sources" in capfd.readouterr().err
+    report |= {"made": made.stamp("synthesis"), "met": False}
+    (folder / "bitstream.json").write_text(json.dumps(report))
+    loader.main([*options, "--port", "/dev/ttyUSB1"])
+    assert "top.bit was built without meeting its clock's timing" in capfd.readouterr().err
 
 
 def test_no_bitstream_to_load(tmp_path, monkeypatch):

@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from golden.base import folders
+from golden.base.cli import UserError
 from quant.integer import artifact
 from quant.integer.synthetic import random_artifact
 from rtl import synth
@@ -62,6 +64,22 @@ def test_a_full_disk_is_one_line(tmp_path):
     with pytest.raises(ToolError, match=f"cannot write {tmp_path / 'out'}: No space left on dev"):
         made(tmp_path / "out", full)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("out", [".", "/"])
+def test_a_folder_that_cannot_be_replaced_is_refused(out, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="has the current folder in it"):
+        made(Path(out), result)
+
+
+def test_a_program_that_cannot_run_is_named(tmp_path, monkeypatch):
+    (tmp_path / "mine").write_text("no program")
+    (tmp_path / "mine").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("YOSYS", "./mine")
+    with pytest.raises(ToolError, match=f"cannot run {tmp_path / 'mine'}: Exec format error"):
+        made(tmp_path / "out", lambda new: toolchain.call("yosys", [], new, "yosys.log", "yosys"))
 
 
 def killed(act) -> None:

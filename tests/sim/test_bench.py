@@ -62,20 +62,29 @@ def test_what_other_sources_synthesised_is_not_shown_as_new(tmp_path, monkeypatc
     unsigned = {key: value for key, value in OLD.items() if key != "made"} | {"lanes": 4}
     for name, text in (("old", json.dumps(OLD)), ("unsigned", json.dumps(unsigned)),
                        ("deep", "[" * 100_000), ("cut", json.dumps(FOUND)[:-5]),
-                       ("wrong", json.dumps(FOUND | {"cells": 3})), ("list", "[]")):
+                       ("wrong", json.dumps(FOUND | {"cells": 3})), ("list", "[]"),
+                       ("word", json.dumps(FOUND | {"cells": {"lut": "many"}}))):
         (tmp_path / f"{name}.synth.json").write_text(text)
     found = {row["lanes"]: row for row in bench.syntheses(digest(ART))}
     by = "by other sources or libraries than now"
     assert found[2]["old"] == f"made at commit abc {by}" and found[4]["old"] == f"made {by}"
     said = capsys.readouterr().err
     assert all(f"{name}.synth.json is damaged or is no synthesis: left out" in said
-               for name in ("deep", "cut", "wrong", "list")) and said.count("\n") == 4
+               for name in ("deep", "cut", "wrong", "list", "word")) and said.count("\n") == 5
     cells = bench_table._synthesis(found[2], {"rows": [{"lanes": 2, "cycles_per_step": 4}],
                                               "length": 12})
     assert cells[0] == f"ecp5, made at commit abc {by}" and cells[-3:] == ["900.0 MHz", "", ""]
     new = bench_table._synthesis(found[2] | {"old": ""}, {
         "rows": [{"lanes": 2, "cycles_per_step": 4}], "length": 12})
     assert new[0] == "ecp5" and new[-2] == "0.004"
+
+
+def test_a_synthesis_without_a_route_has_no_frequency(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "SYNTHESES", tmp_path)
+    row = {key: value for key, value in FOUND.items() if key != "routed"}
+    (tmp_path / "one.synth.json").write_text(json.dumps(row))
+    found, = bench.syntheses(digest(ART))
+    assert found["fmax"] is None and found["cells"] == FOUND["cells"]
 
 
 @pytest.mark.parametrize("change, text", [

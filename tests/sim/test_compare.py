@@ -5,6 +5,8 @@ import pytest
 
 from quant.integer.reference import Trace
 from sim.compare import Result, Rows, Tally
+from sim.comparer import Part
+from sim.report import Report
 
 N, L, H, WORDS = 3, 5, 4, 2
 
@@ -131,3 +133,14 @@ def test_surplus():
 def test_rows_behind_a_sequence_are_another_sequences():
     trace, rows, result = pair(extra=2)
     assert check(trace, rows, result).equal
+
+
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_answers_keep_their_places_behind_a_gap(inputs):
+    """Parts 0 and 2 are there: a difference ended the campaign before part 1 was done."""
+    def part(start, stop):
+        labels = list(range(start, stop)) * inputs
+        return Part(start * inputs, stop * inputs, 1, 1, 1, 0, None, labels, 1, 1, 0, 0, 0,
+                    classes=labels[:stop - start] if inputs > 1 else [])
+    found = Report([part(0, 4), part(8, 10)], 20 * inputs, "", 1, 1, 0, 0, 0, 1)
+    assert found.examples == found.classes == [0, 1, 2, 3, 8, 9]

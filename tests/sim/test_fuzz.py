@@ -261,6 +261,7 @@ def test_a_fault_of_the_program_is_no_mistake_of_the_users(monkeypatch, capsys):
 
 @pytest.mark.parametrize("change", [
     {"seed": -1}, {"seed": 1.0}, {"stress": 2}, {"stress": None}, {"limits": "none"},
+    {"limits": 1}, {"lengths": []}, {"lengths": [4096]},
     {"values": 3}, {"lengths": 5}, {"lengths": [0]}, {"lengths": [10 ** 9]}, {"master": 0},
     {"stall": 1.0}, {"interrupt": 10 ** 9}, {"more": 1}, {"shape": []},
     {"shape": {"H": 10 ** 9}}, {"shape": {"lanes": "2"}}, {"shape": {"act": "gelu"}},

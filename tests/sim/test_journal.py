@@ -116,6 +116,7 @@ def test_the_form_of_a_part_is_that_of_its_fields():
     ([1, -2], [forms.whole(-1)], False), (10**30, forms.whole(), False),
     (True, forms.whole(), False),
     (0.5, forms.amount, True), (float("nan"), forms.amount, False), ("1", forms.amount, False),
+    (10**400, forms.amount, True),
     ({"a": 1}, {"a": int}, True), ({"a": 1, "b": 1}, {"a": int}, False), ({}, {"a": int}, False),
     ([], {"a": int}, False), ({}, [int], False)])
 def test_forms(value, form, fits):

@@ -8,7 +8,7 @@ from rtl.parts.config import HardwareConfig
 from sim import tools
 from sim.native import edge, native, program as programs
 from sim.compare import Tally
-from sim.tools import SimError
+from sim.tools import Different, SimError
 from tests.sim.standin import StandIn
 
 pytestmark = pytest.mark.cosim
@@ -177,8 +177,8 @@ def test_extra_last_result_is_surplus(core, program, tmp_path):
 
 
 def test_stuck_says_how_far(program, tmp_path):
-    with pytest.raises(SimError, match=r"stuck: 2 of 4 results after 500 cycles; samples taken: 7; "
-                                       r"steps committed by layer: 7 7 7"):
+    with pytest.raises(Different, match=r"stuck: 2 of 4 results after 500 cycles; samples taken: "
+                                        r"7; steps committed by layer: 7 7 7"):
         native.run(program, [native.Job(sequences(), 500, [(6, 1)])], tmp_path)
 
 

@@ -4,8 +4,9 @@ import re
 
 import pytest
 
+from golden.base import folders
 from rtl.synth import FAMILIES
-from sim import netlist
+from sim import netlist, tools
 
 CELLS = """module core(a);
   SB_LUT4 #(
@@ -41,3 +42,12 @@ def test_core_has_the_family_s_memories_and_fits_the_cells(family):
     assert core.hw.bank_bits == FAMILIES[family].bank_bits
     assert core.hw.lut_ram_bits == FAMILIES[family].lut_ram_bits
     assert core.hw.signature
+
+
+def test_two_at_once(tmp_path, monkeypatch, capsys):
+    """They would write the same files."""
+    monkeypatch.setenv("SPIKESSM_BUILD", str(tmp_path))
+    monkeypatch.setattr(netlist, "small_core", lambda family: {}["never reached"])
+    with folders.lock(tools.build_folder("netlist", "ice40")):
+        assert netlist.main(["--family", "ice40"]) == 2
+    assert "belongs to another run" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import pytest
 
 import rtl.layer.fuse
 import rtl.layer.sampler_words
+from golden.base import cli
 from rtl.core import Core
 from rtl.parts import arith
 from rtl.parts.config import HardwareConfig
@@ -74,7 +75,8 @@ def test_it_is_one_line_of_sim():
 def test_a_difference_of_it_is_one_of_sim(monkeypatch, tmp_path, capsys):
     """Also where everything else is equal."""
     part = Part(**{name: 1 for name in Part.__dataclass_fields__} | {
-        "labels": [0] * 6, "classes": [], "first": None, "mismatches": 0, "commit": "abc"})
+        "start": 0, "stop": 6, "labels": [0] * 6, "classes": [], "first": None, "mismatches": 0,
+        "commit": "abc"})
     bench = {"sequences": 1, "steps": 1, "spikes_compared": 1, "signatures_compared": 1,
              "steps_per_second": 1.0, "equal": True, "mismatches": 0}
     monkeypatch.setenv("SPIKESSM_BUILD", str(tmp_path / "build"))
@@ -98,3 +100,9 @@ def test_the_readme_shows_its_line():
     text = (Path(__file__).resolve().parents[2] / "README.md").read_text()
     steps = stress.SEQUENCES * stress.STEPS
     assert stress.words({"equal": True, "steps": steps, **stress.exercised()}) in text
+
+
+def test_one_that_exercises_too_little_is_our_fault(monkeypatch, capsys):
+    monkeypatch.setattr(stress, "exercised", lambda: {"ties": 0})
+    assert cli.code("sim", stress.run) == cli.FAULT
+    assert "does not reach what it is for: {'ties': 0}" in capsys.readouterr().err

@@ -2,10 +2,14 @@
 
 import os
 import signal
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from sim import tools
+from quant.integer import artifact
+from quant.integer.synthetic import random_artifact
+from sim import tools, utilisation
 from tests import kills
 
 
@@ -67,3 +71,23 @@ def test_a_build_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(tools.SimError, match="compiling failed"):
         tools.cached(tmp_path / "made", fails)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_compiler_that_speaks_another_encoding(tmp_path, monkeypatch):
+    (tmp_path / "g++").write_text("#!/bin/sh\nprintf 'f\\374r'; exit 1\n")
+    (tmp_path / "g++").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert tools.compiler.__wrapped__() == "f\ufffdr"
+    with pytest.raises(tools.SimError, match="compiling failed with exit code 1:\nf\ufffdr"):
+        tools.call(["g++"], tmp_path, dict(os.environ), "compiling")
+
+
+def test_other_cycles_than_predicted_are_a_difference(tmp_path, monkeypatch, capsys):
+    folder = artifact.save(random_artifact(1, n_layers=1, H=4, n=2, length=4), tmp_path / "net")
+    out = SimpleNamespace(times=[1], answers={"busy": np.zeros(1)})
+    monkeypatch.setattr(utilisation.program, "build", lambda core: None)
+    monkeypatch.setattr(utilisation.native, "run", lambda *_, **__: ([out], None))
+    command = ["--artifact", str(folder), "--lanes", "2", "--build", str(tmp_path)]
+    monkeypatch.setenv("SPIKESSM_BUILD", str(tmp_path))
+    assert utilisation.main(command) == 1
+    assert "results in cycles [1], predicted" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import numpy as np
 from golden.base.qformat import QFormat
 from quant.formats import BIT
 from quant.integer.operation import Operation, Tensor, largest, round_half_even, top
+from quant.integer.signature import DRAWS, TOOK, rotl
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,17 @@ class Membrane:
         f = op.sum(y).f_bits
         self.op, self.drop = op, f - op.v.f_bits
         self.align = f - op.leak.fmt.f_bits - op.v.f_bits, f - y.f_bits
-        self.v, self.over, self.saturated = np.int64(0), 0, None
+        self.v, self.u, self.over, self.saturated = np.int64(0), None, 0, None
 
     def __call__(self, y):
         op, (of_v, of_y) = self.op, self.align
         total = round_half_even((op.leak.raw * self.v << of_v) + (y << of_y), self.drop)
-        v = np.clip(total, op.v.lo, op.v.hi)
-        self.saturated = v != total
+        self.u = np.clip(total, op.v.lo, op.v.hi)
+        self.saturated = self.u != total
         self.over += np.count_nonzero(self.saturated)
-        s = (v >= op.theta.raw).astype(np.int64)
-        self.v = v - op.theta.raw * s
+        s = (self.u >= op.theta.raw).astype(np.int64)
+        self.v = self.u - op.theta.raw * s
         return s
+
+    def shown(self, place):
+        return rotl(self.u, DRAWS[1] if place else TOOK)

@@ -1,0 +1,194 @@
+"""The ternary threshold: every neuron's value against the largest of the whole step."""
+
+from amaranth import Array, Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from quant.formats import TERNARY, THRESHOLD
+from rtl.layer.chains import member, sent_word
+from rtl.layer.flow import of
+from rtl.parts.memory import ConfigRegister, Region
+from rtl.parts.multiplier import Products
+from rtl.parts.pipeline import Pipeline, buffer_output
+from rtl.parts.streams import ConfigBus
+from rtl.spec import LayerSpec, Timing
+
+BANKS = 2           # one is written while the other is read
+BEHIND_MAXIMUM = 3      # cycles from the last word's maximum to the bank's limit
+READ = 3            # cycles from a read to the word on `o`
+PER_STEP = ("signature", "saturations")     # of the step's last word
+FLAGS = ("first", "last", "end")
+
+
+def regions(spec: LayerSpec) -> list[Region]:
+    """``threshold``: the factor of the largest magnitude."""
+    if not spec.cut.ternary:
+        return []
+    return [Region("threshold", THRESHOLD.width, (int(spec.cut.ternary.op.threshold.raw),),
+                   f"{THRESHOLD}, of the step's largest magnitude")]
+
+
+def word(spec: LayerSpec) -> data.StructLayout:
+    """The engine's word with what the threshold makes."""
+    members = dict(sent_word(spec).members)
+    return data.StructLayout({spec.cut.ternary.op.makes: member(of(TERNARY, 0), spec.geo.G)}
+                             | members)
+
+
+def kept(spec: LayerSpec) -> data.StructLayout:
+    """What the banks have of a word."""
+    return data.StructLayout({name: shape for name, shape in sent_word(spec).members.items()
+                              if name not in (*PER_STEP, *FLAGS)})
+
+
+def levels(spec: LayerSpec) -> int:
+    """Of the tree of maxima over a word's neurons, a register behind each."""
+    return (spec.geo.G - 1).bit_length()
+
+
+def timing(spec: LayerSpec) -> Timing:
+    """latency: from the transfer of a step's last word on ``i`` to its first word on ``o``."""
+    return Timing(2 + levels(spec) + BEHIND_MAXIMUM + READ, spec.geo.words)
+
+
+class Ternary(wiring.Component):
+    """``sign(z)`` where ``|z| > c max |z|`` over the step, else 0.
+
+    .. code-block:: text
+
+        i ──┬─► bank w │ bank r ─► words ─►(|z| > limit)──► o
+            └─►|z|─►max over a word─►max over the step─►(× c)─► limit of the bank
+
+    Two banks of whole steps: one is written while the other is read, so a step waits until all of
+    it is known. ``i`` takes a whole step or none of it. Bit-exact model:
+    :class:`quant.integer.ops.Ternary`.
+
+    Parameters
+    ----------
+    spec : LayerSpec
+
+    Members
+    -------
+    i : ``In(stream.Signature(sent_word(spec)))``
+    o : ``Out(stream.Signature(word(spec)))``
+    cfg : ``In(ConfigBus())``
+
+    Timing
+    ------
+    ``latency`` from the transfer of a step's last word on ``i`` to its first on ``o``, then a word
+    per cycle. A bank is free again in the cycle after its last word has left on ``o``.
+
+    Resources
+    ---------
+    One multiplier, a RAM of ``2 words`` rows.
+    """
+
+    def __init__(self, spec: LayerSpec):
+        self.spec, self.geo, self.latency = spec, spec.geo, timing(spec).latency
+        self.wire, self.into, self.out = spec.cut.ternary, sent_word(spec), word(spec)
+        self.threshold = ConfigRegister(spec.regions["threshold"])
+        super().__init__({"i": In(stream.Signature(self.into)),
+                          "o": Out(stream.Signature(self.out)), "cfg": In(ConfigBus())})
+
+    def model(self, z):
+        """(H,) of one step's values (H,)."""
+        return self.wire.op.apply(self.wire.formats, z)
+
+    def elaborate(self, platform):
+        m = Module()
+        words = self.geo.words
+        m.submodules.threshold = self.threshold
+        wiring.connect(m, wiring.flipped(self.cfg), self.threshold.cfg)
+        row_layout = kept(self.spec)
+        step = data.StructLayout({"first": 1, "last": 1} | {name: self.into.members[name]
+                                                            for name in PER_STEP})
+        m.submodules.ram = ram = memory.Memory(shape=row_layout.size, depth=max(2, BANKS * words),
+                                               init=[])
+        steps = Array(Signal(step, name=f"step{bank}") for bank in range(BANKS))
+
+        # --- writing ---------------------------------------------------------------------------
+        taken, end = Signal(), Signal()
+        bank, word = Signal(range(BANKS)), Signal(range(max(2, words)))
+        write, payload = ram.write_port(), self.i.payload
+        m.d.comb += [taken.eq(self.i.valid & self.i.ready), end.eq(word == words - 1),
+                     write.en.eq(taken), write.addr.eq(bank * words + word),
+                     write.data.eq(Cat(payload[name] for name in row_layout.members))]
+        with m.If(taken):
+            m.d.sync += [word.eq(Mux(end, 0, word + 1)), bank.eq(bank ^ end),
+                         steps[bank].eq(Cat(payload[name] for name in step.members))]
+        known, limits = self._limits(m, taken, word == 0, end, bank)
+        filled = taken & end
+
+        # --- reading ---------------------------------------------------------------------------
+        en, gone = Signal(), Signal()
+        pipe = Pipeline(m, en)
+        ready = Signal(range(BANKS + 1))        # steps whose limit is known, not read yet
+        bank, word, end = Signal(range(BANKS)), Signal(range(max(2, words))), Signal()
+        read, advance = ram.read_port(), Signal()
+        m.d.comb += [advance.eq(en & (ready != 0)), end.eq(word == words - 1), read.en.eq(en),
+                     read.addr.eq(bank * words + word)]
+        with m.If(advance):
+            m.d.sync += [word.eq(Mux(end, 0, word + 1)), bank.eq(bank ^ end)]
+        m.d.sync += ready.eq(ready + known - (advance & end))
+        valid = [pipe.register(advance, "valid1", reset_less=False)]
+        valid.append(pipe.register(valid[0], "valid2", reset_less=False))
+        about = data.StructLayout({"step": step, "limit": limits[0].shape(), "end": 1})
+        now = Signal(about)
+        m.d.comb += [now.step.eq(steps[bank]), now.limit.eq(limits[bank]), now.end.eq(end)]
+        now = pipe.delay(now, 2, "about")
+        row = data.View(row_layout, pipe.register(read.data, "row"))
+        result = Signal(self.out)
+        z = row[self.wire.op.reads[0]]
+        raws = data.View(row_layout, read.data)[self.wire.op.reads[0]]
+        sizes = [pipe.register(self._size(raws[g]), f"size{g}") for g in range(self.geo.G)]
+        for g, size in enumerate(sizes):
+            over = (size << THRESHOLD.f_bits) > now.limit
+            m.d.comb += result[self.wire.op.makes][g].eq(
+                Mux(over, Mux(z[g] < 0, -1, 1), 0))
+        m.d.comb += [*(result[name].eq(row[name]) for name in row_layout.members),
+                     *(result[name].eq(now.step[name]) for name in step.members),
+                     result.end.eq(now.end)]
+        buffer_output(m, en, valid[1], result, self.o)
+
+        # --- banks -----------------------------------------------------------------------------
+        free, left, open_ = Signal(range(BANKS + 1), init=BANKS), Signal(range(BANKS + 1)), \
+            Signal(init=1)
+        m.d.comb += [gone.eq(self.o.valid & self.o.ready & self.o.payload.end),
+                     left.eq(free - filled + gone), self.i.ready.eq(open_)]
+        m.d.sync += [free.eq(left), open_.eq(left != 0)]
+        return m
+
+    @staticmethod
+    def _size(z):
+        """``|z|``, unsigned."""
+        return Mux(z < 0, -z, z)[:len(z)] if z.shape().signed else z
+
+    def _limits(self, m: Module, taken, start, end, bank):
+        """``c max |z|`` of each bank; also 1 in the cycle before it is there."""
+        pipe = Pipeline(m, Const(1))
+        tags = Signal(data.StructLayout({"valid": 1, "start": 1, "end": 1, "bank": len(bank)}))
+        m.d.comb += tags.eq(Cat(taken, start, taken & end, bank))
+        tags = pipe.delay(tags, 1 + levels(self.spec), "tags")
+        z = self.i.payload[self.wire.op.reads[0]]
+        sizes = [pipe.register(self._size(z[g]), f"into{g}") for g in range(self.geo.G)]
+        for level in range(levels(self.spec)):
+            pairs = [sizes[k:k + 2] for k in range(0, len(sizes), 2)]
+            sizes = [pipe.register(Mux(two[0] > two[-1], two[0], two[-1]), f"most{level}_{k}")
+                     for k, two in enumerate(pairs)]
+        most = Signal.like(sizes[0], name="most", reset_less=True)
+        with m.If(tags.valid):
+            m.d.sync += most.eq(Mux(tags.start | (sizes[0] > most), sizes[0], most))
+        m.submodules.product = product = Products(
+            {"most": most.shape(), "threshold": THRESHOLD.width},
+            {"limit": ("most", "threshold")}, self.spec.hw.multiplier)
+        m.d.comb += [product.en.eq(1), product.most.eq(most),
+                     product.threshold.eq(self.threshold.data)]
+        limits = Array(Signal.like(product.limit, name=f"limit{k}", reset_less=True)
+                       for k in range(BANKS))
+        bank = pipe.delay(tags.bank, BEHIND_MAXIMUM, "bank")
+        known = tags.end
+        for k in range(BEHIND_MAXIMUM):
+            known = pipe.register(known, f"known{k}", reset_less=False)
+        with m.If(known):
+            m.d.sync += limits[bank].eq(product.limit)
+        return known, limits
