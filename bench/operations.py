@@ -26,7 +26,7 @@ from quant.integer.operation import Operation, Tensor
 from quant.lower.steps import STEPS, WHY_NOT
 from quant.tune.fit import Fitting
 from quant.tune.qat import MODULES
-from rtl.plan import COMPONENTS
+from rtl.plan import components
 from sim.results import markdown
 
 PAGE = ROOT / "docs" / "operations.md"
@@ -112,7 +112,7 @@ def sides() -> str:
             kind.__name__, ", ".join(sorted(steps.get(kind, ["`quant.lower.passes`"]))),
             name_of(kind),
             f"`{rule.__name__}`" if rule else "none needed", f"`{MODULES[kind].__name__}`",
-            ", ".join(f"`{name}`" for name in COMPONENTS.get(kind, ())) or "none yet"])
+            ", ".join(f"`{name}`" for name in components(kind)) or "none yet"])
     return markdown(["operation", "made of", "integers", "rule in `quant.tune.fit.Fitting`",
                      "module in `quant.tune`", "components"], rows)
 

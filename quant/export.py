@@ -24,7 +24,7 @@ from golden.base.options import add_build, add_data_dir, add_net, add_task, arti
 from golden.training.batches import accuracy, right
 from golden.checkpoint import Checkpoint
 from golden.memory import batch_for, require
-from quant import origin, prepare, tuned
+from quant import hardware, origin, prepare, tuned
 from quant.formats import QuantConfig
 from quant.integer import artifact, head, lfsr, reference, vectors
 from quant.integer.artifact import Artifact, ArtifactError
@@ -72,14 +72,15 @@ def write(art: Artifact, golden: vectors.Vectors | None, out: Path) -> None:
 def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), data_dir=None,
            n: int = 1000, n_vectors: int = 4, seed: int = SEED, qat: Path | None = None,
            source: str = "", count: dict[str, int] = prepare.SEQUENCES, say=lambda text: None,
-           sampling: str | None = None, made_from: dict | None = None):
+           sampling: str | None = None, made_from: dict | None = None, for_hardware: bool = False):
     """The whole way; see the module's text. ``say`` is told what is being done.
 
     n : test sequences for the accuracies, 0 for none; n_vectors : sequences in vectors.npz, 0 for
     no file; qat : fine-tuned weights of ``quant.finetune`` or None; source : name of the
     checkpoint, for the manifest; seed : see ``quant.integer.lfsr.master_seed``; sampling : form of
     the samplers, None: the one it was trained with; made_from : of ``quant.origin``, for the
-    manifest. Raises ``golden.base.cli.UserError`` for everything that does not fit.
+    manifest; for_hardware : refuse what the RTL lacks. Raises ``golden.base.cli.UserError`` for
+    everything that does not fit.
     """
     start, task = time.perf_counter(), found.task
     found = tuned.in_form(found, sampling)
@@ -99,6 +100,8 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
     art = convert.to_artifact(net, tasks.spec(task), task.length, SEED, {})
     art = replace(art, seed=lfsr.master_seed(art.random, seed),
                   permutation=getattr(task, "permutation", None))
+    if for_hardware:
+        say(hardware.check(art))
     seen = prepared.seen if qat is None else prepare.measure(
         convert.without_formats(convert.to_program(art)), train, task, count["ranges"])
     ranges.check_seen(seen, art, config.margin)
@@ -159,6 +162,8 @@ def _arguments() -> argparse.ArgumentParser:
                         help="golden vectors of the first N test sequences (default 4, 0: none)")
     parser.add_argument("--seed", type=int, default=SEED,
                         help=f"seed of the samplers; default {SEED}")
+    parser.add_argument("--hardware", action="store_true",
+                        help="refuse a network that the RTL cannot have; nothing is written")
     prepare.add_width_options(parser)
     return parser
 
@@ -181,7 +186,7 @@ def main() -> None:
     export(found, out, config, args.data_dir, args.n, args.vectors, args.seed, qat,
            (args.checkpoint or shipped).name,
            say=lambda text: print(f"{text} ...", file=sys.stderr), sampling=args.sampling,
-           made_from=made_from)
+           made_from=made_from, for_hardware=args.hardware)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,13 @@ simulations read it.
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from quant.integer import ops
 from quant.integer.artifact import Artifact
+from quant.integer.memory import States
 from rtl import decoder, encoder
 from rtl.cut import cut
 from rtl.layer import columns, layer
+from rtl.layer.cells import CELLS
 from rtl.parts.config import Geometry, HardwareConfig, HardwareError, lanes_for
 from rtl.decoder import DecoderTiming
 from rtl.layer.layer import LayerTiming
@@ -23,7 +26,17 @@ from rtl.parts.streams import ADDRESS_BITS, LOGIT_BITS
 
 IN_FLIGHT = 16      # sequences inside a core, at most
 COUNT_BITS = 32     # of a count of saturations, at most
+# Components that compute an operation beside its cell (rtl.layer.cells.CELLS).
+PARTS: dict[type, tuple[str, ...]] = {
+    States: ("rtl.layer.state_engine",), ops.Mix: ("rtl.layer.mixer",),
+    ops.Ternary: ("rtl.layer.ternary",), **dict.fromkeys(
+        (ops.Embed, ops.Scale, ops.Round, ops.Limit, ops.Clamp), ("rtl.encoder",))}
 
+
+def components(kind: type) -> tuple[str, ...]:
+    """Modules of what computes an operation of this kind; none: the RTL has not got it."""
+    cell = CELLS.get(kind)
+    return PARTS.get(kind, ()) + ((cell.__module__,) if cell else ())
 
 
 @dataclass(frozen=True)
@@ -100,7 +113,7 @@ def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
 
 def layer_of(art: Artifact, number: int, hw: HardwareConfig) -> LayerSpec:
     """What computes layer ``number``, without its place in the map."""
-    spec = LayerSpec(art, number, Geometry(art.H, max(1, art.n), hw.lanes), hw, cut(art, number),
+    spec = LayerSpec(art, number, Geometry.of(art, hw.lanes), hw, cut(art, number),
                      count_bits(art))
     columns.check(spec)
     return spec

@@ -94,7 +94,7 @@ def measure(args: argparse.Namespace) -> dict:
     art = inputs.network(args, task)
     lanes = args.lanes or [chosen_lanes(art, None)]
     for number in lanes:
-        Geometry(art.H, art.n, number)
+        Geometry.of(art, number)
     for name, most in (("steps", art.length), ("trace_steps", toggles.MOST_STEPS)):
         if (getattr(args, name) or 1) > most:
             raise SimError(f"--{name.replace('_', '-')} {getattr(args, name)}: it must be at most "

@@ -19,6 +19,7 @@ from quant.integer.artifact import Artifact
 from rtl.parts.config import Geometry, HardwareConfig, allowed
 from rtl.core import Core
 from rtl.cycles import predict
+from rtl.scale import lane_products, others
 from sim import tools
 from sim.native import native, program
 from sim.native.program import Program
@@ -54,8 +55,9 @@ def measure(core: Core, built: Program, values: np.ndarray) -> dict:
     first, last = MEASURED[0] - 1, MEASURED[-1]
     cycles = times[last] - times[first]
     needed = len(MEASURED) * steps * core.geo.issue
-    return {"lanes": core.hw.lanes, "multipliers": 4 * core.hw.lanes * len(core.art.blocks),
-            "cycles": cycles,
+    lanes = sum(lane_products(spec) for spec in core.plan.layers)
+    return {"lanes": core.hw.lanes, "multipliers": lanes * core.hw.lanes,
+            "others": others(core.plan), "cycles": cycles,
             "predicted_cycles": prediction.results[last] - prediction.results[first],
             "cycles_per_step": cycles / len(MEASURED) / steps, "roofline": core.geo.issue,
             "busy_slots": (busy[last] - busy[first]).tolist(), "needed_slots": needed,
@@ -71,7 +73,8 @@ def random_values(art: Artifact, count: int, steps: int) -> np.ndarray:
 
 def line(row: dict) -> str:
     """A result for people."""
-    return (f"{row['lanes']:4} lanes a layer, {row['multipliers']:4} multipliers: "
+    return (f"{row['lanes']:4} lanes a layer, {row['multipliers']:4} multipliers and "
+            f"{row['others']} of neurons and ends: "
             f"{row['cycles_per_step']:.3f} cycles per step, at least {row['roofline']}; busy in "
             f"{row['busy_slots']} of {row['cycles']} cycles, {100 * row['utilisation']:.2f} %")
 
@@ -96,10 +99,9 @@ def report(args: argparse.Namespace) -> None:
     steps = args.steps or art.length
     if steps > art.length:
         raise SimError(f"--steps {steps}: {art.task} has 1..{art.length} steps")
-    # without modes no number fits: the core says why there is none
-    chosen = args.lanes or [p for p in (1, 4, 8, 16) if p in allowed(art.H, art.n)] or [1]
+    chosen = args.lanes or [p for p in (1, 4, 8, 16) if p in allowed(art.H, art.n)]
     for lanes in chosen:
-        Geometry(art.H, art.n, lanes)
+        Geometry.of(art, lanes)
     for lanes in chosen:
         print(f"{lanes} lanes: building and simulating ...", file=sys.stderr)
         core = Core(art, HardwareConfig(lanes))

@@ -105,7 +105,7 @@ def missing(board: Board, art: Artifact, lanes: int) -> list[str]:
 
 def most(board: Board, art: Artifact) -> int:
     """The largest number of lanes that fits, at most 8; 1 if none does."""
-    fits = [p for p in Geometry(art.H, art.n, 1).allowed() if p <= 8 and not missing(board, art, p)]
+    fits = [p for p in Geometry.of(art, 1).allowed() if p <= 8 and not missing(board, art, p)]
     return max(fits, default=1)
 
 

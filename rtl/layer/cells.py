@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from amaranth import Mux
 
+from golden.base.qformat import QFormat
 from quant.formats import TERNARY
 from quant.integer import ops
 from quant.integer.operation import Tensor
@@ -162,17 +163,19 @@ class Limit(Cell):
     """Half to even (an adder), then saturated: only the high bits decide."""
 
     def build(self, flow, x):
-        x, = flow.together(flow.plain(x))
-        to = self.op.to
-        x, = flow.together(rounded(flow, x, to.f_bits))
-        counted = self.op.counted and self.op.makes == "x"
-        if counted:
-            flow.stream_over.append(flow.made(lambda x: saturate(x, to)[1], 0, 1, 0, x,
-                                              what="over"))
-        if to.lo <= x.lo and x.hi <= to.hi:
-            return x
-        return flow.made(lambda x: saturate(x, to)[0], max(to.lo, x.lo), min(to.hi, x.hi),
-                         to.f_bits, x, what="limited")
+        x, over = limited(flow, x, self.op.to)
+        if self.op.counted and self.op.makes == "x":
+            flow.stream_over.append(over)
+        return x
+
+
+def limited(flow: Flow, x: Value, to: QFormat) -> tuple[Value, Value]:
+    """x rounded half to even and saturated to a format, and where it was saturated."""
+    x, = flow.together(flow.plain(x))
+    x, = flow.together(rounded(flow, x, to.f_bits))
+    over = flow.made(lambda x: saturate(x, to)[1], 0, 1, 0, x, what="over")
+    return flow.made(lambda x: saturate(x, to)[0], max(to.lo, min(x.lo, to.hi)),
+                     min(to.hi, max(x.hi, to.lo)), to.f_bits, x, what="limited"), over
 
 
 class Clamp(Cell):

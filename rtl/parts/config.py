@@ -28,7 +28,11 @@ class HardwareConfig:
 
 
 def allowed(H: int, n: int) -> list[int]:
-    """Every number of lanes that fits H neurons of n modes; 1 is one of them."""
+    """Every number of lanes that fits H neurons of n modes; 1 is one of them.
+
+    Without modes (n = 0) a neuron takes a cycle of a lane, as with one.
+    """
+    n = max(1, n)
     divisors = [p for p in range(1, n) if n % p == 0]
     return divisors + [g * n for g in range(1, H + 1) if H % g == 0]
 
@@ -65,6 +69,11 @@ class Geometry:
                 (self.lanes % self.n == 0 and self.H % (self.lanes // self.n) == 0)):
             raise HardwareError(f"{self.lanes} lanes do not divide {self.H} neurons of {self.n} "
                                 f"modes; allowed: {', '.join(map(str, self.allowed()))}")
+
+    @classmethod
+    def of(cls, art, lanes: int) -> "Geometry":
+        """Of an artifact; neurons without modes count as those of one."""
+        return cls(art.H, max(1, art.n), lanes)
 
     def allowed(self) -> list[int]:
         """Every number of lanes that fits."""

@@ -9,8 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from quant.formats import TERNARY
 from quant.integer.artifact import Artifact
 from quant.integer.reference import Trace
+from rtl.layer import chains
+from rtl.layer.columns import is_bit
+from rtl.layer.fuse import totals
+from rtl.parts.config import HardwareConfig
+from rtl.plan import plan
 
 PRODUCT_PJ = 3.1 / 32 / 32      # per bit of one operand and bit of the other
 SUM_PJ = 0.1 / 32               # per bit
@@ -41,7 +47,7 @@ class Work:
 
 def rates(traces: list[Trace]) -> np.ndarray:
     """(layers, 2) spikes per neuron and step, in front of and behind the states; -1 is one too."""
-    _, _, H = traces[0].s_out.shape
+    H = traces[0].s_out.shape[-1]
     steps = sum(trace.s_out.shape[1] for trace in traces)
     return sum(np.stack([np.count_nonzero(s, (1, 2)) for s in (t.s_in, t.s_out)], 1)
                for t in traces) / steps / H
@@ -72,20 +78,37 @@ def counted(art: Artifact, spike_rates: np.ndarray) -> Work:
         memory += bits
         price["memory"] += bits * MEMORY_PJ
 
-    for layer, (r_in, r_out) in zip(art.spiking.layers, spike_rates):
-        fmt = layer.fmt
-        multiply(4 * H * n, fmt.a_bar.width, fmt.h.width)
-        add(2 * H * n, fmt.a_bar.width + fmt.h.width)             # inside the complex products
-        add(2 * H * n * r_in, fmt.a_bar.width + fmt.h.width)      # g, where a neuron's input fired
-        add(H * n + H * (1 + r_in), fmt.y(n).width)              # the sum of Re h, d and b
-        move((2 * 2 * fmt.h.width + 2 * fmt.a_bar.width + 2 * fmt.g.width) * H * n)
-        add(H * H * r_out + 2 * H, fmt.bias.width)               # the mixer, its bias and addend
-        move(H * H * r_out * fmt.w.width)
-        if art.spiking.residual == "plain":
-            multiply(H, fmt.alpha.width, fmt.x.width)
-        if art.spiking.residual != "none":
-            add(H, fmt.bias.width)
+    for spec, (r_in, r_out) in zip(plan(art, HardwareConfig(1)).layers, spike_rates):
+        if spec.cut.states:
+            _states(spec, r_in, multiply, add, move)
+        for flow in chains.flows(spec, totals(spec)):
+            for a_bits, b_bits in flow.products:
+                multiply(H, a_bits, b_bits)
+            for bits in flow.sums:
+                add(H, bits)
+            for _, rows, bits in flow.memories:
+                move(2 * rows * bits)
+        for wire in spec.cut.mixes:
+            # Columns of the neurons that fired; all where it takes values.
+            share = r_out if is_bit(wire.formats[0]) or wire.formats[0] == TERNARY else 1
+            add(H * H * share, totals(spec)[wire.op.makes].shape.width)
+            move(H * H * share * wire.op.w.fmt.width)
     if not art.vocab:
-        multiply(H, art.spiking.edge.enc_w.width, art.sample.width)
+        multiply(H, art.first[0].a.fmt.width, art.sample.width)
     add(H, 32)                                                  # the decoder's sums over time
     return Work(products, sums, memory, price)
+
+
+def _states(spec, r_in: float, multiply, add, move) -> None:
+    """State updates of a step, where a share r_in of the neurons' inputs fired."""
+    op, (u,), H, n = spec.cut.states.op, spec.cut.states.formats, spec.geo.H, spec.geo.n
+    a, h, g = op.a_re.fmt.width, op.h.width, op.g_re.fmt.width
+    multiply(4 * H * n, a, h)
+    add(2 * H * n, a + h)                       # inside the complex products
+    if not spec.spikes_enter:
+        multiply(2 * H * n, g, u.width)
+        multiply(H, op.d.fmt.width, u.width)
+        r_in = 1
+    add(2 * H * n * r_in, a + h)                # g u, where a neuron's input fired
+    add(H * n + H * (1 + r_in), chains.drive(spec).shape.width)     # the sum of Re h, d and b
+    move((2 * 2 * h + 2 * a + 2 * g) * H * n)

@@ -1,0 +1,39 @@
+"""``python -m rtl.check --artifact DIR``: can hardware have this network, and with what.
+
+One line that says what the network needs, or what the RTL lacks for it and what works. Nothing is
+built. ``python -m quant.export --hardware`` asks it before it writes.
+"""
+
+import argparse
+import sys
+
+from golden.base import cli
+from golden.base.options import add_artifact
+from quant.integer import artifact
+from rtl import scale
+from rtl.parts.config import HardwareConfig
+from rtl.plan import chosen_lanes, plan
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser("rtl.check", description=__doc__.split("\n\n")[1])
+    add_artifact(parser)
+    parser.add_argument("--lanes", type=int, metavar="P",
+                        help="complex modes per cycle and layer; default: the most that fit, up to "
+                        f"{HardwareConfig.lanes}")
+    args = parser.parse_args(argv)
+    return cli.code("rtl.check", lambda: check(args))
+
+
+def check(args: argparse.Namespace) -> None:
+    """Say what the network needs; HardwareError: it cannot be."""
+    art = artifact.load(args.artifact)
+    made = plan(art, HardwareConfig(chosen_lanes(art, args.lanes)))
+    interval = max(layer.interval for layer in made.timing.layers)
+    print(f"{art.task}: {len(art.blocks)} layers of {art.H} neurons of {art.n} modes, "
+          f"{made.geo.lanes} lanes: {interval} cycles per step, "
+          f"{scale.multipliers(made)} multipliers, {scale.others(made)} of them not of lanes")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
