@@ -11,9 +11,11 @@ from quant.formats import BIT, QuantConfig
 from quant.integer import artifact, reference
 from quant.integer.bounds import bounds
 from quant.integer.membrane import Integrate
+from quant.integer.memory import States
 from quant.integer.network import GROUP, IntegerNetwork, Vectorised
 from quant.integer.operation import ArtifactError, Tensor
 from quant.integer.signature import rotl
+from quant.integer.synthetic import random_artifact
 from rtl.parts.config import HardwareConfig
 from rtl.plan import plan
 from tests.quant import lif
@@ -129,6 +131,18 @@ def test_whole_networks_equal_the_reference(case, config):
     batch = assert_equal(art, *inputs_of(art, B), (0, 1, B - 1))
     assert (batch.over["v"].sum() > 0) == (config is TIGHT)
     assert 0 < batch.spikes.sum() < batch.lengths.sum() * art.H * len(art.blocks)
+
+
+def test_blocks_with_states_and_without_in_one_network():
+    """A block without takes no number of random words from those behind it; fewer words fit less.
+    """
+    alone, driven = (random_artifact(3, kind="lif", alone=alone) for alone in (True, False))
+    art = replace(alone, blocks=(alone.blocks[0], driven.blocks[1])).check()
+    assert art.recurrences == 2 and op_at(art, place_of(art, 1, States)).layer == 1
+    batch = assert_equal(art, *inputs_of(art, 3), range(3))
+    assert batch.over["h"].shape == (3, 3) and not batch.over["h"][:, 0].any()
+    with pytest.raises(ArtifactError, match="66 streams need"):
+        random_artifact(1, 22, 2, 1, kind="lif", alone=True)
 
 
 def test_saturations_of_states_and_membranes_are_one_count():
