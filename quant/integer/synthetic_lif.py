@@ -5,15 +5,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from golden.base.qformat import UQ
+from golden.base.qformat import QFormat
 from quant.formats import SCALE
 from quant.integer.membrane import Integrate
 from quant.integer.memory import Fire, States
 from quant.integer.operation import Operation, Tensor
 from quant.integer.ops import Clamp, Scale
 from quant.integer.synthetic_samplers import Samplers
-
-LEAK = UQ(0, 16)
 
 
 @dataclass(frozen=True)
@@ -32,10 +30,10 @@ class Integrators(Samplers):
     def neurons(self, wiring: str) -> Integrate:
         """Leaks so slow that small drives add up to the threshold, which none of 1 reaches at once.
         """
-        v = self.formats.h
+        v, leak = self.formats.h, QFormat(0, self.formats.a_bar.width, False)
         theta = (max(1, self.limit(v)) if self.limits else
                  min(v.hi, round(self.rng.uniform(1.0, 1.3) * 2 ** v.f_bits)))
-        return Integrate(wiring, Tensor(self.moderate(LEAK, self.H, 0.8, 0.99), LEAK),
+        return Integrate(wiring, Tensor(self.moderate(leak, self.H, 0.8, 0.99), leak),
                          Tensor(np.array(theta), v), v, self.reset)
 
     def block(self, ops: tuple[Operation, ...]) -> Iterator[Operation]:
