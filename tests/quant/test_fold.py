@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from golden.model.config import LIFConfig, NetworkConfig, PaperConfig, ReleasedConfig, StreamConfig
+from golden.model.config import NetworkConfig, PaperConfig, ReleasedConfig, StreamConfig
 from golden.model.network import Network
 from quant.integer.ops import Mix, Scale
 from quant.lower.passes import FoldError, fold
@@ -142,7 +142,6 @@ def test_refuses_what_hardware_has_not(option, value):
 
 @pytest.mark.parametrize("cfg, text", [
     (dataclasses.replace(RELEASED, branch=True), "block 0 of .* a second branch .Concat., which"),
-    (LIFConfig(**SHAPE, kernel="two_sided"), "kernel = two_sided, but the hardware needs causal"),
     (StreamConfig(**SHAPE, neuron="gelu", mixer="linear"), "neuron = gelu and mixer = linear")])
 def test_refusals_name_the_step(cfg, text):
     with pytest.raises(FoldError, match=text) as error:

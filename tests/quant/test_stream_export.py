@@ -92,11 +92,8 @@ def test_export_and_evaluation(kind, task, options, tmp_path, monkeypatch, capsy
     fired = sum((t.values["s_out"] != 0).sum((1, 2)) for t in found) / (split.lengths.sum() * art.H)
     np.testing.assert_allclose(result["spike_rates"], fired)
     assert result["saturations"] == [0, 0, 0]
-    assert rtl.generate.main(["--artifact", str(out), "--out", str(tmp_path / "v")]) == 2
-    lines = capsys.readouterr().err.splitlines()
-    first = r"Table (y_in -> a)" if kind == "gsu" else "Step (y -> s_out)"
-    assert len(lines) == 1 and f"layer 0: {first} has no component in the RTL" in lines[0], lines
-    assert "python -m quant.evaluate" in lines[0] and not (tmp_path / "v").exists()
+    assert rtl.generate.main(["--artifact", str(out), "--out", str(tmp_path / "v")]) == 0
+    assert list((tmp_path / "v").iterdir())
 
 
 def test_same_inputs_same_integers(tmp_path):
