@@ -20,7 +20,7 @@ from golden.model.config import LIFConfig, PaperConfig, ReleasedConfig, StreamCo
 from golden.model.network import Network
 from quant.formats import (BIT, SCALE, SIGMOID_I, THRESHOLD, EdgeFormats, LayerFormats,
                            QuantConfig)
-from quant.integer import membrane, memory, ops
+from quant.integer import future, membrane, memory, ops
 from quant.integer.record import KINDS
 from quant.integer.operation import Operation, Tensor
 from quant.lower.steps import STEPS, WHY_NOT
@@ -33,7 +33,8 @@ PAGE = ROOT / "docs" / "operations.md"
 EXAMPLE = ROOT / "docs" / "examples"
 SHAPE = {"n_classes": 2, "n_blocks": 1, "d_model": 4, "d_state": 4}
 # Networks that have every step with an operation.
-NETWORKS = (PaperConfig(**SHAPE), PaperConfig(**SHAPE, residual="plain", gelu_before_sampler=True),
+NETWORKS = (PaperConfig(**SHAPE, kernel="two_sided"),
+            PaperConfig(**SHAPE, residual="plain", gelu_before_sampler=True),
             ReleasedConfig(**SHAPE, init="s4d_lin"), StreamConfig(**SHAPE),
             StreamConfig(**SHAPE, neuron="gelu", mixer="gsu"), LIFConfig(**SHAPE))
 H, N, VOCAB = 128, 8, 257
@@ -53,6 +54,8 @@ def examples() -> dict[type, tuple[Operation, tuple[QFormat, ...]]]:
         (memory.Fire("p_in -> s_in"), f.alpha * f.x),
         (memory.States("s_in -> y", *(t(q, H, N) for q in (f.a_bar, f.a_bar, f.g, f.g)),
                        t(f.drive), f.h), BIT),
+        (future.Future("s_in -> future", *(t(q, H, N) for q in (f.a_bar, f.a_bar, f.g, f.g)),
+                       h=f.h), BIT),
         (membrane.Integrate("y -> s_out", t(QFormat(0, f.a_bar.width, False)),
                             t(QFormat(2, f.h.f_bits, True), 1), f.h), f.y(N)),
         (ops.Step("y -> s_out"), f.y(N)), (ops.Ternary("a -> s_out", t(THRESHOLD, 1)), f.x),

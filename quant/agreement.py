@@ -76,7 +76,7 @@ def run_float(net: torch.nn.Module, folded: Program, art: Artifact, v: torch.Ten
     if net.cfg.family == "released":
         x = net.encoder(v.T.reshape(-1), torch.float64).reshape(-1, v.shape[1], len(v))
         x = x.permute(2, 1, 0)
-        records, y = net.trace(x, _given_draws(art, seed, x.shape))
+        records, y = net.trace(x, _given_draws(art, seed, x.shape), lengths)
         steps = torch.arange(v.shape[1])[:, None]
         live = torch.ones(len(v), v.shape[1], 1, dtype=y.dtype) if lengths is None else (
             steps < lengths).T[..., None].to(y.dtype)

@@ -1,7 +1,7 @@
 """Dense recurrences as independent complex modes, which is what the hardware computes.
 
 ``python -m quant.diagonalise --checkpoint FILE.pt --out FILE2.pt`` turns every DPLR layer of a
-causal network into a diagonal one; ``quant.export`` does the same on the way. A neuron whose
+network into a diagonal one; ``quant.export`` does the same on the way. A neuron whose
 eigenvectors have a condition number below 1e4 is diagonalised, exactly; to the others' kernels
 ``quant.lower.kernel_fit`` fits modes, and also where the states of exact ones would be much larger
 than their sum. The kernel's error is printed, with the number of spikes that change under equal

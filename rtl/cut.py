@@ -20,6 +20,8 @@ from quant.integer.operation import Operation, Tensor, wired
 from quant.integer.ops import Limit, Mix, Scale, Ternary
 from rtl.parts.config import HardwareError
 
+ELSEWHERE = "run the network with python -m quant.evaluate"
+
 
 @dataclass(frozen=True)
 class Wired:
@@ -92,6 +94,16 @@ class Cut:
                    for wire in self.back)
 
 
+def refuse_backwards(art: Artifact, where: str, wire: Wired) -> None:
+    """Refuse what a core would have to keep of a whole sequence, with how much it is."""
+    values, (u,) = art.length * art.H, wire.formats
+    raise HardwareError(
+        f"{where}: a two-sided kernel needs the whole sequence: {art.length} steps x {art.H} "
+        f"neurons, {values * u.width} bits of inputs ({wire.op.reads[0]} {u}) and "
+        f"{values * wire.made.width} bits of sums ({wire.op.makes} {wire.made}), not in the RTL; "
+        f"{ELSEWHERE}, or train one with kernel = causal")
+
+
 def cut(art: Artifact, number: int) -> Cut:
     """Block ``number`` of an artifact.
 
@@ -102,12 +114,15 @@ def cut(art: Artifact, number: int) -> Cut:
     wires = [Wired(op, inputs, op.format(*inputs)) for op, inputs in found]
 
     def refuse(op, why):
-        raise HardwareError(f"{where}: {op} {why}; run the network with python -m quant.evaluate")
+        raise HardwareError(f"{where}: {op} {why}; {ELSEWHERE}")
 
+    for wire in wires:
+        if wire.op.backwards:
+            refuse_backwards(art, where, wire)
     mix = next((k for k, wire in enumerate(wires) if isinstance(wire.op, Mix)), None)
     if mix is None:
-        raise HardwareError(f"{where}: it has no Mix, with which hardware joins neurons; run the "
-                            f"network with python -m quant.evaluate")
+        raise HardwareError(f"{where}: it has no Mix, with which hardware joins neurons; "
+                            f"{ELSEWHERE}")
     head, mixes = wires[:mix], [wire for wire in wires[mix:] if isinstance(wire.op, Mix)]
     back = [wire for wire in wires[mix:] if not isinstance(wire.op, Mix)]
     at = [k for k, wire in enumerate(head) if isinstance(wire.op, States)]
@@ -119,8 +134,7 @@ def cut(art: Artifact, number: int) -> Cut:
     else:
         ends = next((k for k, wire in enumerate(head) if wire.op.states), None)
         if ends is None:
-            raise HardwareError(f"{where}: nothing in it has a memory; run the network with python "
-                                f"-m quant.evaluate")
+            raise HardwareError(f"{where}: nothing in it has a memory; {ELSEWHERE}")
         front, u, middle = head[:ends + 1], head[ends].op.makes, head[ends + 1:]
     if states and middle and isinstance(middle[0].op, Scale) and middle[0].op.a is None and \
             middle[0].op.wiring == f"{states.op.makes} -> {states.op.makes}":

@@ -106,15 +106,16 @@ class Network(nn.Module):
         return decoded if self.head is None else self.head(decoded)
 
     @torch.no_grad()
-    def trace(self, x: torch.Tensor, u: list[torch.Tensor]) -> tuple[list[dict], torch.Tensor]:
+    def trace(self, x: torch.Tensor, u: list[torch.Tensor], lengths: torch.Tensor | None = None
+              ) -> tuple[list[dict], torch.Tensor]:
         """Every block's record and output ``out``, and the last step's output, all (B, L, H).
 
         A branch's spikes, ``s_in2`` and ``s_out2``, are in the records too.
 
         x (B, L, H) is what the encoder would give, u the uniform draws, two of that shape per
-        block in the order of the samplers.
+        block in the order of the samplers, ``lengths`` (B,) the steps that count, None: all.
         """
-        columns = Columns(x[..., 0], None, self.chunks(x.shape[1]))
+        columns = Columns(x[..., 0], lengths, self.chunks(x.shape[1]))
 
         def of(t):                                                          # (B, L, H) to (H, N)
             return torch.stack([columns.of(neuron) for neuron in t.unbind(2)])

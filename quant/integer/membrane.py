@@ -10,6 +10,7 @@ import numpy as np
 from golden.base.qformat import QFormat
 from quant.formats import BIT
 from quant.integer.operation import Operation, Tensor, largest, round_half_even, top
+from quant.integer.signature import DRAWS, TOOK, rotl
 
 RESETS = ("subtract", "zero")
 
@@ -70,18 +71,24 @@ class Integrate(Operation):
     def begin(self, formats, draws) -> "Membrane":
         return Membrane(self, formats[0])
 
-    def along(self, formats, draws, y):
+    def along(self, formats, draws, y, place: int | None = None):
         from quant.integer.membrane_scan import scan      # numba, which hardware does not need
-        s, saturated = np.empty(y.shape, np.int64), np.empty(y.shape, np.bool_)
+        u, saturated = np.empty(y.shape, np.int64), np.empty(y.shape, np.bool_)
         scan(np.ascontiguousarray(y), self.leak.raw, int(self.theta.raw),
-             self.reset == "subtract", self.shifts(formats[0]), self.v.lo, self.v.hi, s, saturated)
-        return s, saturated
+             self.reset == "subtract", self.shifts(formats[0]), self.v.lo, self.v.hi, u, saturated)
+        return ((u >= self.theta.raw).astype(np.int64), saturated,
+                None if place is None else membrane_word(u, place))
 
     def bound(self, formats, y):
         """Of ``leak v + y`` with its rounding, and of what is compared and subtracted."""
         of_v, of_y, drop = self.shifts(formats[0])
         return ((largest(self.leak.raw) * top(self.v) << of_v) + (y << of_y) + (1 << drop)
                 + 2 * top(self.v))
+
+
+def membrane_word(u, place: int):
+    """Words of membranes before the reset for the signature."""
+    return rotl(u, DRAWS[1] if place else TOOK)
 
 
 class Membrane:
@@ -104,3 +111,6 @@ class Membrane:
         s = (self.u >= op.theta.raw).astype(np.int64)
         self.v = self.u - op.theta.raw * s if op.reset == "subtract" else self.u * (1 - s)
         return s
+
+    def shown(self, place: int):
+        return membrane_word(self.u, place)

@@ -5,8 +5,8 @@ import numpy as np
 
 
 @nb.njit(cache=True, nogil=True)
-def scan(y, leak, theta, subtract, shifts, lo, hi, s, saturated):
-    """Spikes s and where a membrane saturated, of inputs y, all (B, L, H); integers int64.
+def scan(y, leak, theta, subtract, shifts, lo, hi, u, saturated):
+    """Membranes u before the reset and where they saturated, of inputs y, all (B, L, H); int64.
 
     leak : (H,); shifts : of ``leak v`` and of y to the left, of their sum to the right.
     """
@@ -20,7 +20,7 @@ def scan(y, leak, theta, subtract, shifts, lo, hi, s, saturated):
                 total = (leak[i] * v[i] << of_v) + (y[b, t, i] << of_y)
                 if drop > 0:        # half to even: half - 1 and the odd bit
                     total = (total + half - 1 + (total >> drop & 1)) >> drop
-                u = min(max(total, lo), hi)
-                fired = u >= theta
-                s[b, t, i], saturated[b, t, i] = fired, u != total
-                v[i] = u - theta * fired if subtract else u * (not fired)
+                now = min(max(total, lo), hi)
+                fired = now >= theta
+                u[b, t, i], saturated[b, t, i] = now, now != total
+                v[i] = now - theta * fired if subtract else now * (not fired)

@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -68,10 +69,11 @@ class States(Operation):
 
     SHAPES = {name: ("H", "n") for name in ("a_re", "a_im", "g_re", "g_im")}
     states = True
+    state: ClassVar[str] = "h"      # what reports call the states
 
     @property
     def saturates(self):
-        return {"h": self.h}
+        return {self.state: self.h}
 
     def align(self, u: QFormat) -> int:
         """Left shift of ``g u`` to the fraction bits of ``A_bar h``."""
@@ -84,8 +86,8 @@ class States(Operation):
         need(self.a_im.fmt == a and self.g_im.fmt == self.g_re.fmt,
              "real and imaginary parts must have one format")
         need(self.align(u) >= 0, f"g {self.g_re.fmt} has more fraction bits than a_bar * h")
-        need(self.d.fmt.f_bits + u.f_bits >= self.h.f_bits,
-             f"d {self.d.fmt} * {u} has fewer fraction bits than h {self.h}")
+        need(not self.d or self.d.fmt.f_bits + u.f_bits >= self.h.f_bits,
+             f"d {self.d and self.d.fmt} * {u} has fewer fraction bits than h {self.h}")
         exact = np.int64 if a.f_bits <= 31 else object
         radius = self.a_re.raw.astype(exact) ** 2 + self.a_im.raw.astype(exact) ** 2
         bad = np.argwhere(radius >= 1 << 2 * a.f_bits)
@@ -94,7 +96,8 @@ class States(Operation):
 
     def format(self, u):
         """Of the exact sum of n states and ``d u``"""
-        return self.h.total(self.a_re.raw.shape[1]) + self.d.fmt * u
+        total = self.h.total(self.a_re.raw.shape[1])
+        return total + self.d.fmt * u if self.d else total
 
     def sums(self, u_fmt: QFormat, h_re, h_im, u):
         """``A_bar h + g u``, real and imaginary part, exact: A_bar's fraction bits and h's."""
@@ -121,8 +124,8 @@ class States(Operation):
     def output(self, u_fmt: QFormat, re_sum, u):
         """y for the sum of the states' real parts."""
         f = self.format(u_fmt).f_bits
-        return (re_sum << f - self.h.f_bits) + (
-            self.d.raw * u << f - self.d.fmt.f_bits - u_fmt.f_bits)
+        y = re_sum << f - self.h.f_bits
+        return y + (self.d.raw * u << f - self.d.fmt.f_bits - u_fmt.f_bits) if self.d else y
 
     def begin(self, formats, draws: Draws) -> "Recurrence":
         return Recurrence(self, formats[0], draws)
@@ -135,8 +138,9 @@ class States(Operation):
 
     def output_bound(self, formats, u):
         f = self.format(*formats).f_bits
-        return (self.a_re.raw.shape[1] * top(self.h) << f - self.h.f_bits) + (
-            largest(self.d.raw) * u << f - self.d.fmt.f_bits - formats[0].f_bits)
+        y = self.a_re.raw.shape[1] * top(self.h) << f - self.h.f_bits
+        return y + (largest(self.d.raw) * u << f - self.d.fmt.f_bits - formats[0].f_bits
+                    if self.d else 0)
 
 
 class Recurrence:

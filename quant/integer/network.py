@@ -66,16 +66,24 @@ def scan(u, a_re, a_im, g_re, g_im, words, rounding, lo, hi, re_sum, over, shown
 
 
 def along(op: States, u_fmt, u: np.ndarray, words: np.ndarray, bits: int, place: int | None):
-    """``Operation.along`` of inputs u (B, L, H), all steps at once, but saturated parts (B, L)."""
+    """``Operation.along`` of inputs u (B, L, H), all steps at once, but saturated parts (B, L).
+
+    What goes backwards takes the inputs from the last one on, and y before each; inputs must be 0
+    behind a sequence's end, where states then stay 0.
+    """
     B, L, H = u.shape
     re_sum, over, align = np.zeros((H, L, B), np.int64), np.zeros((L, B), np.int64), op.align(u_fmt)
     shown = np.zeros((H * (place is not None), L, B), np.uint32)
-    scan(np.ascontiguousarray(u.transpose(2, 1, 0)), op.a_re.raw, op.a_im.raw,
-         op.g_re.raw << align, op.g_im.raw << align, words, (op.a_re.fmt.f_bits, bits), op.h.lo,
-         op.h.hi, re_sum, over, shown)
-    y = op.output(u_fmt, np.ascontiguousarray(re_sum.transpose(2, 1, 0)), u)
-    word = np.ascontiguousarray(shown.transpose(2, 1, 0))
-    return y, over.T, word ^ rotl(u, TOOK) if place == 0 else word
+    way = slice(None, None, -1 if op.backwards else 1)
+    scan(np.ascontiguousarray(u[:, way].transpose(2, 1, 0)), op.a_re.raw, op.a_im.raw,
+         op.g_re.raw << align, op.g_im.raw << align, np.ascontiguousarray(words[way]),
+         (op.a_re.fmt.f_bits, bits), op.h.lo, op.h.hi, re_sum, over, shown)
+    re_sum = np.ascontiguousarray(re_sum[:, way].transpose(2, 1, 0))
+    if op.backwards:
+        re_sum = np.concatenate([re_sum[:, 1:], np.zeros((B, 1, H), np.int64)], 1)
+    word = np.ascontiguousarray(shown[:, way].transpose(2, 1, 0))
+    return (op.output(u_fmt, re_sum, u), over[way].T,
+            word ^ rotl(u, TOOK) if place == 0 else word)
 
 
 class Vectorised:
@@ -154,6 +162,8 @@ class Vectorised:
         place = 0
         for op, formats in block:
             inputs, saturated = [made[name] for name in op.reads], None
+            if op.backwards:
+                inputs = [raw * live[..., None] for raw in inputs]
             if op.states:
                 made[op.makes], saturated, shown = self._memory(
                     op, formats, inputs, draws, place if words.size else None)

@@ -78,6 +78,7 @@ class Operation:
 
     SHAPES: ClassVar[dict[str, tuple]] = {}     # of tensors that are not (H,), "H" and "n" in them
     states: ClassVar[bool] = False              # whether it has a memory from step to step
+    backwards: ClassVar[bool] = False   # whether it goes from a sequence's last step to its first
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -124,7 +125,8 @@ class Operation:
         ``saturated`` of it says where the last step saturated, if it does; ``over`` how often all
         did. ``shown(place)`` are the words (H,) that the signature has of the last step, place 0 of
         a block's first memory (:mod:`quant.integer.signature`); a network with a memory that lacks
-        it has no traces. ``draws``: a :class:`quant.integer.memory.Draws`.
+        it has no traces. What goes ``backwards`` has ``foresee(inputs)`` too, called before with
+        the inputs of all steps. ``draws``: a :class:`quant.integer.memory.Draws`.
         """
         raise NotImplementedError
 

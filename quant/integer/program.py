@@ -58,6 +58,12 @@ class Program:
                                    for name in op.saturates))
 
     @property
+    def recurrences(self) -> int:
+        """Numbers of state space models, each with a stream of random words of its own: one for
+        each block, whether it has one or not, and one for each that is more than that."""
+        return max(len(self.blocks), sum(isinstance(op, States) for op in self._memories))
+
+    @property
     def inputs(self) -> int:
         """Sequences that make one example."""
         return 1 if self.head is None else 2
@@ -123,6 +129,8 @@ class Artifact(Program):
                                  for ops in self.blocks),
              f"the artifact has no layers, or one without a memory "
              f"({', '.join(kind.__name__ for kind in MEMORIES)})")
+        need(not any(op.backwards for op in self.first),
+             "encoder: only an operation of a layer can go backwards in time")
         self._check_facts()
         for where, ops in self.parts():
             for i, op in enumerate(ops):
@@ -134,7 +142,7 @@ class Artifact(Program):
             need(tensor.raw.ndim == len(axes), f"{op}, {name}: shape {tensor.raw.shape}, expected "
                                                f"({', '.join(axes)})")
         sizes = {"H": self.H, "n": self.n, "vocab": self.vocab}
-        why = lfsr.misfit(self.random, self.length, len(self.blocks), self.H, self.n)
+        why = lfsr.misfit(self.random, self.length, self.recurrences, self.H, self.n)
         need(not why, why)
         for place, op, inputs in self.operations():
             where = f"{part_of(place)}, {op}"
@@ -151,7 +159,7 @@ class Artifact(Program):
                      f"{where}: a_bar {op.a_re.fmt} needs more fraction bits than the {bits} of "
                      f"stochastic rounding, at least 1")
         for kind, name, count in ((Fire, "number", 2 * len(self.blocks)),
-                                  (States, "layer", len(self.blocks))):
+                                  (States, "layer", self.recurrences)):
             given = [getattr(op, name) for _, op, _ in self.operations() if isinstance(op, kind)]
             need(len(set(given)) == len(given) and set(given) <= set(range(count)),
                  f"{kind.__name__}, {name}: each must have one of its own in 0..{count - 1}, for "

@@ -12,11 +12,12 @@ import numpy as np
 
 from golden.base.cli import differing
 from golden.base.qformat import QFormat
-from quant.integer import membrane, memory, ops
+from quant.integer import future, membrane, memory, ops
 from quant.integer.operation import ArtifactError, Operation, Tensor, kind_of, need
 from quant.integer.program import Program
 
-KINDS = {cls.__name__: cls for module in (ops, memory, membrane) for cls in vars(module).values()
+MODULES = ops, memory, future, membrane
+KINDS = {cls.__name__: cls for module in MODULES for cls in vars(module).values()
          if isinstance(cls, type) and issubclass(cls, Operation) and cls is not Operation}
 
 

@@ -1,4 +1,4 @@
-"""Bit-exact integer reference: runs a network's operations, one sequence and one step at a time.
+"""Bit-exact integer reference: runs a network's blocks, one sequence and one step at a time.
 
 Everything else must equal it on every input. Written to be read: what an operation computes stands
 in ``quant.integer.ops`` and ``quant.integer.memory``. ``quant.integer.network`` runs the same whole
@@ -27,12 +27,28 @@ class Running:
     """
 
     def __init__(self, ops: tuple[Operation, ...], formats: dict[str, QFormat], draws: Draws):
+        self.given = ops, formats, draws
         wires, self.formats = wired(ops, formats)
         self.inputs = [inputs for _, inputs in wires]
         self.steps = [(op, op.begin(inputs, draws) if op.states else partial(op.apply, inputs))
                       for op, inputs in wires]
         self.memory = [call for op, call in self.steps if op.states]
         self.values, self.counts = {}, {}
+
+    def foresee(self, xs: list[np.ndarray]) -> None:
+        """Let what goes backwards run through the sequence, of which ``xs`` are all x in front.
+
+        Must come before the first step; what it reads is made by a run ahead of this one.
+        """
+        ops, formats, draws = self.given
+        for i, (op, call) in enumerate(self.steps):
+            if op.backwards:
+                ahead, inputs = Running(ops[:i], formats, draws), []
+                ahead.foresee(xs)
+                for x in xs:
+                    ahead(x=x)
+                    inputs.append(ahead.values[op.reads[0]])
+                call.foresee(inputs)
 
     def __call__(self, **values) -> np.ndarray:
         """x behind the last operation, for the values in front of the first."""
@@ -61,8 +77,8 @@ class Record:
     """What a network did on one sequence of L steps, in N blocks; int64 raws.
 
     values : by name (N, L, H), as they stand behind a block's last operation; h_re, h_im :
-    (N, L, H, n); logits : (outputs,); label : arg max, the lowest index on a tie; over : saturated
-    elements by the value's name (N + 1,), the last one the encoder's.
+    (N, L, H, n), of States; logits : (outputs,); label : arg max, the lowest index on a tie; over :
+    saturated elements by the value's name (N + 1,), the last one the encoder's.
     """
 
     values: dict[str, np.ndarray]
@@ -79,7 +95,7 @@ def execute(art: Artifact, values: np.ndarray, seed: int | None = None,
     """Run one sequence of raw samples or tokens ``values`` (L,), streams restarted from ``seed``.
 
     keep : names of values to record, None: all, states too; after : called with block, step and
-    the block's :class:`Running` behind every step of a block.
+    the block's :class:`Running` behind every step of a block, block after block.
     """
     L, N = len(values), len(art.blocks)
     if not 1 <= L <= art.length:
@@ -92,11 +108,11 @@ def execute(art: Artifact, values: np.ndarray, seed: int | None = None,
         keep = tuple({op.makes: None for ops in art.blocks for op in ops})
     kept = {name: np.zeros((N, L, art.H), np.int64) for name in keep}
     h_re, h_im = (np.zeros((N, L * everything, art.H, art.n), np.int64) for _ in range(2))
-    total = np.zeros(art.H, np.int64)
-    for t in range(L):
-        x = first(v=np.array([values[t]]))
-        for j, block in enumerate(blocks):
-            x = block(x=x)
+    xs = [first(v=np.array([value])) for value in values]
+    for j, block in enumerate(blocks):
+        block.foresee(xs)
+        for t in range(L):
+            xs[t] = block(x=xs[t])
             for name in keep:
                 if name in block.values:
                     kept[name][j, t] = block.values[name]
@@ -106,8 +122,7 @@ def execute(art: Artifact, values: np.ndarray, seed: int | None = None,
                         h_re[j, t], h_im[j, t] = memory.h_re, memory.h_im
             if after:
                 after(j, t, block)
-        total += x
-    logits = decode(total, L, art)
+    logits = decode(sum(xs), L, art)
     runs = [*blocks, first]
     names = dict.fromkeys(name for run in runs for name in run.over)
     over = {name: np.array([run.over.get(name, 0) for run in runs], np.int64) for name in names}

@@ -28,18 +28,18 @@ def network(net: Network, steps: int, count: int | None = None
     C and D include, is 1; everything else is copied.
     """
     cfg = net.cfg
-    for name, wrong in (("kernel", "two_sided"), ("branch", True)):
-        if getattr(cfg, name, None) == wrong:
-            raise DiagonaliseError(f"the network has {name} = {wrong}; a recurrence in hardware "
-                                   f"needs a causal kernel and no branch")
+    if getattr(cfg, "branch", False):
+        raise DiagonaliseError("the network has branch = True; integers need a network without")
     with torch.no_grad():
         dense = [block.ssm.dense() for block in net.blocks]
+        future = [block.ssm.dense(future=True) if block.ssm.two_sided else None
+                  for block in net.blocks]
     dts = [block.ssm.dt().detach().numpy() for block in net.blocks]
 
     def layers(least):
-        for j, (d, dt) in enumerate(zip(dense, dts)):
+        for j, (d, dt, later) in enumerate(zip(dense, dts, future)):
             try:
-                yield diagonal(d, steps, dt, count, least)
+                yield diagonal(d, steps, dt, count, least, future=later)
             except DiagonaliseError as error:
                 raise DiagonaliseError(f"layer {j}: {error}") from None
 
@@ -59,7 +59,7 @@ def network(net: Network, steps: int, count: int | None = None
             C = layer.g * A / (2 * (layer.A_bar - 1))
             for name, value in (("log_A_re", np.log(-A.real)), ("A_im", A.imag),
                                 ("log_dt", np.zeros(len(A))), ("D", d.D.numpy()),
-                                ("C", np.stack([C.real, C.imag], 2))):
+                                *zip(("C", "C_future"), np.stack([C.real, C.imag], 3))):
                 own[ssm[j] + name].copy_(torch.from_numpy(value))
     return made.train(net.training), found
 

@@ -1,4 +1,4 @@
-"""A diagonal state space model fitted to given convolution kernels.
+"""A diagonal state space model fitted to given convolution kernels, one or several of a neuron.
 
 For matrices whose eigenvectors are too badly conditioned to diagonalise, such as HiPPO-LegS at its
 initialisation: its N eigenvalues are the real -1 .. -N, yet N / 2 complex modes reproduce a kernel
@@ -26,11 +26,11 @@ def start_modes(n: int) -> list[np.ndarray]:
 
 
 class _Fit:
-    """State of a Levenberg-Marquardt search; mu = log A_bar and g (H, n), one neuron per row."""
+    """State of a Levenberg-Marquardt search; mu = log A_bar (H, n), g (H, S, n) of S kernels."""
 
     def __init__(self, mu: np.ndarray, K: np.ndarray, ridge: float):
         self.mu, self.K, self.ridge = mu, K, ridge
-        self.lags = np.arange(K.shape[1])
+        self.lags = np.arange(K.shape[2])
         self._solve()
 
     def _solve(self) -> None:
@@ -38,33 +38,39 @@ class _Fit:
         n = self.mu.shape[1]
         self.powers = np.exp(self.mu[..., None] * self.lags)                    # (H, n, L)
         energy = (np.abs(self.powers) ** 2).sum(-1)
-        self.weight = self.ridge * np.concatenate([energy, energy], 1)          # (H, 2n)
+        self.weight = self.ridge * np.concatenate([energy, energy], 1)[:, None]     # (H, 1, 2n)
         X = np.concatenate([self.powers.real, -self.powers.imag], 1)            # (H, 2n, L)
         gram = X @ X.transpose(0, 2, 1)
         at = np.arange(2 * n)
-        gram[:, at, at] += self.weight
-        v = np.linalg.solve(gram, X @ self.K[..., None])[..., 0]
-        self.g = v[:, :n] + 1j * v[:, n:]
-        self.rest = (v[:, None] @ X)[:, 0] - self.K                             # (H, L)
-        self.cost = (self.rest ** 2).sum(1) + (self.weight * v * v).sum(1)
+        gram[:, at, at] += self.weight[:, 0]
+        v = np.linalg.solve(gram, X @ self.K.swapaxes(1, 2)).swapaxes(1, 2)     # (H, S, 2n)
+        self.g = v[..., :n] + 1j * v[..., n:]
+        self.rest = v @ X - self.K                                              # (H, S, L)
+        self.cost = (self.rest ** 2).sum((1, 2)) + (self.weight * v * v).sum((1, 2))
 
     def step(self, damping: np.ndarray) -> "_Fit":
         """The state after one damped Gauss-Newton step in (g, log decay, angle)."""
-        n = self.mu.shape[1]
-        slope = self.g[..., None] * self.powers * self.lags
-        J = np.concatenate([self.powers.real, -self.powers.imag,
-                            slope.real * self.mu.real[..., None], -slope.imag], 1)  # (H, 4n, L)
+        (H, n), (_, S, L), gains = self.mu.shape, self.K.shape, 2 * self.mu.shape[1]
+        J = np.zeros((H, S * gains + 2 * n, S, L))      # a kernel has gains of its own, no others
+        for s in range(S):
+            slope = self.g[:, s, :, None] * self.powers * self.lags
+            J[:, s * gains:s * gains + n, s] = self.powers.real
+            J[:, s * gains + n:(s + 1) * gains, s] = -self.powers.imag
+            J[:, -2 * n:-n, s] = slope.real * self.mu.real[..., None]
+            J[:, -n:, s] = -slope.imag
+        J = J.reshape(H, -1, S * L)
         hessian = J @ J.transpose(0, 2, 1)
-        descent = -(J @ self.rest[..., None])[..., 0]
-        descent[:, :2 * n] -= self.weight * np.concatenate([self.g.real, self.g.imag], 1)
-        at = np.arange(4 * n)
-        hessian[:, at[:2 * n], at[:2 * n]] += self.weight
+        descent = -(J @ self.rest.reshape(H, S * L, 1))[..., 0]
+        descent[:, :-2 * n] -= (self.weight * np.concatenate([self.g.real, self.g.imag], 2)
+                                ).reshape(H, -1)
+        at = np.arange(S * gains + 2 * n)
+        hessian[:, at[:-2 * n], at[:-2 * n]] += np.tile(self.weight[:, 0], S)
         size = hessian[:, at, at]
         hessian[:, at, at] += damping[:, None] * size + 1e-14 * size.max(1, keepdims=True)
         move = np.linalg.solve(hessian, descent[..., None])[..., 0]
-        decay = np.clip(-self.mu.real * np.exp(np.clip(move[:, 2 * n:3 * n], -0.5, 0.5)),
+        decay = np.clip(-self.mu.real * np.exp(np.clip(move[:, -2 * n:-n], -0.5, 0.5)),
                         SLOWEST, FASTEST)
-        angle = self.mu.imag + np.clip(move[:, 3 * n:], -0.3, 0.3)
+        angle = self.mu.imag + np.clip(move[:, -n:], -0.3, 0.3)
         return _Fit(-decay + 1j * angle, self.K, self.ridge)
 
     def take(self, other: "_Fit", better: np.ndarray) -> None:
@@ -75,22 +81,22 @@ class _Fit:
 
 def fit(K: np.ndarray, n: int, dt: np.ndarray, ridge: float = 1e-7,
         steps: int = 60) -> tuple[np.ndarray, np.ndarray]:
-    """(A_bar, g), each (H, n), with ``sum_k Re(g_k A_bar_k^j)`` near K[:, j].
+    """(A_bar (H, n), g (H, S, n)), with ``sum_k Re(g_sk A_bar_k^j)`` near K[:, s, j].
 
     Levenberg-Marquardt on the modes, with the best g for each (variable projection, Golub and
     Pereyra 1973), from several starts; the best of each neuron is kept. Deterministic.
 
     Parameters
     ----------
-    K : (H, L)
-        Kernels, without the part of D.
+    K : (H, S, L)
+        Kernels, without the part of D, S of each neuron with the same modes.
     dt : (H,)
         Time step of each neuron, by which the starts are scaled.
     ridge
         Weight of the modes' energies beside the squared error: without it modes of large g that
         cancel each other gain a little accuracy and cost the state's format many bits.
     """
-    A_bar, g = (np.empty((len(K), n), complex) for _ in range(2))
+    A_bar, g = np.empty((len(K), n), complex), np.empty((*K.shape[:2], n), complex)
     for first in range(0, len(K), BATCH):
         part = slice(first, first + BATCH)
         best = None

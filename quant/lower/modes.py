@@ -29,8 +29,9 @@ class DiagonaliseError(cli.UserError):
 class Diagonal:
     """A layer as modes, and how far it is from the dense one.
 
-    A_bar, g : (H, n) complex, ``h <- A_bar h + g s``, ``y = sum_k Re h_k + D s``; fitted : (H,)
-    bool; condition : (H,); error : (H,) rms error of the kernel over its rms, in float64.
+    A_bar : (H, n) complex, g : (S, H, n), S the sides of the kernel: ``h <- A_bar h + g s``,
+    ``y = sum_k Re h_k + D s``, the future's from the end and one step later; fitted : (H,) bool;
+    condition : (H,); error : (H,) rms error of the kernel over its rms, in float64.
     """
 
     A_bar: np.ndarray
@@ -105,17 +106,20 @@ def merge(A_bar: np.ndarray, g: np.ndarray) -> tuple[list[np.ndarray], list[np.n
 
 
 def diagonal(dense: Dense, steps: int, dt: np.ndarray, count: int | None = None,
-             least: int = 1, largest: float = REACH) -> Diagonal:
+             least: int = 1, largest: float = REACH, future: Dense | None = None) -> Diagonal:
     """The modes of a layer.
 
     Parameters
     ----------
+    future
+        Of a two-sided kernel the later side, of the same A_bar and B_bar; both get the same modes.
     steps
         Length of the kernels that are fitted and compared.
     dt : (H,)
         Time steps, by which a fit's start is scaled.
     count
-        Modes of a fitted neuron; None: half of the states, or as many as the diagonalised have.
+        Modes of a fitted neuron; None: half of the states (two-sided: three quarters), or as many
+        as the diagonalised have.
     least
         At least this many modes, so that several layers have equally many.
     largest
@@ -124,10 +128,12 @@ def diagonal(dense: Dense, steps: int, dt: np.ndarray, count: int | None = None,
 
     Raises :class:`DiagonaliseError` for matrices that are not stable or not finite.
     """
+    sides = [dense] if future is None else [dense, future]
     if not all(bool(torch.isfinite(torch.view_as_real(t.detach().resolve_conj())).all())
-               for t in dense[:3]):
+               for side in sides for t in side[:3]):
         raise DiagonaliseError("A_bar, B_bar or C contain values that are not finite")
-    A_bar, g, condition = modes(dense)
+    found = [modes(side) for side in sides]
+    A_bar, _, condition = found[0]
     H, N = A_bar.shape
     wild = np.flatnonzero(np.abs(A_bar).max(1) >= 1)
     if len(wild):
@@ -135,16 +141,20 @@ def diagonal(dense: Dense, steps: int, dt: np.ndarray, count: int | None = None,
         raise DiagonaliseError(f"{len(wild)} of {H} neurons have an eigenvalue with |A_bar| >= 1, "
                                f"neuron {wild[0]} has {worst:.6g}: the state would not decay")
     fitted = condition >= CONDITION
-    K = dense_kernel(dense, steps)
-    lists = merge(A_bar[~fitted], g[~fitted])
-    n = max([count or N // 2 if fitted.any() else 1, least, *map(len, lists[0])])
-    out = np.full((H, n), IDLE, complex), np.zeros((H, n), complex)
-    for place, values in zip(out, lists):
-        for row, found in zip(np.flatnonzero(~fitted), values):
-            place[row, :len(found)] = found
-    fitted |= reach(*out, steps) > largest
+    K = np.stack([dense_kernel(side, steps) for side in sides], 1)          # (H, S, steps)
+    merged = [merge(A_bar[~fitted], g[~fitted]) for _, g, _ in found]
+    some = N * (len(sides) + 1) // 4
+    n = max([count or some if fitted.any() else 1, least, *map(len, merged[0][0])])
+    A, g = np.full((H, n), IDLE, complex), np.zeros((len(sides), H, n), complex)
+    for place, values in (A, merged[0][0]), *((g[s], both[1]) for s, both in enumerate(merged)):
+        for row, one in zip(np.flatnonzero(~fitted), values):
+            place[row, :len(one)] = one
+    for side in g:
+        fitted |= reach(A, side, steps) > largest
     if fitted.any():
-        out[0][fitted], out[1][fitted] = fit(K[fitted], n, dt[fitted])
-    size = np.maximum(np.sqrt((K ** 2).sum(1)), np.finfo(float).tiny)
-    error = np.sqrt(((modes_kernel(*out, steps) - K) ** 2).sum(1)) / size
-    return Diagonal(*out, fitted, condition, error)
+        A[fitted], own = fit(K[fitted], n, dt[fitted])
+        g[:, fitted] = own.swapaxes(0, 1)
+    made = np.stack([modes_kernel(A, side, steps) for side in g], 1)
+    size = np.maximum(np.sqrt((K ** 2).sum((1, 2))), np.finfo(float).tiny)
+    error = np.sqrt(((made - K) ** 2).sum((1, 2))) / size
+    return Diagonal(A, g, fitted, condition, error)

@@ -23,6 +23,7 @@ import torch
 
 from golden.model.network import Network
 from quant.formats import TERNARY
+from quant.integer.future import Future
 from quant.integer.head import Head
 from quant.integer.membrane import Integrate
 from quant.integer.memory import Fire, States
@@ -74,14 +75,20 @@ def one_affine(ops: Ops) -> Ops:
 
 
 def scaled_states(ops: Ops) -> Ops:
-    """The scale directly behind a state space model goes into g and d."""
-    found = list(ops)
-    for i, (op, scale) in enumerate(zip(ops, ops[1:])):
-        if isinstance(op, States) and isinstance(scale, Scale) and scale.a:
-            a, rows = scale.a.raw, scale.a.raw[:, None]
-            found[i] = replace(op, g_re=Tensor(rows * op.g_re.raw), g_im=Tensor(rows * op.g_im.raw),
-                               d=Tensor(a * op.d.raw))
-            found[i + 1] = replace(scale, a=None)
+    """The scale directly behind a state space model goes into g and d, of both sides if it has."""
+    found, sides = list(ops), {}        # what a value is the sum of, by its name
+    for i, op in enumerate(ops):
+        if isinstance(op, States):
+            sides[op.makes] = [i]
+        elif isinstance(op, Add) and all(name in sides for name in op.reads):
+            sides[op.makes] = [k for name in op.reads for k in sides[name]]
+        else:
+            if isinstance(op, Scale) and op.a and op.reads[0] in sides:
+                found[i] = replace(op, a=None)
+                for k in sides[op.reads[0]]:
+                    found[k] = found[k].on_tensors(lambda name, t: t if name in (
+                        "a_re", "a_im") else Tensor((op.a.raw * t.raw.T).T))
+            sides = {}
     return found
 
 
@@ -130,26 +137,32 @@ def samplers_block(ops: Ops, number: int) -> Ops:
         "alpha": front and front[0].a, "beta": front and front[0].b or zero,
         "a": out and out.a or one, "b": out and out.b or zero,
         "h": None, "row_in": None, "row_out": None}                             # to be chosen
-    return filled(pattern(number, rounding=states.rounding, sampling=fires[0].form,
+    made = filled(pattern(number, rounding=states.rounding, sampling=fires[0].form,
                           gelu_out=_first(inner, Curve) is not None, **options), named)
+    at, later = made.index(_first(made, States)) + 1, _first(inner, Future)
+    two_sided = [replace(later, wiring="s_in -> future"), Add("y future -> y")] if later else []
+    return [*made[:at], *two_sided, *made[at:]]
 
 
-def integrators_block(ops: Ops, number: int) -> Ops:
+def integrators_block(ops: Ops, _number: int) -> Ops:
     """A block of integrate-and-fire neurons: as it is up to the mixer, then as with samplers."""
     front, names = ops[:ops.index(_first(ops, Mix))], {"p": "p_in", "s": "s_in"}
     options, named = ended(ops, streams=not isinstance(front[0], Integrate))
-    found = [replace(op, wiring=" ".join(names.get(word, word) for word in op.wiring.split()))
-             for op in front]
-    return [*(replace(op, layer=number) if isinstance(op, States) else op for op in found),
-            *filled(ending(**options), named)]
+    return [*(replace(op, wiring=" ".join(names.get(word, word) for word in op.wiring.split()))
+              for op in front), *filled(ending(**options), named)]
 
 
-def stream_block(ops: Ops, number: int) -> Ops:
+def numbered(ops: Ops, number: int, blocks: int) -> tuple[Operation, ...]:
+    """A block whose recurrences have random words of their own: past ones first, then future ones.
+    """
+    return tuple(replace(op, layer=number + blocks * op.backwards) if isinstance(op, States) else op
+                 for op in ops)
+
+
+def stream_block(ops: Ops, _number: int) -> Ops:
     """A block that passes a real-valued stream, rounded where something is made of it."""
     found = []
     for op in ops:
-        if isinstance(op, States):
-            op = replace(op, layer=number)
         if isinstance(op, (Curve, Table, Ternary)) and op.reads[0] == "y":      # a GELU, by a table
             found += [Limit("y -> y_in"), Table(f"y_in -> {op.makes}", "gelu", None,
                                                 Tensor(np.zeros(0)))]
@@ -195,7 +208,7 @@ def fold(net: Network) -> Program:
         for change in (no_clamp_at_samplers, one_affine, scaled_states, scaled_rows):
             ops = change(ops)
         form = next((form for kind, form in FORMS.items() if _first(ops, kind)), stream_block)
-        blocks.append(tuple(form(ops, number)))
+        blocks.append(numbered(form(ops, number), number, cfg.n_blocks))
     stream, weight = isinstance(blocks[0][-1], Limit), Tensor(array(encoder.weight))
     named = {"enc_w": weight, "x": None, "p_bits": 0}
     if not encoder.tokens:

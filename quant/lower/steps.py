@@ -17,6 +17,7 @@ from golden.model.lif import Integrate
 from golden.model.norms import Norm
 from golden.model.ssm import DiagonalSSM
 from quant.integer import membrane, ops
+from quant.integer.future import Future
 from quant.integer.memory import Fire, States
 from quant.integer.operation import Operation, Tensor
 from quant.integer.sampling import FORMS
@@ -43,14 +44,21 @@ def _norm(step: Norm, wiring: str, _net) -> list[Operation]:
 
 
 def _states(step: DiagonalSSM, wiring: str, _net) -> list[Operation]:
-    """``DiagonalSSM.discrete`` in float64 from the stored parameters."""
+    """``DiagonalSSM.discrete`` in float64 from the stored parameters; two-sided with a Future."""
     A = -np.exp(array(step.log_A_re)) + 1j * array(step.A_im)
     A_bar = np.exp(np.exp(array(step.log_dt))[:, None] * A)
-    C = array(step.C)
-    a = np.ones(len(C)) if step.a is None else array(step.a)
-    g = 2 * a[:, None] * (C[..., 0] + 1j * C[..., 1]) * (A_bar - 1) / A
-    parts = (A_bar.real, A_bar.imag, g.real, g.imag, a * array(step.D))
-    return [States(wiring, *map(Tensor, parts))]
+    a = np.ones(len(A_bar)) if step.a is None else array(step.a)
+
+    def modes(C: np.ndarray) -> list[Tensor]:
+        g = 2 * a[:, None] * (C[..., 0] + 1j * C[..., 1]) * (A_bar - 1) / A
+        return [Tensor(part) for part in (A_bar.real, A_bar.imag, g.real, g.imag)]
+
+    found = [States(wiring, *modes(array(step.C)), Tensor(a * array(step.D)))]
+    if step.two_sided:
+        u, y = wiring.split(" -> ")
+        found += [Future(f"{u} -> future", *modes(array(step.C_future))),
+                  ops.Add(f"{y} future -> {y}")]
+    return found
 
 
 def _fire(step: golden.Fire, wiring: str, net) -> list[Operation]:
@@ -114,8 +122,6 @@ def check(net) -> None:
 
     if forms not in FORMS:
         refuse("sampling", forms, " or ".join(FORMS), ", or give one with --sampling")
-    if cfg.kernel != "causal":
-        refuse("kernel", cfg.kernel, "causal")
     if cfg.pair and not cfg.features:
         raise FoldError("the network has pair = True and family = released, whose head sees every "
                         "neuron; the hardware needs family paper and its features")

@@ -12,6 +12,7 @@ from golden.base.cli import UserError
 from golden.base.qformat import SQ, UQ, FormatError, QFormat, cover_signed, fit_signed
 from quant.formats import BIT, GELU_I, SIGMOID_I, TERNARY, THRESHOLD, QuantConfig, RandomFormat
 from quant.integer import lfsr, ops
+from quant.integer.future import Future
 from quant.integer.head import Head, HeadFormats
 from quant.integer.membrane import Integrate
 from quant.integer.memory import States
@@ -43,10 +44,10 @@ class Extremes:
                                if own == name for end in ends])
 
 
-def random_format(length: int, layers: int, H: int, n: int) -> RandomFormat:
+def random_format(length: int, recurrences: int, H: int, n: int) -> RandomFormat:
     """The 32-bit generator if its streams are long and many enough, else the 48-bit one."""
     short = RandomFormat()
-    return lfsr.LONG if lfsr.misfit(short, length, layers, H, n) else short
+    return lfsr.LONG if lfsr.misfit(short, length, recurrences, H, n) else short
 
 
 def fitted(name: str, values, width: int, f_max: int | None = None) -> QFormat:
@@ -101,12 +102,13 @@ class Fitting:
 
     def states(self, op: States, u: QFormat) -> Operation:
         config, a_bar = self.config, SQ(1, self.config.coef_bits - 1)
-        h = self.memory(op, "h", self.range_of("h"))
+        h = self.memory(op, op.state, self.range_of(op.state))
         g = self.fitted(op, "g", [op.g_re.raw, op.g_im.raw], config.g_bits,
                         a_bar.f_bits + h.f_bits - u.f_bits)
-        d = (covering(op.d, h.f_bits) if u == BIT
-             else self.fitted(op, "d", op.d.raw, config.g_bits))
-        formats = {"a_re": a_bar, "a_im": a_bar, "g_re": g, "g_im": g, "d": d}
+        formats = {"a_re": a_bar, "a_im": a_bar, "g_re": g, "g_im": g}
+        if op.d:
+            formats["d"] = (covering(op.d, h.f_bits) if u == BIT
+                            else self.fitted(op, "d", op.d.raw, config.g_bits))
         return replace(op.on_tensors(lambda name, t: Tensor(t.raw, formats[name])), h=h,
                        rounding=config.rounding)
 
@@ -153,8 +155,8 @@ class Fitting:
     def ternary(self, op: ops.Ternary, _z) -> Operation:
         return replace(op, threshold=Tensor(op.threshold.raw, THRESHOLD))
 
-    RULES = {ops.Scale: scale, ops.Embed: embed, States: states, Integrate: integrate,
-             ops.Mix: mix, ops.Round: round,
+    RULES = {ops.Scale: scale, ops.Embed: embed, States: states, Future: states,
+             Integrate: integrate, ops.Mix: mix, ops.Round: round,
              ops.Limit: limit, ops.Table: table, ops.Ternary: ternary}
 
     def all(self, operations: tuple[Operation, ...], formats: dict[str, QFormat]

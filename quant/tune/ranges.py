@@ -49,7 +49,7 @@ class _Watch:
         self.found = {}
 
     def __call__(self, place, name: str, value: torch.Tensor) -> None:
-        if name == "h":         # every step: the sequences are reduced at the end
+        if value.ndim == 4:     # states, every step: the sequences are reduced at the end
             low, high = self.found.setdefault((place, name), (torch.zeros_like(value),
                                                               torch.zeros_like(value)))
             low, high = (t[..., :value.shape[-1]] for t in (low, high))
@@ -61,7 +61,7 @@ class _Watch:
         self.found[place, name] = torch.minimum(low, before[0]), torch.maximum(high, before[1])
 
     def extremes(self) -> dict:
-        return {key: tuple((pick(t, -1) if key[1] == "h" else t).double().numpy()
+        return {key: tuple((pick(t, -1) if t.ndim == 4 else t).double().numpy()
                            for t, pick in zip(ends, (torch.amin, torch.amax)))
                 for key, ends in self.found.items()}
 
@@ -132,11 +132,12 @@ def check_seen(extremes: Extremes, art: Program, margin: float) -> None:
 
 def report(art: Artifact, extremes: Extremes) -> list[dict]:
     """Per tensor that can saturate its ranges; plain numbers. The encoder's row has its name."""
-    states = {place.split(".")[0]: (op, inputs[0]) for place, op, inputs in art.operations()
-              if isinstance(op, States)}
+    states = {(place.split(".")[0], op.state): (op, inputs[0])
+              for place, op, inputs in art.operations() if isinstance(op, States)}
     rows = []
     for place, name, fmt, ends in _limited(art, extremes):
-        limit = proven(*states[str(place)], art.length) if name == "h" else None
+        of = states.get((str(place), name))
+        limit = proven(*of, art.length) if of else None
         rows.append({"layer": "encoder" if place == "first" else place, "tensor": name,
                      "format": str(fmt), "proven": limit and _pair(*limit), "seen": _pair(*ends),
                      "holds": _pair(fmt.lo * 2.0 ** -fmt.f_bits, fmt.hi * 2.0 ** -fmt.f_bits)})

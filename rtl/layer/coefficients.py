@@ -2,6 +2,7 @@
 
 from amaranth.lib import data
 
+from golden.base.qformat import wider
 from quant.integer import lfsr
 from quant.integer.operation import Tensor
 from rtl.layer import chains
@@ -19,8 +20,11 @@ def modes(spec: LayerSpec) -> dict[str, Tensor]:
 
 
 def neurons(spec: LayerSpec) -> dict[str, Tensor]:
-    """Tensors (H,) of ``neuron_coefficients``."""
-    return {"d": spec.cut.states.op.d} | ({"b": spec.cut.b} if spec.cut.b else {})
+    """Tensors (H,) of ``neuron_coefficients``; d and b in one format where they can be."""
+    d, b = spec.cut.states.op.d, spec.cut.b
+    if b and d.fmt.f_bits == b.fmt.f_bits:
+        d, b = (Tensor(t.raw, wider(d.fmt, b.fmt)) for t in (d, b))
+    return {"d": d} | ({"b": b} if b else {})
 
 
 def region(name: str, tensors: dict[str, Tensor], what: str, depth: int, per_row: int) -> Region:

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from quant.integer.reference import Running
 from rtl.layer import chains
-from rtl.layer.flow import Value, of
+from rtl.layer.flow import Value
 from rtl.parts.memory import Region
 from rtl.parts.pipeline import Pipeline, buffer_output
 from rtl.parts.streams import ConfigBus, x_word
@@ -16,9 +16,13 @@ from rtl.spec import LayerSpec
 
 
 def totals(spec: LayerSpec) -> dict[str, Value]:
-    """The mixers' sums, by what is made of them."""
-    return {wire.op.makes: of((wire.op.w.fmt * wire.formats[0]).total(spec.geo.H), 0)
-            for wire in spec.cut.mixes}
+    """The mixers' sums, by what is made of them: H products, exact."""
+    found, H = {}, spec.geo.H
+    for wire in spec.cut.mixes:
+        w, (v,) = wire.op.w.fmt, wire.formats
+        ends = [a * b for a in (w.lo, w.hi) for b in (v.lo, v.hi)]
+        found[wire.op.makes] = Value(H * min(ends), H * max(ends), w.f_bits + v.f_bits, 0)
+    return found
 
 
 def sum_word(spec: LayerSpec) -> data.StructLayout:

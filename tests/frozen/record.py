@@ -159,7 +159,7 @@ def network_entry(name: str) -> dict:
     entry["training, lengths"] = trained(net, ragged, lengths)
     entry["energy"] = networks.energy(net, list(RATES[:networks.blocks(net)]))
     art = attempt(networks.exported, copy.deepcopy(found), ragged, lengths)
-    return entry | {"export": art if refused(art) else artifact_text(art)}
+    return entry | {"export": art if refused(art) else attempt(artifact_text, art)}
 
 
 def shipped_entry(name: str) -> dict:

@@ -22,7 +22,8 @@ def recorded() -> dict:
 def test_entry(key, recorded):
     if key.startswith("release/") and record.fixtures() is None:
         pytest.skip(f"no folder with outputs of the released code: set ${record.FIXTURES}")
-    found = unmeant(differences(recorded[key], record.compute(*key.split("/"))), key)
+    entry = recorded[key]
+    found = unmeant(differences(entry, record.compute(*key.split("/"))), key, entry)
     assert not found, f"{len(found)} differences from the record, the first ones:\n" + "\n".join(
         found[:5])
 

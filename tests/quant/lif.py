@@ -19,6 +19,7 @@ CASES = {
     "gelu": {"act": "gelu", "threshold": 2.0, "surrogate": "arctan"},
     "tokens": {"vocab": 17, "act": "identity", "drive": "spikes", "residual": "none"},
     "tokens-plain": {"vocab": 17, "residual": "plain", "act": "gelu"},
+    "two-sided": {"kernel": "two_sided"},
     "one": {"d_model": 1, "d_state": 2, "n_blocks": 1}}
 
 

@@ -71,8 +71,10 @@ def test_own_network(own):
 @pytest.mark.parametrize("options", [
     {}, {"residual": "plain"}, {"residual": "none", "act": "gelu", "gelu_before_sampler": True},
     {"sampling": "systematic"}, {"init": "hippo_legs"}, RELEASED,
-    RELEASED | {"residual": "none", "norm_position": "post"}],
-    ids=["clampfuse", "plain", "gelu", "systematic", "dplr", "released", "post"])
+    RELEASED | {"residual": "none", "norm_position": "post"}, {"kernel": "two_sided"},
+    RELEASED | {"kernel": "two_sided"}],
+    ids=["clampfuse", "plain", "gelu", "systematic", "dplr", "released", "post", "two_sided",
+         "released, two_sided"])
 def test_many_bits_agree_better_than_few(options, tmp_path):
     found = checkpoint.load(made(tmp_path / "net.pt", d_model=8, **options), task=TOY)
     wide, few = (agreement.agreement(found, config, n=6, count=COUNT)

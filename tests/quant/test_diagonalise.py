@@ -42,7 +42,7 @@ def test_perturbed_is_exact(shared):
     assert not layer.fitted.any() and layer.condition.max() < CONDITION
     assert layer.error.max() < 1e-10 and (np.abs(layer.A_bar) < 1).all()
     K = dense_kernel(net.blocks[0].ssm.dense(), 64)
-    np.testing.assert_allclose(modes_kernel(layer.A_bar, layer.g, 64), K, atol=1e-12)
+    np.testing.assert_allclose(modes_kernel(layer.A_bar, layer.g[0], 64), K, atol=1e-12)
     with torch.no_grad():
         convolution = net.blocks[0].ssm.kernels(64)[0].numpy()
     np.testing.assert_allclose(K, convolution, atol=1e-9)
@@ -64,10 +64,10 @@ def test_merge_keeps_reals_apart_and_adds_pairs():
 def test_states_much_larger_than_the_output_are_fitted():
     net = network(0.3, seed=2, H=12)
     exact, layer = (found_in(net, largest=largest) for largest in (np.inf, 4.0))
-    before, after = (reach(one.A_bar, one.g, 64) for one in (exact, layer))
+    before, after = (reach(one.A_bar, one.g[0], 64) for one in (exact, layer))
     np.testing.assert_array_equal(layer.fitted, before > 4)
     assert 0 < layer.fitted.sum() < 12 and after[layer.fitted].max() < before.max() / 2
-    np.testing.assert_array_equal(layer.g[~layer.fitted], exact.g[~layer.fitted])
+    np.testing.assert_array_equal(layer.g[0][~layer.fitted], exact.g[0][~layer.fitted])
     assert 1e-9 < layer.error.max() < 5e-3
 
 
@@ -109,10 +109,9 @@ def test_unstable_or_not_finite_is_refused(value, words):
         diagonal(Dense(value * one[..., None], one, one, torch.zeros(1)), 8, np.ones(1))
 
 
-@pytest.mark.parametrize("changes", [{"kernel": "two_sided"}, {"branch": True}])
-def test_what_is_no_recurrence_is_refused(changes):
-    with pytest.raises(DiagonaliseError, match=next(iter(changes))):
-        modes_network(network(0.3, **changes), 16)
+def test_a_branch_is_refused():
+    with pytest.raises(DiagonaliseError, match="branch = True; integers need a network without"):
+        modes_network(network(0.3, branch=True), 16)
 
 
 def test_the_network_spikes_alike():
@@ -143,6 +142,30 @@ def test_the_paper_s_family_too(vocab):
     with torch.no_grad():
         made.blocks[0].ssm.a += 0.5
     assert changed_spikes(net, made, v)[0]["s_out"] > 10
+
+
+@pytest.mark.parametrize("family", ["released", "paper"])
+def test_two_sided_kernels_share_their_modes(family):
+    """Exact ones to rounding, with both sides' gains; fitted ones as well as causal ones."""
+    net = network(0.3, H=8, seed=1, family=family, kernel="two_sided").double()
+    ssm = net.blocks[0].ssm
+    sides = [ssm.dense(future=bool(k)) for k in range(2)]
+    for largest, limit in ((np.inf, 1e-12), (0.0, 5e-3)):
+        layer = diagonal(sides[0], 64, ssm.dt().detach().numpy(), largest=largest, future=sides[1])
+        assert layer.g.shape == (2, *layer.A_bar.shape)
+        assert layer.fitted.sum() == (0 if largest else 8)
+        for g, side in zip(layer.g, sides):
+            K = dense_kernel(side, 64)
+            np.testing.assert_allclose(modes_kernel(layer.A_bar, g, 64), K, rtol=0,
+                                       atol=limit * np.abs(K).max())
+    made, layers = modes_network(net, 40)
+    assert made.cfg.kernel == "two_sided" and not made.cfg.dplr
+    x = torch.rand(2, 40, 8) if family == "released" else torch.rand(2, 40)
+    changes = changed_spikes(net, made, x)
+    assert sum(c["s_in"] + c["s_out"] for c in changes) <= 2
+    with torch.no_grad():
+        made.blocks[0].ssm.C_future *= 1.5
+    assert changed_spikes(net, made, x)[0]["s_out"] > 2
 
 
 def test_layers_get_equally_many_modes():

@@ -154,7 +154,7 @@ def test_released_family(options, fitted, tmp_path, monkeypatch, capsys):
 
 def test_replaces_an_artifact_only_when_it_succeeds(tmp_path, monkeypatch, capsys):
     out = tmp_path / "a"
-    good, bad = made(tmp_path / "good.pt"), made(tmp_path / "bad.pt", kernel="two_sided")
+    good, bad = made(tmp_path / "good.pt"), made(tmp_path / "bad.pt", sampling="mean")
     plain = ("--task", TOY, "--out", out, "-n", 0, "--vectors", 1)
     command(monkeypatch, *plain, "--checkpoint", good)
     before = {p.name: p.read_bytes() for p in out.iterdir()}

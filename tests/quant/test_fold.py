@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from golden.model.config import LIFConfig, NetworkConfig, PaperConfig, ReleasedConfig, StreamConfig
+from golden.model.config import NetworkConfig, PaperConfig, ReleasedConfig, StreamConfig
 from golden.model.network import Network
 from quant.integer.ops import Mix, Scale
 from quant.lower.passes import FoldError, fold
@@ -79,6 +79,9 @@ for residual in ("none", "plain"):
 CASES["released-relu"] = dataclasses.replace(RELEASED, act="relu", gelu_before_sampler=False)
 CASES["released-tokens"] = dataclasses.replace(RELEASED, residual="none", vocab=5,
                                                gelu_before_sampler=False, norm_position="post")
+for name in ("clampfuse-relu", "plain-identity", "tokens-plain", "gelu-none", "shared_A",
+             "released-plain-pre", "released-none-post", "released-relu", "released-tokens"):
+    CASES[f"two_sided-{name}"] = dataclasses.replace(CASES[name], kernel="two_sided")
 CASES["systematic"] = dataclasses.replace(BASE, sampling="systematic", residual="none")
 
 
@@ -109,8 +112,10 @@ def test_folded_equals_golden(cfg, masked):
     torch.testing.assert_close(folded_logits, logits, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("cfg", [CASES["clampfuse-relu"], CASES["plain-relu"]], ids=["p", "x"])
-def test_probabilities_to_1e_9(cfg):
+@pytest.mark.parametrize("cfg", [
+    CASES["clampfuse-relu"], CASES["plain-relu"], CASES["two_sided-clampfuse-relu"]],
+    ids=["p", "x", "two_sided"])
+def test_probabilities_to_1e_10(cfg):
     """Per block in float64: y + b, the drive of the output sampler."""
     net = trained_like(cfg)
     expected, got, folded = [], [], QuantNetwork(fold(net))
@@ -124,11 +129,11 @@ def test_probabilities_to_1e_9(cfg):
         folded(v, record=got)
     for block, y, g in zip(net.blocks, expected, got, strict=True):
         p = (y + block.out.b[:, None]).reshape(len(y), 60, 2).permute(2, 1, 0)
-        torch.testing.assert_close(p_of(g), p, rtol=0, atol=1e-9)
+        torch.testing.assert_close(p_of(g), p, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("option, value", [("kernel", "two_sided"), ("sampling", "mean"),
-                                           ("norm", "layer"), ("pair", True)])
+@pytest.mark.parametrize("option, value", [("sampling", "mean"), ("norm", "layer"),
+                                           ("pair", True)])
 def test_refuses_what_hardware_has_not(option, value):
     cfg = dataclasses.replace(RELEASED, **{option: value})
     with pytest.raises(FoldError, match=f"{option} = {value}.*the hardware needs"):
@@ -137,7 +142,6 @@ def test_refuses_what_hardware_has_not(option, value):
 
 @pytest.mark.parametrize("cfg, text", [
     (dataclasses.replace(RELEASED, branch=True), "block 0 of .* a second branch .Concat., which"),
-    (LIFConfig(**SHAPE, kernel="two_sided"), "kernel = two_sided, but the hardware needs causal"),
     (StreamConfig(**SHAPE, neuron="gelu", mixer="linear"), "neuron = gelu and mixer = linear")])
 def test_refusals_name_the_step(cfg, text):
     with pytest.raises(FoldError, match=text) as error:

@@ -5,6 +5,12 @@ import numpy as np
 from quant.lower.kernel_fit import SLOWEST, fit, start_modes
 
 
+def fitted(K, *args, **options):
+    """Of one kernel of each neuron."""
+    A_bar, g = fit(K[:, None], *args, **options)
+    return A_bar, g[:, 0]
+
+
 def kernels(A_bar, g, steps):
     return (g[..., None] * A_bar[..., None] ** np.arange(steps)).sum(1).real
 
@@ -36,13 +42,13 @@ def test_finds_modes_that_are_there():
     A_bar = np.exp(dt[:, None] * A)
     g = rng.standard_normal((5, 2)) + 1j * rng.standard_normal((5, 2))
     K = kernels(A_bar, g, 80)
-    found = fit(K, 2, dt, ridge=1e-12)
+    found = fitted(K, 2, dt, ridge=1e-12)
     assert relative(K, kernels(*found, 80)).max() < 1e-4
 
 
 def test_legs_with_half_its_states():
     K, dt = legs(8, 6, 96)
-    A_bar, g = fit(K, 4, dt)
+    A_bar, g = fitted(K, 4, dt)
     assert A_bar.shape == g.shape == (6, 4)
     assert relative(K, kernels(A_bar, g, 96)).max() < 1e-2
     assert np.abs(A_bar).max() < np.exp(-SLOWEST) + 1e-12
@@ -50,13 +56,13 @@ def test_legs_with_half_its_states():
 
 def test_the_ridge_bounds_the_modes():
     K, dt = legs(8, 6, 96)
-    loose, tight = (np.abs(fit(K, 4, dt, ridge)[1]).max() for ridge in (1e-10, 1e-5))
+    loose, tight = (np.abs(fitted(K, 4, dt, ridge)[1]).max() for ridge in (1e-10, 1e-5))
     assert tight < loose / 2
 
 
 def test_rows_do_not_depend_on_each_other():
     K, dt = legs(8, 40, 32)            # more than one batch
-    whole, alone = fit(K, 2, dt, steps=5), fit(K[35:36], 2, dt[35:36], steps=5)
+    whole, alone = fitted(K, 2, dt, steps=5), fitted(K[35:36], 2, dt[35:36], steps=5)
     for a, b in zip(whole, alone):
         np.testing.assert_allclose(a[35:36], b, rtol=1e-6)
 

@@ -55,7 +55,7 @@ def assert_equals_reference(net, art, values) -> reference.Record:
     with torch.no_grad():
         logits = net(v, form="recurrence", draws=LfsrDraws(art), record=record, observe=observe)
     for j, (ops, seen) in enumerate(zip(art.blocks, record, strict=True)):
-        for op in (op for op in ops if isinstance(op, States)):
+        for op in (op for op in ops if type(op) is States):
             for part, raw in enumerate((want.h_re, want.h_im)):
                 got = np.stack([h[part] for h in states[j]]) * 2.0 ** op.h.f_bits
                 first_difference(got, raw[j], j, ("Re h", "Im h")[part])

@@ -18,8 +18,10 @@ from quant.tune.qat import Now, QuantNetwork
 from tests.quant import stream
 from tests.quant.test_qat import as_model
 from tests.quant.toy import content, with_op
+from tests.quant.two_sided import random_two_sided
 
-OPTIONS = [{}, {"norm_position": "post"}, {"residual": "none"}, {"vocab": 17}]
+OPTIONS = [{}, {"norm_position": "post"}, {"residual": "none"}, {"vocab": 17},
+           {"kernel": "two_sided", "norm_position": "post"}]
 
 
 def folded(art):
@@ -64,7 +66,9 @@ def test_forms_agree_without_state_rounding():
 
 
 @pytest.mark.parametrize("make", [lambda: random_artifact(seed=2, length=40),
-                                  lambda: stream.artifact("gsu")], ids=["samplers", "gsu"])
+                                  lambda: stream.artifact("gsu"),
+                                  lambda: random_two_sided(2, length=40)],
+                         ids=["samplers", "gsu", "two_sided"])
 def test_lengths_leave_out_the_rest(make):
     """A sequence's logits do not depend on what lies behind its end, in either form."""
     art = make()

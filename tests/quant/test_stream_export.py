@@ -92,11 +92,8 @@ def test_export_and_evaluation(kind, task, options, tmp_path, monkeypatch, capsy
     fired = sum((t.values["s_out"] != 0).sum((1, 2)) for t in found) / (split.lengths.sum() * art.H)
     np.testing.assert_allclose(result["spike_rates"], fired)
     assert result["saturations"] == [0, 0, 0]
-    assert rtl.generate.main(["--artifact", str(out), "--out", str(tmp_path / "v")]) == 2
-    lines = capsys.readouterr().err.splitlines()
-    first = r"Table (y_in -> a)" if kind == "gsu" else "Step (y -> s_out)"
-    assert len(lines) == 1 and f"layer 0: {first} has no component in the RTL" in lines[0], lines
-    assert "python -m quant.evaluate" in lines[0] and not (tmp_path / "v").exists()
+    assert rtl.generate.main(["--artifact", str(out), "--out", str(tmp_path / "v")]) == 0
+    assert list((tmp_path / "v").iterdir())
 
 
 def test_same_inputs_same_integers(tmp_path):
@@ -140,7 +137,6 @@ def test_a_fine_tuned_file_of_other_operations(change, text, tmp_path):
 
 @pytest.mark.parametrize("options, text", [
     ({"norm": "layer"}, "norm = layer, but the hardware needs batch"),
-    ({"kernel": "two_sided"}, "kernel = two_sided, but the hardware needs causal"),
     ({"neuron": "gelu"}, "neuron = gelu and mixer = glu"),
 ], ids=str)
 def test_what_has_no_integers(options, text, tmp_path, monkeypatch, capsys):

@@ -11,6 +11,8 @@ from quant.integer.network import IntegerNetwork
 from quant.integer.operation import ArtifactError
 from quant.integer.synthetic import LIMITS, random_artifact
 
+LEAKY = list(itertools.product(("subtract", "zero"), (False, True),
+                               ("none", "clampfuse", "plain")))
 STREAMS = list(itertools.product(("glu", "gsu"), ("pre", "post"), ("plain", "none")))
 
 
@@ -108,7 +110,26 @@ def test_a_neuron_at_zero_shows_what_fires_there():
         assert not found.values["y"][..., -1].any()
 
 
-@pytest.mark.parametrize("kind", ["glu", "gsu"])
+@pytest.mark.parametrize("reset, alone, residual", LEAKY)
+def test_membranes_fire_leak_and_saturate(reset, alone, residual):
+    """In every layer spikes come and go; under stress membranes reach the ends of their format."""
+    for seed, stress in itertools.product(range(4), (0, 0.4)):
+        art = random_artifact(seed, 3, 16, kind="lif", reset=reset, alone=alone, length=80,
+                              residual=residual, stress=stress)
+        assert art.n == (0 if alone else 4)
+        values = np.random.default_rng(seed).integers(0, 256, 80)
+        found = reference.execute(art, values)
+        if stress:
+            assert found.over["v"][:-1].all()
+            assert residual != "plain" or found.over["x"].any()
+            continue
+        for name in ("s_in", "s_out"):
+            fired = found.values[name]
+            assert 0.02 < fired.mean((1, 2)).min() and fired.mean((1, 2)).max() < 0.98
+            assert (fired.any(1) & ~fired.all(1)).any(1).all(), "no neuron of a layer that changes"
+
+
+@pytest.mark.parametrize("kind", ["glu", "gsu", "lif"])
 def test_kinds_take_every_shape_and_option(kind):
     for options in ({"H": 1, "n": 1, "n_layers": 1, "length": 1}, {"vocab": 3, "features": 2},
                     {"rounding": "half_even", "n_classes": 1},

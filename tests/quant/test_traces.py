@@ -8,14 +8,17 @@ import pytest
 
 from quant.integer import lfsr, reference, sampling
 from quant.integer.compiled import Compiled
+from quant.integer.membrane import Integrate
 from quant.integer.memory import Fire, States
 from quant.integer.network import GROUP, IntegerNetwork, Vectorised
-from quant.integer.operation import ArtifactError, Operation
+from quant.integer.operation import ArtifactError, Operation, Tensor, wired
 from quant.integer.ops import Limit
 from quant.integer.signature import crc32, rotl
 from quant.integer.synthetic import KINDS, random_artifact
 from quant.integer.vectors import expected, load, make, save
+from tests.quant.test_membrane import in_fractions
 from tests.quant.toy import op_at, place_of
+from tests.quant.two_sided import random_two_sided
 
 FIELDS = ("s_in", "s_out", "signature", "logits", "label", "saturations")
 STREAMS = [{"kind": kind, "norm_position": position, "residual": residual}
@@ -23,9 +26,12 @@ STREAMS = [{"kind": kind, "norm_position": position, "residual": residual}
                ("glu", "gsu"), ("pre", "post"), ("plain", "none"))]
 SAMPLERS = [{"sampling": form, "residual": residual} for form, residual in itertools.product(
     sampling.FORMS, ("none", "clampfuse", "plain", "replace"))]
+LEAKY = [{"kind": "lif", "reset": reset, "alone": alone, "residual": residual}
+         for reset, alone, residual in itertools.product(
+             ("subtract", "zero"), (False, True), ("none", "clampfuse", "plain"))]
 OPTIONS = [options | {
     "rounding": ("stochastic", "half_even")[number % 2], "stress": 0.2 * (number % 3 == 1),
-    "vocab": 7 * (number % 4 == 3)} for number, options in enumerate(STREAMS + SAMPLERS)]
+    "vocab": 7 * (number % 4 == 3)} for number, options in enumerate(STREAMS + SAMPLERS + LEAKY)]
 
 
 def inputs_of(art, count=3, steps=23, seed=3):
@@ -73,6 +79,14 @@ def test_more_sequences_than_a_group(options):
         assert_trace(one.trace(b), reference.run(art, values[b, :lengths[b]]))
 
 
+def membranes(op, fmt, drive):
+    """Those before the reset (L, H), in fractions, for the drive (L, H)."""
+    one = [replace(op, leak=Tensor(op.leak.raw[i:i + 1], op.leak.fmt))
+           for i in range(len(op.leak.raw))]
+    return np.array([[u for u, _ in in_fractions(each, fmt, raws)]
+                     for each, raws in zip(one, drive.T)]).T
+
+
 def terms(art, values):
     """Every part of the neuron words (N, L, H) by its name, from the page and what was recorded.
 
@@ -95,14 +109,22 @@ def terms(art, values):
 
     for j, ops in enumerate(art.blocks):
         of = {(type(op), op.makes): op for op in ops}
-        states, k = next(op for op in ops if isinstance(op, States)), art.random.k
-        source = ops[0].reads[0] if isinstance(ops[0], (Fire, States)) else ops[0].makes
+        states, k = next((op for op in ops if isinstance(op, States)), None), art.random.k
+        source = ops[0].reads[0] if ops[0].states else ops[0].makes
         entered = x[j] if source == "x" else found.values[source][j]
-        add("taken", j, entered, 0)
+        if (Integrate, "s_in") in of:
+            formats = wired(ops, {"x": art.x_format})[1]
+            add("taken", j, membranes(of[Integrate, "s_in"], formats[source], entered), 0)
+            add("membrane out", j, membranes(of[Integrate, "s_out"], formats["y"],
+                                             found.values["y"][j]), 23)
+        else:
+            add("taken", j, entered, 0)
         if (Fire, "s_in") in of:
             add("draws in", j, stream(3 * j, k, L, H), 11)
             add("draws out", j, stream(3 * j + 1, k, L, H), 23)
         add("y", j, found.values["y"][j], 3)
+        if not states:
+            continue
         words = stream(3 * j + 2, 2 * art.random.round_bits, L * H, art.n).reshape(L, H, art.n)
         for mode in range(art.n):
             add("re", j, found.h_re[j, ..., mode], 5 * mode + 1)
@@ -113,7 +135,7 @@ def terms(art, values):
 
 
 DIRECT = [{"residual": "clampfuse"}, {"residual": "plain", "gelu_out": True}, *STREAMS,
-          {"kind": "gsu", "rounding": "half_even"}]
+          {"kind": "gsu", "rounding": "half_even"}, *LEAKY[::4]]
 
 
 @pytest.mark.parametrize("options", DIRECT,
@@ -121,10 +143,10 @@ DIRECT = [{"residual": "clampfuse"}, {"residual": "plain", "gelu_out": True}, *S
 def test_words_are_those_of_the_page(options):
     """And without any one of its parts a signature is another one in almost every step."""
     art = random_artifact(3, 2, 5, 8, **options)
-    values = np.random.default_rng(0).integers(0, 256, 6)
+    values = np.random.default_rng(0).integers(0, 256, 12)     # the first ones make no spikes yet
     want, parts = reference.run(art, values).signature, terms(art, values)
-    assert len(parts) == 5 + 2 * ("kind" not in options) - (
-        options.get("rounding") == "half_even")
+    assert len(parts) == (3 if options.get("alone") else 5 - (
+        options.get("rounding") == "half_even") + {None: 2, "lif": 1}.get(options.get("kind"), 0))
 
     def signed(names):
         word = np.bitwise_xor.reduce([parts[name] for name in names])
@@ -160,15 +182,17 @@ def test_saturations_are_of_memories_and_of_the_stream(kind):
     art = random_artifact(2, 3, kind=kind, stress=0.4, residual="plain")
     values, _ = inputs_of(art, 2, 40)
     found, trace = reference.execute(art, values[0]), reference.run(art, values[0])
-    assert art.memories == ("h",)
-    assert trace.saturations.tolist() == [*found.over["h"][:-1], found.over["x"].sum()]
+    assert art.memories == (("v", "h") if kind == "lif" else ("h",))
+    memories = sum(found.over[name] for name in art.memories)
+    assert trace.saturations.tolist() == [*memories[:-1], found.over["x"].sum()]
     assert trace.saturations.all()
-    if kind != "paper":
+    if kind in ("glu", "gsu"):
         assert sum(over.sum() for over in found.over.values()) > trace.saturations.sum()
 
 
 @pytest.mark.parametrize("kind, signs, enters", [
-    ("paper", {0, 1}, True), ("glu", {0, 1}, False), ("gsu", {-1, 0, 1}, False)])
+    ("paper", {0, 1}, True), ("glu", {0, 1}, False), ("gsu", {-1, 0, 1}, False),
+    ("lif", {0, 1}, True)])
 def test_spikes_of_traces_and_their_files(kind, signs, enters, tmp_path):
     art = random_artifact(2, 3, 5, 2, kind=kind)
     values, lengths = inputs_of(art, 4, 13)
@@ -224,6 +248,11 @@ def test_another_memory_shows_what_it_says(monkeypatch):
     right = reference.run(held, values[1]).signature
     monkeypatch.setattr(Shown, "shown", lambda self, place: rotl(self.last, 3))
     assert (reference.run(held, values[1]).signature != right).any()
+
+
+def test_two_sided_networks_have_no_traces():
+    with pytest.raises(ArtifactError, match=r"layer 0, Future .*: it shows the signature nothing"):
+        expected(random_two_sided(1), np.zeros((1, 3), int))
 
 
 @pytest.mark.parametrize("name, text", [("y", "what the spikes are made of"),

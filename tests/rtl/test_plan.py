@@ -27,6 +27,7 @@ from rtl.link.identity import shape_digest
 from rtl.parts.memory import ConfigMemory, ConfigRegister
 from rtl.plan import check_link, plan
 from rtl.layer.x_buffer import FUSE_BANKS
+from tests.quant.two_sided import random_two_sided
 
 SMALL = dict(n_layers=2, H=4, n=2, length=16)
 # Options that decide which parts there are, and a number of lanes.
@@ -128,6 +129,10 @@ REFUSED = {
              r"layer 0: a norm that stays a product \(gain SQ\(.*; post-norm"),
     "decoder": (with_edge(dec_w=SQ(34, 6)),
                 r"decoder: logits need 60 bits, but there are 48; .*length 16.* dec_w SQ\(34,6\)"),
+    "two-sided": (random_two_sided(length=784), "layer 0: a two-sided kernel needs the whole "
+                  r"sequence: 784 steps x 8 neurons, 6272 bits of inputs \(s_in UQ\(1,0\)\) and "
+                  r"112896 bits of sums \(future SQ\(6,12\)\), not in the RTL; run the network "
+                  "with python -m quant.evaluate, or train one with kernel = causal"),
     "lanes": (random_artifact(n_layers=1, H=3, n=4), "8 lanes do not divide 3 neurons of 4 modes"),
 }
 

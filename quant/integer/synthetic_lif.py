@@ -1,0 +1,54 @@
+"""Random networks of leaky integrate-and-fire neurons, with a state space model and without."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from golden.base.qformat import QFormat
+from quant.formats import SCALE
+from quant.integer.membrane import Integrate
+from quant.integer.memory import Fire, States
+from quant.integer.operation import Operation, Tensor
+from quant.integer.ops import Clamp, Scale
+from quant.integer.synthetic_samplers import Samplers
+
+
+@dataclass(frozen=True)
+class Integrators(Samplers):
+    """Blocks as ``quant.lower.passes.integrators_block`` makes them: those of samplers with
+    membranes in their place. Membranes have the format of the states, ``fmt.h``.
+    """
+
+    sampling: str = field(default="bernoulli", init=False)
+    gelu_out: bool = field(default=False, init=False)
+    reset: str = "subtract"     # or zero
+    alone: bool = False         # no state space model: the drive is ``a s + b``
+
+    ADDEND = 0.0, 0.5           # without spikes a drive stays above 0
+
+    def neurons(self, wiring: str) -> Integrate:
+        """Leaks so slow that small drives add up to the threshold, which none of 1 reaches at once.
+        """
+        v, leak = self.formats.h, QFormat(0, self.formats.a_bar.width, False)
+        theta = (max(1, self.limit(v)) if self.limits else
+                 min(v.hi, round(self.rng.uniform(1.0, 1.3) * 2 ** v.f_bits)))
+        return Integrate(wiring, Tensor(self.moderate(leak, self.H, 0.8, 0.99), leak),
+                         Tensor(np.array(theta), v), v, self.reset)
+
+    def block(self, ops: tuple[Operation, ...]) -> Iterator[Operation]:
+        """That of samplers changed: a neuron does not clamp its drive by itself."""
+        for op in ops:
+            if isinstance(op, Fire):
+                if op.reads == ("p_in",):
+                    yield Clamp("p_in -> p_in")
+                yield self.neurons(op.wiring)
+            elif self.alone and isinstance(op, Scale) and op.wiring == "y -> y":
+                yield Scale("s_in -> y", Tensor(self.moderate(SCALE, self.H, -0.5, 1.5), SCALE),
+                            op.b)
+            elif not (self.alone and isinstance(op, States)):
+                yield op
+
+    def parts(self) -> dict:
+        parts = super().parts()
+        return parts | {"blocks": tuple(tuple(self.block(ops)) for ops in parts["blocks"])}
