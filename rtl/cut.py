@@ -125,6 +125,9 @@ def cut(art: Artifact, number: int) -> Cut:
                             f"{ELSEWHERE}")
     head, mixes = wires[:mix], [wire for wire in wires[mix:] if isinstance(wire.op, Mix)]
     back = [wire for wire in wires[mix:] if not isinstance(wire.op, Mix)]
+    for wire in back:
+        if wire.op.states:
+            refuse(wire.op, "has a memory behind the mixers of its layer, where the RTL has none")
     at = [k for k, wire in enumerate(head) if isinstance(wire.op, States)]
     for k in at[1:]:
         refuse(head[k].op, "is a second state space model of a layer, which has one in the RTL")
@@ -132,9 +135,7 @@ def cut(art: Artifact, number: int) -> Cut:
     if states:
         front, u, middle = head[:at[0]], states.op.reads[0], head[at[0] + 1:]
     else:
-        ends = next((k for k, wire in enumerate(head) if wire.op.states), None)
-        if ends is None:
-            raise HardwareError(f"{where}: nothing in it has a memory; {ELSEWHERE}")
+        ends = next(k for k, wire in enumerate(head) if wire.op.states)
         front, u, middle = head[:ends + 1], head[ends].op.makes, head[ends + 1:]
     if states and middle and isinstance(middle[0].op, Scale) and middle[0].op.a is None and \
             middle[0].op.wiring == f"{states.op.makes} -> {states.op.makes}":
@@ -142,12 +143,8 @@ def cut(art: Artifact, number: int) -> Cut:
     ternary = middle[-1] if middle and isinstance(middle[-1].op, Ternary) else None
     middle = middle[:-1] if ternary else middle
     for wire in (*front, *middle, *back):
-        if isinstance(wire.op, (States, Ternary)):
-            refuse(wire.op, "stands where the RTL has none: a state space model in front of the "
-                            "mixers, a ternary threshold right in front of them")
-    for wire in back:
-        if wire.op.states:
-            refuse(wire.op, "has a memory behind the mixers of its layer, where the RTL has none")
+        if isinstance(wire.op, Ternary):
+            refuse(wire.op, "does not stand right in front of the mixers of its layer")
     made = {wire.op.makes for wire in head} | {"x"}
     for part, known in ((front, {"x"}), (middle, {states.op.makes if states else u}),
                         (mixes, made), (back, {"x"} | {wire.op.makes for wire in mixes})):

@@ -14,14 +14,24 @@ import numpy as np
 import pytest
 
 import rtl.encoder
+import rtl.layer.cells
+import rtl.layer.columns
+import rtl.layer.drives
+import rtl.layer.fire
+import rtl.layer.flow
 import rtl.layer.fuse
 import rtl.parts.lfsr
+import rtl.layer.membrane
+import rtl.layer.mixer
 import rtl.layer.phase_sampler
 import rtl.parts.pipeline
 import rtl.layer.sampler
 import rtl.layer.sampler_words
 import rtl.layer.state_engine
 import rtl.layer.state_update
+import rtl.layer.table
+import rtl.layer.tables
+import rtl.layer.ternary
 import rtl.layer.x_buffer
 from golden.base.qformat import SQ
 from quant.formats import LayerFormats, RandomFormat
@@ -166,7 +176,8 @@ def mutate(monkeypatch, owner, name: str, text: str, mutated: str) -> None:
          function.__globals__, scope)
     users = [owner] if inspect.isclass(owner) else [
         owner, rtl.layer.state_update, rtl.layer.sampler, rtl.layer.sampler_words, rtl.encoder,
-        rtl.layer.fuse]
+        rtl.layer.fuse, rtl.layer.cells, rtl.layer.flow, rtl.layer.membrane, rtl.layer.table,
+        rtl.layer.tables, rtl.layer.mixer]
     for user in users:
         if getattr(user, name, None) is function:
             monkeypatch.setattr(user, name, scope[name])
@@ -193,7 +204,7 @@ FORM_MUTANTS = {
         "systematic", rtl.layer.phase_sampler, "start_phase",
         "Cat(Const(random.centred << finer >> 1, finer), r)", "Cat(r, Const(0, finer))"),
     "phases back to the first word": (
-        "systematic", rtl.layer.state_engine.StateEngine, "_feed", "words.back.word.eq(slot.word)",
+        "systematic", rtl.layer.fire.Fire, "build", "words.back.word.eq(done.word)",
         "words.back.word.eq(0)"),
     "points of the last sequence": (
         "sobol", WORDS, "_point", "Mux(self.last, 0, following)", "following"),

@@ -49,7 +49,7 @@ async def every_spike(dut):
     await configure(dut, job["writes"])
     i = Stream(dut, "i", core.i.p.shape(), job["stall"], job["stall_seed"])
     o = Stream(dut, "o", core.o.p.shape(), job["stall"], job["stall_seed"] + 1)
-    words = [[] for _ in art.spiking.layers]
+    words = [[] for _ in art.blocks]
     watchers = [cocotb.start_soon(watch(dut, f"tap{j}", fields(core, f"tap{j}")["valid"], layer))
                 for j, layer in enumerate(words)]
 
@@ -68,7 +68,8 @@ async def every_spike(dut):
         watcher.cancel()
 
     tally, at = Tally(core.geo.words, art.inputs), 0
-    layers = [steps_of(layer, core.tap0.shape(), core.geo) for layer in words]
+    layers = [steps_of(layer, getattr(core, f"tap{j}").shape(), core.geo)
+              for j, layer in enumerate(words)]
     seen = [Result(r["label"], np.array(r["logits"]), np.array(r["saturations"])) for r in results]
     seen += [None] * (len(sequences) - len(seen))
     for b, length in enumerate(int(v) for v in expected.lengths):

@@ -1,9 +1,22 @@
 """Words of steps and sequences for the tests of buffers, mixer, encoder, decoder and core."""
 
+from dataclasses import replace
+
 import numpy as np
 from amaranth.sim import Simulator
 
+from quant.integer.ops import Mix
+from quant.integer.synthetic import random_artifact
+
 from tests.rtl.streams import SETTLE, configure, get, plain, put
+
+
+def multiplying():
+    """A network whose mixer has values of many bits times weights of many bits: not in the RTL."""
+    art = random_artifact(3, kind="gsu", H=4, n=2)
+    ops = [replace(op, wiring="a -> n") if isinstance(op, Mix) and op.makes == "n" else op
+           for op in art.blocks[0]]
+    return replace(art, blocks=(tuple(ops), *art.blocks[1:])).check()
 
 
 def marks(lengths):

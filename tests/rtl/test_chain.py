@@ -58,6 +58,8 @@ CELL_CASES = {
     "a sign of the unsigned": ([Scale("x -> z", SIGN, B)], {"x": UQ(2, 3)}),
     "a sign, unsigned b": ([Scale("x -> z", SIGN, tensor(UQ(4, 3), 127, 0, 64, 1))], {"x": ODD}),
     "a sign, then a sum": ([Scale("z -> z", SIGN), Add("z x -> x")], {"z": ODD, "x": UQ(1, 5)}),
+    "a sign, then a coarser sum": ([Scale("z -> z", SIGN), Add("z x -> x")],
+                                   {"z": SQ(3, 6), "x": UQ(1, 5)}),
     "a sum of a sign": ([Scale("z -> z", SIGN), Add("x z -> x")], {"z": ODD, "x": SQ(2, 3)}),
     "a sum of two signs": ([Scale("z -> z", SIGN), Scale("x -> x", tensor(TERNARY, -1, 1)),
                             Add("x z -> z")], {"z": ODD, "x": UQ(1, 3)}),
@@ -128,7 +130,8 @@ def membrane(v=SQ(3, 6), reset="subtract", leak=UQ(0, 5), theta=40) -> Integrate
 def test_membrane(y, reset, G):
     """Its sums are finer or coarser than leak v; steps are as short as ``loop`` allows."""
     rng, lengths = np.random.default_rng(5), (6, 1, 1, 12, 30)
-    values = rng.integers(y.lo, y.hi + 1, (sum(lengths), H)) >> rng.integers(0, 5, (sum(lengths), 1))
+    values = rng.integers(y.lo, y.hi + 1, (sum(lengths), H))
+    values = values >> rng.integers(0, 5, (sum(lengths), 1))
     values[-20:] = rng.choice([y.lo, y.hi], (20, H))        # both ends of the membrane
     op = membrane(reset=reset)
     chain = check([op], {"y": y}, {"y": values}, lengths, G=G)

@@ -5,12 +5,13 @@ import pytest
 
 from quant.integer import reference
 from golden.base.qformat import SQ
-from quant.formats import LayerFormats
+from quant.formats import BIT, TERNARY, LayerFormats
 from quant.integer.synthetic import random_artifact
 from rtl.parts.config import HardwareConfig
 from rtl.core import Core
 from rtl.plan import IN_FLIGHT, plan
 from rtl.cycles import predict
+from sim.benches.stimulus import rows_of
 from tests.rtl.fabric import observe
 
 LENGTHS = (3, 1, 1, 6, 2)
@@ -24,6 +25,16 @@ CASES = {
     "tokens": (dict(H=4, n=2, vocab=5, rounding="half_even"), 2, 0.3),
     "stress": (dict(H=4, n=4, residual="plain", stress=0.4, fmt=TIGHT), 8, 0.3),
     "single neuron": (dict(H=1, n=2, n_layers=1, n_classes=1), 2, 0.3),
+    "gelu": (dict(H=4, n=2, act="gelu", gain=True, residual="clampfuse"), 4, 0.3),
+    "gelu out": (dict(H=4, n=2, gelu_out=True, gain=True, residual="replace",
+                      sampling="systematic"), 2, 0.3),
+    "glu": (dict(kind="glu", H=6, n=2), 2, 0.3),
+    "glu, post": (dict(kind="glu", H=4, n=4, norm_position="post", residual="none",
+                       fires_at_zero=False), 2, 0.0),
+    "gsu": (dict(kind="gsu", H=6, n=2, stress=0.3), 4, 0.3),
+    "gsu, post": (dict(kind="gsu", H=3, n=3, norm_position="post", vocab=5,
+                       rounding="half_even"), 1, 0.3),
+    "gsu, whole layer": (dict(kind="gsu", H=4, n=2, n_layers=3), 8, 0.0),
 }
 
 
@@ -42,19 +53,19 @@ def run(core, values, stall=0.0, writes=()):
 
 
 def steps_of(words, geo):
-    """(s_in, s_out, signatures) of a tap's words: (steps, H), (steps, H), (steps,)."""
-    spikes = [np.array([[word[name] >> g & 1 for g in range(geo.G)] for word in words])
-              .reshape(-1, geo.H) for name in ("s_in", "s_out")]
+    """By name spikes (steps, H), those of the tap's words, and signatures (steps,)."""
+    spikes = {name: rows_of(words, name, TERNARY if isinstance(words[0][name], list) else BIT, geo)
+              for name in ("s_in", "s_out") if name in words[0]}
     ends = [j for j, word in enumerate(words) if word["end"]]
     assert ends == list(range(geo.words - 1, len(words), geo.words)), "`end` with each last word"
-    return *spikes, np.array([words[j]["signature"] for j in ends])
+    return spikes | {"signature": np.array([words[j]["signature"] for j in ends])}
 
 
 def check(art, values, results, taps, geo):
     """Every spike, signature and result equals the reference's."""
     traces = [reference.run(art, seq) for seq in values]
     for j, words in enumerate(taps):
-        for name, seen in zip(("s_in", "s_out", "signature"), steps_of(words, geo)):
+        for name, seen in steps_of(words, geo).items():
             want = np.concatenate([getattr(trace, name)[j] for trace in traces])
             np.testing.assert_array_equal(seen, want, f"layer {j}, {name}")
     for number, (result, trace) in enumerate(zip(results, traces)):
@@ -130,5 +141,5 @@ def test_without_signature():
     core = Core(art, HardwareConfig(2, signature=False))
     values = sequences(art, (2,))
     results, taps, _ = run(core, values)
-    assert not steps_of(taps[0], core.geo)[2].any()
+    assert not steps_of(taps[0], core.geo)["signature"].any()
     assert results[0]["logits"] == reference.run(art, values[0]).logits.tolist()

@@ -21,6 +21,14 @@ CASES = {
     "the engine waits": (dict(H=16, n=2, n_layers=1, n_classes=2, residual="none"), 1,
                          (12, 1, 1, 1, 4)),
     "tokens, short": (dict(H=4, n=2, vocab=3, residual="none"), 4, (1,) * 20),
+    "gelus": (dict(H=4, n=2, residual="replace", act="gelu", gelu_out=True, gain=True), 2,
+              (1, 5, 1, 1, 3)),
+    "glu": (dict(kind="glu", H=6, n=2), 2, (1, 5, 3, 1, 1)),
+    "glu, whole layer": (dict(kind="glu", H=4, n=2, norm_position="post", residual="none"), 8,
+                         (6, 1, 1, 1, 4)),
+    "gsu": (dict(kind="gsu", H=6, n=2), 4, (1, 5, 3, 1, 1)),
+    "gsu, one lane": (dict(kind="gsu", H=3, n=2, residual="none"), 1, (3, 1, 1, 2)),
+    "gsu, one word": (dict(kind="gsu", H=4, n=2, norm_position="post"), 8, (6, 1, 1, 1, 1, 4)),
     "short, one step's bank after the other": (dict(H=2, n=2, residual="plain"), 4, (1,) * 22),
 }
 

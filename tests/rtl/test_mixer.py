@@ -16,7 +16,7 @@ from rtl.parts.config import HardwareConfig, HardwareError
 from rtl.layer.mixer import Mixer
 from rtl.plan import plan
 from sim.benches.stimulus import mixed_formats, mixed_values, words_of
-from tests.rtl.fabric import observe, sequence_sums, x_words
+from tests.rtl.fabric import multiplying, observe, sequence_sums, x_words
 from tests.rtl.streams import get, put
 
 LENGTHS = (3, 1, 1, 4, 2)
@@ -204,11 +204,7 @@ def test_weights_of_two_bits(lanes):
 
 def test_multipliers_are_refused():
     """Weights of values, where neither is of two bits: layer, operation, formats."""
-    art = random_artifact(3, kind="gsu", H=4, n=2)
-    ops = [replace(op, wiring="a -> n") if isinstance(op, Mix) and op.makes == "n" else op
-           for op in art.blocks[0]]
-    art = replace(art, blocks=(tuple(ops), art.blocks[1])).check()
     with pytest.raises(HardwareError, match=r"^layer 0: Mix \(a -> n\) has weights SQ\(8,0\) of "
                                             r"values SQ\(.*; the RTL has no multipliers there: "
                                             r".*quant.evaluate$"):
-        plan(art, HardwareConfig(2))
+        plan(multiplying(), HardwareConfig(2))
