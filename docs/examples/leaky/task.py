@@ -3,7 +3,7 @@
 import numpy as np
 
 from golden.tasks import Split
-from leaky import lower, step, tune     # noqa: F401  they make the operation known
+from leaky import cell, lower, step, tune     # noqa: F401  they make the operation known
 from quant.formats import UQ
 
 
