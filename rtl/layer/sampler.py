@@ -1,7 +1,7 @@
 """The spike samplers: a sum against a random integer of the same scale."""
 
 import numpy as np
-from amaranth import Module, Signal
+from amaranth import Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 

@@ -141,7 +141,8 @@ def test_nothing_is_left_after_a_reset(case):
     dut, lengths = mixer(case), (2, 1)
     s, x = stimulus(dut, lengths)
     words, _ = expected(dut, s, x, lengths)
-    sends = {"i": words_of(dut.spec, mixed_formats(dut.spec), s, lengths), "x": x_words(x, lengths, dut.geo.G)}
+    sends = {"i": words_of(dut.spec, mixed_formats(dut.spec), s, lengths),
+             "x": x_words(x, lengths, dut.geo.G)}
     for before in range(1, dut.latency + dut.interval):
         assert after_reset(dut, sends, before, len(words)) == words, f"reset in cycle {before}"
 
