@@ -81,6 +81,6 @@ def random_artifact(*shape, kind: str = "paper", **options) -> Artifact:
     """A network of a kind of KINDS and its options, which spikes at moderate rates if ``stress``
     is 0: ``paper`` are P-SpikeSSM's, ``glu`` Binary S4D, ``gsu`` the gated spiking unit.
 
-    shape : seed, layers, H, n, ... in the order of :class:`quant.integer.synthetic_draw.Draw`.
+    shape : seed, n_layers, H, n, n_classes, length, vocab; the rest has names, see the kinds.
     """
     return KINDS[kind](*shape, **options).artifact()

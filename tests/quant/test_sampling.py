@@ -119,7 +119,7 @@ def test_a_sampler_of_a_network(form, residual):
                 want = stream[t] if form == "bernoulli" else points[t] ^ stream[0]
                 assert (words == want).all()
                 assert (s == (p * 2.0 ** -f_bits > (want + 0.5) * 2.0 ** -16)).all()
-        many, _ = op.along(formats, draws, np.tile(p, (2, 9, 1)))
+        many, *_ = op.along(formats, draws, np.tile(p, (2, 9, 1)))
         np.testing.assert_array_equal(many, [seen] * 2)
 
 
