@@ -150,7 +150,8 @@ class Vectorised:
                 for kept, name in ((s_in, "s_in"), (s_out, "s_out")):
                     kept[:, j] = made[name] * present if name in made else 0
                 words ^= rotl(made["y"], SUM)
-                crc = kernels.crc(words.reshape(-1, H).T.astype(np.uint32), crc_tables())
+                by_neuron = np.ascontiguousarray(words.reshape(-1, H).T, np.uint32)
+                crc = kernels.crc(by_neuron, crc_tables())
                 signature[:, j] = crc.reshape(live.shape) * live
         total = (x * present).sum(1)
         return (total, spikes, over, s_in, s_out, signature) if record else (total, spikes, over)

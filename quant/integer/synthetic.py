@@ -19,6 +19,6 @@ def random_artifact(*shape, kind: str = "paper", **options) -> Artifact:
     is 0: ``paper`` are P-SpikeSSM's, ``glu`` Binary S4D, ``gsu`` the gated spiking unit, ``lif``
     integrate-and-fire neurons.
 
-    shape : seed, layers, H, n, ... in the order of :class:`quant.integer.synthetic_draw.Draw`.
+    shape : seed, n_layers, H, n, n_classes, length, vocab; the rest has names, see the kinds.
     """
     return KINDS[kind](*shape, **options).artifact()

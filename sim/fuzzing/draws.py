@@ -58,10 +58,10 @@ class Shape:
     def artifact(self, seed: int, stress: float = 0.0, limits: str | None = None) -> Artifact:
         """A network of this shape."""
         return random_artifact(
-            seed, self.layers, self.H, self.n, self.n_classes, self.length, self.vocab, self.act,
-            self.residual, self.rounding, stress, LayerFormats.from_dict(self.formats),
-            RandomFormat.from_dict(self.random), self.sampling,
-            edge=EdgeFormats.from_dict(self.edge), limits=limits)
+            seed, self.layers, self.H, self.n, self.n_classes, self.length, self.vocab,
+            act=self.act, residual=self.residual, rounding=self.rounding, sampling=self.sampling,
+            stress=stress, limits=limits, fmt=LayerFormats.from_dict(self.formats),
+            random=RandomFormat.from_dict(self.random), edge=EdgeFormats.from_dict(self.edge))
 
     @cached_property
     def base(self) -> Artifact:

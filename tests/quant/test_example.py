@@ -124,9 +124,12 @@ def test_the_fast_network_equals_the_reference(found):
     for net in (art, replace(art, blocks=(tuple(narrow), *art.blocks[1:])).check()):
         fast = IntegerNetwork(net)
         assert isinstance(fast, Vectorised)
-        batch = fast.run(values, lengths)
+        batch = fast.run(values, lengths, record=True)
+        assert net.memories == ("h", "v")
         for k, L in enumerate(lengths):
-            want = reference.execute(net, values[k, :L])
+            want, trace = reference.execute(net, values[k, :L]), batch.trace(k)
+            for name, raw in vars(reference.run(net, values[k, :L])).items():
+                np.testing.assert_array_equal(getattr(trace, name), raw, name)
             np.testing.assert_array_equal(batch.logits[k], want.logits)
             for name, counts in want.over.items():
                 np.testing.assert_array_equal(batch.over[name][k], counts, name)
