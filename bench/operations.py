@@ -106,8 +106,9 @@ def name_of(thing) -> str:
 
 def components(kind: type[Operation]) -> list[str]:
     """Where an operation is hardware."""
-    found = ["`rtl.encoder`"] * (kind in ENCODER) + [f"`{WHOLE[kind]}`"] * (kind in WHOLE)
-    return found + [name_of(CELLS[kind])] * (kind in CELLS)
+    found = ["`rtl.encoder`"] if kind in ENCODER else []
+    found += [f"`{WHOLE[kind]}`"] if kind in WHOLE else []
+    return found + ([name_of(CELLS[kind])] if kind in CELLS else [])
 
 
 def sides() -> str:
