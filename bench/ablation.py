@@ -24,7 +24,7 @@ from bench import kept
 from golden import train
 from golden.base import cli
 from golden.base.files import write_atomic
-from golden.base.options import add_build, add_data_dir, add_device, build, positive
+from golden.base.options import add_build, add_data_dir, add_device, add_threads, build, positive
 from golden.model.config import PaperConfig
 from golden.model.network import Network
 from golden.training.recipes import Recipe
@@ -118,8 +118,7 @@ def main() -> None:
     add_build(parser)
     add_data_dir(parser)
     add_device(parser)
-    parser.add_argument("--threads", type=positive, default=1,
-                        help="processor threads; default: %(default)s")
+    add_threads(parser, 1)
     parser.add_argument("--show", action="store_true", help="print what is known, train nothing")
     args = parser.parse_args()
     args.json = args.json or build("ablation", "results.json")

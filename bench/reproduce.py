@@ -30,7 +30,7 @@ from bench.quantisation import text
 from bench.shipped import shipped
 from golden import checkpoint, evaluate
 from golden.base import cli, forms, made
-from golden.base.options import add_build, add_data_dir, build, positive
+from golden.base.options import add_build, add_data_dir, add_threads, build, positive
 from quant import prepare
 from quant.evaluate import evaluate as evaluate_integers
 from quant.export import export
@@ -165,8 +165,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/figures"), help="for the pictures")
     add_data_dir(parser)
     add_build(parser)
-    parser.add_argument("--threads", type=positive, default=2,
-                        help="processor threads; default: %(default)s")
+    add_threads(parser, 2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     numba.set_num_threads(min(args.threads, numba.config.NUMBA_NUM_THREADS))

@@ -26,7 +26,7 @@ from bench.ablation import BASE
 from bench.quantisation import text
 from golden import checkpoint, tasks, train
 from golden.base import cli
-from golden.base.options import add_build, add_data_dir, add_device, build, positive
+from golden.base.options import add_build, add_data_dir, add_device, add_threads, build, positive
 from golden.tasks import make_task
 from quant import prepare
 from quant.evaluate import evaluate
@@ -91,8 +91,7 @@ def main() -> None:
     add_build(parser)
     add_data_dir(parser)
     add_device(parser)
-    parser.add_argument("--threads", type=positive, default=1,
-                        help="processor threads; default: %(default)s")
+    add_threads(parser, 1)
     parser.add_argument("--train", action="store_true", help="train and do not judge")
     parser.add_argument("--show", action="store_true", help="print what is known, train nothing")
     args = parser.parse_args()

@@ -14,7 +14,6 @@ if __name__ == "__main__":
     heap.restart_with_settings("bench.train_speed")
 
 import argparse
-import os
 import re
 import statistics
 import subprocess
@@ -30,7 +29,7 @@ from tqdm import tqdm
 from bench import fft_form, released_form
 from golden.base import cli
 from golden.base.files import write_json
-from golden.base.options import add_build, build, positive
+from golden.base.options import add_build, add_threads, build, positive
 from golden.model.config import PaperConfig
 from golden.model.network import Network, chunks
 from golden.model.ssm import kernel
@@ -127,8 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser("bench.train_speed", description=__doc__.splitlines()[0])
     parser.add_argument("--shape", choices=SHAPES, help="default: both")
     parser.add_argument("--repeats", type=positive, default=5)
-    parser.add_argument("--threads", type=positive, default=os.cpu_count(),
-                        help="processor threads; default: %(default)s")
+    add_threads(parser)
     parser.add_argument("--json", type=Path, help="file for the results; default: "
                         "build/bench_train.json")
     add_build(parser)

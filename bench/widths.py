@@ -24,7 +24,7 @@ from bench.quantisation import Bench, text
 from bench.shipped import shipped
 from golden import checkpoint
 from golden.base import cli
-from golden.base.options import add_build, add_data_dir, build, positive
+from golden.base.options import add_build, add_data_dir, add_threads, build, positive
 from golden.model.config import NetworkConfig
 from golden.tasks import make_task
 from golden.base.qformat import FormatError
@@ -109,8 +109,7 @@ def main() -> None:
                         "build/widths/results.json")
     add_build(parser)
     add_data_dir(parser)
-    parser.add_argument("--threads", type=positive, default=1,
-                        help="processor threads; default: %(default)s")
+    add_threads(parser, 1)
     parser.add_argument("--show", action="store_true", help="print what is known")
     args = parser.parse_args()
     args.json = args.json or build("widths", "results.json")

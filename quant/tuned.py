@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from golden import checkpoint, fields, stored, tasks
+from golden.base import forms
 from golden.base.cli import UserError
 from golden.checkpoint import Checkpoint
 from golden.stored import StoredError
@@ -87,13 +88,12 @@ def _formatted(program: Program, formats: str) -> Program:
            + re.findall(r",-?(\d+)\)", formats)):
         raise ExportError(f"the fine-tuned file has a format of more than {MOST_BITS} bits")
     try:
-        m = json.loads(formats)
+        m = forms.parsed(formats)
         like = Program(vocab=program.vocab, **of_structure(m, lambda name: np.zeros(0)))
         head = program.head and replace(program.head, fmt=HeadFormats.from_dict(m["head"]))
     except ArtifactError:
         raise
-    except (UserError, ValueError, KeyError, TypeError, AttributeError, IndexError,
-            RecursionError) as error:
+    except (UserError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise ExportError(f"the fine-tuned file's formats are damaged: "
                           f"{type(error).__name__} {str(error)[:100]}") from None
     made = in_formats_of(program, like, lambda name, t, fmt: Tensor(t.raw, fmt),

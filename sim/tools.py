@@ -34,7 +34,6 @@ class SimError(UserError):
     """A simulation that cannot be built or run; the message says what to do."""
 
 
-
 class Different(SimError):
     """Hardware that does not do what is expected; its exit code is that of a difference."""
 

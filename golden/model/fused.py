@@ -35,7 +35,7 @@ class ClampFuse:
         mixer, norm = self.parts[Mix], self.parts[Norm]
         dropout, fire = self.parts.get(Dropout), self.parts.get(Fire)
         z = mixer.weight.to(s.dtype) @ s
-        if now.seen:
+        if now.asks(norm):
             now.norm(norm, torch.relu((z + mixer.bias[:, None].to(z.dtype)).to(now.own)))
         draw = now.draw(fire.number) if fire else Draw("mean", 0, now.chunks)
         rate = dropout.rate if dropout and dropout.training else 0.0

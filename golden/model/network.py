@@ -80,7 +80,7 @@ class Network(nn.Module):
 
     def forward(self, v: torch.Tensor, lengths: torch.Tensor | None = None,
                 dtype: torch.dtype | None = None, record: list | None = None,
-                seen: Callable | None = None) -> torch.Tensor:
+                seen: tuple[nn.Module, Callable] | None = None) -> torch.Tensor:
         """Logits (B, classes) of samples or tokens v (B, L).
 
         With ``pair`` row k and row k + B / 2 belong together and there are B / 2 logits.
@@ -90,8 +90,8 @@ class Network(nn.Module):
         for tokens. ``record`` gets one dict per block with (B, L, H) tensors, by family: ``s_in``,
         ``p``, ``s_out`` (samplers), ``u``, ``y``, ``s_out`` (streams: bits, ternary values or, in a
         network without spikes, activations), ``s_in``, ``s_out``, ``membrane`` (LIF: of the output
-        neurons before the reset, in units of the threshold). ``seen`` is called with (norm, its
-        input, (N,) valid or None) for every norm.
+        neurons before the reset, in units of the threshold). ``seen`` is a norm and
+        what is called with its input (H, N) and (N,) valid or None.
         """
         own = self.encoder.weight.dtype
         if dtype is None:

@@ -89,14 +89,13 @@ def reestimate(net: nn.Module, batches: Iterable[tuple]) -> None:
             continue
         total = torch.zeros(3, len(norm.mean), dtype=torch.float64)     # count, sum, squares
 
-        def see(which, x, valid, norm=norm, total=total):
-            if which is norm:
-                x = (x if valid is None else x[:, valid > 0]).double()
-                total.add_(torch.stack([torch.full((len(x),), x.shape[1]), x.sum(1),
-                                        x.square().sum(1)]))
+        def see(x, valid, total=total):
+            x = (x if valid is None else x[:, valid > 0]).double()
+            total.add_(torch.stack([torch.full((len(x),), x.shape[1]), x.sum(1),
+                                    x.square().sum(1)]))
 
         for values, lengths, *_ in batches:
-            net(values, lengths, seen=see)
+            net(values, lengths, seen=(norm, see))
         count, first, second = total
         mean = first / count
         norm.mean.copy_(mean)

@@ -25,14 +25,14 @@ class Pass:
 
     ``own`` is the parameters' type, ``dtype`` that of the large tensors, ``sampling`` the form of
     the draws (``golden.kernels.sampling``), None in a network that draws nothing. ``given`` (H, N)
-    are uniform draws in place of drawn ones, by the number of the sampler. ``seen`` is called with
-    (norm, its input, ``valid``) for every norm. ``valid`` (N,) is 1 where a step belongs to its
+    are uniform draws in place of drawn ones, by the number of the sampler. ``seen`` is a norm
+    and what is called with its input and ``valid``. ``valid`` (N,) is 1 where a step belongs to its
     sequence, None: everywhere. ``notes`` gets tensors by name while a block is recorded, else None.
     """
 
     def __init__(self, columns: Columns, own: torch.dtype, dtype: torch.dtype,
                  sampling: str | None, given: list[torch.Tensor] | None = None,
-                 seen: Callable | None = None):
+                 seen: tuple[nn.Module, Callable] | None = None):
         self.columns, self.valid, self.own, self.dtype = columns, columns.valid(own), own, dtype
         self.sampling, self.given, self.seen, self.notes = sampling, given, seen, None
         self._shared = None, ()
@@ -51,10 +51,14 @@ class Pass:
             self._shared = block, (torch.rand_like(like), torch.rand_like(like))
         return self._shared[1][which]
 
+    def asks(self, norm: nn.Module) -> bool:
+        """Whether somebody wants to see the input of this norm."""
+        return self.seen is not None and self.seen[0] is norm
+
     def norm(self, norm: nn.Module, x: torch.Tensor) -> None:
         """Show the input of a norm to whoever asked for it."""
-        if self.seen:
-            self.seen(norm, x, self.valid)
+        if self.asks(norm):
+            self.seen[1](x, self.valid)
 
 
 def start_log_dt(cfg: NetworkConfig) -> torch.Tensor:

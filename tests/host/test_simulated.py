@@ -177,7 +177,9 @@ def test_ctrl_c_at_a_terminal(program):
     """The whole group gets it, as a terminal does it: the host ends the board, and says so."""
     running = subprocess.Popen(
         [sys.executable, "-c", SERVE, str(program)], cwd=Path(__file__).resolve().parents[2],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0)
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
+        # What runs behind a shell is started without; a terminal's programs hear it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     assert running.stdout.readline().startswith("/dev/")
     os.killpg(running.pid, signal.SIGINT)
     _, said = running.communicate(timeout=60)
