@@ -1,10 +1,10 @@
 """``python -m sim.fuzz -n 300``: random networks on random hardware against the integer network.
 
-Shapes are of every kind of network in turn, or of those of ``--kind``. Cases are grouped by the shape of the hardware: coefficients come over the configuration port, so
-that one build serves a group. Every spike, signature, logit and saturation count is compared and,
-where nothing stalls, the cycle of every result. Interrupt it and call it again: it goes on. The
-first failing cases are made small and kept in ``--keep``; a test replays all that are in
-tests/sim/regressions.
+Shapes are of every kind of network in turn, or of those of ``--kind``. The cases of a shape share
+one build: coefficients come over the configuration port. Every spike, signature, logit and
+saturation count is compared and, where nothing stalls, the cycle of every result. Interrupt it and
+call it again: it goes on. The first failing cases are made small and kept in ``--keep``; a test
+replays all that are in tests/sim/regressions.
 Exit code 1: a case failed; 2: a mistake of the user's; 130: interrupted.
 """
 

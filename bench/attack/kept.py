@@ -86,8 +86,8 @@ def _campaign() -> Target:
 def _group(group: fuzz.Group) -> dict:
     """In place of a group's simulation."""
     return {"number": group.number, "kind": group.kind, "cases": group.count, "failed": [],
-            "steps": 100, "spikes": 1000, "cycles": 5000, "timed": group.count, "alive": group.count,
-            "shape": "a shape", "seconds": 0.5}
+            "steps": 100, "spikes": 1000, "cycles": 5000, "timed": group.count,
+            "alive": group.count, "shape": "a shape", "seconds": 0.5}
 
 
 def fuzzed(folder: Path) -> dict:
