@@ -42,7 +42,7 @@ help:
 	@echo "make verify     the complete test set through the core, every spike compared; after an"
 	@echo "                  interruption call it again, and it goes on  TASK=psmnist  LANES=8  REPORT=docs/results"
 	@echo "make fuzz       N=300 random networks on random hardware against the integer network; goes"
-	@echo "                  on after an interruption  SEED=1"
+	@echo "                  on after an interruption  KIND=paper|glu|gsu|lif  SEED=1"
 	@echo "make attack     N=1000 random changes of every kind of file that is read: refused in one"
 	@echo "                  line or harmless  SEED=1"
 	@echo "make test       the test suite (under 10 minutes on 2 cores)"
@@ -122,7 +122,7 @@ verify: check-tools $(STAMP)
 	  $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report "$(REPORT)")
 
 fuzz: check-tools $(STAMP)
-	$(PY) -m sim.fuzz --keep tests/sim/regressions $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report "$(REPORT)")
+	$(PY) -m sim.fuzz --keep tests/sim/regressions $(KIND:%=--kind %) $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report "$(REPORT)")
 
 attack: $(STAMP)
 	$(PY) -m bench.attack $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED))

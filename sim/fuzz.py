@@ -1,10 +1,10 @@
 """``python -m sim.fuzz -n 300``: random networks on random hardware against the integer network.
 
-Cases are grouped by the shape of the hardware: coefficients come over the configuration port, so
-that one build serves a group. Every spike, signature, logit and saturation count is compared and,
-where nothing stalls, the cycle of every result. Interrupt it and call it again: it goes on. The
-first failing cases are made small and kept in ``--keep``; a test replays all that are in
-tests/sim/regressions.
+Shapes are of every kind of network in turn, or of those of ``--kind``. The cases of a shape share
+one build: coefficients come over the configuration port. Every spike, signature, logit and
+saturation count is compared and, where nothing stalls, the cycle of every result. Interrupt it and
+call it again: it goes on. The first failing cases are made small and kept in ``--keep``; a test
+replays all that are in tests/sim/regressions.
 Exit code 1: a case failed; 2: a mistake of the user's; 130: interrupted.
 """
 
@@ -24,7 +24,8 @@ from golden.base.forms import amount, has, read, whole
 from golden.base.options import add_build, positive
 from sim import tools
 from sim.fuzzing import draws, minimise, trial
-from sim.fuzzing.draws import Case
+from sim.fuzzing.case import FORM as CASE, Case
+from sim.fuzzing.kinds import KINDS
 from sim.journal import Journal
 from sim.tools import SimError
 
@@ -40,15 +41,16 @@ class Group:
     seed: int
     number: int
     count: int
+    kind: str
 
     def cases(self) -> list[Case]:
-        shape = draws.draw_shape(self.seed, self.number)
+        shape = draws.draw_shape(self.seed, self.number, self.kind)
         return [draws.draw_case(shape, self.seed, self.number, k) for k in range(self.count)]
 
 
-def groups(n: int, seed: int, per_shape: int) -> list[Group]:
-    """``n`` cases of shapes of ``per_shape`` cases; the last shape may have fewer."""
-    return [Group(seed, number, min(per_shape, n - start))
+def groups(n: int, seed: int, per_shape: int, kinds: list[str]) -> list[Group]:
+    """``n`` cases of shapes of ``per_shape`` cases, the kinds in turn; the last may have fewer."""
+    return [Group(seed, number, min(per_shape, n - start), kinds[number % len(kinds)])
             for number, start in enumerate(range(0, n, per_shape))]
 
 
@@ -59,27 +61,20 @@ def run_group(group: Group) -> dict:
     with tools.workspace(tools.build_folder("fuzz")) as work:
         outcomes = trial.run(cases[0].shape, cases, work)
     failed = [(case, outcome) for case, outcome in zip(cases, outcomes) if outcome.first]
-    return {"number": group.number, "cases": len(cases), "failed": [
+    return {"number": group.number, "kind": group.kind, "cases": len(cases), "failed": [
                 {"case": case.to_dict(), "first": outcome.first} for case, outcome in failed],
             "steps": sum(outcome.steps for outcome in outcomes),
             "spikes": sum(outcome.spikes for outcome in outcomes),
             "cycles": sum(outcome.cycles for outcome in outcomes),
             "timed": sum(not case.stall for case in cases),
             "alive": sum(outcome.alive for outcome in outcomes),
-            "shape": summary(cases[0].shape), "seconds": time.perf_counter() - begin}
+            "shape": cases[0].shape.summary, "seconds": time.perf_counter() - begin}
 
 
 FORM = {name: whole() for name in ("number", "cases", "steps", "spikes", "cycles", "timed", "alive")
-        } | {"failed": [{"case": dict, "first": str}], "shape": str, "seconds": amount,
-             "commit": (str, None)}      # of a record in a journal
-
-
-def summary(shape: draws.Shape) -> str:
-    """One line on a shape."""
-    return (f"{shape.layers} x {shape.H}, n {shape.n}, {shape.lanes} lanes, {shape.residual}, "
-            f"{shape.act}, {shape.rounding}, {shape.sampling}, k {shape.random['k']}, "
-            f"{f'{shape.vocab} tokens' if shape.vocab else shape.edge['sample']}, h "
-            f"{shape.formats['h']}, w {shape.formats['w']}, up to {shape.length} steps")
+        } | {"kind": KINDS.__contains__, "failed": [{"case": dict, "first": str}], "shape": str,
+             "seconds": amount, "commit": (str, None)}      # of a record in a journal
+COUNTS = ("cases", "steps", "spikes", "cycles", "timed", "alive", "seconds")
 
 
 def first_difference(case: Case) -> str | None:
@@ -110,7 +105,7 @@ def replay(path: Path) -> str | None:
     row = read(path, again)
     try:
         wrong = not has(row, {"found": str, "first": (str, None), "simulator": str,
-                              "case": draws.FORM}) and "its form is another one"
+                              "case": CASE}) and "its form is another one"
         case = None if wrong else Case.from_dict(row["case"])
         wrong = wrong or case.broken_rule()
     except (ValueError, KeyError, TypeError) as error:
@@ -137,6 +132,8 @@ def run(args: argparse.Namespace) -> int:
     text = json.dumps(report, indent=1) + "\n"
     for path in {args.report, tools.build_folder("fuzz", "report.json")} - {None}:
         write_atomic(path, text)
+    for kind, row in report["by_kind"].items():
+        print(f"{kind}: {row['cases']} cases, {row['spikes']:,} spikes, {row['failed']} failed")
     print(f"seed {report['seed']}: {report['cases']} cases of {report['shapes']} shapes, "
           f"{report['steps']:,} steps, {report['spikes']:,} spikes and {report['timed']} runs' "
           f"cycles compared, {report['seconds'] / 60:.1f} min: {len(report['failed'])} failed")
@@ -149,6 +146,8 @@ def _arguments(argv) -> argparse.Namespace:
     parser = argparse.ArgumentParser("sim.fuzz", description=__doc__.splitlines()[0])
     parser.add_argument("-n", type=positive, default=300, help="cases (default %(default)s)")
     parser.add_argument("--seed", type=positive, default=1, help="of the draws (default 1)")
+    parser.add_argument("--kind", action="append", choices=KINDS, default=[],
+                        help="of networks; may be given again (default: all of them in turn)")
     parser.add_argument("--per-shape", type=positive, default=25, metavar="M",
                         help="cases that share a build (default %(default)s)")
     parser.add_argument("--jobs", type=positive, default=tools.processors(), metavar="N",
@@ -165,9 +164,10 @@ def _arguments(argv) -> argparse.Namespace:
 def fuzz(args: argparse.Namespace) -> dict:
     """The whole run. Returns its report."""
     tools.verilator()
-    sources, every = made.by("comparison"), groups(args.n, args.seed, args.per_shape)
-    key = {"seed": args.seed, "per_shape": args.per_shape, "sources": sources}
-    folder = tools.build_folder("fuzz", f"seed{args.seed}")
+    kinds, sources = list(dict.fromkeys(args.kind)) or [*KINDS], made.by("comparison")
+    every = groups(args.n, args.seed, args.per_shape, kinds)
+    key = {"seed": args.seed, "per_shape": args.per_shape, "kinds": kinds, "sources": sources}
+    folder = tools.build_folder("fuzz", "-".join([f"seed{args.seed}", *args.kind]))
     with Journal(folder, key, lambda record: has(record, FORM)) as journal:
         done = {row["number"]: row for row in journal.records}
         done = {group.number: done[group.number] for group in every
@@ -179,21 +179,33 @@ def fuzz(args: argparse.Namespace) -> dict:
               + (f"; {journal.ignored} damaged lines are done again" if journal.ignored else ""),
               file=sys.stderr)
         run_groups(args, every, done, journal)
-    rows = [done[number] for number in sorted(done)]
-    total = {name: sum(row[name] for row in rows)
-             for name in ("cases", "steps", "spikes", "cycles", "timed", "alive", "seconds")}
+    return report_of(args, [done[number] for number in sorted(done)], kinds) | {
+        "sources": sources}
+
+
+def report_of(args: argparse.Namespace, rows: list[dict], kinds: list[str]) -> dict:
+    """Of the groups' records, all together, by kind and by shape."""
+    by_kind = {kind: [row for row in rows if row["kind"] == kind] for kind in kinds}
     return {"seed": args.seed, "per_shape": args.per_shape,
-            "commit": made.commits(row["commit"] for row in rows), "sources": sources,
-            "date": time.strftime("%Y-%m-%d", time.gmtime()), "shapes": len(rows), **total,
+            "commit": made.commits(row["commit"] for row in rows),
+            "date": time.strftime("%Y-%m-%d", time.gmtime()), **added(rows),
+            "by_kind": {kind: added(own) | {"failed": sum(len(row["failed"]) for row in own)}
+                        for kind, own in by_kind.items()},
             "failed": [found for row in rows for found in row["failed"]],
-            "by_shape": [{name: row[name] for name in ("number", "shape", "cases", "alive")}
+            "by_shape": [{name: row[name] for name in ("number", "kind", "shape", "cases", "alive")}
                          | {"failed": len(row["failed"])} for row in rows]}
+
+
+def added(rows: list[dict]) -> dict:
+    """How many groups, and the sums of their counts."""
+    return {"shapes": len(rows)} | {name: sum(row[name] for row in rows) for name in COUNTS}
 
 
 def run_groups(args: argparse.Namespace, every: list[Group], done: dict[int, dict],
                journal: Journal) -> None:
     """Run the groups that are not ``done``; add their records there and to the journal."""
     kept, commit = [], made.commit()
+    given = "".join(f"--kind {kind} " for kind in args.kind)
     with tqdm(total=args.n, initial=sum(row["cases"] for row in done.values()), unit="case",
               disable=None, leave=False) as bar, ThreadPoolExecutor(args.jobs) as pool:
         waiting = [pool.submit(run_group, group) for group in every if group.number not in done]
@@ -207,7 +219,7 @@ def run_groups(args: argparse.Namespace, every: list[Group], done: dict[int, dic
                     kept.append(keep(
                         Case.from_dict(worst["case"]),
                         args.keep or tools.build_folder("fuzz", "failed"),
-                        f"python -m sim.fuzz --seed {args.seed}, shape {row['number']}"))
+                        f"python -m sim.fuzz {given}--seed {args.seed}, shape {row['number']}"))
                     tqdm.write(f"kept in {kept[-1]}", file=sys.stderr)
                 journal.add(row)
                 done[row["number"]] = row

@@ -85,13 +85,13 @@ def _campaign() -> Target:
 
 def _group(group: fuzz.Group) -> dict:
     """In place of a group's simulation."""
-    return {"number": group.number, "cases": group.count, "failed": [], "steps": 100,
-            "spikes": 1000, "cycles": 5000, "timed": group.count, "alive": group.count,
-            "shape": "a shape", "seconds": 0.5}
+    return {"number": group.number, "kind": group.kind, "cases": group.count, "failed": [],
+            "steps": 100, "spikes": 1000, "cycles": 5000, "timed": group.count,
+            "alive": group.count, "shape": "a shape", "seconds": 0.5}
 
 
 def fuzzed(folder: Path) -> dict:
-    args = argparse.Namespace(n=6, seed=1, per_shape=2, jobs=1, keep=folder / "cases",
+    args = argparse.Namespace(n=6, seed=1, kind=[], per_shape=2, jobs=1, keep=folder / "cases",
                               report=folder / "report.json")
     with (mock.patch.dict(os.environ, {BUILD: str(folder)}),
           mock.patch.object(fuzz, "run_group", _group), mock.patch.object(tools, "verilator")):

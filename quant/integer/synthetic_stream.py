@@ -24,9 +24,10 @@ class Streams(Draw):
     """Blocks as ``quant.lower.passes.stream_block`` makes them, options as in ``StreamConfig``."""
 
     mixer: str = "glu"              # or gsu
+    neuron: str = ""                # step or ternary; "": what the paper has with the mixer
     norm_position: str = "pre"      # or post
     residual: str = "plain"         # or none
-    fires_at_zero: bool = True      # glu
+    fires_at_zero: bool = True      # a step
     fmt: StreamFormats = StreamFormats()
 
     @property
@@ -46,14 +47,14 @@ class Streams(Draw):
                 Limit(f"{made} -> {made}", to)]
 
     def states(self, j: int) -> States:
-        """Their sum has a deviation of about one for inputs that have; with ``glu`` the last of
+        """Their sum has a deviation of about one for inputs that have; with a step the last of
         several neurons stays at zero, where ``fires_at_zero`` decides."""
         f, H = self.fmt, self.H
         a_re, a_im, radius = self.decays(f.a_bar)
         most = 1.5 * np.sqrt((1 - radius ** 2) / self.n)
         g = [self.moderate(f.g, a_re.shape, -most, most) for _ in range(2)]
         d = self.moderate(f.d, H, -1, 1)
-        if self.mixer == "glu" and H > 2 and not self.limits:
+        if self.spikes == "step" and H > 2 and not self.limits:
             for raw in (*g, d):
                 raw[-1] = 0
         source = "u" if self.norm_position == "pre" else "x"
@@ -70,26 +71,40 @@ class Streams(Draw):
                  np.clip(near + self.rng.integers(-1, 2, H), 0, f.shift.hi))
         return Mix(wiring, Tensor(w, f.w), self.tensor(f.bias, -0.5, 0.5), Tensor(shift, f.shift))
 
+    @property
+    def spikes(self) -> str:
+        return self.neuron or {"glu": "step", "gsu": "ternary"}[self.mixer]
+
+    def neurons(self) -> Ops:
+        """From y to spikes, s_out. A gsu's gate, and a ternary threshold, take GELU(y): a."""
+        f, found = self.fmt, []
+        if self.mixer == "gsu" or self.spikes == "ternary":
+            found = [Limit("y -> y_in", f.y), Table("y_in -> a", "gelu", f.gelu_index, Tensor(
+                gelu_table(f.gelu_index, f.gelu), f.gelu))]
+        if self.spikes == "step":
+            return [*found, Step("y -> s_out", self.fires_at_zero)]
+        low = np.array(self.rng.integers(8, 24))    # negative values of a GELU reach it
+        return [*found, Ternary("a -> s_out", Tensor(low, THRESHOLD))]
+
+    def few(self) -> np.ndarray:
+        """The weights of a gsu's gate, of which a row has a few."""
+        rng, shape = self.rng, (self.H, self.H)
+        w = rng.integers(0, 2, shape) * 2 - 1
+        w = np.where(rng.random(shape) < min(0.7, rng.uniform(1.5, 6) / self.H), w, 0)
+        if self.limits:
+            w = np.full(shape, {"lowest": -1, "highest": 1, "zero": 0}[self.limits])
+        return w
+
     def glu(self) -> Ops:
         f = self.fmt
-        return [Step("y -> s_out", self.fires_at_zero),
-                self.mix("s_out -> n", 1.0), Limit("n -> n", f.n),
+        return [*self.neurons(), self.mix("s_out -> n", 1.0), Limit("n -> n", f.n),
                 self.mix("s_out -> gate", 4.0), Limit("gate -> gate", f.index, counted=False),
                 Table("gate -> gate", "sigmoid", f.index, Tensor(
                     sigmoid_table(f.index, f.sigmoid), f.sigmoid))]
 
     def gsu(self) -> Ops:
-        """With thresholds that negative values of a GELU reach, and a few weights a row."""
-        f, rng, shape = self.fmt, self.rng, (self.H, self.H)
-        w = rng.integers(0, 2, shape) * 2 - 1
-        w = np.where(rng.random(shape) < min(0.7, rng.uniform(1.5, 6) / self.H), w, 0)
-        if self.limits:
-            w = np.full(shape, {"lowest": -1, "highest": 1, "zero": 0}[self.limits])
-        return [Limit("y -> y_in", f.y),
-                Table("y_in -> a", "gelu", f.gelu_index, Tensor(
-                    gelu_table(f.gelu_index, f.gelu), f.gelu)),
-                Ternary("a -> s_out", Tensor(np.array(rng.integers(8, 24)), THRESHOLD)),
-                self.mix("s_out -> n", 0.7), Limit("n -> n", f.n),
+        f, w = self.fmt, self.few()
+        return [*self.neurons(), self.mix("s_out -> n", 0.7), Limit("n -> n", f.n),
                 Mix("a -> gate", Tensor(w, TERNARY), self.tensor(f.gate_bias, -0.5, 0.5)),
                 Limit("gate -> gate", f.gate)]
 

@@ -168,7 +168,8 @@ class Ternary(wiring.Component):
         pipe = Pipeline(m, Const(1))
         tags = Signal(data.StructLayout({"valid": 1, "start": 1, "end": 1, "bank": len(bank)}))
         m.d.comb += tags.eq(Cat(taken, start, taken & end, bank))
-        tags = pipe.delay(tags, 1 + levels(self.spec), "tags")
+        # a reset ends what is on its way, else a step would be read that is not there
+        tags = pipe.delay(tags, 1 + levels(self.spec), "tags", reset_less=False)
         z = self.i.payload[self.wire.op.reads[0]]
         sizes = [pipe.register(self._size(z[g]), f"into{g}") for g in range(self.geo.G)]
         for level in range(levels(self.spec)):

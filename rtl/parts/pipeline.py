@@ -10,7 +10,7 @@ def tree_stages(count: int, levels: int) -> int:
 
 
 class Pipeline:
-    """Makes registers in ``m`` that load when ``en`` is high, and have no reset."""
+    """Makes registers in ``m`` that load when ``en`` is high; if ``reset_less`` without a reset."""
 
     def __init__(self, m: Module, en: Value):
         self.m = m
@@ -23,12 +23,12 @@ class Pipeline:
             self.m.d.sync += out.eq(value)
         return out
 
-    def delay(self, value, count: int, name: str):
+    def delay(self, value, count: int, name: str, reset_less: bool = True):
         """``value`` ``count`` enabled cycles later."""
         if count < 0:
             raise ValueError(f"{name} would be needed {-count} cycles before it is known")
         for j in range(count):
-            value = self.register(value, f"{name}_{j + 1}")
+            value = self.register(value, f"{name}_{j + 1}", reset_less)
         return value
 
     def total(self, values: list, levels: int, name: str):

@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from quant.formats import EdgeFormats, LayerFormats, RandomFormat
-from rtl.parts.config import Geometry
-from sim.fuzzing.draws import ALLOWED, Case, Shape
+from quant.formats import EdgeFormats, RandomFormat
+from rtl.parts.config import allowed
+from sim.fuzzing.case import Case
+from sim.fuzzing.shape import Shape
 
 
 def minimise(case: Case, fails: Callable[[Case], bool], seconds: float) -> Case:
@@ -52,39 +53,48 @@ def _simpler(shape: Shape) -> Iterator[Shape]:
     for H in sorted({2, 4, shape.H // 2, shape.H - 1}):
         if 1 <= H < shape.H:
             yield from _with_lanes(replace(shape, H=H))
-    for n in sorted({1, 2, shape.n // 2}):
-        if 1 <= n < shape.n:
+    for n in sorted({min(shape.of.modes), 1, 2, shape.n // 2}):
+        if n < shape.n:
             yield from _with_lanes(replace(shape, n=n))
-    for lanes in Geometry(shape.H, shape.n, 1).allowed():
+    for lanes in allowed(shape.H, shape.n):
         if lanes < shape.lanes:
             yield replace(shape, lanes=lanes)
     if shape.n_classes > 1:
         yield replace(shape, n_classes=1)
-    for name, simplest in (("rounding", "half_even"), ("act", "identity"), ("residual", "none"),
-                           ("sampling", "bernoulli")):
-        if getattr(shape, name) != simplest and simplest in ALLOWED[name]:
-            yield replace(shape, **{name: simplest})
-    fmt = LayerFormats().to_dict()
+    for name, (simplest, *_) in shape.of.options.items():
+        if shape.options[name] != simplest:
+            yield replace(shape, options=shape.options | {name: simplest})
     if shape.random != RandomFormat().to_dict():
         yield replace(shape, random=RandomFormat().to_dict())
+    yield from _usual_formats(shape)
+
+
+def _usual_formats(shape: Shape) -> Iterator[Shape]:
+    fmt = shape.of.usual(shape.formats)
     if shape.formats != fmt:
         yield replace(shape, formats=fmt, edge=_usual_edge(shape, fmt))
+    for name in shape.of.may_lack:
+        if name in shape.formats:
+            yield replace(shape, formats={other: text for other, text in shape.formats.items()
+                                          if other != name})
     for name in fmt:
         if shape.formats.get(name) != fmt[name]:
             yield replace(shape, formats=shape.formats | {name: fmt[name]})
+    edge = _usual_edge(shape, shape.formats)
+    if shape.edge != edge:
+        yield replace(shape, edge=edge)
 
 
 def _with_lanes(shape: Shape) -> Iterator[Shape]:
     """The shape with its own lanes where they fit, else with the most and the fewest below."""
-    allowed = [p for p in Geometry(shape.H, shape.n, 1).allowed() if p <= shape.lanes]
-    for lanes in sorted({allowed[-1], allowed[0]}, reverse=True):
+    fitting = [p for p in allowed(shape.H, shape.n) if p <= shape.lanes]
+    for lanes in sorted({fitting[-1], fitting[0]}, reverse=True):
         yield replace(shape, lanes=lanes)
 
 
 def _usual_edge(shape: Shape, formats: dict) -> dict:
     """Edge formats that fit a decoder's sum of ``formats``."""
-    fmt, edge = LayerFormats.from_dict(formats), EdgeFormats()
-    stream = fmt.x if shape.residual == "plain" else fmt.p
-    dec_b = replace(edge.dec_b, f_bits=edge.dec_w.f_bits + stream.f_bits)
+    edge, x = EdgeFormats(), shape.of.x(shape, shape.of.formats.from_dict(formats))
+    dec_b = replace(edge.dec_b, f_bits=edge.dec_w.f_bits + x.f_bits)
     sample = None if shape.vocab else edge.sample
     return replace(edge, sample=sample, dec_b=dec_b).to_dict()

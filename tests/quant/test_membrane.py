@@ -136,13 +136,13 @@ def test_whole_networks_equal_the_reference(case, config):
 def test_blocks_with_states_and_without_in_one_network():
     """A block without takes no number of random words from those behind it; fewer words fit less.
     """
-    alone, driven = (random_artifact(3, kind="lif", alone=alone) for alone in (True, False))
+    alone, driven = (random_artifact(3, kind="lif", n=n) for n in (0, 4))
     art = replace(alone, blocks=(alone.blocks[0], driven.blocks[1])).check()
     assert art.recurrences == 2 and op_at(art, place_of(art, 1, States)).layer == 1
     batch = assert_equal(art, *inputs_of(art, 3), range(3))
     assert batch.over["h"].shape == (3, 3) and not batch.over["h"][:, 0].any()
     with pytest.raises(ArtifactError, match="66 streams need"):
-        random_artifact(1, 22, 2, 1, kind="lif", alone=True)
+        random_artifact(1, 22, 2, 0, kind="lif")
 
 
 def test_saturations_of_states_and_membranes_are_one_count():

@@ -26,9 +26,9 @@ STREAMS = [{"kind": kind, "norm_position": position, "residual": residual}
                ("glu", "gsu"), ("pre", "post"), ("plain", "none"))]
 SAMPLERS = [{"sampling": form, "residual": residual} for form, residual in itertools.product(
     sampling.FORMS, ("none", "clampfuse", "plain", "replace"))]
-LEAKY = [{"kind": "lif", "reset": reset, "alone": alone, "residual": residual}
-         for reset, alone, residual in itertools.product(
-             ("subtract", "zero"), (False, True), ("none", "clampfuse", "plain"))]
+LEAKY = [{"kind": "lif", "reset": reset, "residual": residual} | modes
+         for reset, modes, residual in itertools.product(
+             ("subtract", "zero"), ({}, {"n": 0}), ("none", "clampfuse", "plain"))]
 OPTIONS = [options | {
     "rounding": ("stochastic", "half_even")[number % 2], "stress": 0.2 * (number % 3 == 1),
     "vocab": 7 * (number % 4 == 3)} for number, options in enumerate(STREAMS + SAMPLERS + LEAKY)]
@@ -52,7 +52,8 @@ def assert_trace(got, want, what=""):
 def test_fast_traces_are_the_reference(number):
     """And of samplers the compiled ones."""
     for seed, shape in enumerate(((2, 6, 3), (1, 3, 1))):
-        art = random_artifact(10 * number + seed, *shape, **OPTIONS[number])
+        options = dict(zip(("n_layers", "H", "n"), shape)) | OPTIONS[number]
+        art = random_artifact(10 * number + seed, **options)
         values, lengths = inputs_of(art)
         batch = Vectorised(art, 77, threads=1).run(values, lengths, record=True)
         for b, L in enumerate(lengths):
@@ -142,10 +143,10 @@ DIRECT = [{"residual": "clampfuse"}, {"residual": "plain", "gelu_out": True}, *S
                          ids=lambda options: "-".join(map(str, options.values())))
 def test_words_are_those_of_the_page(options):
     """And without any one of its parts a signature is another one in almost every step."""
-    art = random_artifact(3, 2, 5, 8, **options)
+    art = random_artifact(3, 2, 5, **{"n": 8} | options)
     values = np.random.default_rng(0).integers(0, 256, 12)     # the first ones make no spikes yet
     want, parts = reference.run(art, values).signature, terms(art, values)
-    assert len(parts) == (3 if options.get("alone") else 5 - (
+    assert len(parts) == (3 if options.get("n") == 0 else 5 - (
         options.get("rounding") == "half_even") + {None: 2, "lif": 1}.get(options.get("kind"), 0))
 
     def signed(names):

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from amaranth import ResetInserter, Signal
+from amaranth.sim import Simulator
 
 from quant.integer.operation import Tensor
 from quant.integer.ops import Ternary as Operation
@@ -12,7 +14,7 @@ from rtl.layer.ternary import BANKS, Ternary
 from rtl.parts.config import HardwareConfig
 from rtl.plan import plan
 from sim.benches.stimulus import threshold_steps, threshold_words
-from tests.rtl.streams import exchange
+from tests.rtl.streams import exchange, get, put
 
 # H, lanes: words of G = lanes / 2 neurons
 SHAPES = {"G 1": (4, 2), "G 2": (6, 4), "G 3": (6, 6), "G 4": (8, 8), "G 5": (10, 10),
@@ -74,8 +76,6 @@ def test_a_step_waits_for_a_bank(shape):
     dut = threshold(*SHAPES[shape])
     words, expected = threshold_words(dut, threshold_steps(dut, 6, seed=5), seed=5)
     taken, got = 0, []
-    from amaranth.sim import Simulator
-    from tests.rtl.streams import get, put
 
     async def source(ctx):
         nonlocal taken
@@ -94,6 +94,33 @@ def test_a_step_waits_for_a_bank(shape):
     sim.add_testbench(sink)
     sim.run()
     assert got == expected
+
+
+@pytest.mark.parametrize("shape", ["G 2", "G 5"])
+def test_a_reset_ends_a_step_whose_limit_is_on_its_way(shape):
+    """However long after its last word: nothing of it comes, and the next steps do."""
+    dut, reset = threshold(*SHAPES[shape]), Signal()
+    words, expected = threshold_words(dut, threshold_steps(dut, 3, seed=7), seed=7)
+    got = {}
+
+    async def bench(ctx):
+        for wait in range(dut.latency + 2):
+            await put(ctx, dut.i, words[:dut.geo.words])
+            for after in range(wait + 1):
+                ctx.set(reset, after == wait)
+                await ctx.tick()
+            ctx.set(reset, 0)
+            found = []
+            for k in range(0, len(words), dut.geo.words):
+                await put(ctx, dut.i, words[k:k + dut.geo.words])
+                found += await get(ctx, dut.o, dut.geo.words)
+            got[wait] = found
+
+    sim = Simulator(ResetInserter(reset)(dut))
+    sim.add_clock(1e-6)
+    sim.add_testbench(bench)
+    sim.run()
+    assert got == dict.fromkeys(range(dut.latency + 2), expected)
 
 
 def test_the_bus_writes_the_threshold():

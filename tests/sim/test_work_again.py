@@ -153,8 +153,8 @@ def test_a_fuzz_run_begins_again(others, monkeypatch, tmp_path, capsys):
 
     def run_group(group):
         ran.append(group.number)
-        return {"number": group.number, "cases": group.count, "failed": [], "steps": 3,
-                "spikes": 12, "cycles": 40, "timed": 1, "alive": 1, "shape": "small",
+        return {"number": group.number, "kind": group.kind, "cases": group.count, "failed": [],
+                "steps": 3, "spikes": 12, "cycles": 40, "timed": 1, "alive": 1, "shape": "small",
                 "seconds": 0.5}
     monkeypatch.setattr(tools, "build_folder", tmp_path.joinpath)
     monkeypatch.setattr(fuzz, "run_group", run_group)
