@@ -24,6 +24,7 @@ LONG = (
     "sim/test_fuzz.py::test_command_and_resuming",
     "sim/test_fuzz.py::test_kept_cases_that_need_a_build_pass",
     "sim/test_native.py::test_trace_is_short",
+    "sim/test_netlist.py::test_the_netlist_equals_the_reference",
     "sim/test_pair.py::test_every_rung_and_the_head",
     "sim/test_pair.py::test_the_host",
     "sim/test_simd.py::test_a_core_in_vectors",
