@@ -1,7 +1,7 @@
 """The kinds of networks that are drawn, ``quant.integer.synthetic.KINDS``; one entry for each."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from golden.base.qformat import QFormat
 from quant.formats import ROUNDINGS, SCALE, Formats, LayerFormats, StreamFormats
@@ -32,7 +32,7 @@ class Kind:
     rules: Callable[..., dict[str, bool]]
     sums: Callable[..., list[QFormat]]
     modes: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12, 16)
-    may_lack: tuple[str, ...] = field(default=())
+    may_lack: tuple[str, ...] = ()
 
     def usual(self, given: dict[str, str]) -> dict[str, str]:
         """The usual formats of a layer with the optional ones of ``given``, as text."""
