@@ -10,8 +10,14 @@ from sim.fuzzing.case import Case
 from sim.fuzzing.shape import Shape
 
 
-def minimise(case: Case, fails: Callable[[Case], bool], seconds: float) -> Case:
-    """The simplest case found in that time; ``fails`` runs a case. ``case`` itself fails."""
+MOMENTS = 400           # cycles within which the reset of another shape is tried
+
+
+def minimise(case: Case, failing: Callable[[list[Case]], Case | None], seconds: float) -> Case:
+    """The simplest case found in that time. ``case`` itself fails.
+
+    failing : runs cases of one shape, and gives one that fails.
+    """
     end = time.perf_counter() + seconds
     again = True
     while again:
@@ -19,10 +25,18 @@ def minimise(case: Case, fails: Callable[[Case], bool], seconds: float) -> Case:
         for smaller in candidates(case):
             if time.perf_counter() > end:
                 return case
-            if smaller.shape.broken_rule() is None and fails(smaller):
-                case, again = smaller, True
+            if smaller.shape.broken_rule() is not None:
+                continue
+            found = failing([smaller] if smaller.shape == case.shape else moments(smaller))
+            if found:
+                case, again = found, True
                 break
     return case
+
+
+def moments(case: Case) -> list[Case]:
+    """The case, with a reset at each moment if it has one: in another shape it comes elsewhere."""
+    return [replace(case, interrupt=k) for k in range(1, MOMENTS)] if case.interrupt else [case]
 
 
 def candidates(case: Case) -> Iterator[Case]:
