@@ -10,9 +10,6 @@ from sim.fuzzing.case import Case
 from sim.fuzzing.shape import Shape
 
 
-MOMENTS = 400           # cycles within which the reset of another shape is tried
-
-
 def minimise(case: Case, failing: Callable[[list[Case]], Case | None], seconds: float) -> Case:
     """The simplest case found in that time. ``case`` itself fails.
 
@@ -35,8 +32,8 @@ def minimise(case: Case, failing: Callable[[list[Case]], Case | None], seconds: 
 
 
 def moments(case: Case) -> list[Case]:
-    """The case, with a reset at each moment if it has one: in another shape it comes elsewhere."""
-    return [replace(case, interrupt=k) for k in range(1, MOMENTS)] if case.interrupt else [case]
+    """The case, with its reset at each moment up to its own: a simpler shape is there earlier."""
+    return [replace(case, interrupt=k + 1) for k in range(case.interrupt)] or [case]
 
 
 def candidates(case: Case) -> Iterator[Case]:

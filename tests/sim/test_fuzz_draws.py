@@ -18,7 +18,7 @@ from sim.fuzzing import draws, shape as shapes_of, trial
 from sim.fuzzing.case import VALUES, Case
 from sim.fuzzing.dice import Dice
 from sim.fuzzing.kinds import KINDS
-from sim.fuzzing.minimise import MOMENTS, candidates, minimise
+from sim.fuzzing.minimise import candidates, minimise
 from tests.sim.tiny import tiny
 from tests.test_mutants import mutate
 
@@ -231,4 +231,4 @@ def test_minimising_moves_a_reset():
         return next((c for c in cases if c.interrupt == 10 * c.shape.H + 30), None)
     small = minimise(case, failing, seconds=60)
     assert (small.shape.H, small.shape.layers, small.interrupt) == (1, 1, 40)
-    assert {*asked} == {1, MOMENTS - 1}
+    assert {1, 150} <= {*asked} and asked[-1] <= 40
