@@ -77,23 +77,23 @@ FORM = {name: whole() for name in ("number", "cases", "steps", "spikes", "cycles
 COUNTS = ("cases", "steps", "spikes", "cycles", "timed", "alive", "seconds")
 
 
-def first_difference(case: Case) -> str | None:
-    """What fails in a case, on the native simulation."""
+def differences(cases: list[Case]) -> list[str | None]:
+    """What fails in each of some cases of one shape, on the native simulation."""
     with tools.workspace(tools.build_folder("fuzz")) as work:
-        return trial.run(case.shape, [case], work)[0].first
+        return [outcome.first for outcome in trial.run(cases[0].shape, cases, work)]
 
 
 def keep(case: Case, folder: Path, found: str) -> Path:
     """Make a failing case small and write it to ``folder``. Returns the file."""
-    unbuilt = (first_difference(case) or "").startswith(trial.UNBUILT)
+    unbuilt = (differences([case])[0] or "").startswith(trial.UNBUILT)
 
-    def fails(smaller: Case) -> bool:
+    def failing(cases: list[Case]) -> Case | None:
         """In the same way: a core that cannot be built is another matter than a wrong one."""
-        first = first_difference(smaller)
-        return first is not None and first.startswith(trial.UNBUILT) == unbuilt
-    small = minimise.minimise(case, fails, MINIMISE_SECONDS)
+        return next((one for one, first in zip(cases, differences(cases))
+                     if first is not None and first.startswith(trial.UNBUILT) == unbuilt), None)
+    small = minimise.minimise(case, failing, MINIMISE_SECONDS)
     slow = None if unbuilt or small.interrupt else trial.run_slowly(small).first
-    text = json.dumps({"found": found, "first": first_difference(small),
+    text = json.dumps({"found": found, "first": differences([small])[0],
                        "simulator": "amaranth" if slow else "native", "case": small.to_dict()},
                       indent=1) + "\n"
     return write_atomic(folder / f"{tools.content_hash(text)}.json", text)
@@ -113,7 +113,7 @@ def replay(path: Path) -> str | None:
     if wrong:
         raise SimError(f"{path} is not a kept case ({wrong}); {again}")
     slowly = row["simulator"] == "amaranth"
-    return trial.run_slowly(case).first if slowly else first_difference(case)
+    return trial.run_slowly(case).first if slowly else differences([case])[0]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -17,7 +17,7 @@ KINDS = {"paper": Samplers, "glu": partial(Streams, mixer="glu"),
 def random_artifact(*shape, kind: str = "paper", **options) -> Artifact:
     """A network of a kind of KINDS and its options, which spikes at moderate rates if ``stress``
     is 0: ``paper`` are P-SpikeSSM's, ``glu`` Binary S4D, ``gsu`` the gated spiking unit, ``lif``
-    integrate-and-fire neurons.
+    integrate-and-fire neurons, with n = 0 alone.
 
     shape : seed, n_layers, H, n, n_classes, length, vocab; the rest has names, see the kinds.
     """

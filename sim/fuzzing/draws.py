@@ -49,18 +49,13 @@ def any_shape(dice: Dice, kind: str) -> Shape:
         dice.pick(*GENERATORS), k=dice.pick(1, 2, 4, 6, 8, 12, 16, 16),
         centred=dice.pick(True, False), round_bits=dice.pick(1, 2, 4, 8, 8, 12, 16))
     options = {name: dice.pick(*values) for name, values in of.options.items()}
-    fmt, tokens = of.draw(dice, options, n), dice.pick(False, False, True)
+    fmt, tokens = of.draw(dice, options), dice.pick(False, False, True)
     shape = Shape(
         lanes=lanes, layers=layers, H=H, n=n, n_classes=dice.pick(1, 2, 3, 5, 10),
         length=dice.pick(1, 2, 5, 16, 40, 64, 64, LONGEST), kind=kind, options=options,
-        vocab=dice.pick(1, 2, 5, 17, 257) if tokens else 0, formats=present(fmt.to_dict()),
+        vocab=dice.pick(1, 2, 5, 17, 257) if tokens else 0, formats=fmt.to_dict(),
         edge={}, random=random.to_dict(), spread=dice.pick(True, True, False))
     return replace(shape, edge=_edge(dice, tokens, of.x(shape, fmt)).to_dict())
-
-
-def present(formats: dict) -> dict:
-    """Without formats of what is not there."""
-    return {name: text for name, text in formats.items() if text}
 
 
 def _edge(dice: Dice, tokens: bool, x: QFormat) -> EdgeFormats:

@@ -1,7 +1,7 @@
 """The kinds of networks that are drawn, ``quant.integer.synthetic.KINDS``; one entry for each."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from golden.base.qformat import QFormat
 from quant.formats import ROUNDINGS, SCALE, Formats, LayerFormats, StreamFormats
@@ -18,10 +18,10 @@ class Kind:
     The functions take a :class:`sim.fuzzing.shape.Shape` and its layers' formats.
 
     options : values of each option of ``random_artifact``, the simplest first; formats : class of a
-    layer's formats; draw : formats for :class:`sim.fuzzing.dice.Dice`, options and number of modes;
-    x : of what flows between blocks; enters : of what enters the states; rules : the kind's own,
-    whether each is kept; sums : formats that 64 bits must hold; modes : of a neuron, drawn from
-    these; may_lack : formats that a layer may be without.
+    layer's formats; draw : such formats, for a :class:`sim.fuzzing.dice.Dice` and options; x : of
+    what flows between blocks; enters : of what enters the states; rules : the kind's own, whether
+    each is kept; sums : formats that 64 bits must hold; modes : of a neuron, drawn from these;
+    may_lack : formats that a layer may be without.
     """
 
     options: dict[str, tuple]
@@ -32,12 +32,12 @@ class Kind:
     rules: Callable[..., dict[str, bool]]
     sums: Callable[..., list[QFormat]]
     modes: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12, 16)
-    may_lack: tuple[str, ...] = field(default=())
+    may_lack: tuple[str, ...] = ()
 
     def usual(self, given: dict[str, str]) -> dict[str, str]:
         """The usual formats of a layer with the optional ones of ``given``, as text."""
         there = {name: str(SCALE) for name in self.may_lack if name in given}
-        return {name: text for name, text in self.formats().to_dict().items() if text} | there
+        return self.formats().to_dict() | there
 
 
 _SAMPLERS = dict(formats=LayerFormats, draw=samplers.draw, x=samplers.x, enters=samplers.enters,

@@ -10,8 +10,11 @@ from sim.fuzzing.case import Case
 from sim.fuzzing.shape import Shape
 
 
-def minimise(case: Case, fails: Callable[[Case], bool], seconds: float) -> Case:
-    """The simplest case found in that time; ``fails`` runs a case. ``case`` itself fails."""
+def minimise(case: Case, failing: Callable[[list[Case]], Case | None], seconds: float) -> Case:
+    """The simplest case found in that time. ``case`` itself fails.
+
+    failing : runs cases of one shape, and gives one that fails.
+    """
     end = time.perf_counter() + seconds
     again = True
     while again:
@@ -19,10 +22,18 @@ def minimise(case: Case, fails: Callable[[Case], bool], seconds: float) -> Case:
         for smaller in candidates(case):
             if time.perf_counter() > end:
                 return case
-            if smaller.shape.broken_rule() is None and fails(smaller):
-                case, again = smaller, True
+            if smaller.shape.broken_rule() is not None:
+                continue
+            found = failing([smaller] if smaller.shape == case.shape else moments(smaller))
+            if found:
+                case, again = found, True
                 break
     return case
+
+
+def moments(case: Case) -> list[Case]:
+    """The case, with its reset at each moment up to its own: a simpler shape is there earlier."""
+    return [replace(case, interrupt=k + 1) for k in range(case.interrupt)] or [case]
 
 
 def candidates(case: Case) -> Iterator[Case]:

@@ -7,7 +7,7 @@ from quant.integer.curves import FINEST
 from sim.fuzzing.dice import Dice
 
 
-def draw(dice: Dice, options: dict, n: int) -> LayerFormats:
+def draw(dice: Dice, options: dict) -> LayerFormats:
     """From usual to extreme, most of them allowed."""
     h, a, p = dice.sq(6, 2, 16), SQ(1, dice.between(2, 17)), UQ(1, dice.between(2, 16))
     x, alpha = SQ(dice.between(2, 6), p.f_bits), dice.sq(4, 1, 14)

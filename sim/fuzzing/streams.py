@@ -7,7 +7,7 @@ from sim.fuzzing.dice import Dice
 TABLE_BITS = 10     # of a table's index, at most, as exports have at most 12
 
 
-def draw(dice: Dice, options: dict, n: int) -> StreamFormats:
+def draw(dice: Dice, options: dict) -> StreamFormats:
     """From usual to extreme, most of them allowed."""
     h, a = dice.sq(6, 2, 16), SQ(1, dice.between(2, 17))
     finest = min(14, a.f_bits + h.f_bits - 1)

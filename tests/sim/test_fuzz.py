@@ -108,7 +108,8 @@ def test_command_and_resuming(small_run, tmp_path, monkeypatch, capsys):
 @pytest.mark.cosim
 def test_a_broken_core_is_found_made_small_and_kept(small_run, tmp_path, monkeypatch, capsys):
     """Minimising in Amaranth's simulator, for time."""
-    monkeypatch.setattr(fuzz, "first_difference", lambda case: trial.run_slowly(case).first)
+    monkeypatch.setattr(fuzz, "differences", lambda cases: [
+        trial.run_slowly(case).first for case in cases])
     monkeypatch.setattr(fuzz, "MINIMISE_SECONDS", 5)
     monkeypatch.setattr(draws, "draw_case",
                         lambda shape, *rest: replace(tiny(shape.kind), stall=0.1))

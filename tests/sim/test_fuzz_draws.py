@@ -190,7 +190,7 @@ def test_minimising_goes_to_the_simplest(shapes, kind):
     of = KINDS[kind]
     for number, shape in enumerate(shapes[kind][:8]):
         case = draws.draw_case(shape, 1, number, 0)
-        small = minimise(case, lambda c: True, seconds=60)
+        small = minimise(case, lambda cases: cases[0], seconds=60)
         assert small.shape.options == {name: values[0] for name, values in of.options.items()}
         assert small.shape.formats == of.usual({}) and small.lengths == [1]
         assert (small.shape.layers, small.shape.H, small.shape.lanes) == (1, 1, 1)
@@ -205,9 +205,10 @@ def test_minimising_keeps_what_matters_and_nothing_else():
     case = replace(case, shape=big, lengths=[9, 30, 4, 7], stall=0.5, interrupt=99,
                    stress=0.2, limits="highest", values="random")
 
-    def fails(c: Case) -> bool:
-        return c.shape.H >= 3 and c.stall > 0 and max(c.lengths) >= 5 and c.shape.layers >= 2
-    small = minimise(case, fails, seconds=60)
+    def failing(cases: list[Case]) -> Case | None:
+        return next((c for c in cases if c.shape.H >= 3 and c.stall > 0 and max(c.lengths) >= 5
+                     and c.shape.layers >= 2), None)
+    small = minimise(case, failing, seconds=60)
     assert small.shape.H == 3 and small.shape.layers == 2 and small.lengths == [5]
     assert (small.stall, small.interrupt, small.stress, small.limits) == (0.5, 0, 0.0, None)
     assert (small.shape.n, small.shape.lanes, small.shape.length) == (1, 1, 5)
@@ -217,4 +218,17 @@ def test_minimising_keeps_what_matters_and_nothing_else():
 
 
 def test_minimising_ends_in_time():
-    assert minimise(tiny(), lambda c: True, seconds=0) == tiny()
+    assert minimise(tiny(), lambda cases: cases[0], seconds=0) == tiny()
+
+
+def test_minimising_moves_a_reset():
+    """Which comes at one moment, another one for each shape."""
+    shape = replace(tiny().shape, H=12, lanes=4, layers=3)
+    case, asked = replace(tiny(), shape=shape, interrupt=150), []
+
+    def failing(cases: list[Case]) -> Case | None:
+        asked.append(len(cases))
+        return next((c for c in cases if c.interrupt == 10 * c.shape.H + 30), None)
+    small = minimise(case, failing, seconds=60)
+    assert (small.shape.H, small.shape.layers, small.interrupt) == (1, 1, 40)
+    assert {1, 150} <= {*asked} and asked[-1] <= 40
