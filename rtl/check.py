@@ -12,6 +12,7 @@ from golden.base.options import add_artifact, add_task
 from golden.tasks import make_task
 from quant.integer import artifact
 from rtl import scale
+from rtl.cycles import cycles_per_step
 from rtl.parts.config import HardwareConfig
 from rtl.plan import chosen_lanes, plan
 
@@ -33,9 +34,8 @@ def check(args: argparse.Namespace) -> None:
         make_task(args.task)
     art = artifact.load(args.artifact)
     made = plan(art, HardwareConfig(chosen_lanes(art, args.lanes)))
-    interval = max(layer.interval for layer in made.timing.layers)
     print(f"{art.task}: {len(art.blocks)} layers of {art.H} neurons of {art.n} modes, "
-          f"{made.geo.lanes} lanes: {interval} cycles per step, "
+          f"{made.geo.lanes} lanes: {cycles_per_step(made):g} cycles per step, "
           f"{scale.multipliers(made)} multipliers, {scale.others(made)} of them not of lanes")
 
 

@@ -20,6 +20,7 @@ from quant.integer.lfsr import LONG
 from quant.integer.synthetic import random_artifact
 from rtl.parts.config import HardwareConfig, HardwareError
 from rtl.cut import cut
+from rtl.cycles import cycles_per_step
 from rtl.decoder import LOW_BITS, total_format
 from rtl.layer import chains, ternary
 from rtl.layer.fuse import totals
@@ -36,8 +37,8 @@ HOLDS = {"encoder": "encoder", "state_coefficients": "modes", "neuron_coefficien
          "input_coefficients": "inputs", "output_coefficients": "outputs",
          "directions_in": "samplers", "directions_out": "samplers", "fuse": "fuse",
          "decoder.w": "decoder", "decoder.b": "decoder"}
-REGISTERS = ("start_in", "start_out", "start_rounding", "threshold")    # one row, no memory
 CLOCK = 100.0       # MHz, of the table's times
+MOST = 256          # products of the lanes, in a table that names no numbers of them
 
 
 def block_rams(rows: int, bits: int) -> int:
@@ -71,7 +72,7 @@ def _plain(name: str, rows: int, bits: int) -> Memory:
 def _mapped(regions: Mapping[str, Region], hw: HardwareConfig) -> list[Memory]:
     """What lies on the configuration bus, but registers."""
     return [_wide(_holds(name), region.depth, region.width, hw)
-            for name, region in regions.items() if name not in REGISTERS]
+            for name, region in regions.items() if not region.register]
 
 
 def _holds(name: str) -> str:
@@ -128,7 +129,7 @@ def row(art: Artifact, lanes: int) -> dict:
     for memory in found:
         bits[memory.name] = bits.get(memory.name, 0) + memory.rows * memory.bits
     blocks, products = sum(memory.blocks for memory in found), multipliers(planned)
-    return {"lanes": lanes, "multipliers": products, "cycles_per_step": planned.geo.issue,
+    return {"lanes": lanes, "multipliers": products, "cycles_per_step": cycles_per_step(planned),
             "bits": bits, "block_rams": blocks,
             "lut_ram_bits": sum(memory.lut_ram_bits for memory in found),
             "exceeded": [name for name, used, limit in (
@@ -147,10 +148,11 @@ def table(art: Artifact, rows: list[dict]) -> str:
              "| coefficients kbit | W kbit | all kbit | DP16KD of 208 | on an ECP5-85F |",
              "|---|---|---|---|---|---|---|---|---|---|"]
     for r in rows:
-        kbit = {name: number / 1000 for name, number in r["bits"].items()}
+        kbit = {"states": 0.0, "modes": 0.0} | {name: number / 1000
+                                                for name, number in r["bits"].items()}
         verdict = f"too many: {', '.join(r['exceeded'])}" if r["exceeded"] else "fits"
         lines.append(
-            f"| {r['lanes']} | {r['multipliers']} | {r['cycles_per_step']} | "
+            f"| {r['lanes']} | {r['multipliers']} | {r['cycles_per_step']:g} | "
             f"{r['cycles_per_step'] / CLOCK:.2f} | {kbit['states']:.0f} | {kbit['modes']:.0f} | "
             f"{kbit['weights']:.0f} | {sum(kbit.values()):.0f} | {r['block_rams']} | {verdict} |")
     return "\n".join(lines)
@@ -171,7 +173,8 @@ def main(argv: list[str] | None = None) -> int:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--artifact", type=Path, metavar="DIR")
     which.add_argument("--paper", action="store_true", help="2 x 400 neurons, d_state 64")
-    parser.add_argument("--lanes", default="", metavar="1,2,4", help="default: all that fit 256")
+    parser.add_argument("--lanes", default="", metavar="1,2,4", help="default: all whose "
+                        f"products fit {MOST}")
     parser.add_argument("--state", type=int, default=16, metavar="BITS", help="with --paper")
     parser.add_argument("--a", type=int, default=16, metavar="BITS")
     parser.add_argument("--g", type=int, default=16, metavar="BITS")
@@ -186,9 +189,10 @@ def show(args: argparse.Namespace) -> None:
            else artifact.load(args.artifact))
     if args.lanes and not all(part.isdecimal() for part in args.lanes.split(",")):
         raise HardwareError(f"--lanes {args.lanes}: write whole numbers, such as 1,2,4")
-    geo = plan(art, HardwareConfig(1)).geo
+    alone = plan(art, HardwareConfig(1))
+    each = max(1, sum(map(lane_products, alone.layers)))
     chosen = ([int(part) for part in args.lanes.split(",")] if args.lanes else
-              [lanes for lanes in geo.allowed() if 4 * lanes * len(art.blocks) <= 256])
+              [lanes for lanes in alone.geo.allowed() if each * lanes <= MOST])
     print(table(art, [row(art, lanes) for lanes in chosen]))
 
 

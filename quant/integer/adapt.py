@@ -8,7 +8,8 @@ import numpy as np
 from golden.base.qformat import QFormat
 from quant.integer.head import TENSORS
 from quant.integer.operation import ArtifactError, Operation, Tensor, round_half_even
-from quant.integer.program import Artifact, Program
+from quant.integer.ops import Table
+from quant.integer.program import Artifact, Program, part_of
 
 
 def in_formats_of(program: Program, like: Program,
@@ -69,12 +70,17 @@ def adapt(art: Artifact, like: Artifact) -> tuple[Artifact, dict[str, int]]:
             raise ArtifactError(f"{name} is {tensor.fmt}, but {new} in the other network: their "
                                 f"fraction bits must be equal")
         raw = round_half_even(tensor.raw, drop) if drop > 0 else tensor.raw << -drop
-        kept = np.clip(raw, new.lo, new.hi)
+        kept = np.asarray(np.clip(raw, new.lo, new.hi))     # of one number alone, too
         count = int(np.count_nonzero(kept != raw))
         saturated.update({name: count} if count else {})
         return Tensor(kept, new)
 
     made = in_formats_of(art, like, moved)
+    for (place, op, _), (_, other, _) in zip(art.operations(), like.operations()):
+        if isinstance(op, Table) and op.index != other.index:       # its entries are of others
+            raise ArtifactError(f"{part_of(place)}, {op}: index is {op.index}, but {other.index} "
+                                f"in the other network; export one of them with the other's "
+                                f"--table-bits")
     head = art.head and replace(art.head, fmt=like.head.fmt, **{
         name: moved(f"head, {name}", art.head.tensor(name), getattr(like.head.fmt, name)).raw
         for name in TENSORS})

@@ -25,7 +25,7 @@ class Membrane(Cell):
     def regions(self):
         theta = self.op.theta
         return [Region(self.name("theta"), theta.fmt.width, (int(theta.raw),),
-                       f"threshold of all neurons, {theta.fmt}")]
+                       f"threshold of all neurons, {theta.fmt}", register=True)]
 
     def build(self, flow, y):
         y, = flow.together(flow.plain(y))

@@ -25,7 +25,7 @@ def regions(spec: LayerSpec) -> list[Region]:
     if not spec.cut.ternary:
         return []
     return [Region("threshold", THRESHOLD.width, (int(spec.cut.ternary.op.threshold.raw),),
-                   f"{THRESHOLD}, of the step's largest magnitude")]
+                   f"{THRESHOLD}, of the step's largest magnitude", register=True)]
 
 
 def word(spec: LayerSpec) -> data.StructLayout:

@@ -38,7 +38,7 @@ def xor_network(matrix: lfsr.Matrix, value) -> Value:
 def start_region(name: str, fmt: RandomFormat, seed: int, stream: int) -> Region:
     """Where the host finds the state of random stream ``stream`` at a sequence's start."""
     return Region(name, fmt.width, (lfsr.stream_start(fmt, seed, stream),),
-                  "state of the random stream at a sequence's start, never 0")
+                  "state of the random stream at a sequence's start, never 0", register=True)
 
 
 class WordSource(wiring.Component):

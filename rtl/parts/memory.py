@@ -25,6 +25,7 @@ class Region:
     rows: tuple[int, ...]   # before anything is written
     fields: str = ""        # what a row holds, lowest bits first
     base: int = 0
+    register: bool = False  # its one row is always visible, as a ConfigRegister
 
     @property
     def depth(self) -> int:
@@ -211,8 +212,8 @@ class ConfigRegister(wiring.Component):
     """
 
     def __init__(self, region: Region):
-        if region.depth != 1:
-            raise ValueError(f"{region.name}: a register has one row, not {region.depth}")
+        if region.depth != 1 or not region.register:
+            raise ValueError(f"{region.name}: a register has one row and says that it is one")
         self.region = region
         super().__init__({"cfg": In(ConfigBus()), "data": Out(region.width), "written": Out(1)})
 

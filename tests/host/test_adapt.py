@@ -8,8 +8,8 @@ import pytest
 from host import adapt
 from quant.integer import artifact
 from quant.integer.artifact import ArtifactError
-from golden.base.qformat import SQ
-from quant.formats import LayerFormats
+from golden.base.qformat import SQ, UQ
+from quant.formats import LayerFormats, StreamFormats
 from quant.integer.synthetic import random_artifact
 from rtl.parts.config import HardwareConfig
 from rtl.link.identity import shape_digest
@@ -51,6 +51,29 @@ def test_shape_is_the_other_one_s():
     assert np.abs(moved).max() <= step / 2 and not saturated
     same, nothing = adapt.adapt(art, art)
     assert artifact.digest(same) == artifact.digest(art) and not nothing
+
+
+@pytest.mark.parametrize("kind", ["glu", "gsu", "lif"])
+def test_every_kind_takes_other_formats(kind):
+    """A core for one takes the other, tables and thresholds too."""
+    fmt = (LayerFormats(g=SQ(3, 12), h=SQ(3, 12)) if kind == "lif" else
+           StreamFormats(g=SQ(3, 12), sigmoid=UQ(1, 8), gelu=UQ(0, 9), bias=SQ(3, 12)))
+    art, like = random_artifact(1, kind=kind, **SHAPE), random_artifact(2, kind=kind, fmt=fmt,
+                                                                       **SHAPE)
+    made, _ = adapt.adapt(art, like)
+    digests = [shape_digest(plan(one, HardwareConfig(2))) for one in (art, like, made)]
+    assert digests[0] != digests[1] == digests[2]
+
+
+@pytest.mark.parametrize("kind, index", [("glu", {"index": SQ(5, 5)}), ("glu", {"index": SQ(4, 4)}),
+                                         ("gsu", {"gelu_index": UQ(3, 7)})])
+def test_a_table_of_other_numbers_is_refused(kind, index):
+    """Its entries would be taken for those of other arguments, in silence."""
+    art, like = random_artifact(1, kind=kind, **SHAPE), random_artifact(
+        2, kind=kind, fmt=StreamFormats(**index), **SHAPE)
+    with pytest.raises(ArtifactError, match=r"^layer 0, Table \(.*\): index is .Q\(.,.\), but .*"
+                                            r"--table-bits$"):
+        adapt.adapt(art, like)
 
 
 @pytest.mark.parametrize("other", [dict(H=6), dict(n_layers=1), dict(residual="plain"),

@@ -8,8 +8,8 @@ from quant.integer import artifact
 from quant.integer.synthetic import random_artifact
 from rtl import check
 from rtl.layer.cells import CELLS
+from rtl.cycles import predict
 from rtl.parts.config import HardwareConfig
-from rtl.plan import plan
 from tests.rtl import test_cut, test_plan
 from tests.rtl.test_cut import SMALL, changed
 
@@ -43,8 +43,7 @@ def test_what_a_network_needs(kind, tmp_path, capsys):
     cycles, products, others = map(int, re.search(
         r"(\d+) cycles per step, (\d+) multipliers, (\d+) of them not of lanes$", line).groups())
     lanes = 4 if "alone" in kind else 8
-    assert cycles == max(layer.interval for layer in plan(
-        art, HardwareConfig(lanes)).timing.layers)
+    assert cycles == predict(art, HardwareConfig(lanes), [16]).cycles_per_step
     of_lanes = {"paper": 4, "lif": 4, "glu": 6, "gsu": 6, "lif, alone": 0}[kind]
     assert products - others == 2 * of_lanes * lanes
 

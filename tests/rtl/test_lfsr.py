@@ -15,7 +15,8 @@ SMALL = RandomFormat(width=7, taps=(7, 6), k=5, round_bits=2, stream_jump=8)
 
 
 def source(fmt, bits, count, start):
-    _, region = place([Region("before", 8, (0,) * 3), Region("start", fmt.width, (start,))])
+    _, region = place([Region("before", 8, (0,) * 3),
+                       Region("start", fmt.width, (start,), register=True)])
     return WordSource(fmt, bits, count, region)
 
 

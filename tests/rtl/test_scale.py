@@ -35,7 +35,11 @@ def test_blocks_of_a_layer_as_yosys_infers_them():
 @pytest.mark.parametrize("options, count", [
     (dict(residual="clampfuse"), 2 * 4 * 8 + 1 + 2),        # G = 1: lanes, encoder, decoder
     (dict(residual="plain"), 2 * (4 * 8 + 1) + 1 + 2),      # and alpha x
-    (dict(residual="none", vocab=5), 2 * 4 * 8 + 2)])       # tokens need none
+    (dict(residual="none", vocab=5), 2 * 4 * 8 + 2),        # tokens need none
+    (dict(kind="glu"), 2 * (6 * 8 + 3) + 1 + 2),            # norm, d u, gate
+    (dict(kind="gsu"), 2 * (6 * 8 + 3 + 1) + 1 + 2),        # and the threshold
+    (dict(kind="lif"), 2 * (4 * 8 + 2) + 1 + 2),            # two membranes
+    (dict(kind="lif", alone=True), 2 * 8 * 2 + 8 + 2)])     # words of 8 neurons
 def test_multipliers(options, count):
     art = random_artifact(1, H=16, n=8, length=1000, **options)
     assert scale.multipliers(plan(art, HardwareConfig(8))) == count
@@ -50,10 +54,29 @@ def test_rows_and_the_table(tmp_path, capsys):
     first, second, third = (line.split(" | ") for line in lines[4:])
     assert first[:4] == ["| 1", "11", "64", "0.64"] and first[-1] == "fits |"
     assert second[:4] == ["| 4", "35", "16", "0.16"]
-    assert third[2:4] == ["1", "0.01"] and third[-1].startswith("too many: multipliers")
+    assert third[2:4] == ["9", "0.09"] and third[-1].startswith("too many: multipliers")
     row = scale.row(art, 4)
     assert row["bits"]["states"] == 2 * 16 * 4 * 2 * 16
     assert row["bits"]["weights"] == 2 * 16 * 16 * art.spiking.layers[0].fmt.w.width
+
+
+@pytest.mark.parametrize("options, most", [
+    (dict(kind="glu"), 16), (dict(kind="gsu"), 16), (dict(kind="lif"), 32),
+    (dict(kind="lif", alone=True), 8)])
+def test_every_kind_has_a_table(options, most, tmp_path, capsys):
+    """Registers are no memories; what a kind lacks takes nothing."""
+    art = random_artifact(1, n_layers=2, H=8, n=4, length=16, **options)
+    assert scale.main(["--artifact", str(artifact.save(art, tmp_path))]) == 0
+    rows = capsys.readouterr().out.splitlines()[4:]
+    assert [int(row.split(" | ")[0][2:]) for row in rows] == [
+        lanes for lanes in (1, 2, 4, 8, 16, 32) if lanes <= most]
+    planned = plan(art, HardwareConfig(2))
+    found = scale.memories(planned)
+    assert any(region.register for region in planned.regions)
+    assert sum(m.rows * m.bits for m in found if m.name == "tables") == sum(
+        region.depth * region.width for region in planned.regions
+        if region.name.endswith(("sigmoid", "gelu")))
+    assert bool(options.get("alone")) == ("states" not in {m.name for m in found})
 
 
 def test_bad_input_is_one_line(tmp_path, capsys):
