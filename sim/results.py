@@ -21,7 +21,7 @@ from golden.base.files import write_atomic
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
-TASKS = ("psmnist", "digits", "listops")
+TASKS = ("psmnist", "digits", "listops", "digits_binary", "digits_gsu")
 
 
 def results(kind: str) -> dict[str, dict]:

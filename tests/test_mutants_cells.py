@@ -135,7 +135,7 @@ MUTANTS = {
                              "sizes[0] > most", limited),
     "a maximum of the first neuron": (ternary.Ternary, "_limits",
                                       "Mux(two[0] > two[-1], two[0], two[-1])", "two[0]", limited),
-    "one limit for both banks": (ternary.Ternary, "elaborate", "now.limit.eq(limits[bank])",
+    "one limit for all banks": (ternary.Ternary, "elaborate", "now.limit.eq(limits[bank])",
                                  "now.limit.eq(limits[0])", limited),
     "a bank free at once": (ternary.Ternary, "elaborate", "free - filled + gone", "free + gone",
                             limited),

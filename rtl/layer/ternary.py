@@ -13,7 +13,8 @@ from rtl.parts.pipeline import Pipeline, buffer_output
 from rtl.parts.streams import ConfigBus
 from rtl.spec import LayerSpec, Timing
 
-BANKS = 2           # one is written while the other is read
+# One is written and one read; the third has its last word, and its limit is on the way.
+BANKS = 3
 BEHIND_MAXIMUM = 3      # cycles from the last word's maximum to the bank's limit
 READ = 3            # cycles from a read to the word on `o`
 PER_STEP = ("signature", "saturations")     # of the step's last word
@@ -51,6 +52,11 @@ def timing(spec: LayerSpec) -> Timing:
     return Timing(2 + levels(spec) + BEHIND_MAXIMUM + READ, spec.geo.words)
 
 
+def after(bank: Signal, end: Signal):
+    """The bank of the next word: behind a step's end the next one."""
+    return Mux(end, Mux(bank == BANKS - 1, 0, bank + 1), bank)
+
+
 class Ternary(wiring.Component):
     """``sign(z)`` where ``|z| > c max |z|`` over the step, else 0.
 
@@ -59,8 +65,8 @@ class Ternary(wiring.Component):
         i ──┬─► bank w │ bank r ─► words ─►(|z| > limit)──► o
             └─►|z|─►max over a word─►max over the step─►(× c)─► limit of the bank
 
-    Two banks of whole steps: one is written while the other is read, so a step waits until all of
-    it is known. ``i`` takes a whole step or none of it. Bit-exact model:
+    Banks of whole steps: one is written while another one is read, so a step waits until all of it
+    is known. ``i`` takes a whole step or none of it. Bit-exact model:
     :class:`quant.integer.ops.Ternary`.
 
     Parameters
@@ -80,7 +86,7 @@ class Ternary(wiring.Component):
 
     Resources
     ---------
-    One multiplier, a RAM of ``2 words`` rows.
+    One multiplier, a RAM of ``BANKS words`` rows.
     """
 
     def __init__(self, spec: LayerSpec):
@@ -114,7 +120,7 @@ class Ternary(wiring.Component):
                      write.en.eq(taken), write.addr.eq(bank * words + word),
                      write.data.eq(Cat(payload[name] for name in row_layout.members))]
         with m.If(taken):
-            m.d.sync += [word.eq(Mux(end, 0, word + 1)), bank.eq(bank ^ end),
+            m.d.sync += [word.eq(Mux(end, 0, word + 1)), bank.eq(after(bank, end)),
                          steps[bank].eq(Cat(payload[name] for name in step.members))]
         known, limits = self._limits(m, taken, word == 0, end, bank)
         filled = taken & end
@@ -128,7 +134,7 @@ class Ternary(wiring.Component):
         m.d.comb += [advance.eq(en & (ready != 0)), end.eq(word == words - 1), read.en.eq(en),
                      read.addr.eq(bank * words + word)]
         with m.If(advance):
-            m.d.sync += [word.eq(Mux(end, 0, word + 1)), bank.eq(bank ^ end)]
+            m.d.sync += [word.eq(Mux(end, 0, word + 1)), bank.eq(after(bank, end))]
         m.d.sync += ready.eq(ready + known - (advance & end))
         valid = [pipe.register(advance, "valid1", reset_less=False)]
         valid.append(pipe.register(valid[0], "valid2", reset_less=False))
