@@ -4,6 +4,9 @@
 released code computed. A fixture has the stack's input ``x`` (B, L, H), the uniform draws ``u0``,
 ``u1``, ... in the order they were made, the output ``block0``, ... of every block and ``y``, of
 the stack. Exit code 1 if an output differs by more than 1e-4 or a spike differs.
+
+An untrained file has HiPPO-LegS as initialised, whose eigenvectors are badly conditioned. Training
+moves it; ``--perturb 0.3`` does so without training, for trials.
 """
 
 import argparse
@@ -16,6 +19,7 @@ import torch
 from golden import checkpoint
 from golden.released import check as released_check
 from golden.base import cli
+from golden.base.options import above_zero, natural
 from golden.model import dplr
 from golden.model.network import Network
 from golden.released.build import network
@@ -56,6 +60,16 @@ def conditions(net: Network) -> list[str]:
     return lines
 
 
+@torch.no_grad()
+def perturb(net: Network, spread: float, seed: int) -> None:
+    """Multiply every value of A, B and P by 1 + ``spread`` N(0, 1)."""
+    random = torch.Generator().manual_seed(seed)
+    for block in net.blocks:
+        for ssm in (block.ssm, block.ssm_branch) if net.cfg.branch else (block.ssm,):
+            for values in (ssm.log_A_re, ssm.A_im, ssm.P, ssm.B):
+                values.mul_(1 + spread * torch.randn(values.shape, generator=random))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="golden.import_release",
                                      description=__doc__.split("\n")[0])
@@ -70,6 +84,10 @@ def main() -> None:
                         help="refuse the file if its norm is elsewhere")
     parser.add_argument("--task", default="psmnist", help="task of encoder and decoder, which get "
                         "start values where the file has none; default: psmnist")
+    parser.add_argument("--perturb", type=above_zero, metavar="SPREAD",
+                        help="change every value of A, B and P at random, by about so much of it, "
+                        "behind the check; the network is another one then")
+    parser.add_argument("--seed", type=natural, default=0, help="of --perturb; default 0")
     args = parser.parse_args()
     torch.set_num_threads(1)
     task = make_task(args.task)
@@ -88,16 +106,20 @@ def main() -> None:
     fresh = [part for part in ("encoder", "decoder") if not getattr(found, part)]
     if fresh:
         print(f"{' and '.join(fresh)} not in the file: start values for task {args.task}")
-    for line in conditions(net):
-        print(line)
     passed = True
     if args.check:
         report = released_check.compare(net, found.stack, released_check.read_fixture(
             args.check, sizes(found)))
         print(report.table())
         passed = report.passed()
+    if args.perturb:
+        perturb(net, args.perturb, args.seed)
+    for line in conditions(net):
+        print(line)
     if args.out and passed:
         info = {"imported": args.checkpoint.name, "start_values": fresh}
+        if args.perturb:
+            info["perturbed"] = {"spread": args.perturb, "seed": args.seed}
         checkpoint.save(args.out, net, task, info)
         print(f"{args.out} {args.out.stat().st_size} bytes")
     if not passed:

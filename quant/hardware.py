@@ -18,8 +18,8 @@ def check(art: Artifact) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "artifact"
         artifact.save(art, path)
-        done = subprocess.run([sys.executable, "-m", PROGRAM, "--artifact", str(path)],
-                              capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-m", PROGRAM, "--artifact", str(path), "--task",
+                               art.task], capture_output=True, text=True)
     said = done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}"
     if done.returncode:
         raise ExportError(said.removeprefix(f"{PROGRAM}: ") + "; without --hardware it is exported "

@@ -8,7 +8,8 @@ import argparse
 import sys
 
 from golden.base import cli
-from golden.base.options import add_artifact
+from golden.base.options import add_artifact, add_task
+from golden.tasks import make_task
 from quant.integer import artifact
 from rtl import scale
 from rtl.parts.config import HardwareConfig
@@ -18,6 +19,7 @@ from rtl.plan import chosen_lanes, plan
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("rtl.check", description=__doc__.split("\n\n")[1])
     add_artifact(parser)
+    add_task(parser, required=False, default="none; it brings your own operations with it")
     parser.add_argument("--lanes", type=int, metavar="P",
                         help="complex modes per cycle and layer; default: the most that fit, up to "
                         f"{HardwareConfig.lanes}")
@@ -27,6 +29,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def check(args: argparse.Namespace) -> None:
     """Say what the network needs; HardwareError: it cannot be."""
+    if args.task:
+        make_task(args.task)
     art = artifact.load(args.artifact)
     made = plan(art, HardwareConfig(chosen_lanes(art, args.lanes)))
     interval = max(layer.interval for layer in made.timing.layers)

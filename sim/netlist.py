@@ -1,4 +1,4 @@
-"""``python -m sim.netlist --family ecp5``: the synthesised netlist against the same vectors.
+"""``python -m sim.netlist --family ecp5 --kind glu``: a synthesised netlist against its vectors.
 
 Yosys maps a small core to a family's cells, then puts its models of these cells in their place;
 what comes out runs under cocotb as the generated Verilog does: every spike of every layer is
@@ -23,49 +23,23 @@ from quant.integer.synthetic import random_artifact
 from rtl.core import Core
 from rtl.synth import FAMILIES, READ, count
 from rtl.flow.toolchain import call
-from sim import tools
+from sim import ecp5, tools
 from sim.benches import cosim
 from sim.tools import SimError
 
-# Yosys's models of the families' cells, and cells that it has no model of.
+# Yosys's models of the families' cells, and ours of cells that it has no model of.
 MODELS = {"ecp5": "+/lattice/cells_sim_ecp5.v", "ice40": "+/ice40/cells_sim.v"}
+OWN = {"ecp5": ecp5.multiplier() + ecp5.block_ram()}
 LENGTHS = (12, 1, 5)
+SHAPE = dict(n_layers=1, H=4, n=2, n_classes=3, length=16)
+KINDS = {"paper": dict(residual="clampfuse", stress=0.2), "glu": dict(), "gsu": dict(stress=0.2),
+         "lif": dict()}       # options of quant.integer.synthetic
 
 
-def multiplier() -> str:
-    """MULT18X18D as it is used here: with its registers or without, all on CLK0; no chain."""
-    def ports(name: str, bits: int) -> list[str]:
-        return [f"{name}{j}" for j in reversed(range(bits))]
-    a, b, c, p = ports("A", 18), ports("B", 18), ports("C", 18), ports("P", 36)
-    inputs = ", ".join([*a, *b, *c, "SIGNEDA", "SIGNEDB", "SOURCEA", "SOURCEB", "CLK0", "CE0",
-                        "RST0"])
-    names = [f"REG_{register}_{pin}" for register in ("INPUTA", "INPUTB", "OUTPUT")
-             for pin in ("CLK", "CE", "RST")]
-    parameters = ", ".join([f'parameter {name} = "NONE"' for name in names] +
-                           ['parameter GSR = "ENABLED"'])
-
-    def register(name: str, value: str, parameter: str) -> list[str]:
-        return [f"  reg signed [37:0] {name}_1 = 0;",
-                f"  always @(posedge CLK0) if (RST0) {name}_1 <= 0; "
-                f"else if (CE0) {name}_1 <= {value};",
-                f"  wire signed [37:0] {name} = "
-                f"REG_{parameter}_CLK == \"CLK0\" ? {name}_1 : {value};"]
-    return "\n".join([
-        f"module MULT18X18D #({parameters}) (input {inputs}, output {', '.join(p)});",
-        f"  wire signed [18:0] pins_a = {{SIGNEDA & A17, {', '.join(a)}}};",
-        f"  wire signed [18:0] pins_b = {{SIGNEDB & B17, {', '.join(b)}}};",
-        *register("a", "pins_a", "INPUTA"), *register("b", "pins_b", "INPUTB"),
-        "  wire signed [37:0] exact = a * b;", *register("product", "exact", "OUTPUT"),
-        f"  assign {{{', '.join(p)}}} = product[35:0];",
-        "endmodule", ""])
-
-
-def small_core(family: str) -> Core:
+def small_core(family: str, kind: str = "paper") -> Core:
     """A core of one layer, with the memories that the family's bitstreams have."""
-    kind = FAMILIES[family]
-    art = random_artifact(3, n_layers=1, H=4, n=2, n_classes=3, length=16, residual="clampfuse",
-                          stress=0.2)
-    return Core(art, kind.hardware(2, signature=True))
+    art = random_artifact(3, kind=kind, **SHAPE, **KINDS[kind])
+    return Core(art, FAMILIES[family].hardware(2, signature=True))
 
 
 def netlist(core: Core, family: str, folder: Path) -> tuple[str, dict[str, int]]:
@@ -73,7 +47,7 @@ def netlist(core: Core, family: str, folder: Path) -> tuple[str, dict[str, int]]
     folder.mkdir(parents=True, exist_ok=True)
     kind = FAMILIES[family]
     (folder / "top.il").write_text(rtlil.convert(core, name="core"))
-    (folder / "models.v").write_text(multiplier() if family == "ecp5" else "")
+    (folder / "models.v").write_text(OWN.get(family, ""))
     script = (f"{READ}; {kind.command} -top core; tee -q -o stat.json stat -json -top core; "
               f"write_verilog -noattr cells.v; design -reset; read_verilog cells.v; "
               f"read_verilog -overwrite {MODELS[family]}; read_verilog -overwrite models.v; "
@@ -91,12 +65,12 @@ def blackboxes(source: str, family: str) -> set[str]:
     return {name for name in names for pattern in patterns if re.fullmatch(pattern, name)}
 
 
-def check(family: str, folder: Path) -> dict:
+def check(family: str, kind: str, folder: Path) -> dict:
     """Build and run; returns the bench's tally with the cells' counts.
 
     Raises :class:`SimError` or :class:`rtl.flow.toolchain.ToolError` when that is not possible.
     """
-    core = small_core(family)
+    core = small_core(family, kind)
     source, cells = netlist(core, family, folder)
     left = blackboxes(source, family)
     if left:
@@ -110,6 +84,8 @@ def check(family: str, folder: Path) -> dict:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("sim.netlist", description=__doc__.split("\n\n")[1])
     parser.add_argument("--family", choices=MODELS, required=True)
+    parser.add_argument("--kind", choices=KINDS, default="paper",
+                        help="of the network; default: %(default)s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result")
     add_build(parser)
     args = parser.parse_args(argv)
@@ -118,13 +94,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def report(args: argparse.Namespace) -> int:
     """Check, write and print; 1 if anything differs."""
-    folder = tools.build_folder("netlist", args.family)     # kept, to look at
+    folder = tools.build_folder("netlist", f"{args.family}_{args.kind}")    # kept, to look at
     with folders.lock(folder):
-        found = check(args.family, folder)
+        found = check(args.family, args.kind, folder)
     if args.json:
         write_json(args.json, found | {"commit": made.commit()})
     cells = ", ".join(f"{number:g} {kind}" for kind, number in found["cells"].items())
-    print(f"{args.family}: {cells}; {found['spikes_compared']} spikes and "
+    print(f"{args.family}, {args.kind}: {cells}; {found['spikes_compared']} spikes and "
           f"{found['signatures_compared']} signatures of {found['sequences']} sequences compared: "
           f"{'equal' if found['equal'] else 'DIFFERENT, ' + found['first']}")
     return int(not found["equal"])

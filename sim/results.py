@@ -7,7 +7,7 @@ their markers, and a test compares. They are made from JSON files in ``docs/resu
 * ``<task>.sim.json``, ``<task>.verify.json``: ``make sim``, ``make verify``
 * ``<task>.host.json``, ``<task>.host_noise.json``: ``python -m host run --port sim --json``
 * ``<task>.energy.json``: ``python -m golden.energy --json``
-* ``whole_way.json``: ``python -m bench.whole_way``
+* ``whole_way.json``: ``python -m bench.whole_way``; ``networks.json``: with ``--networks``
 """
 
 import argparse
@@ -124,9 +124,21 @@ def whole_way_table() -> str:
                      "simulated cycles"], rows)
 
 
+def networks_table() -> str:
+    """Every kind of network the whole way."""
+    rows = [[recipe, f"{100 * r['accuracy']['float']:.1f} %, {100 * r['accuracy']['integer']:.1f} %",
+             str(r["sequences"]), str(r["mismatches"]), f"{r['predicted_cycles']:,}",
+             f"{r['simulated_cycles']:,}", f"{100 * r['utilisation']:.2f} %",
+             f"{r['multipliers']} + {r['others']}"]
+            for recipe, r in json.loads((RESULTS / "networks.json").read_text())["rows"].items()]
+    return markdown(["recipe", "accuracy: float, integers", "sequences", "mismatches",
+                     "predicted cycles", "simulated cycles", "multiplier slots busy",
+                     "multipliers of lanes, others"], rows)
+
+
 TABLES = {"summary": summary_table, "accuracy": accuracy_table, "equality": equality_table,
           "complete": complete_table, "whole_way": whole_way_table, "host": host_table,
-          "energy": energy_table}
+          "energy": energy_table, "networks": networks_table}
 
 
 def fill(text: str) -> str:

@@ -12,6 +12,7 @@ for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
 LONG = (
     "bench/test_attack.py::test_cases_of_each_kind",
     "bench/test_queue.py::test_killed_at_any_moment_it_goes_on_to_the_same_weights",
+    "host/test_simulated.py::test_every_kind_answers_and_takes_another_network",
     "host/test_simulated.py::test_the_longest_sequence",
     "quant/test_example.py::test_the_commands_do_what_the_page_says",
     "rtl/test_axi.py::test_streams",
@@ -24,6 +25,7 @@ LONG = (
     "sim/test_fuzz.py::test_command_and_resuming",
     "sim/test_fuzz.py::test_kept_cases_that_need_a_build_pass",
     "sim/test_native.py::test_trace_is_short",
+    "sim/test_netlist.py::test_the_netlist_equals_the_reference",
     "sim/test_pair.py::test_every_rung_and_the_head",
     "sim/test_pair.py::test_the_host",
     "sim/test_simd.py::test_a_core_in_vectors",

@@ -13,6 +13,7 @@ import quant.evaluate
 import quant.upgrade
 import rtl.axi
 import rtl.boards.__main__
+import rtl.check
 import rtl.generate
 import rtl.scale
 import rtl.synth
@@ -28,15 +29,15 @@ ROOT = Path(__file__).resolve().parents[1]
 TASK = ["--task", "tests.sim.task:Tiny"]
 COMMANDS = {        # module: its options beside --artifact
     quant.evaluate: TASK, rtl.generate: ["--out", "OUT"], rtl.axi: ["--out", "OUT"], rtl.synth: [],
-    rtl.scale: [], rtl.boards.__main__: ["--board", "ulx3s-12f"], sim.__main__: [*TASK, "-n", "1"],
-    sim.verify: [*TASK, "-n", "1"], sim.utilisation: [],
+    rtl.check: [], rtl.scale: [], rtl.boards.__main__: ["--board", "ulx3s-12f"],
+    sim.__main__: [*TASK, "-n", "1"], sim.verify: [*TASK, "-n", "1"], sim.utilisation: [],
     host.__main__: ["run", *TASK, "--port", "sim", "-n", "1"],
     host.adapt: ["--like", "GOOD", "--out", "OUT"], quant.upgrade: ["--out", "OUT"]}
 READERS = {         # of artifacts: the commands, and what several of them share
     "quant/evaluate.py", "quant/upgrade.py", "rtl/axi.py", "rtl/boards/__main__.py",
-    "rtl/generate.py", "rtl/scale.py", "rtl/synth.py", "sim/inputs.py", "sim/utilisation.py",
-    "sim/benches/tb_core.py", "host/adapt.py", "host/session.py", "bench/reproduce.py",
-    "bench/attack/artifact.py"}
+    "rtl/check.py", "rtl/generate.py", "rtl/scale.py", "rtl/synth.py", "sim/inputs.py",
+    "sim/utilisation.py", "sim/benches/tb_core.py", "host/adapt.py", "host/session.py",
+    "bench/reproduce.py", "bench/attack/artifact.py"}
 
 
 @pytest.fixture

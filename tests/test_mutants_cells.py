@@ -11,6 +11,7 @@ from quant.integer.ops import Clamp, Curve, Product, Round, Scale, Table
 from quant.integer.synthetic import random_artifact
 from rtl.layer import cells, columns, flow, membrane, table, tables, ternary
 from rtl.layer.mixer import Mixer
+from rtl.layer.neuron_memory import NeuronMemory
 from rtl.layer.ternary import Ternary
 from rtl.parts.config import HardwareConfig
 from rtl.plan import plan
@@ -96,26 +97,25 @@ MUTANTS = {
                            cell("Step")),
     "zero fires": (cells.Step, "build", "lambda y: y > 0", "lambda y: y >= 0",
                    cell("Step above zero")),
-    "a limit not counted": (cells.Limit, "build", "saturate(x, to)[1]", "saturate(x, to)[1] & 0",
+    "a limit not counted": (cells, "limited", "saturate(x, to)[1]", "saturate(x, to)[1] & 0",
                             cell("Limit")),
-    "a limit that wraps": (cells.Limit, "build", "saturate(x, to)[0]", "x", cell("Limit")),
+    "a limit that wraps": (cells, "limited", "saturate(x, to)[0]", "x", cell("Limit")),
     "a clamp above one": (cells.Clamp, "build", "clamp_to_one(x, f)", "clamp_to_one(x, f + 1)",
                           chain({"z": SQ(4, 4)}, Clamp("z -> x"), Scale(
                               "x -> q", tensor(SQ(2, 2), 3, -5)))),
     "membranes of the last sequence": (
-        membrane.Membrane, "_old", "Mux(first, 0, self.memory.r_data.word_select(g, width))",
+        NeuronMemory, "read", "Mux(first, 0, self.memory.r_data.word_select(g, width))",
         "self.memory.r_data.word_select(g, width)", neurons()),
     "the threshold itself does not fire": (
         membrane.Membrane, "build", "lambda u, theta: u >= theta", "lambda u, theta: u > theta",
         neurons()),
     "no reset": (membrane.Membrane, "build", "Mux(s, u - theta if", "Mux(0, u - theta if",
                  neurons()),
-    "a reset to zero": (membrane.Membrane, "build", 'if op.reset == "subtract" else 0',
-                        'if op.reset != "subtract" else 0', neurons()),
-    "membranes of other words": (membrane.Membrane, "_keep", "memory.w_addr.eq(slot.word)",
+    "a reset to zero": (membrane.Membrane, "build", 'reset = self.op.reset == "subtract"',
+                        'reset = self.op.reset != "subtract"', neurons()),
+    "membranes of other words": (NeuronMemory, "write", "memory.w_addr.eq(slot.word)",
                                  "memory.w_addr.eq(0)", neurons("zero")),
-    "membranes that wrap": (membrane.Membrane, "build", "saturate(x, v_format)[0]", "x",
-                            neurons()),
+    "membranes that wrap": (cells, "limited", "saturate(x, to)[0]", "x", neurons()),
     "an index from the middle": (table.Table, "build", "y - index.lo", "y",
                                  every(SIGMOID, SQ(3, 2))),
     "an index that wraps": (table, "_least", "| v[index.width:].any().replicate(index.width)", "",

@@ -20,7 +20,7 @@ MAGIC = b"SSM\x1a"
 SIZE = 64
 AGAIN = "build its bitstream again with this version (make bitstream) and program it (make prog)"
 # What a core's numbers can be, in the units of Identity. The digests say nothing of themselves.
-LIMITS = {"layers": (1, 255), "H": (1, 65535), "n": (1, 65535), "lanes": (1, 65535),
+LIMITS = {"layers": (1, 255), "H": (1, 65535), "n": (0, 65535), "lanes": (1, 65535),
           "outputs": (1, 65535), "length": (1, protocol.LONGEST_SEQUENCE), "sample_bytes": (1, 4),
           "clock_khz": (100, 10_000_000)}
 # magic, version, layers, H, n, lanes, outputs, length, vocab, bytes per sample, clock in kHz,
@@ -119,7 +119,7 @@ class Identity:
                 raise IdentityError(f"it says {field} {getattr(self, field)}, which must be in "
                                     f"{least}..{most}; {AGAIN}")
         try:
-            Geometry(self.H, self.n, self.lanes)
+            Geometry(self.H, max(1, self.n), self.lanes)
         except HardwareError as error:
             raise IdentityError(f"it says {error}; {AGAIN}") from None
         if not self.task.isprintable():

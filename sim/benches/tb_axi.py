@@ -1,5 +1,9 @@
-"""cocotb bench of rtl.axi with cocotbext-axi: sequences, results and configuration, all stalled."""
+"""cocotb bench of rtl.axi with cocotbext-axi: sequences, results and configuration, all stalled.
 
+``SIM_KIND`` says of which kind the two networks are, see ``quant.integer.synthetic``.
+"""
+
+import os
 import random
 from dataclasses import replace
 
@@ -10,6 +14,7 @@ from cocotb.triggers import RisingEdge, with_timeout
 from cocotbext.axi import AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStreamSource
 
 from quant.integer import reference
+from quant.integer.artifact import Artifact
 from golden.tasks.formats import MU_LAW
 from quant.integer.synthetic import random_artifact
 from rtl.axi import result_words
@@ -17,11 +22,17 @@ from rtl.parts.config import HardwareConfig
 from rtl.plan import plan
 
 SIX_BITS = replace(MU_LAW, f_bits=5)    # signed samples, less than the byte that carries one
-SHAPE = dict(n_layers=2, H=4, n=2, n_classes=3, length=20, residual="clampfuse", stress=0.2,
-             sample=SIX_BITS)
-ART, OTHER = random_artifact(1, **SHAPE), random_artifact(2, **SHAPE)
+SHAPE = dict(n_layers=2, H=4, n=2, n_classes=3, length=20, stress=0.2, sample=SIX_BITS)
 HW = HardwareConfig(2, signature=False)
 LENGTHS = (20, 1, 3, 1, 12, 5)
+
+
+def networks(kind: str) -> tuple[Artifact, Artifact]:
+    """The one of the core and another one of its shape."""
+    return random_artifact(1, kind=kind, **SHAPE), random_artifact(2, kind=kind, **SHAPE)
+
+
+ART, OTHER = networks(os.environ.get("SIM_KIND", "paper"))
 
 
 def pauses(share: float, seed: int):

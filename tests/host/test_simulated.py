@@ -94,6 +94,31 @@ def test_answers_seeds_and_upload(program):
     assert counters.broken == 0 and counters.replies >= counters.sent - counters.repeated
 
 
+# name: options, and options of networks that its bitstream cannot take
+KINDS = {"glu": (dict(kind="glu"), [dict(fires_at_zero=False), dict(norm_position="post")]),
+         "gsu": (dict(kind="gsu"), [dict(kind="glu"), dict(residual="none")]),
+         "lif, alone": (dict(kind="lif", alone=True), [dict(reset="zero")])}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_answers_and_takes_another_network(kind):
+    """Coefficients, tables and thresholds are uploaded; what is no memory is refused."""
+    options, others = KINDS[kind]
+    shape = SHAPE | dict(length=64, residual="plain") | options
+    art, other = random_artifact(1, **shape), random_artifact(2, **shape)
+    with SimulatedBoard(simulated.build(art, HW, "-O0")) as running:
+        board = connect(running)
+        check(board, art)
+        list(board.upload(other))
+        board.expect(other, "hint")
+        check(board, other)
+        for more in others:
+            wrong = random_artifact(2, **shape | more)
+            with says(ModelError, "its sizes are equal, so its number formats or options are"):
+                list(board.upload(wrong))
+        board.expect(other, "hint")
+
+
 def test_the_longest_sequence(program):
     """Every position of a buffer."""
     with SimulatedBoard(program) as running:

@@ -6,7 +6,9 @@ import re
 import pytest
 
 from rtl import axi
+from quant.integer.synthetic import KINDS
 from rtl.axi import AxiCore, result_layout, result_words
+from rtl.plan import plan
 from sim.benches import tb_axi
 from sim.benches.runner import simulate
 
@@ -35,5 +37,9 @@ def test_command_line(tmp_path, capsys):
 
 
 @pytest.mark.cosim
-def test_streams():
-    simulate(AxiCore(tb_axi.ART, tb_axi.HW), "sim.benches.tb_axi", "spikessm_axis")
+@pytest.mark.parametrize("kind", KINDS)
+def test_streams(kind):
+    """Answers, and those of another network that is written meanwhile."""
+    art, other = tb_axi.networks(kind)
+    assert plan(art, tb_axi.HW).writes() != plan(other, tb_axi.HW).writes()
+    simulate(AxiCore(art, tb_axi.HW), "sim.benches.tb_axi", "spikessm_axis", {"SIM_KIND": kind})

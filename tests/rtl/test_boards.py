@@ -146,7 +146,9 @@ def test_a_clock_that_is_not_met(built, capsys):
     code, row, calls = built("ulx3s-85f", [40.0, 45.0, 30.0])
     assert code == 2 and (row["fmax"], row["seed"], row["met"]) == (45.0, 2, False)
     assert [tool for tool, _ in calls].count("ecppack") == 2    # not for the worst
-    assert "NOT met" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "NOT met" in out and "timing is not met: 45 MHz, the clock is 50 MHz; give more " \
+                                "--seeds or fewer --lanes" in err
 
 
 @pytest.mark.parametrize("board, packer", [("icebreaker", "icepack"),

@@ -1,9 +1,12 @@
 """The whole core against quant.integer.reference.run: spikes, signatures, logits, saturations."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from quant.integer import reference
+from quant.integer.ops import Table
 from golden.base.qformat import SQ
 from quant.formats import BIT, TERNARY, LayerFormats
 from quant.integer.synthetic import random_artifact
@@ -125,10 +128,16 @@ def test_more_short_sequences_than_fit(limit, monkeypatch):
     assert len({tuple(trace.saturations) for trace in traces}) > 2
 
 
-def test_the_bus_loads_another_network():
+@pytest.mark.parametrize("options", [
+    dict(residual="plain"), dict(kind="glu"), dict(kind="gsu"), dict(kind="lif"),
+    dict(kind="lif", alone=True)], ids=["paper", "glu", "gsu", "lif", "lif, alone"])
+def test_the_bus_loads_another_network(options):
     """A core whose every coefficient is written becomes the other artifact's."""
-    shape = dict(H=4, n=2, n_layers=1, residual="plain", stress=0.2)
+    shape = dict(H=4, n=2, n_layers=1, stress=0.2) | options
     art, other = random_artifact(10, **shape), random_artifact(11, **shape)
+    ops = [replace(op, table=replace(op.table, raw=op.table.raw[::-1].copy()))
+           if isinstance(op, Table) else op for op in other.blocks[0]]      # or they were alike
+    other = replace(other, blocks=(tuple(ops),)).check()
     hw = HardwareConfig(4)      # rows of one to eight bus words, three among them
     core, values = Core(art, hw), sequences(art, (3, 2))
     results, taps, _ = run(core, values, writes=plan(other, hw).writes())

@@ -75,10 +75,9 @@ def test_a_gelu_keeps_its_offset_behind_it():
 
 
 def changed(kind: str, change):
-    """Layer 1 of a network with its operations changed; two states have the same random words."""
+    """Layer 1 of a network with its operations changed."""
     art = random_artifact(1, kind=kind, **SMALL)
-    art = replace(art, blocks=(art.blocks[0], tuple(change(list(art.blocks[1])))))
-    return art if change is second_states else art.check()
+    return replace(art, blocks=(art.blocks[0], tuple(change(list(art.blocks[1]))))).check()
 
 
 def at(ops, kind) -> int:
@@ -95,7 +94,7 @@ def behind(kind, *more):
 
 def second_states(ops):
     k = at(ops, States)
-    return [*ops[:k], replace(ops[k], wiring="u -> v"), *ops[k:]]
+    return [*ops[:k], replace(ops[k], wiring="u -> v", layer=2), *ops[k:]]
 
 
 def states_behind(ops):

@@ -11,7 +11,7 @@ from quant.integer.synthetic import random_artifact
 from rtl.link import protocol as protocol
 from rtl.parts.config import HardwareConfig
 from rtl.link.link import Link
-from rtl.link.identity import Identity, IdentityError, model_digest, result_bytes, shape_digest
+from rtl.link.identity import Identity, model_digest, result_bytes
 from rtl.plan import plan
 from rtl.link.protocol import Command, Status, decode, parse_reply, request
 
@@ -109,24 +109,6 @@ def test_identity():
     bench.run(script)
     assert Identity.unpack(b"".join(seen)) == IDENTITY
     assert IDENTITY.model == model_digest(ART) and IDENTITY.length == 9
-
-
-def test_identities_of_others():
-    raw = IDENTITY.pack()
-    with pytest.raises(IdentityError, match="says"):
-        Identity.unpack(b"else" + raw[4:])
-    with pytest.raises(IdentityError, match="version 9"):
-        Identity.unpack(raw[:4] + b"\x09" + raw[5:])
-
-
-def test_the_shape_decides_what_can_be_uploaded():
-    def of(lanes=2, **options):
-        shape = dict(seed=1, n_layers=2, H=2, n=2, n_classes=3, length=9) | options
-        return shape_digest(plan(random_artifact(**shape), HardwareConfig(lanes)))
-    assert of(seed=2) == IDENTITY.shape
-    others = [of(lanes=4), of(H=3), of(n_classes=4), of(length=10), of(residual="plain"),
-              of(rounding="half_even"), of(act="identity")]
-    assert len({IDENTITY.shape, *others}) == len(others) + 1
 
 
 def test_sequences_and_results():

@@ -1,4 +1,4 @@
-"""The netlist check: the model of the multiplier, cells without a model, the mapped core."""
+"""The netlist check: our models of cells, cells without a model, the mapped core of every kind."""
 
 import re
 
@@ -6,7 +6,7 @@ import pytest
 
 from golden.base import folders
 from rtl.synth import FAMILIES
-from sim import netlist, tools
+from sim import ecp5, netlist, tools
 
 CELLS = """module core(a);
   SB_LUT4 #(
@@ -28,7 +28,7 @@ def test_cells_without_a_model_are_seen():
 
 
 def test_multiplier_has_the_ports_that_yosys_connects():
-    source = netlist.multiplier()
+    source = ecp5.multiplier()
     ports = set(re.findall(r"\b([ABCP]\d+|SIGNED[AB]|SOURCE[AB])\b",
                            source.partition(";")[0]))
     assert len(ports) == 18 * 3 + 36 + 4
@@ -36,9 +36,29 @@ def test_multiplier_has_the_ports_that_yosys_connects():
         assert line in source
 
 
+def test_block_ram_has_the_ports_that_yosys_connects():
+    source = ecp5.block_ram()
+    inputs, outputs = re.search(r"\(input ([^)]*), output ([^)]*)\);", source).groups()
+    ports = set(inputs.split(", ")) | set(outputs.split(", "))
+    assert len(ports) == 2 * (14 + 18 + 18 + 3 + 5)
+    for line in ("if (DATA_WIDTH_B == 36)", "bytes[{ADA[13:5], 2'd3}] <= data[27 +: 9];",
+                 "row[9 +: 9] <= bytes[{ADB[13:4], 1'd1}];"):
+        assert line in source
+
+
+@pytest.mark.cosim
+@pytest.mark.parametrize("kind", ["glu", "gsu"])
+def test_the_netlist_equals_the_reference(kind, tmp_path):
+    """The table of their curve is in a block RAM."""
+    found = netlist.check("ecp5", kind, tmp_path)
+    assert found["equal"], found["first"]
+    assert found["signatures_compared"] == sum(netlist.LENGTHS) and found["cells"]["block_ram"] == 1
+
+
+@pytest.mark.parametrize("kind", netlist.KINDS)
 @pytest.mark.parametrize("family", netlist.MODELS)
-def test_core_has_the_family_s_memories_and_fits_the_cells(family):
-    core = netlist.small_core(family)
+def test_core_has_the_family_s_memories_and_fits_the_cells(family, kind):
+    core = netlist.small_core(family, kind)
     assert core.hw.bank_bits == FAMILIES[family].bank_bits
     assert core.hw.lut_ram_bits == FAMILIES[family].lut_ram_bits
     assert core.hw.signature
@@ -47,7 +67,7 @@ def test_core_has_the_family_s_memories_and_fits_the_cells(family):
 def test_two_at_once(tmp_path, monkeypatch, capsys):
     """They would write the same files."""
     monkeypatch.setenv("SPIKESSM_BUILD", str(tmp_path))
-    monkeypatch.setattr(netlist, "small_core", lambda family: {}["never reached"])
-    with folders.lock(tools.build_folder("netlist", "ice40")):
+    monkeypatch.setattr(netlist, "small_core", lambda *_: {}["never reached"])
+    with folders.lock(tools.build_folder("netlist", "ice40_paper")):
         assert netlist.main(["--family", "ice40"]) == 2
     assert "belongs to another run" in capsys.readouterr().err
