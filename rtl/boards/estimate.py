@@ -21,12 +21,14 @@ BLOCKS = {"ecp5": (18432, 36, 1024), "gowin": (18432, 36, 0), "ice40": (4096, 16
 # What the memories are for, in words.
 PARTS = {"modes": "coefficients", "weights": "mixer weights", "fuse": "biases", "buffer": "queues"}
 # LUTs and flip-flops: of link, encoder and decoder; per layer; per bit of a lane's A_bar and h; per
-# bit of a layer's sums. Fitted to what yosys made of digits, digits.small, digits.tiny and psmnist;
-# within about a tenth. iCE40: logic cells in place of LUTs, as few flip-flops share their LUT's.
-LUTS = {"ecp5": (5010, 210, 23.3, 2.28), "gowin": (2660, 930, 16, 1.28),
-        "ice40": (1850, 1400, 40, 2.7), "xilinx": (1600, 100, 14, 1.75)}
-FFS = {"ecp5": (1220, 1195, 26.8, 2.0), "gowin": (1200, 940, 14, 2.2),
-       "ice40": (880, 940, 14, 2.2), "xilinx": (1220, 1195, 8.5, 2.0)}
+# bit of a layer's sums; per bit of the adders and weights that work on them in a cycle. Fitted to
+# what yosys made of digits, digits.small, digits.tiny and psmnist, on the ECP5 also of every kind
+# of network (docs/boards.md). iCE40: logic cells in place of LUTs, as few flip-flops share their
+# LUT's. Elsewhere the adders are in the sums, as those of a quarter or an eighth of a layer.
+LUTS = {"ecp5": (5540, 690, 15.7, 1.15, 1.47), "gowin": (2660, 930, 16, 1.28, 0),
+        "ice40": (1850, 1400, 40, 2.7, 0), "xilinx": (1600, 100, 14, 1.75, 0)}
+FFS = {"ecp5": (1220, 1195, 26.8, 2.0, 0), "gowin": (1200, 940, 14, 2.2, 0),
+       "ice40": (880, 940, 14, 2.2, 0), "xilinx": (1220, 1195, 8.5, 2.0, 0)}
 
 
 def blocks(depth: int, width: int, family: str) -> int:
@@ -84,15 +86,15 @@ def needs(board: Board, art: Artifact, lanes: int) -> dict[str, int]:
     family = board.family
     found = {"multiplier": scale.multipliers(planned),
              "block_ram": count(board, block_rams(planned, family))}
-    sums = art.H * sum(value.shape.width for spec in planned.layers
-                       for value in totals(spec).values())
+    geo, sums = planned.geo, sum(value.shape.width for spec in planned.layers
+                                 for value in totals(spec).values())
+    rows = geo.Q * geo.G * sum(wire.op.w.fmt.width for spec in planned.layers
+                               for wire in spec.cut.mixes)
     states = [spec.cut.states.op for spec in planned.layers if spec.cut.states]
     lane_bits = lanes * sum(op.a_re.fmt.width + op.h.width for op in states)
+    numbers = 1, len(art.blocks), lane_bits, geo.H * sums, geo.Q * sums + rows
     for kind, table in (("lut", LUTS), ("ff", FFS)):
-        ends, layer, lane, per_sum = table[family]
-        found[kind] = round(ends + layer * len(art.blocks) + lane * lane_bits + per_sum * sums)
-    rows = planned.geo.Q * planned.geo.G * sum(wire.op.w.fmt.width for spec in planned.layers
-                                               for wire in spec.cut.mixes)
+        found[kind] = round(sum(each * number for each, number in zip(table[family], numbers)))
     found["ff"] += rows + art.outputs * logit_format(planned.decoder).width
     return found
 
