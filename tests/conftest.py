@@ -16,6 +16,7 @@ LONG = (
     "host/test_simulated.py::test_the_longest_sequence",
     "quant/test_example.py::test_the_commands_do_what_the_page_says",
     "rtl/test_axi.py::test_streams",
+    "rtl/test_core.py::test_more_of_them_match_the_reference",
     "rtl/test_multiplier.py::test_cell_in_verilog",
     "rtl/test_multiplier.py::test_model_without_output_register_fails",
     "rtl/test_synth.py::test_multipliers_that_yosys_infers",
@@ -35,6 +36,7 @@ LONG = (
     "test_mutants.py::test_mutant_of_a_sampling_form",
     "test_mutants.py::test_one_bit_of_a_coefficient",
     "test_mutants.py::test_text_mutant",
+    "test_mutants_cells.py::test_all_of_them_pass_unmutated",
     "test_names.py::test_every_command_that_pages_name_helps_without_a_warning",
     "test_own_task_page.py::test_from_the_file_to_the_integers",
 )

@@ -8,6 +8,7 @@ from rtl.boards import smaller
 from rtl.boards.board import Board
 from rtl.parts.config import Geometry, HardwareError
 from rtl.decoder import logit_format, total_format
+from rtl.layer import columns
 from rtl.layer.fuse import sum_word, totals
 from rtl.link.frames import SLOT
 from rtl.link.identity import SIZE
@@ -21,7 +22,7 @@ BLOCKS = {"ecp5": (18432, 36, 1024), "gowin": (18432, 36, 0), "ice40": (4096, 16
 # What the memories are for, in words.
 PARTS = {"modes": "coefficients", "weights": "mixer weights", "fuse": "biases", "buffer": "queues"}
 # LUTs and flip-flops: of link, encoder and decoder; per layer; per bit of a lane's A_bar and h; per
-# bit of a layer's sums; per bit of the adders and weights that work on them in a cycle. Fitted to
+# bit of a layer's sums; per bit of the adders and products that work on them in a cycle. Fitted to
 # what yosys made of digits, digits.small, digits.tiny and psmnist, on the ECP5 also of every kind
 # of network (docs/boards.md). iCE40: logic cells in place of LUTs, as few flip-flops share their
 # LUT's. Elsewhere the adders are in the sums, as those of a quarter or an eighth of a layer.
@@ -88,7 +89,7 @@ def needs(board: Board, art: Artifact, lanes: int) -> dict[str, int]:
              "block_ram": count(board, block_rams(planned, family))}
     geo, sums = planned.geo, sum(value.shape.width for spec in planned.layers
                                  for value in totals(spec).values())
-    rows = geo.Q * geo.G * sum(wire.op.w.fmt.width for spec in planned.layers
+    rows = geo.Q * geo.G * sum(columns.product_bits(wire) for spec in planned.layers
                                for wire in spec.cut.mixes)
     states = [spec.cut.states.op for spec in planned.layers if spec.cut.states]
     lane_bits = lanes * sum(op.a_re.fmt.width + op.h.width for op in states)

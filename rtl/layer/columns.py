@@ -54,6 +54,12 @@ def product(wire: Wired, value, weight):
     return Mux(few[0], other, 0) - Mux(few[1], other << 1, 0)       # two bits, with their sign
 
 
+def product_bits(wire: Wired) -> int:
+    """Bits of a weight times a value."""
+    w, value = wire.op.w.fmt, wire.formats[0]
+    return w.width if is_bit(value) else max(w.width, value.width) + 1
+
+
 def check(spec: LayerSpec) -> None:
     """Raise :class:`HardwareError` for weights times values that need a multiplier."""
     for wire in spec.cut.mixes:

@@ -28,13 +28,17 @@ CASES = {
     "tokens": (dict(H=4, n=2, vocab=5, rounding="half_even"), 2, 0.3),
     "stress": (dict(H=4, n=4, residual="plain", stress=0.4, fmt=TIGHT), 8, 0.3),
     "single neuron": (dict(H=1, n=2, n_layers=1, n_classes=1), 2, 0.3),
-    "gelu": (dict(H=4, n=2, act="gelu", gain=True, residual="clampfuse"), 4, 0.3),
     "gelu out": (dict(H=4, n=2, gelu_out=True, gain=True, residual="replace",
                       sampling="systematic"), 2, 0.3),
     "glu": (dict(kind="glu", H=6, n=2), 2, 0.3),
+    "gsu": (dict(kind="gsu", H=6, n=2, stress=0.3), 4, 0.3),
+    "lif": (dict(kind="lif", H=4, n=2), 2, 0.3),
+    "lif, alone": (dict(kind="lif", alone=True, H=4, residual="plain", reset="zero"), 2, 0.3),
+}
+MORE = {        # that only make test-long runs
+    "gelu": (dict(H=4, n=2, act="gelu", gain=True, residual="clampfuse"), 4, 0.3),
     "glu, post": (dict(kind="glu", H=4, n=4, norm_position="post", residual="none",
                        fires_at_zero=False), 2, 0.0),
-    "gsu": (dict(kind="gsu", H=6, n=2, stress=0.3), 4, 0.3),
     "gsu, post": (dict(kind="gsu", H=3, n=3, norm_position="post", vocab=5,
                        rounding="half_even"), 1, 0.3),
     "gsu, whole layer": (dict(kind="gsu", H=4, n=2, n_layers=3), 8, 0.0),
@@ -77,9 +81,14 @@ def check(art, values, results, taps, geo):
     return traces
 
 
+@pytest.mark.parametrize("case", MORE)
+def test_more_of_them_match_the_reference(case):
+    test_matches_reference(case)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_matches_reference(case):
-    shape, lanes, stall = CASES[case]
+    shape, lanes, stall = (CASES | MORE)[case]
     art = random_artifact(7, **shape)
     core = Core(art, HardwareConfig(lanes))
     values = sequences(art)

@@ -14,7 +14,8 @@ KINDS = {"P-SpikeSSM": {}, "Binary S4D": dict(kind="glu"), "GSU": dict(kind="gsu
          "LIF": dict(kind="lif"), "LIF alone": dict(kind="lif", alone=True)}
 RESOURCES = ("multiplier", "block_ram", "lut", "ff")
 MOST = 1 / 7        # of the error of what is estimated, as the page says
-ROW = re.compile(r"^\| ([\w -]+), (\d) x (\d+) neurons(?: of (\d+) modes)? \| (\d) \| (.*) \|$", re.M)
+ROW = re.compile(r"^\| ([\w -]+), (\d) x (\d+) neurons(?: of (\d+) modes)? \| (\d) \| (.*) \|$",
+                 re.M)
 ROWS = ROW.findall(PAGE.read_text())
 
 
