@@ -126,14 +126,15 @@ def whole_way_table() -> str:
 
 def networks_table() -> str:
     """Every kind of network the whole way."""
-    rows = [[recipe, f"{100 * r['accuracy']['float']:.1f} %, {100 * r['accuracy']['integer']:.1f} %",
+    rows = [[recipe,
+             ", ".join(f"{100 * r['accuracy'][name]:.1f} %" for name in ("float", "integer")),
              str(r["sequences"]), str(r["mismatches"]), f"{r['predicted_cycles']:,}",
              f"{r['simulated_cycles']:,}",
              f"{100 * r['utilisation']:.2f} %" if r["multipliers"] else "",
              f"{r['multipliers']} + {r['others']}"]
             for recipe, r in json.loads((RESULTS / "networks.json").read_text())["rows"].items()]
-    return markdown(["recipe", "accuracy of float and integers, 200 sequences", "simulated", "mismatches",
-                     "predicted cycles", "simulated cycles", "multiplier slots busy",
+    return markdown(["recipe", "accuracy of float and integers, 200 sequences", "simulated",
+                     "mismatches", "predicted cycles", "simulated cycles", "multiplier slots busy",
                      "multipliers of lanes, others"], rows)
 
 
