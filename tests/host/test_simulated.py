@@ -97,7 +97,7 @@ def test_answers_seeds_and_upload(program):
 # name: options, and options of networks that its bitstream cannot take
 KINDS = {"glu": (dict(kind="glu"), [dict(fires_at_zero=False), dict(norm_position="post")]),
          "gsu": (dict(kind="gsu"), [dict(kind="glu"), dict(residual="none")]),
-         "lif, alone": (dict(kind="lif", alone=True), [dict(reset="zero")])}
+         "lif, alone": (dict(kind="lif", n=0), [dict(reset="zero")])}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -21,7 +21,7 @@ SAID = {        # name: what a network needs, as it is printed
     "glu": (dict(kind="glu"), "2 layers of 4 neurons of 2 modes, 8 lanes: "),
     "gsu": (dict(kind="gsu"), "2 layers of 4 neurons of 2 modes, 8 lanes: "),
     "lif": (dict(kind="lif"), "2 layers of 4 neurons of 2 modes, 8 lanes: "),
-    "lif, alone": (dict(kind="lif", alone=True), "2 layers of 4 neurons of 0 modes, 4 lanes: "),
+    "lif, alone": (dict(kind="lif", n=0), "2 layers of 4 neurons of 0 modes, 4 lanes: "),
 }
 
 
@@ -37,7 +37,7 @@ def said(art, folder, capsys, *options) -> tuple[int, str]:
 def test_what_a_network_needs(kind, tmp_path, capsys):
     """Cycles are those that its core takes; products are counted where they are made."""
     options, text = SAID[kind]
-    art = random_artifact(1, **options, **SMALL)
+    art = random_artifact(1, **SMALL | options)
     code, line = said(art, tmp_path, capsys)
     assert code == 0 and line.startswith(f"synthetic: {text}") and line.count("\n") == 1
     cycles, products, others = map(int, re.search(

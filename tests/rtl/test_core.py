@@ -33,7 +33,7 @@ CASES = {
     "glu": (dict(kind="glu", H=6, n=2), 2, 0.3),
     "gsu": (dict(kind="gsu", H=6, n=2, stress=0.3), 4, 0.3),
     "lif": (dict(kind="lif", H=4, n=2), 2, 0.3),
-    "lif, alone": (dict(kind="lif", alone=True, H=4, residual="plain", reset="zero"), 2, 0.3),
+    "lif, alone": (dict(kind="lif", n=0, H=4, residual="plain", reset="zero"), 2, 0.3),
 }
 MORE = {        # that only make test-long runs
     "gelu": (dict(H=4, n=2, act="gelu", gain=True, residual="clampfuse"), 4, 0.3),
@@ -139,7 +139,7 @@ def test_more_short_sequences_than_fit(limit, monkeypatch):
 
 @pytest.mark.parametrize("options", [
     dict(residual="plain"), dict(kind="glu"), dict(kind="gsu"), dict(kind="lif"),
-    dict(kind="lif", alone=True)], ids=["paper", "glu", "gsu", "lif", "lif, alone"])
+    dict(kind="lif", n=0)], ids=["paper", "glu", "gsu", "lif", "lif, alone"])
 def test_the_bus_loads_another_network(options):
     """A core whose every coefficient is written becomes the other artifact's."""
     shape = dict(H=4, n=2, n_layers=1, stress=0.2) | options

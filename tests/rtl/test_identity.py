@@ -40,9 +40,9 @@ CONSTANTS = {
         dict(kind="glu"), dict(residual="none"), dict(fmt=StreamFormats(gelu_index=UQ(3, 7))),
         dict(fmt=StreamFormats(gate=SQ(6, 10))), dict(fmt=StreamFormats(n=SQ(3, 11)))]),
     "lif": (dict(kind="lif"), [
-        dict(reset="zero"), dict(alone=True), dict(act="gelu"),
+        dict(reset="zero"), dict(n=0), dict(act="gelu"),
         dict(fmt=LayerFormats(h=SQ(3, 12)))]),
-    "lif, alone": (dict(kind="lif", alone=True), [dict(reset="zero"), dict(act="gelu")]),
+    "lif, alone": (dict(kind="lif", n=0), [dict(reset="zero"), dict(act="gelu")]),
 }
 
 

@@ -39,9 +39,9 @@ def test_blocks_of_a_layer_as_yosys_infers_them():
     (dict(kind="glu"), 2 * (6 * 8 + 3) + 1 + 2),            # norm, d u, gate
     (dict(kind="gsu"), 2 * (6 * 8 + 3 + 1) + 1 + 2),        # and the threshold
     (dict(kind="lif"), 2 * (4 * 8 + 2) + 1 + 2),            # two membranes
-    (dict(kind="lif", alone=True), 2 * 8 * 2 + 8 + 2)])     # words of 8 neurons
+    (dict(kind="lif", n=0), 2 * 8 * 2 + 8 + 2)])     # words of 8 neurons
 def test_multipliers(options, count):
-    art = random_artifact(1, H=16, n=8, length=1000, **options)
+    art = random_artifact(1, **dict(H=16, n=8, length=1000) | options)
     assert scale.multipliers(plan(art, HardwareConfig(8))) == count
 
 
@@ -62,10 +62,10 @@ def test_rows_and_the_table(tmp_path, capsys):
 
 @pytest.mark.parametrize("options, most", [
     (dict(kind="glu"), 16), (dict(kind="gsu"), 16), (dict(kind="lif"), 32),
-    (dict(kind="lif", alone=True), 8)])
+    (dict(kind="lif", n=0), 8)])
 def test_every_kind_has_a_table(options, most, tmp_path, capsys):
     """Registers are no memories; what a kind lacks takes nothing."""
-    art = random_artifact(1, n_layers=2, H=8, n=4, length=16, **options)
+    art = random_artifact(1, **dict(n_layers=2, H=8, n=4, length=16) | options)
     assert scale.main(["--artifact", str(artifact.save(art, tmp_path))]) == 0
     rows = capsys.readouterr().out.splitlines()[4:]
     assert [int(row.split(" | ")[0][2:]) for row in rows] == [
@@ -76,7 +76,7 @@ def test_every_kind_has_a_table(options, most, tmp_path, capsys):
     assert sum(m.rows * m.bits for m in found if m.name == "tables") == sum(
         region.depth * region.width for region in planned.regions
         if region.name.endswith(("sigmoid", "gelu")))
-    assert bool(options.get("alone")) == ("states" not in {m.name for m in found})
+    assert (options.get("n") == 0) == ("states" not in {m.name for m in found})
 
 
 def test_bad_input_is_one_line(tmp_path, capsys):

@@ -47,8 +47,8 @@ CASES = {
     "values, whole layer": (dict(kind="gsu", H=3, n=3, stress=0.3), 9),
     "membranes": (dict(kind="lif", H=6, n=2), 4),
     "membranes, one word": (dict(kind="lif", H=2, n=2, reset="zero", residual="plain"), 4),
-    "membranes alone": (dict(kind="lif", H=5, alone=True), 1),
-    "membranes alone, one word": (dict(kind="lif", H=4, alone=True, residual="plain"), 4),
+    "membranes alone": (dict(kind="lif", H=5, n=0), 1),
+    "membranes alone, one word": (dict(kind="lif", H=4, n=0, residual="plain"), 4),
 }
 LENGTHS = (2, 1, 1, 5, 2)
 
@@ -142,7 +142,7 @@ def test_without_signature():
     (dict(H=6, n=2, residual="plain"), 4), (dict(H=5, n=4), 2),
     (dict(H=4, n=2, sampling="sobol"), 4), (dict(kind="glu", H=4, n=2), 2),
     (dict(kind="gsu", H=4, n=2), 4), (dict(kind="lif", H=4, n=2), 2),
-    (dict(kind="lif", H=4, alone=True), 2)],
+    (dict(kind="lif", H=4, n=0), 2)],
     ids=["plain", "clampfuse", "sobol", "glu", "gsu", "lif", "lif, alone"])
 def test_configured_over_the_bus(options, lanes):
     """Every memory and start state written: the engine then is another artifact's."""
