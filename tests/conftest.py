@@ -15,6 +15,7 @@ LONG = (
     "host/test_simulated.py::test_every_kind_answers_and_takes_another_network",
     "host/test_simulated.py::test_the_longest_sequence",
     "quant/test_example.py::test_the_commands_do_what_the_page_says",
+    "quant/test_hardware.py::test_an_operation_of_one_s_own",
     "rtl/test_axi.py::test_streams",
     "rtl/test_core.py::test_more_of_them_match_the_reference",
     "rtl/test_multiplier.py::test_cell_in_verilog",

@@ -84,15 +84,19 @@ def command(arguments):
     return end.returncode, end.stderr.splitlines(), cpu, time.monotonic() - begin
 
 
-def test_the_real_command(options):
-    """Seconds are those beyond what a whole run at a good board takes."""
-    with Device(PretendBoard()) as device:
-        code, lines, cpu, wall = command([*options, "--port", device.port])
-    assert (code, lines) == (0, [])
-    for name in ("zeros", "wrong tags", "silent", "unplugged"):
-        make, said = NONSENSE[name]
+@pytest.mark.parametrize("name", ["zeros", "wrong tags", "silent", "unplugged"])
+def test_the_real_command(name, options):
+    """Seconds are those beyond what a whole run at a good board takes: the least of three tries,
+    because a busy machine lets a program wait."""
+    make, said = NONSENSE[name]
+    for last in (False, False, True):
+        with Device(PretendBoard()) as device:
+            code, lines, cpu, wall = command([*options, "--port", device.port])
+        assert (code, lines) == (0, [])
         with make() as device:
             code, lines, more, longer = command([*options, "--port", device.port])
-        assert code == 2 and len(lines) == 1 and re.search(said, lines[0]), (name, lines)
-        assert longer - wall < LIMIT and more - cpu < BUSY, (name, longer - wall, more - cpu)
+        assert code == 2 and len(lines) == 1 and re.search(said, lines[0]), lines
+        if longer - wall < LIMIT and more - cpu < BUSY:
+            break
+        assert not last, (longer - wall, more - cpu)
     assert PATIENCE + 2 < LIMIT
