@@ -8,8 +8,16 @@ from pathlib import Path
 from quant.integer import artifact, vectors
 from quant.integer.vectors import Vectors
 from rtl.core import Core
+from rtl.layer.cells import CELLS
 from sim.benches.runner import simulate
 from sim.tools import SimError
+
+
+def _modules(core: Core) -> list[str]:
+    """Where the network's operations and their cells are made known; also those of a user's own."""
+    kinds = {type(op) for ops in core.art.blocks for op in ops}
+    return sorted({kind.__module__ for kind in kinds}
+                  | {CELLS[kind].__module__ for kind in kinds & CELLS.keys()})
 
 
 def run(core: Core, expected: Vectors, folder: Path, writes: list[tuple[int, int]] = (),
@@ -43,7 +51,7 @@ def run(core: Core, expected: Vectors, folder: Path, writes: list[tuple[int, int
     vectors.save(expected, folder / "vectors.npz")
     (folder / "job.json").write_text(json.dumps({
         "hardware": asdict(core.hw), "writes": [list(pair) for pair in writes], "stall": stall,
-        "stall_seed": stall_seed, "limit": limit}))
+        "stall_seed": stall_seed, "limit": limit, "modules": _modules(core)}))
     failed = None
     try:
         simulate(core, "sim.benches.tb_core", "core", {"SIM_CORE": str(folder.resolve())}, source)

@@ -4,6 +4,7 @@
 the expected vectors. The comparison is written to ``tally.json`` there.
 """
 
+import importlib
 import json
 import os
 import time
@@ -37,6 +38,8 @@ async def watch(dut, name: str, valid: Field, rows: list) -> None:
 async def every_spike(dut):
     folder = Path(os.environ["SIM_CORE"])
     job = json.loads((folder / "job.json").read_text())
+    for module in job["modules"]:       # a user's own operations too
+        importlib.import_module(module)
     art = artifact.load(folder / "artifact")
     expected = vectors.load(folder / "vectors.npz", art)
     core = Core(art, HardwareConfig(**job["hardware"]))

@@ -8,7 +8,7 @@ from amaranth.back import rtlil, verilog
 from amaranth.sim import Simulator
 
 from rtl.parts.multiplier import Products
-from sim import netlist
+from sim import ecp5, netlist
 from sim.benches.runner import simulate
 from sim.benches.tb_multiplier import component
 
@@ -56,13 +56,13 @@ def test_cell_per_product_and_logic_for_wide_operands():
 @pytest.mark.cosim
 def test_cell_in_verilog():
     """With our model of the cell, which the netlist check uses too."""
-    source = verilog.convert(component(), name="products", emit_src=False) + netlist.multiplier()
+    source = verilog.convert(component(), name="products", emit_src=False) + ecp5.multiplier()
     simulate(component(), "sim.benches.tb_multiplier", "products", source=source)
 
 
 @pytest.mark.cosim
 def test_model_without_output_register_fails():
-    source = verilog.convert(component(), name="products", emit_src=False) + netlist.multiplier()
+    source = verilog.convert(component(), name="products", emit_src=False) + ecp5.multiplier()
     broken = source.replace('REG_OUTPUT_CLK("CLK0")', 'REG_OUTPUT_CLK("NONE")', 1)
     assert broken != source
     with pytest.raises(netlist.SimError, match="cycle .*expected"):

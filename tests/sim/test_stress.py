@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import rtl.layer.fuse
+import rtl.layer.flow
 import rtl.layer.sampler_words
 from golden.base import cli
 from rtl.core import Core
@@ -50,10 +50,10 @@ MUTANTS = {
     "ties round up": (arith, "round_half_even", "(half & (rest.any() | odd))", "half"),
     "a limit off by one": (arith, "saturate", "Mux(negative, dst.lo, dst.hi)",
                            "Mux(negative, dst.lo, dst.hi - 1)"),
-    "never negated": (rtl.layer.fuse, "_signed_sum", "bits ^ negate.replicate(len(bits))", "bits"),
+    "never negated": (rtl.layer.flow, "signed_sum", "bits ^ negate", "bits"),
     "one bit of the last direction number": (
-        rtl.layer.sampler_words, "regions", "int(row) for row in spec.directions[kind]",
-        "int(row) ^ (c == 5) for c, row in enumerate(spec.directions[kind])"),
+        rtl.layer.sampler_words, "regions", "int(row) for row in op.directions.raw",
+        "int(row) ^ (c == 5) for c, row in enumerate(op.directions.raw)"),
 }
 
 
