@@ -19,10 +19,10 @@ MEMBERS, HEADER = 1 << 16, 128  # arrays of a file, at most; bytes of an array's
 DIRECTORY = 1 << 23             # bytes of a zip's directory, at most
 CHUNK = 1 << 20
 PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)     # as numpy packs
-# What reading of damaged bytes may raise.
+# What reading of damaged bytes may raise; zipfile a kind of RuntimeError for what it cannot unpack.
 DAMAGE = (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, RuntimeError,
-          OverflowError, SyntaxError, MemoryError, NotImplementedError, struct.error,
-          tokenize.TokenError, zipfile.BadZipFile, zlib.error)
+          OverflowError, SyntaxError, MemoryError, struct.error, tokenize.TokenError,
+          zipfile.BadZipFile, zlib.error)
 
 
 class ArraysError(UserError):

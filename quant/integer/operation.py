@@ -80,6 +80,21 @@ class Operation:
     states: ClassVar[bool] = False              # whether it has a memory from step to step
     backwards: ClassVar[bool] = False   # whether it goes from a sequence's last step to its first
 
+    def __init_subclass__(cls, **options) -> None:
+        """Refuse an operation that lacks what runs it, where it is written and not where it runs.
+
+        Each needs :meth:`format`, and :meth:`begin` if it ``states``, else :meth:`apply`.
+        """
+        super().__init_subclass__(**options)
+        runs = "begin" if cls.states else "apply"
+        lacks = [name for name in ("format", runs)
+                 if getattr(cls, name) is getattr(Operation, name)]
+        if lacks:
+            raise ArtifactError(
+                f"operation {cls.__module__}:{cls.__qualname__} has no {' and no '.join(lacks)}; "
+                f"one {'with' if cls.states else 'without'} a memory needs format and {runs}, see "
+                f"docs/operations.md")
+
     @property
     def reads(self) -> tuple[str, ...]:
         return tuple(self.wiring.split(" -> ")[0].split())
@@ -113,11 +128,11 @@ class Operation:
 
     def format(self, *inputs: QFormat) -> QFormat:
         """Format of the result for inputs of these formats."""
-        raise NotImplementedError
+        raise TypeError(f"{self}: the base of all operations computes nothing")
 
     def apply(self, formats: tuple[QFormat, ...], *raws):
         """The result's raw integers; of :class:`Limit` also where it saturated."""
-        raise NotImplementedError
+        raise TypeError(f"{self} has a memory: it runs by begin, step after step")
 
     def begin(self, formats: tuple[QFormat, ...], draws) -> Callable:
         """With a memory: what runs one sequence, called with the inputs of each step in turn.
@@ -128,7 +143,7 @@ class Operation:
         it has no traces. What goes ``backwards`` has ``foresee(inputs)`` too, called before with
         the inputs of all steps. ``draws``: a :class:`quant.integer.memory.Draws`.
         """
-        raise NotImplementedError
+        raise TypeError(f"{self} has no memory: it runs by apply")
 
     def along(self, formats: tuple[QFormat, ...], draws, *raws: np.ndarray,
               place: int | None = None):

@@ -37,6 +37,13 @@ def header(shape: str, descr: str = "'<i8'") -> bytes:
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
 
 
+def of_version(number: int) -> bytes:
+    """A zip that says it needs a reader of this version; zipfile knows up to 63, in tenths."""
+    data = bytearray(packed())
+    data[data.find(b"PK\x01\x02") + 6] = number
+    return bytes(data)
+
+
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_what_numpy_wrote_comes_back(save, tmp_path):
     content = packed(save=save)
@@ -51,6 +58,7 @@ def test_what_numpy_wrote_comes_back(save, tmp_path):
 
 BAD = {
     "no zip": (b"hello", "no npz file"),
+    "a zip of the future": (of_version(250), "(zip file version 25.0)"),
     "empty": (b"", "no npz file"),
     "truncated": (packed()[:-40], "no npz file"),
     "no array": (zipped(a=b"text"), "no npz file"),

@@ -12,7 +12,7 @@ from quant.formats import BIT, TERNARY, THRESHOLD, QuantConfig
 from quant.integer import curves
 from quant.integer.curves import entries, gelu_table, sigmoid_table
 from quant.integer.memory import States
-from quant.integer.operation import ArtifactError, Tensor, wired
+from quant.integer.operation import ArtifactError, Operation, Tensor, wired
 from quant.integer.ops import (Add, Clamp, Curve, Embed, Limit, Mix, Product, Round, Scale, Step,
                                Table, Ternary)
 from tests.quant import stream
@@ -240,3 +240,38 @@ def test_an_operation_changed_by_its_tensors():
     assert seen.a.raw.tolist() == [100] and seen.b is None and seen.wiring == "x -> z"
     assert Tensor(np.array([3]), SQ(3, 1)).real.tolist() == [1.5]
     assert Tensor(np.array([3.25])).real.tolist() == [3.25] and str(op) == "Scale (x -> z)"
+
+
+def known(name):
+    return lambda self, *values: values[0]
+
+
+@pytest.mark.parametrize("states, has, lacks", [
+    (False, (), "has no format and no apply; one without a memory needs format and apply"),
+    (False, ("format",), "has no apply; one without"), (False, ("apply",), "has no format; one"),
+    (False, ("format", "begin"), "has no apply; one without"),
+    (True, ("format", "apply"), "has no begin; one with a memory needs format and begin"),
+    (True, ("begin",), "has no format; one with")])
+def test_an_operation_that_lacks_what_runs_it_is_refused_where_it_is_written(states, has, lacks):
+    with pytest.raises(ArtifactError, match=f"^operation mine:Own {lacks}.*docs/operations.md$"):
+        type("Own", (Operation,), {"states": states, "__module__": "mine",
+                                   **{name: known(name) for name in has}})
+
+
+def test_an_operation_is_run_in_its_own_way():
+    class Own(Operation):
+        format = apply = known("apply")
+
+    class Inherits(Own):
+        """What its base has is enough."""
+
+    class Remembers(Operation):
+        states = True
+        format = begin = known("begin")
+    assert Inherits("x -> x").apply((None,), 3) == (None,)
+    with pytest.raises(TypeError, match="has no memory: it runs by apply"):
+        Own("x -> x").begin((None,), None)
+    with pytest.raises(TypeError, match="has a memory: it runs by begin"):
+        Remembers("x -> x").apply((None,), 3)
+    with pytest.raises(TypeError, match="base of all operations"):
+        Operation("x -> x").format(SQ(1, 1))
