@@ -18,6 +18,7 @@ from rtl.cut import Wired
 from rtl.layer import tables
 from rtl.layer.flow import Flow, Value, rounded
 from rtl.parts.arith import clamp_to_one, saturate
+from rtl.parts.config import HardwareError
 from rtl.parts.memory import Region
 
 
@@ -45,8 +46,15 @@ class Cell:
     """One operation.
 
     wire : the operation and its formats; spec : the layer's :class:`rtl.spec.LayerSpec`; key :
-    names its parameters and memories, unlike those of the layer's other cells.
+    names its parameters and memories, unlike those of the layer's other cells. One without
+    :meth:`build` is refused where it is written.
     """
+
+    def __init_subclass__(cls, **options) -> None:
+        super().__init_subclass__(**options)
+        if cls.build is Cell.build:
+            raise HardwareError(f"cell {cls.__module__}:{cls.__qualname__} has no build; a cell "
+                                f"needs it to compute its result, see docs/operations.md")
 
     def __init__(self, wire: Wired, spec, key: str):
         self.op, self.formats, self.wire, self.spec = wire.op, wire.formats, wire, spec
@@ -67,7 +75,7 @@ class Cell:
 
     def build(self, flow: Flow, *inputs: Value) -> Value:
         """The result; hardware where the flow has a host."""
-        raise NotImplementedError
+        raise TypeError(f"{self.op}: the base of all cells computes nothing")
 
     def name(self, what: str) -> str:
         """Of a field or memory."""

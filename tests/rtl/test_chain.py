@@ -12,6 +12,8 @@ from quant.integer.membrane import Integrate
 from quant.integer.memory import Fire
 from quant.integer.operation import Tensor
 from quant.integer.ops import (Add, Clamp, Curve, Limit, Mix, Product, Round, Scale, Step, Table)
+from rtl.layer import cells
+from rtl.layer.cells import Cell
 from rtl.layer.chains import CELLS
 from rtl.layer.flow import of
 from rtl.parts.config import HardwareError
@@ -224,3 +226,9 @@ def test_an_operation_without_a_cell():
     with pytest.raises(HardwareError, match=r"^layer 0: Embed \(v -> x\) has no component in the "
                                             r"RTL, which has Scale, Mix, .* quant.evaluate$"):
         chain_of([Embed("v -> x", table)], {"v": BIT}, spec_of(H, 1))
+
+
+def test_a_cell_without_build_is_refused_where_it_is_written():
+    with pytest.raises(HardwareError, match="^cell mine:Own has no build; .*docs/operations.md$"):
+        type("Own", (Cell,), {"__module__": "mine"})
+    assert type("Inherits", (cells.Scale,), {}).build is cells.Scale.build
