@@ -87,7 +87,8 @@ def command(arguments):
 @pytest.mark.parametrize("name", ["zeros", "wrong tags", "silent", "unplugged"])
 def test_the_real_command(name, options):
     """Seconds are those beyond what a whole run at a good board takes: the least of three tries,
-    because a busy machine lets a program wait."""
+    because a busy machine lets a program wait. Starting one costs CPU that differs by half a
+    second from run to run; one that waits busily costs two seconds and more."""
     make, said = NONSENSE[name]
     for last in (False, False, True):
         with Device(PretendBoard()) as device:
@@ -96,7 +97,7 @@ def test_the_real_command(name, options):
         with make() as device:
             code, lines, more, longer = command([*options, "--port", device.port])
         assert code == 2 and len(lines) == 1 and re.search(said, lines[0]), lines
-        if longer - wall < LIMIT and more - cpu < BUSY:
+        if longer - wall < LIMIT and more - cpu < 2 * BUSY:
             break
         assert not last, (longer - wall, more - cpu)
     assert PATIENCE + 2 < LIMIT
