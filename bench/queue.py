@@ -2,7 +2,9 @@
 
 Every training is a process of its own with one thread and, by default, the lowest priority. Killed
 at any moment, the queue is called again and goes on: a training continues from its own ``last.pt``,
-with the same weights as without the interruption. ``--status`` only prints where each one stands.
+with the same weights as without the interruption. ``--status`` only prints where each one stands;
+``--keep`` copies what the trainings need to go on into the list's folder ``kept``, from where
+another machine goes on.
 """
 
 import argparse
@@ -94,6 +96,8 @@ def work(queue: Queue, data_dir: str | None, held) -> dict[str, str]:
             for training in queue.ready(running, failed):
                 if len(running) == queue.jobs:
                     break
+                if queue.restore(training):
+                    tell(training.name, f"kept in {queue.kept}")
                 tell(training.name, "begins" if queue.standing(training).epoch is None else
                      "goes on")
                 running[training.name] = start(training, queue, data_dir, held)
@@ -122,10 +126,15 @@ def main() -> None:
     add_data_dir(parser)
     add_build(parser)
     parser.add_argument("--status", action="store_true", help="print the table, train nothing")
+    parser.add_argument("--keep", action="store_true", help="copy the trainings' state into the "
+                        "list's folder `kept`, train nothing")
     args = parser.parse_args()
     queue = read(args.file, args.jobs, args.only)
     if args.status:
         cli.console().print(table(queue, {}))
+        return
+    if args.keep:
+        print(f"{queue.kept}: {', '.join(queue.keep()) or 'nothing to keep'}")
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))     # trainings are ended, too
     with lock(queue.folder) as held:

@@ -3,6 +3,7 @@
 The file is TOML::
 
     folder = "build/queue"      # optional; each training has a folder of its own in it
+    kept = "bench/kept"         # optional: what `bench.queue --keep` keeps, to go on elsewhere
     jobs = 2                    # side by side
     threads = 1                 # of each
     nice = 19                   # priority of each, from 0 to the lowest, 19
@@ -24,9 +25,11 @@ from pathlib import Path
 from rich.table import Table
 
 from golden.base import cli, forms
+from golden.base.files import write_all_atomic
 from golden.base.options import build
 
-BEST, LOG = "best.pt", "log.jsonl"
+BEST, LAST, LOG = "best.pt", "last.pt", "log.jsonl"
+KEPT_BYTES = 2_000_000      # of a file that is kept; a larger one does not belong in a repository
 LINE = {        # of a log: the keys that are read here, and the form of each
     "recipe": lambda recipe: type(recipe) is dict and forms.whole(1)(recipe.get("epochs")),
     "resumed_at": forms.whole(), "epoch": forms.whole(1), "val_accuracy": forms.amount,
@@ -82,6 +85,7 @@ class Queue:
     threads: int = 1
     nice: int = 19
     only: tuple[str, ...] = ()
+    kept: str = ""
 
     @property
     def wanted(self) -> list[Training]:
@@ -92,6 +96,40 @@ class Queue:
 
     def out(self, training: Training) -> Path:
         return self.folder / training.name
+
+    def keep(self) -> list[str]:
+        """Copy what every training needs to go on into ``kept``; returns the names of those kept.
+
+        A file above ``KEPT_BYTES`` is refused by name before anything is copied.
+        """
+        if not self.kept:
+            raise cli.UserError('the list names no folder to keep trainings in; add kept = "..."')
+        found = {t.name: self._files(self.out(t)) for t in self.wanted}
+        found = {name: files for name, files in found.items() if LAST in files}
+        for name, files in found.items():
+            for file, content in files.items():
+                if len(content) > KEPT_BYTES:
+                    raise cli.UserError(
+                        f"{self.folder / name / file} has {len(content)} bytes, at most "
+                        f"{KEPT_BYTES} are kept; leave its training out, naming the others "
+                        f"with --only")
+        for name, files in found.items():
+            write_all_atomic(Path(self.kept) / name, files)
+        return list(found)
+
+    def restore(self, training: Training) -> bool:
+        """Bring a training back that is not here but was kept; whether it was."""
+        kept, out = Path(self.kept) / training.name, self.out(training)
+        if not self.kept or (out / LAST).exists() or not (kept / LAST).exists():
+            return False
+        write_all_atomic(out, self._files(kept))
+        return True
+
+    @staticmethod
+    def _files(folder: Path) -> dict[str, bytes]:
+        """What a training needs to go on; ``last.pt`` last, with which it is there."""
+        return {name: (folder / name).read_bytes() for name in (BEST, LOG, LAST)
+                if (folder / name).exists()}
 
     def standing(self, training: Training) -> Standing:
         """From the log; a line that was cut off or damaged does not count."""

@@ -64,6 +64,37 @@ def test_options_of_a_training(listed):
     assert "--seed" in second.options(found)
 
 
+def test_what_is_kept_goes_on_elsewhere(listed, tmp_path):
+    text = listed.read_text().replace("jobs", f'kept = "{tmp_path / "kept"}"\njobs', 1)
+    listed.write_text(text)
+    here = trainings.read(listed)
+    first, second = here.trainings
+    assert here.keep() == [] and not here.restore(first)
+    here.out(first).mkdir(parents=True)
+    for name in ("last.pt", "log.jsonl"):
+        (here.out(first) / name).write_text(name)
+    assert here.keep() == ["first"]
+    listed.write_text(text.replace('/out"', '/elsewhere"'))
+    there = trainings.read(listed)
+    assert there.restore(first) and not there.restore(first) and not there.restore(second)
+    assert [(there.out(first) / name).read_text() for name in ("last.pt", "log.jsonl")] == \
+        ["last.pt", "log.jsonl"]
+    assert not (there.out(first) / "best.pt").exists()
+
+
+def test_what_cannot_be_kept(listed, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="no folder to keep"):
+        trainings.read(listed).keep()
+    listed.write_text(listed.read_text().replace("jobs", f'kept = "{tmp_path / "kept"}"\njobs', 1))
+    found = trainings.read(listed)
+    monkeypatch.setattr(trainings, "KEPT_BYTES", 3)
+    found.out(found.trainings[0]).mkdir(parents=True)
+    (found.out(found.trainings[0]) / "last.pt").write_bytes(b"1234")
+    with pytest.raises(UserError, match="first/last.pt has 4 bytes, at most 3"):
+        found.keep()
+    assert not (tmp_path / "kept").exists()
+
+
 @pytest.mark.parametrize("line", [
     b"[" * 100_000, b"\xcc", b"[1]", b'{"epoch": 2, "val_accuracy": "x"}', b'{"recipe": 1}',
     b'{"epoch": "2", "val_accuracy": 0.5}', b'{"recipe": {}}', b'{"recipe": {"epochs": null}}',
