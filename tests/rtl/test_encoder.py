@@ -49,7 +49,8 @@ def check(art, lanes, values, lengths, stall=0.0):
     if dut.geo.P > 1:
         words = Collector(dut.spec).model(words)
     got, cycles = observe(dut, {"i": words}, {"o": len(want)}, pulses, stall, seed=1)
-    for j, (out, word) in enumerate(zip(without_missing(got["o"], dut.geo), want)):
+    for j, (out, word) in enumerate(zip(*(without_missing(words, dut.geo)
+                                           for words in (got["o"], want)))):
         assert out == word, f"sample {values[j // dut.geo.words]}, word {j % dut.geo.words}"
     counts = sequence_sums([over for _, over in results], lengths)
     assert [count["value"] for count in got.get("count", [])] == (counts if pulses else [])
