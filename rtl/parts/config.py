@@ -113,6 +113,15 @@ class Geometry:
         return self.words * self.F
 
     @property
+    def roofline(self) -> float:
+        """Cycles of the state engine per time step."""
+        return self.issue / self.P
+
+    def blocks(self, steps: int) -> int:
+        """Blocks of a sequence; the last one of an odd number of steps is half."""
+        return -(-steps // self.P)
+
+    @property
     def K(self) -> int:
         """Cycles of the mixer per word: the largest divisor of H not above F."""
         return max(k for k in range(1, self.F + 1) if self.H % k == 0)
