@@ -76,7 +76,7 @@ class Geometry:
     @classmethod
     def of(cls, art, lanes: int) -> "Geometry":
         """Of an artifact; neurons without modes count as those of one."""
-        return cls(art.H, max(1, art.n), lanes, getattr(art, "block", 1))
+        return cls(art.H, max(1, art.n), lanes, art.block)
 
     def allowed(self) -> list[int]:
         """Every number of lanes that fits."""

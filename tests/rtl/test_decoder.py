@@ -11,7 +11,7 @@ from quant.integer.synthetic import random_artifact
 from rtl.parts.config import HardwareConfig, HardwareError
 from rtl.decoder import DRAIN, Decoder
 from rtl.plan import plan
-from tests.rtl.fabric import two_steps, x_words
+from tests.rtl.fabric import x_words
 from tests.rtl.streams import exchange, get, put
 
 LENGTHS = (3, 1, 1, 7, 1, 2)
@@ -28,9 +28,8 @@ CASES = {
 
 def decoder(case, P=1, **changes):
     shape, lanes = CASES[case]
-    art = random_artifact(5, n_layers=1, length=7, **shape)
+    art = random_artifact(5, n_layers=1, length=7, block=P, **shape)
     art = replace(art, **replace(art.spiking, **changes).parts())
-    art = two_steps(art) if P > 1 else art
     return Decoder(plan(art, HardwareConfig(lanes)).decoder)
 
 

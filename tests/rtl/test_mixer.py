@@ -16,7 +16,7 @@ from rtl.parts.config import HardwareConfig, HardwareError
 from rtl.layer.mixer import Mixer
 from rtl.plan import plan
 from sim.benches.stimulus import mixed_formats, mixed_values, without_missing, words_of
-from tests.rtl.fabric import multiplying, observe, sequence_sums, two_steps, x_words
+from tests.rtl.fabric import multiplying, observe, sequence_sums, x_words
 from tests.rtl.streams import get, put
 
 LENGTHS = (3, 1, 1, 4, 2)
@@ -48,8 +48,8 @@ CASES = {
 
 def mixer(case, seed=3, number=1, P=1):
     shape, lanes = CASES[case]
-    art = random_artifact(seed, **shape)
-    return Mixer(plan(two_steps(art) if P > 1 else art, HardwareConfig(lanes)).layers[number])
+    art = random_artifact(seed, block=P, **shape)
+    return Mixer(plan(art, HardwareConfig(lanes)).layers[number])
 
 
 def stimulus(dut, lengths=LENGTHS, seed=4):

@@ -14,7 +14,6 @@ from rtl.layer.ternary import BANKS, Ternary
 from rtl.parts.config import HardwareConfig
 from rtl.plan import plan
 from sim.benches.stimulus import threshold_steps, threshold_words
-from tests.rtl.fabric import two_steps
 from tests.rtl.streams import exchange, get, put
 
 # H, lanes: words of G = lanes / 2 neurons
@@ -23,12 +22,12 @@ SHAPES = {"G 1": (4, 2), "G 2": (6, 4), "G 3": (6, 6), "G 4": (8, 8), "G 5": (10
 
 
 def threshold(H: int, lanes: int, c: int | None = None, P: int = 1) -> Ternary:
-    art = random_artifact(4, kind="gsu", H=H, n=2)
+    art = random_artifact(4, kind="gsu", H=H, n=2, block=P)
     if c is not None:
         ops = [replace(op, threshold=Tensor(np.array(c), op.threshold.fmt))
                if isinstance(op, Operation) else op for op in art.blocks[0]]
         art = replace(art, blocks=(tuple(ops), art.blocks[1])).check()
-    return Ternary(plan(two_steps(art) if P > 1 else art, HardwareConfig(lanes)).layers[0])
+    return Ternary(plan(art, HardwareConfig(lanes)).layers[0])
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4], ids=["free", "stalled"])

@@ -8,7 +8,6 @@ from quant.integer.synthetic import random_artifact
 from rtl.parts.config import HardwareConfig
 from rtl.plan import plan
 from rtl.layer.x_buffer import FUSE_BANKS, NO_FUSE_BANKS, XBuffer
-from tests.rtl.fabric import two_steps
 from tests.rtl.streams import exchange
 
 SHAPES = {"words of one": (6, 2, 2), "words of two": (6, 2, 4), "one word": (4, 2, 8),
@@ -17,8 +16,7 @@ SHAPES = {"words of one": (6, 2, 2), "words of two": (6, 2, 4), "one word": (4, 
 
 def buffer(shape, residual, P=1):
     H, n, lanes = SHAPES[shape]
-    art = random_artifact(H=H, n=n, residual=residual)
-    art = two_steps(art) if P > 1 else art
+    art = random_artifact(H=H, n=n, residual=residual, block=P)
     return XBuffer(plan(art, HardwareConfig(lanes)).layers[0])
 
 
