@@ -32,7 +32,7 @@ def regions(spec: LayerSpec) -> list[Region]:
 def word(spec: LayerSpec) -> data.StructLayout:
     """The engine's word with what the threshold makes."""
     members = dict(sent_word(spec).members)
-    return data.StructLayout({spec.cut.ternary.op.makes: member(of(TERNARY, 0), spec.geo.G)}
+    return data.StructLayout({spec.cut.ternary.op.makes: member(of(TERNARY, 0), spec.geo)}
                              | members)
 
 

@@ -14,13 +14,18 @@ def shape_of(fmt: QFormat) -> Shape:
     return Shape(fmt.width, signed=fmt.signed)
 
 
-def x_word(fmt: QFormat, geo: Geometry) -> data.StructLayout:
-    """G neurons' block inputs of one time step, in the format of x between blocks.
+def marks(geo: Geometry) -> dict[str, int]:
+    """What every word says of its place in the sequence.
 
-    ``first`` and ``last`` mark every word of a sequence's first and last step.
+    ``first`` and ``last``: it is of the first or the last block of steps; only where a block has
+    two steps ``half``: the second one is missing, behind the end of a sequence of odd length.
     """
-    return data.StructLayout({"x": data.ArrayLayout(shape_of(fmt), geo.G),
-                              "first": 1, "last": 1})
+    return {"first": 1, "last": 1} | ({"half": 1} if geo.P > 1 else {})
+
+
+def x_word(fmt: QFormat, geo: Geometry) -> data.StructLayout:
+    """G neurons' block inputs in P steps, in the format of x between blocks, and the marks."""
+    return data.StructLayout({"x": data.ArrayLayout(shape_of(fmt), geo.values)} | marks(geo))
 
 
 def sample_word(art: Artifact) -> data.StructLayout:
