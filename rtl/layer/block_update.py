@@ -17,15 +17,24 @@ from rtl.parts.streams import shape_of
 # Re(A h); and A2 h by Gauss: re = all - im_im, im = all + re_re.
 PAIRS = {"rr": ("a_re", "h_re"), "ii": ("a_im", "h_im"), "all": ("a2_re", "h_sum"),
          "re_re": ("a2_less", "h_re"), "im_im": ("a2_sum", "h_im")}
-ENTERING = {f"{g}u_{part}": (f"{g}_{part}", u) for g, u in (("g1", "u1"), ("g2", "u2"))
+ENTERING = {f"{g}u_{part}": (f"{g}_{part}", u) for g, u in (("g1", "u1"), ("g", "u2"))
             for part in ("re", "im")}
 OPERANDS = ("h_re", "h_im", "a_re", "a_im", "a2_re", "a2_im")
-ENTERS = ("g1_re", "g1_im", "g2_re", "g2_im", "u1", "u2")
-SUMS = 3        # cycles from p over its sum and its rounding to y
+ENTERS = ("g1_re", "g1_im", "g_re", "g_im", "u1", "u2")
+
+
+def late(spread: bool) -> int:
+    """Cycles from the operands of :class:`BlockUpdate` to the late ones."""
+    return 3 if spread else 1
+
+
+def ahead(spread: bool) -> int:
+    """Cycles from the operands of :class:`BlockUpdate` to p."""
+    return 4 if spread else 3
 
 
 class BlockUpdate(wiring.Component):
-    """Two steps ``h <- round(A2 h + g1 u1 + g2 u2)`` of a complex mode, and ``p = Re(A_bar h)``.
+    """Two steps ``h <- round(A2 h + g1 u1 + g u2)`` of a complex mode, and ``p = Re(A_bar h)``.
 
     .. code-block:: text
 
@@ -33,7 +42,7 @@ class BlockUpdate(wiring.Component):
         h, A_bar ─►[ ]───►[operands]─►(x)x2─►[products]──┐      late ─►[ ]─┘                │
                                                        (-)─►[p]           [o]◄─saturate─┘
 
-    A2 is ``A_bar^2``, g1 ``A_bar g`` and g2 g, all rounded on their own; p is what the states show
+    A2 is ``A_bar^2``, g1 ``A_bar g``, both rounded on their own; p is what the states show
     between the two steps, but for u1. ``A2 h`` has three products (Gauss); all sums are exact, and
     there is one rounding. The registers without a name but that of ``late`` are for parts that are
     far apart. Model: :meth:`quant.integer.memory.States.update` of a block of two steps.
@@ -55,10 +64,10 @@ class BlockUpdate(wiring.Component):
     -------
     i : ``In(stream.Signature(StructLayout))``
         Raw integers h_re, h_im, a_re, a_im, a2_re, a2_im; where u is a value also u1, u2 and the
-        parts of g1 and g2.
+        parts of g1 and g.
     late : ``In(StructLayout)``
         ``late_at`` enabled cycles after the transfer on ``i``. Where u is one bit, in_re and in_im:
-        ``g1 u1 + g2 u2``. With ``stochastic`` the rounding word r of ``2 round_bits`` bits, the
+        ``g1 u1 + g u2``. With ``stochastic`` the rounding word r of ``2 round_bits`` bits, the
         real part's in the low half. Without both it does not exist.
     p : ``Out``
         ``Re(A_bar h)``, exact, ``p_at`` enabled cycles after the transfer.
@@ -86,11 +95,10 @@ class BlockUpdate(wiring.Component):
         self.op, self.u, self.random, self.fed = op, u, random, fed
         self.multiplier = multiplier
         self.registers = 1 + spread     # in front of the multipliers, and from there to the sums
-        self.latency, self.p_at = latency(spread), self.registers + 2
-        self.late_at = 2 * self.registers - 1
+        self.latency, self.late_at, self.p_at = latency(spread), late(spread), ahead(spread)
         self.bit = u.width == 1 and not u.signed
         h, a, g = (shape_of(q) for q in (op.h, op.a_re.fmt, op.g_re.fmt))
-        shapes = {"h": h, "a": a, "a2": a, "g1": g, "g2": g, "u1": shape_of(u), "u2": shape_of(u)}
+        shapes = {"h": h, "a": a, "a2": a, "g1": g, "g": g, "u1": shape_of(u), "u2": shape_of(u)}
         self.factors = OPERANDS + (() if self.bit else ENTERS)
         late = {}
         if self.bit:
@@ -104,14 +112,14 @@ class BlockUpdate(wiring.Component):
             "o": Out(stream.Signature(data.StructLayout({"h_re": h, "h_im": h, "over": 2}))),
         } | ({"late": In(data.StructLayout(late))} if late else {}))
 
-    def model(self, h_re, h_im, a_re, a_im, a2_re, a2_im, g1_re, g1_im, g2_re, g2_im, u1, u2, r=0):
+    def model(self, h_re, h_im, a_re, a_im, a2_re, a2_im, g1_re, g1_im, g_re, g_im, u1, u2, r=0):
         """(h_re, h_im, number of saturated parts, p) for raw integers, scalars or arrays."""
         shift, align, bits = self.op.a_re.fmt.f_bits, self.op.align(self.u), self.random.round_bits
         found = []
         for total, word in (
-                (a2_re * h_re - a2_im * h_im + (g1_re * u1 + g2_re * u2 << align),
+                (a2_re * h_re - a2_im * h_im + (g1_re * u1 + g_re * u2 << align),
                  r & (1 << bits) - 1),
-                (a2_re * h_im + a2_im * h_re + (g1_im * u1 + g2_im * u2 << align), r >> bits)):
+                (a2_re * h_im + a2_im * h_re + (g1_im * u1 + g_im * u2 << align), r >> bits)):
             found.append(round_stochastic(total, shift, word, bits)
                          if self.op.rounding == "stochastic" else round_half_even(total, shift))
         h = [np.clip(part, self.op.h.lo, self.op.h.hi) for part in found]
@@ -147,7 +155,7 @@ class BlockUpdate(wiring.Component):
             m.d.comb += fits.eq(total)
             total = pipe.delay(fits, self.registers - 1, f"total_{part}")
             enters = late[f"in_{part}"] if self.bit else pipe.delay(
-                getattr(x, f"g1u_{part}") + getattr(x, f"g2u_{part}"), self.registers - 1,
+                getattr(x, f"g1u_{part}") + getattr(x, f"gu_{part}"), self.registers - 1,
                 f"enters_{part}")
             acc = Signal(self._sum_shape(), reset_less=True, name=f"acc_{part}")
             with m.If(en):
@@ -163,7 +171,7 @@ class BlockUpdate(wiring.Component):
         return (self.op.a_re.fmt * self.op.h).total(2)
 
     def _sum_shape(self):
-        """Of ``A2 h + g1 u1 + g2 u2``, exact."""
+        """Of ``A2 h + g1 u1 + g u2``, exact."""
         products, gu = self._products(), self.op.g_re.fmt
         gu = (gu if self.bit else gu * self.u).total(2)
         return shape_of(products + QFormat(gu.i_bits, min(gu.f_bits, products.f_bits), True))

@@ -58,6 +58,13 @@ def side_by_side(values) -> list[tuple]:
     return [tuple(value.bits[j % len(value.bits)] for value in values) for j in range(count)]
 
 
+def steps(value: Value, geo) -> list[Value]:
+    """The value in each of a word's P steps."""
+    if value.bits is None:
+        return [value] * geo.P
+    return [replace(value, bits=value.bits[p * geo.G:(p + 1) * geo.G]) for p in range(geo.P)]
+
+
 def signed_sum(negate, y, addend):
     """``addend - y`` or ``addend + y`` in one adder: -y is ~y + 1, the 1 carried from below."""
     bits, addend = (Cat(raw, raw[-1] if raw.shape().signed else Const(0, 1)) for raw in (y, addend))
@@ -111,6 +118,12 @@ class Flow:
         """All at one time, and from registers if ``held``."""
         time = max(v.time + (held and not v.held) for v in values)
         return [self.at(value, time) for value in values]
+
+    def joined(self, values: list[Value]) -> Value:
+        """One value of all steps, of what was made in one step after the other."""
+        values = self.together(*values, held=False)
+        bits = None if self.host is None else tuple(b for value in values for b in value.bits)
+        return replace(values[-1], bits=bits, held=all(value.held for value in values))
 
     def param(self, name: str, time: int) -> Value:
         """A parameter of the word's neurons."""

@@ -46,7 +46,7 @@ def operands(dut: BlockUpdate, fmt: LayerFormats, seed: int) -> list[dict]:
     rng, u, r = np.random.default_rng(seed), dut.u, UQ(2 * dut.random.round_bits, 0)
     formats = {"h_re": fmt.h, "h_im": fmt.h} | {
         f"{name}_{part}": q for name, q in (("a2", fmt.a_bar), ("a", fmt.a_bar), ("g1", fmt.g),
-                                            ("g2", fmt.g)) for part in ("re", "im")}
+                                            ("g", fmt.g)) for part in ("re", "im")}
     formats |= {"u1": u, "u2": u} | ({"r": r} if dut.op.rounding == "stochastic" else {})
 
     def word(*given, **known):
@@ -64,7 +64,7 @@ def given(dut: BlockUpdate, word: dict) -> dict:
     """What the lane sees of it: where u is a bit, what both let enter is one operand."""
     members = [name for port in (dut.i.payload, getattr(dut, "late", None)) if port is not None
                for name in port.shape().members]
-    word = word | {f"in_{part}": sum(word[f"g{k}_{part}"] * word[f"u{k}"] for k in (1, 2))
+    word = word | {f"in_{part}": sum(word[f"{g}_{part}"] * word[u] for g, u in (("g1", "u1"), ("g", "u2")))
                    for part in ("re", "im")}
     return {name: word[name] for name in members}
 
