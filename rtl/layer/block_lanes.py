@@ -35,8 +35,8 @@ class BlockLanes(Lanes):
     def times(spec: LayerSpec, operands: int) -> dict[str, int]:
         spread, stages = spec.hw.spread, tree_stages(spec.geo.M, ADDERS)
         found = Lanes.times(spec, operands)
-        return found | {"rounding": operands + block_update.late(spread), "y": max(
-            found["y"], operands + block_update.ahead(spread) + stages + SUMMED)}
+        return found | {"rounding": operands + block_update.late_after(spread), "y": max(
+            found["y"], operands + block_update.p_after(spread) + stages + SUMMED)}
 
     def _remember(self, m, host, at, u: list) -> None:
         super()._remember(m, host, at, u)

@@ -1,5 +1,7 @@
 """State update of the diagonal state space model, two steps at a time: one lane."""
 
+from dataclasses import replace
+
 import numpy as np
 from amaranth import Module, Signal
 from amaranth.lib import data, stream, wiring
@@ -7,8 +9,8 @@ from amaranth.lib.wiring import In, Out
 
 from golden.base.qformat import QFormat
 from quant.formats import RandomFormat
-from quant.integer.memory import States, round_stochastic
-from quant.integer.operation import round_half_even
+from quant.integer.memory import States
+from quant.integer.operation import Tensor
 from rtl.layer.state_update import latency, settle
 from rtl.parts.multiplier import Products
 from rtl.parts.pipeline import Pipeline
@@ -23,12 +25,12 @@ OPERANDS = ("h_re", "h_im", "a_re", "a_im", "a2_re", "a2_im")
 ENTERS = ("g1_re", "g1_im", "g_re", "g_im", "u1", "u2")
 
 
-def late(spread: bool) -> int:
+def late_after(spread: bool) -> int:
     """Cycles from the operands of :class:`BlockUpdate` to the late ones."""
     return 3 if spread else 1
 
 
-def ahead(spread: bool) -> int:
+def p_after(spread: bool) -> int:
     """Cycles from the operands of :class:`BlockUpdate` to p."""
     return 4 if spread else 3
 
@@ -95,7 +97,7 @@ class BlockUpdate(wiring.Component):
         self.op, self.u, self.random, self.fed = op, u, random, fed
         self.multiplier = multiplier
         self.registers = 1 + spread     # in front of the multipliers, and from there to the sums
-        self.latency, self.late_at, self.p_at = latency(spread), late(spread), ahead(spread)
+        self.latency, self.late_at, self.p_at = latency(spread), late_after(spread), p_after(spread)
         self.bit = u.width == 1 and not u.signed
         h, a, g = (shape_of(q) for q in (op.h, op.a_re.fmt, op.g_re.fmt))
         shapes = {"h": h, "a": a, "a2": a, "g1": g, "g": g, "u1": shape_of(u), "u2": shape_of(u)}
@@ -112,19 +114,13 @@ class BlockUpdate(wiring.Component):
             "o": Out(stream.Signature(data.StructLayout({"h_re": h, "h_im": h, "over": 2}))),
         } | ({"late": In(data.StructLayout(late))} if late else {}))
 
-    def model(self, h_re, h_im, a_re, a_im, a2_re, a2_im, g1_re, g1_im, g_re, g_im, u1, u2, r=0):
+    def model(self, u1, u2, r=0, h_re=0, h_im=0, **coefficients):
         """(h_re, h_im, number of saturated parts, p) for raw integers, scalars or arrays."""
-        shift, align, bits = self.op.a_re.fmt.f_bits, self.op.align(self.u), self.random.round_bits
-        found = []
-        for total, word in (
-                (a2_re * h_re - a2_im * h_im + (g1_re * u1 + g_re * u2 << align),
-                 r & (1 << bits) - 1),
-                (a2_re * h_im + a2_im * h_re + (g1_im * u1 + g_im * u2 << align), r >> bits)):
-            found.append(round_stochastic(total, shift, word, bits)
-                         if self.op.rounding == "stochastic" else round_half_even(total, shift))
-        h = [np.clip(part, self.op.h.lo, self.op.h.hi) for part in found]
-        over = sum(int(np.sum(kept != part)) for kept, part in zip(h, found))
-        return *h, over, a_re * h_re - a_im * h_im
+        op = replace(self.op, **{name: Tensor(np.asarray(raw), getattr(self.op, name).fmt)
+                                 for name, raw in coefficients.items()})
+        p = op.a_re.raw * h_re - op.a_im.raw * h_im
+        h_re, h_im, over = op.update(self.u, h_re, h_im, (u1, u2), r, self.random)
+        return h_re, h_im, int(np.sum(over)), p
 
     def elaborate(self, platform):
         m = Module()

@@ -1,6 +1,7 @@
 """BlockUpdate against the operation's integers, with stalls on both sides."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,14 @@ from quant.formats import BIT, LayerFormats, RandomFormat
 from rtl.layer.block_update import BlockUpdate
 from rtl.parts.pipeline import Pipeline
 from tests.rtl.streams import exchange
-from tests.rtl.test_state_update import FORMATS, ROUNDINGS, states
+from tests.rtl.test_state_update import FORMATS, ROUNDINGS
+from tests.rtl.test_state_update import states as states_of
+
+
+def states(fmt: LayerFormats, rounding: str):
+    """The operation of two steps whose coefficients come with the states."""
+    op = states_of(fmt, rounding)
+    return replace(op, a2_re=op.a_re, a2_im=op.a_im, g1_re=op.g_re, g1_im=op.g_im, d1=op.d)
 
 
 class Together(wiring.Component):
