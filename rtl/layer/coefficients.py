@@ -1,7 +1,5 @@
 """What a layer's states read: coefficient memories and rounding words, from the artifact."""
 
-from dataclasses import replace
-
 import numpy as np
 from amaranth.lib import data
 
@@ -50,13 +48,14 @@ def neurons(spec: LayerSpec) -> dict[str, Tensor]:
 def region(name: str, tensors: dict[str, Tensor], what: str, depth: int, per_row: int) -> Region:
     """A memory whose rows hold ``per_row`` consecutive elements of each tensor, in C order.
 
-    The tensors lie lowest bits first, element by element; ``depth * per_row`` is their size.
+    The tensors lie lowest bits first, element by element; ``depth * per_row`` is their size. what :
+    element j of row r, in words.
     """
     columns = [(t.raw.reshape(depth, per_row)[:, j], t.fmt.width)
                for j in range(per_row) for t in tensors.values()]
     names = ", ".join(f"{name} {t.fmt}" for name, t in tensors.items())
     return Region(name, sum(width for _, width in columns), pack_rows(columns),
-                  f"{per_row} x ({names}); element j of row r is {what} number r * {per_row} + j")
+                  f"{per_row} x ({names}); element j of row r is {what}")
 
 
 def regions(spec: LayerSpec) -> list[Region]:
@@ -64,9 +63,11 @@ def regions(spec: LayerSpec) -> list[Region]:
     geo, random, found = spec.geo, spec.random, []
     parts = [chains.front(spec), chains.middle(spec, 1)]
     if spec.cut.states:
-        found = [region("state_coefficients", modes(spec), "mode neuron * n + k", geo.issue,
-                        geo.lanes), *inputs(spec),
-                 region("neuron_coefficients", neurons(spec), "neuron", geo.words, geo.G)]
+        found = [region("state_coefficients", modes(spec),
+                        f"mode neuron * n + k number r * {geo.lanes} + j", geo.issue, geo.lanes),
+                 *inputs(spec),
+                 region("neuron_coefficients", neurons(spec), f"neuron number r * {geo.G} + j",
+                        geo.words, geo.G)]
     found += [one for part in parts for one in part.regions()]
     if spec.rounding == "stochastic":
         found.append(start_region("start_rounding", random, spec.seed,
@@ -76,17 +77,15 @@ def regions(spec: LayerSpec) -> list[Region]:
 
 def inputs(spec: LayerSpec) -> list[Region]:
     """``state_inputs0`` and on: row ``4 r + 2 s1 + s2`` is for row r of the states."""
-    geo, found = spec.geo, []
+    geo, parts = spec.geo, {}
     for name, t in entering(spec).items():
         # neuron, cycle, mode, spikes -> word's neuron, word, cycle, spikes, mode
         raw = t.raw.reshape(geo.words, geo.G, geo.F, geo.M, 4).transpose(1, 0, 2, 4, 3)
-        found.append((name, [Tensor(part, t.fmt) for part in raw]))
-    made = [region(f"state_inputs{g}", {name: parts[g] for name, parts in found}, "", 4 * geo.issue,
-                   geo.M) for g in range(geo.G if found else 0)]
-    return [replace(one, fields=f"{one.fields.partition(';')[0]}; element j of row r is g1 s1 + g s2 "
-                    f" of mode r // 4 % {geo.F} * {geo.M} + j of neuron r // {4 * geo.F} * "
-                    f"{geo.G} + {g}, s1 and s2 are the bits 1 and 0 of r")
-            for g, one in enumerate(made)]
+        parts[name] = [Tensor(part, t.fmt) for part in raw]
+    return [region(f"state_inputs{g}", {name: part[g] for name, part in parts.items()},
+                   f"g1 s1 + g s2 of mode r // 4 % {geo.F} * {geo.M} + j of neuron r // {4 * geo.F}"
+                   f" * {geo.G} + {g}, s1 and s2 are the bits 1 and 0 of r", 4 * geo.issue, geo.M)
+            for g in range(geo.G if parts else 0)]
 
 
 class CoefficientMemory(ConfigMemory):

@@ -1,4 +1,4 @@
-"""The signature of a block of steps in hardware: a CRC over everything that the spikes do not show."""
+"""The signature of a block of steps in hardware: a CRC over what the spikes do not show."""
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
@@ -43,7 +43,9 @@ def absorb(count: int = 1) -> lfsr.Matrix:
 
 
 class StepSignature(wiring.Component):
-    """CRC-32 over a block of G words per cycle, neuron 0's first. Model: :func:`quant.integer.signature.crc32`.
+    """CRC-32 over a block of steps, G words per cycle, neuron 0's first.
+
+    Model: :func:`quant.integer.signature.crc32`.
 
     The words' share is made one cycle ahead, so that the loop is one fixed XOR network.
 

@@ -133,8 +133,8 @@ class StateEngine(wiring.Component):
     Resources
     ---------
     4 multipliers per lane, 6 where u is a value, with P = 2 5 and 9; those of the chains; a state
-    RAM of ``2 lanes h.width`` bits a row and the coefficient memories, ``geo.issue`` rows each; with
-    P = 2, where u is a spike, a table of ``4 geo.issue`` rows for each of G neurons.
+    RAM of ``2 lanes h.width`` bits a row and the coefficient memories, ``geo.issue`` rows each;
+    with P = 2, where u is a spike, a table of ``4 geo.issue`` rows for each of G neurons.
 
     Attributes
     ----------

@@ -34,7 +34,8 @@ def settle(m: Module, en, op: States, part: str, acc, r, result) -> None:
     whole = Signal(rounded.shape(), reset_less=True, name=f"rounded_{part}")
     h, over = saturate(whole, op.h)
     with m.If(en):
-        m.d.sync += [whole.eq(rounded), result[f"h_{part}"].eq(h), result.over[part == "im"].eq(over)]
+        m.d.sync += [whole.eq(rounded), result[f"h_{part}"].eq(h),
+                     result.over[part == "im"].eq(over)]
 
 
 class StateUpdate(wiring.Component):

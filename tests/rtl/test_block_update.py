@@ -72,7 +72,7 @@ def given(dut: BlockUpdate, word: dict) -> dict:
     """What the lane sees of it: where u is a bit, what both let enter is one operand."""
     members = [name for port in (dut.i.payload, getattr(dut, "late", None)) if port is not None
                for name in port.shape().members]
-    word = word | {f"in_{part}": sum(word[f"{g}_{part}"] * word[u] for g, u in (("g1", "u1"), ("g", "u2")))
+    word = word | {f"in_{part}": word[f"g1_{part}"] * word["u1"] + word[f"g_{part}"] * word["u2"]
                    for part in ("re", "im")}
     return {name: word[name] for name in members}
 
