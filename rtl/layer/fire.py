@@ -5,7 +5,7 @@ from dataclasses import replace
 from quant.integer.memory import Fire as Operation
 from rtl.layer import sampler_words
 from rtl.layer.cells import CELLS, Cell
-from rtl.layer.flow import Value, steps
+from rtl.layer.flow import Value
 from rtl.layer.sampler import make_sampler
 from rtl.layer.sampler_words import SamplerWords
 
@@ -35,7 +35,7 @@ class Fire(Cell):
             made = self._sampled(flow, p, r, 0)
         else:           # the phase goes from a sampler to that of the next step
             made, phase = [], r
-            for j, now in enumerate(steps(p, geo)):
+            for j, now in enumerate(flow.each_step(p)):
                 made.append(self._sampled(flow, flow.at(now, phase.time), phase, j * geo.G))
                 phase = made[-1]["phase"]
             if words:

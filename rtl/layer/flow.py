@@ -1,6 +1,6 @@
 """Values on their way through a chain of cells: when they are there, and how wide they are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from amaranth import Cat, Const, Mux, Shape, Signal
@@ -58,13 +58,6 @@ def side_by_side(values) -> list[tuple]:
     return [tuple(value.bits[j % len(value.bits)] for value in values) for j in range(count)]
 
 
-def steps(value: Value, geo) -> list[Value]:
-    """The value in each of a word's P steps."""
-    if value.bits is None:
-        return [value] * geo.P
-    return [replace(value, bits=value.bits[p * geo.G:(p + 1) * geo.G]) for p in range(geo.P)]
-
-
 def signed_sum(negate, y, addend):
     """``addend - y`` or ``addend + y`` in one adder: -y is ~y + 1, the 1 carried from below."""
     bits, addend = (Cat(raw, raw[-1] if raw.shape().signed else Const(0, 1)) for raw in (y, addend))
@@ -118,6 +111,15 @@ class Flow:
         """All at one time, and from registers if ``held``."""
         time = max(v.time + (held and not v.held) for v in values)
         return [self.at(value, time) for value in values]
+
+    def each_step(self, value: Value) -> Iterator[Value]:
+        """A value in each of a word's steps, for what computes one of them after the other."""
+        G = self.spec.geo.G
+        for p in range(self.spec.geo.P):
+            counts = [(found, len(found)) for found in (self.products, self.sums)]
+            yield replace(value, bits=value.bits and value.bits[p * G:(p + 1) * G])
+            for found, before in counts if p else ():   # they are of a neuron and step
+                del found[before:]
 
     def joined(self, values: list[Value]) -> Value:
         """One value of all steps, of what was made in one step after the other."""

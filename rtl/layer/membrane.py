@@ -6,7 +6,7 @@ from amaranth import Mux, Signal
 
 from quant.integer.membrane import Integrate
 from rtl.layer.cells import CELLS, Cell, Field, limited
-from rtl.layer.flow import Flow, Value, of, steps
+from rtl.layer.flow import Flow, Value, of
 from rtl.layer.neuron_memory import NeuronMemory
 from rtl.parts.memory import ConfigRegister, Region
 
@@ -35,7 +35,7 @@ class Membrane(Cell):
         memory = NeuronMemory(flow, f"{self.key}_membranes", self.op.v)
         v, leak = memory.read(y.time), flow.param(self.name("leak"), y.time)
         found, theta = [], None
-        for now in steps(y, self.spec.geo):     # each one needs what the one before it has left
+        for now in flow.each_step(y):       # it needs what the one before it has left
             leak = flow.at(leak, v.time)
             leaked = flow.product(v, leak)
             u, over = flow.together(*limited(flow, flow.sum(leaked, now), self.op.v))
