@@ -1,6 +1,6 @@
 """Values on their way through a chain of cells: when they are there, and how wide they are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from amaranth import Cat, Const, Mux, Shape, Signal
@@ -111,6 +111,21 @@ class Flow:
         """All at one time, and from registers if ``held``."""
         time = max(v.time + (held and not v.held) for v in values)
         return [self.at(value, time) for value in values]
+
+    def each_step(self, value: Value) -> Iterator[Value]:
+        """A value in each of a word's steps, for what computes one of them after the other."""
+        G = self.spec.geo.G
+        for p in range(self.spec.geo.P):
+            counts = [(found, len(found)) for found in (self.products, self.sums)]
+            yield replace(value, bits=value.bits and value.bits[p * G:(p + 1) * G])
+            for found, before in counts if p else ():   # they are of a neuron and step
+                del found[before:]
+
+    def joined(self, values: list[Value]) -> Value:
+        """One value of all steps, of what was made in one step after the other."""
+        values = self.together(*values, held=False)
+        bits = None if self.host is None else tuple(b for value in values for b in value.bits)
+        return replace(values[-1], bits=bits, held=all(value.held for value in values))
 
     def param(self, name: str, time: int) -> Value:
         """A parameter of the word's neurons."""
