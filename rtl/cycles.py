@@ -70,7 +70,7 @@ class Run:
     def step(self, starts: bool, last: bool, half: bool = False) -> None:
         """One block of steps of the sequence that is fed, its first or last one or between."""
         part = self.encoder
-        own = part.step(self.decoder.admits if starts else 0, self.geo.P - half)
+        own = part.step(max(0, self.decoder.admits) if starts else 0, self.geo.P - half)
         for layer in self.layers:
             first = part.source.give(own, layer.ready)
             part.accepted_by_next(first)
