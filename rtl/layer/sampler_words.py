@@ -34,13 +34,13 @@ def latency(form: str) -> int:
 
 
 class SamplerWords(wiring.Component):
-    """The words of one sampler of a layer, for G neurons at a time, in the artifact's form.
+    """The words of one sampler of a layer, for a word of values at a time, in the artifact's form.
 
-    * ``bernoulli``: new draws for every word of neurons.
-    * ``sobol``: every step has the stream's first H draws again, the masks, XOR the step's point.
+    * ``bernoulli``: new draws for every word; a neuron's P draws follow each other in the stream.
+    * ``sobol``: every block has the stream's first H draws again, the masks, XOR each step's point.
       So there is no memory of masks.
-    * ``systematic``: a memory of phases; in a sequence's first step the stream's draws in their
-      place. So nothing is cleared.
+    * ``systematic``: a memory of phases, those in front of a block's first step; in a sequence's
+      first block the stream's draws in their place. So nothing is cleared.
 
     Parameters
     ----------
@@ -58,19 +58,20 @@ class SamplerWords(wiring.Component):
     take : ``In(1)``
         The words of G neurons are asked for; only with ``en``.
     first, last : ``In(1)``
-        With ``take``: of the sequence's first step; of its last.
+        With ``take``: of the sequence's first block of steps; of its last.
     word : ``In(range(words))``
         With ``take``: which ones.
-    words : ``Out(ArrayLayout(bits, G))``
-        ``latency`` enabled cycles after ``take``. ``systematic``: p's fraction bits, else k.
+    words : ``Out(ArrayLayout(bits, count))``
+        ``latency`` enabled cycles after ``take``: k bits for each of the word's values, the first
+        step's in front. ``systematic``: p's fraction bits for each of G neurons.
     back : ``In(StructLayout({"valid", "word", "phases"}))``
         ``systematic`` only: new phases, written in this cycle. Those of a word must be back before
         it is asked for again.
 
     Timing
     ------
-    Latency of :func:`latency`; G words per cycle. ``sobol``: two steps'
-    last takes are at least 2 cycles apart.
+    Latency of :func:`latency`; one word of values per cycle. ``sobol``: two blocks' last takes are
+    at least 2 cycles apart.
 
     Resources
     ---------
@@ -81,7 +82,9 @@ class SamplerWords(wiring.Component):
     def __init__(self, spec: LayerSpec, op: Fire, f_bits: int):
         self.spec, self.op, self.f_bits, self.geo = spec, op, f_bits, spec.geo
         geo, random, text = spec.geo, spec.random, NAMES[op.number % 2]
-        self.source = WordSource(random, random.k, geo.G, spec.regions[f"start_{text}"])
+        draws, self.count = (geo.values if op.form == "bernoulli" else geo.G,
+                             geo.G if op.form == "systematic" else geo.values)
+        self.source = WordSource(random, random.k, draws, spec.regions[f"start_{text}"])
         word = range(max(2, geo.words))
         members = {"cfg": In(ConfigBus()), "en": In(1), "take": In(1), "first": In(1),
                    "last": In(1), "word": In(word)}
@@ -93,15 +96,19 @@ class SamplerWords(wiring.Component):
             self.phases = WideMemory(geo.words, geo.G * bits, [], spec.hw)
             members["back"] = In(data.StructLayout(
                 {"valid": 1, "word": word, "phases": data.ArrayLayout(bits, geo.G)}))
-        members["words"] = Out(data.ArrayLayout(bits, geo.G))
+        members["words"] = Out(data.ArrayLayout(bits, self.count))
         super().__init__(members)
 
     def model(self, steps: int, seed: int | None = None):
-        """Words (steps, words of a step, G); with ``systematic`` those of the first step only."""
-        seed = self.spec.seed if seed is None else seed
-        art = self.spec.art
-        words = self.op.words(self.f_bits, Draws(art.random, seed, art.H, art.n, steps))
-        return words.reshape(-1, self.geo.words, self.geo.G)
+        """Words (blocks, words of a block, values) of an even number of steps if there are two in a
+        block; with ``systematic`` (1, words, G), those of the first step only."""
+        seed, geo, art = self.spec.seed if seed is None else seed, self.geo, self.spec.art
+        draws = Draws(art.random, seed, art.H, art.n, steps, block=geo.P)
+        words = self.op.words(self.f_bits, draws)
+        if self.op.form == "systematic":
+            return words.reshape(-1, geo.words, geo.G)
+        return words.reshape(-1, geo.P, geo.words, geo.G).swapaxes(1, 2).reshape(
+            -1, geo.words, geo.values)
 
     def elaborate(self, platform):
         m = Module()
@@ -111,37 +118,44 @@ class SamplerWords(wiring.Component):
         end = self.word == self.geo.words - 1
         m.d.comb += source.advance.eq(self.take)
         if self.op.form == "bernoulli":
-            m.d.comb += [source.rewind.eq(end & self.last),
-                         self.words.eq(pipe.register(source.words, "drawn"))]
+            drawn, P = pipe.register(source.words, "drawn"), self.geo.P
+            m.d.comb += source.rewind.eq(end & self.last)
+            m.d.comb += self.words.eq(drawn) if P == 1 else [
+                self.words[p * self.geo.G + g].eq(drawn[g * P + p])
+                for p in range(P) for g in range(self.geo.G)]
         elif self.op.form == "sobol":
-            point = self._point(m)
+            points = self._points(m)
             m.d.comb += source.rewind.eq(end)
-            for g, mask in enumerate(source.words):
-                m.d.comb += self.words[g].eq(pipe.register(mask ^ point, f"drawn{g}"))
+            masked = [mask ^ point for point in points for mask in source.words]
+            for j, word in enumerate(masked):
+                m.d.comb += self.words[j].eq(pipe.register(word, f"drawn{j}"))
         else:
             m.d.comb += [source.advance.eq(self.take & self.first), source.rewind.eq(end)]
             self._phases(m, pipe)
         return m
 
-    def _point(self, m) -> Signal:
-        """The step's point.
+    def _points(self, m) -> list:
+        """The points of the block's steps.
 
         The first column is the highest bit in every dimension, so only every other step needs the
-        memory: its row is there in time, for a step of one word is longer than 2 cycles.
+        memory: its row is there in time, for a step of one word is longer than 2 cycles. Of a block
+        of two steps that is the step to the next block.
         """
         m.submodules.directions = directions = self.directions
         wiring.connect(m, wiring.flipped(self.cfg), directions.cfg)
         columns = directions.region.depth
-        k = self.spec.random.k
-        point, t = Signal(k), Signal(columns)
+        k, own = self.spec.random.k, self.geo.P - 1     # columns that stay inside a block
+        point, t = Signal(k), Signal(columns)       # of the block's first step; t counts blocks
+        second = point ^ 1 << k - 1
         m.d.comb += directions.en.eq(1)
-        for c in reversed(range(columns)):          # trailing zeros of t + 1
-            with m.If(~t[c]):
+        for c in reversed(range(own, columns)):     # trailing zeros of the next step's number
+            with m.If(~t[c - own]):
                 m.d.comb += directions.addr.eq(c)
-        following = point ^ Mux(t[0], directions.data, 1 << k - 1)
+        following = second ^ directions.data if own else \
+            point ^ Mux(t[0], directions.data, 1 << k - 1)
         with m.If(self.take & (self.word == self.geo.words - 1)):
             m.d.sync += [point.eq(Mux(self.last, 0, following)), t.eq(Mux(self.last, 0, t + 1))]
-        return point
+        return [point, second] if own else [point]
 
     def _phases(self, m, pipe) -> None:
         m.submodules.phases = phases = self.phases

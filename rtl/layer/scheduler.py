@@ -5,38 +5,39 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.parts.config import Geometry
+from rtl.parts.streams import marks
 
 
 def slot_layout(geo: Geometry) -> data.StructLayout:
     """One cycle of the state engine, as it travels with the pipeline.
 
-    ``first`` and ``last``: the sequence's first and last step; ``start`` and ``end``: the step's
-    first and last word; ``head`` and ``tail``: the word's first and last cycle; ``row``: address
-    of its states; ``word``: of its neurons.
+    The word's marks (:func:`rtl.parts.streams.marks`); ``start`` and ``end``: the block's first and
+    last word; ``head`` and ``tail``: the word's first and last cycle; ``row``: address of its
+    states; ``word``: of its neurons.
     """
-    return data.StructLayout({"valid": 1, "first": 1, "last": 1, "start": 1, "end": 1, "head": 1,
-                              "tail": 1, "row": range(max(2, geo.issue)),
-                              "word": range(max(2, geo.words))})
+    return data.StructLayout({"valid": 1} | marks(geo) | {
+        "start": 1, "end": 1, "head": 1, "tail": 1, "row": range(max(2, geo.issue)),
+        "word": range(max(2, geo.words))})
 
 
 class Scheduler(wiring.Component):
-    """Turns words into slots: F cycles a word, and a pause after a step that is too short.
+    """Turns words into slots: F cycles a word, and a pause after a block that is too short.
 
     Parameters
     ----------
     geo : Geometry
     interval : int
-        Least enabled cycles from a step's first slot to the next step's.
+        Least enabled cycles from a block's first slot to the next block's.
 
     Members
     -------
-    i : ``In(stream.Signature(StructLayout({"first", "last"})))``
+    i : ``In(stream.Signature(StructLayout(marks(geo))))``
     en : ``In(1)``
         Clock enable of the pipeline.
     accept : ``Out(1)``
         A word is taken in this cycle.
     word : ``Out``
-        Its number in the step.
+        Its number in the block.
     slot : ``Out(slot_layout(geo))``
         One enabled cycle after the word was taken its first slot, then the others.
 
@@ -55,14 +56,14 @@ class Scheduler(wiring.Component):
         self.geo = geo
         self.interval = interval
         super().__init__({
-            "i": In(stream.Signature(data.StructLayout({"first": 1, "last": 1}))),
+            "i": In(stream.Signature(data.StructLayout(marks(geo)))),
             "en": In(1), "accept": Out(1), "word": Out(range(max(2, geo.words))),
             "slot": Out(slot_layout(geo))})
 
     def model(self, words: list[dict]) -> list[dict]:
-        """Slots of whole steps of words (``first``, ``last``), without the gaps between them."""
+        """Slots of whole blocks of words (their marks), without the gaps between them."""
         geo = self.geo
-        return [{"valid": 1, "first": word["first"], "last": word["last"],
+        return [{"valid": 1} | {name: word[name] for name in marks(geo)} | {
                  "start": int(w == 0), "end": int(w == geo.words - 1),
                  "head": int(f == 0), "tail": int(f == geo.F - 1), "row": w * geo.F + f, "word": w}
                 for j, word in enumerate(words) for w in [j % geo.words] for f in range(geo.F)]
@@ -87,7 +88,7 @@ class Scheduler(wiring.Component):
             with m.If(pause != 0):
                 m.d.sync += pause.eq(pause - 1)
         with m.If(self.accept):
-            m.d.sync += [slot.first.eq(self.i.payload.first), slot.last.eq(self.i.payload.last)]
+            m.d.sync += [slot[name].eq(self.i.payload[name]) for name in marks(geo)]
         tail, end = sub == geo.F - 1, self.word == geo.words - 1
         with m.If(issue):
             m.d.sync += [slot.row.eq(row), slot.word.eq(self.word),
