@@ -58,11 +58,11 @@ def middle(spec: LayerSpec, time: int) -> Chain:
 def sent_word(spec: LayerSpec) -> data.StructLayout:
     """G neurons' values for the mixers, and the spikes that entered the states if they are such.
 
-    ``end`` marks the step's last word; there ``signature`` is the step's CRC, and on a sequence's
+    A value has the bits of its format, even where its cells know that it needs fewer: the mixers
+    read it by its format. ``end`` marks the step's last word; there ``signature`` is the step's CRC, and on a sequence's
     last step ``saturations`` the sequence's count (both are without meaning elsewhere).
     """
-    values = middle(spec, 1).values
-    members = {name: member(values[name], spec.geo.G) for name in spec.cut.sent}
+    members = {name: member(of(spec.cut.formats[name], 0), spec.geo.G) for name in spec.cut.sent}
     if spec.spikes_enter:
         members["s_in"] = spec.geo.G
     return data.StructLayout(members | {"first": 1, "last": 1, "end": 1, "signature": 32,

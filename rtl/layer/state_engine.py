@@ -187,7 +187,7 @@ class StateEngine(wiring.Component):
                      result.end.eq(slot.end)]
         for name in self.spec.cut.sent:
             out = seen["middle"].at(values[name], at.result)
-            m.d.comb += result[name].eq(Cat(out.bits))
+            m.d.comb += [result[name][g].eq(one) for g, one in enumerate(out.bits)]
         if "s_in" in word.members:
             since = at.y - 2 if self.states else at.operands
             m.d.comb += result.s_in.eq(pipe.delay(Cat(u), at.result - since, "s_in"))
