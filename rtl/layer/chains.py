@@ -59,8 +59,9 @@ def sent_word(spec: LayerSpec) -> data.StructLayout:
     """G neurons' values for the mixers, and the spikes that entered the states if they are such.
 
     A value has the bits of its format, even where its cells know that it needs fewer: the mixers
-    read it by its format. ``end`` marks the step's last word; there ``signature`` is the step's CRC, and on a sequence's
-    last step ``saturations`` the sequence's count (both are without meaning elsewhere).
+    read it by its format. ``end`` marks the step's last word; there ``signature`` is the step's
+    CRC, and on a sequence's last step ``saturations`` the sequence's count (both are without
+    meaning elsewhere).
     """
     members = {name: member(of(spec.cut.formats[name], 0), spec.geo.G) for name in spec.cut.sent}
     if spec.spikes_enter:
