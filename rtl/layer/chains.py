@@ -66,11 +66,12 @@ def middle(spec: LayerSpec, time: int) -> Chain:
 def sent_word(spec: LayerSpec) -> data.StructLayout:
     """A word's values for the mixers, and the spikes that entered the states if they are such.
 
-    ``end`` marks the block's last word; there ``signature`` is the block's CRC, and in a sequence's
-    last block ``saturations`` the sequence's count (both are without meaning elsewhere).
+    A value has the bits of its format, even where its cells know that it needs fewer: the mixers
+    read it by its format. ``end`` marks the block's last word; there ``signature`` is the block's
+    CRC, and in a sequence's last block ``saturations`` the sequence's count (both are without
+    meaning elsewhere).
     """
-    values = middle(spec, 1).values
-    members = {name: member(values[name], spec.geo) for name in spec.cut.sent}
+    members = {name: member(of(spec.cut.formats[name], 0), spec.geo) for name in spec.cut.sent}
     if spec.spikes_enter:
         members["s_in"] = spec.geo.values
     return data.StructLayout(members | marks(spec.geo) | {"end": 1, "signature": 32,

@@ -195,7 +195,8 @@ class StateEngine(wiring.Component):
         m.d.comb += [result[name].eq(slot[name]) for name in (*marks(geo), "end")]
         for name in self.spec.cut.sent:
             out = seen["middle"].at(values[name], at.result)
-            m.d.comb += result[name].eq(Cat(there(host, at.result, out.bits)))
+            m.d.comb += [result[name][g].eq(one)
+                         for g, one in enumerate(there(host, at.result, out.bits))]
         if "s_in" in word.members:
             since = at.y - 2 if self.states else at.operands
             m.d.comb += result.s_in.eq(pipe.delay(Cat(u), at.result - since, "s_in"))
