@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from amaranth import ClockDomain, ClockSignal, Elaboratable, Module, Signal
+from amaranth import ClockDomain, ClockSignal, Elaboratable, Module, ResetSignal, Signal
 from amaranth.lib.cdc import ResetSynchronizer
 
 from quant.integer.artifact import Artifact
@@ -71,10 +71,11 @@ class Top(Elaboratable):
         if board.pll:
             clock, locked = board.pll(m, clock)
             platform.add_clock_constraint(clock, board.clock)
-        m.domains.sync = ClockDomain("sync")
-        m.d.comb += ClockSignal("sync").eq(clock)
-        m.submodules.reset = ResetSynchronizer(~locked, domain="sync")
+        m.domains.board = ClockDomain()
+        m.d.comb += ClockSignal("board").eq(clock)
+        m.submodules.reset = ResetSynchronizer(~locked, domain="board")
         m.submodules.link = link = self.link
+        m.d.comb += [link.clk.eq(clock), link.rst.eq(ResetSignal("board"))]
         uart = platform.request("uart", 0)
         m.d.comb += [link.rx.eq(uart.rx.i), uart.tx.o.eq(link.tx)]
         light = platform.request("led", 0) if ("led", 0) in platform.resources else \
