@@ -93,6 +93,13 @@ def test_hardware_takes_any_bytes_as_the_model():
 
     async def script(ctx):
         tag = 0
+        for left in (b"\0", b"\0\5", b"\x7f"):
+            await made.ask(ctx, 0, Command.PACKED, left)
+            await made.ask(ctx, 1, Command.RESET, bytes(3))
+            await made.ask(ctx, 0, Command.PACKED, b"\x81")
+            reply = await made.ask(ctx, 1, Command.RUN, struct.pack("<H", 2))
+            assert Status.WRONG not in reply.status
+            await made.ask(ctx, 2, Command.RESET, bytes(3))
         for data in frames:
             tag = (await made.ask(ctx, tag, Command.PACKED, data)).expected
             wanted.extend(model.take(data))
