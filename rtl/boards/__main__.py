@@ -7,6 +7,7 @@ not fit, timing is not met, or a tool is missing.
 
 import argparse
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 from golden.base import cli, made
@@ -17,7 +18,7 @@ from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl import cycles
 from rtl.boards import estimate, flow
-from rtl.boards.board import Board
+from rtl.boards.board import BAUD, Board
 from rtl.boards.catalogue import BOARDS
 from rtl.flow import toolchain
 from rtl.parts.config import HardwareError
@@ -57,6 +58,14 @@ def table(row: dict, board: Board) -> str:
     return "\n".join(lines)
 
 
+def megahertz(text: str) -> Fraction:
+    """An exact number of MHz, for argparse."""
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of MHz, such as 112.5") from None
+
+
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m rtl.boards",
                                      description=__doc__.split("\n\n")[1])
@@ -67,6 +76,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=numbers, default="1,2,3", metavar="1,2",
                         help="placement seeds, tried until one meets the clock (default "
                         "%(default)s)")
+    parser.add_argument("--clock", type=megahertz, metavar="MHZ",
+                        help="of the core, made by the PLL; default: the board's (docs/boards.md)")
+    parser.add_argument("--baud", type=positive, metavar="RATE",
+                        help=f"of the serial line; default: {BAUD}")
     parser.add_argument("--out", type=Path, metavar="DIR")
     return parser.parse_args(argv)
 
@@ -78,12 +91,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def make(args: argparse.Namespace) -> None:
     """The bitstream of the options."""
-    board = BOARDS[args.board]
+    board = BOARDS[args.board].running(args.clock, args.baud)
     source = current.folder(args)
     art = artifact.load(source)
     lanes = args.lanes or estimate.most(board, art)
     estimate.check(board, art, lanes)
-    out = args.out or build("bitstream", f"{board.name}_{source.name}_{lanes}")
+    own = "" if args.clock is None else f"_{float(args.clock):g}MHz"
+    out = args.out or build("bitstream", f"{board.name}_{source.name}_{lanes}{own}")
     row = {"board": board.name, "device": board.device, "task": source.name,
            "artifact": artifact.digest(art), "lanes": lanes, "baud": board.baud,
            "made": made.stamp("synthesis")}
