@@ -7,7 +7,6 @@ not fit, timing is not met, or a tool is missing.
 
 import argparse
 import sys
-from fractions import Fraction
 from pathlib import Path
 
 from golden.base import cli, made
@@ -18,7 +17,7 @@ from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl import cycles
 from rtl.boards import estimate, flow
-from rtl.boards.board import BAUD, Board
+from rtl.boards.board import Board, add_rates
 from rtl.boards.catalogue import BOARDS
 from rtl.flow import toolchain
 from rtl.parts.config import HardwareError
@@ -58,14 +57,6 @@ def table(row: dict, board: Board) -> str:
     return "\n".join(lines)
 
 
-def megahertz(text: str) -> Fraction:
-    """An exact number of MHz, for argparse."""
-    try:
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of MHz, such as 112.5") from None
-
-
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m rtl.boards",
                                      description=__doc__.split("\n\n")[1])
@@ -76,10 +67,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=numbers, default="1,2,3", metavar="1,2",
                         help="placement seeds, tried until one meets the clock (default "
                         "%(default)s)")
-    parser.add_argument("--clock", type=megahertz, metavar="MHZ",
-                        help="of the core, made by the PLL; default: the board's (docs/boards.md)")
-    parser.add_argument("--baud", type=positive, metavar="RATE",
-                        help=f"of the serial line; default: {BAUD}")
+    add_rates(parser)
     parser.add_argument("--out", type=Path, metavar="DIR")
     return parser.parse_args(argv)
 

@@ -1,5 +1,6 @@
 """What a board is, and the top level of its bitstream."""
 
+import argparse
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -7,6 +8,7 @@ from fractions import Fraction
 from amaranth import ClockDomain, ClockSignal, Elaboratable, Module, ResetSignal, Signal
 from amaranth.lib.cdc import ResetSynchronizer
 
+from golden.base.options import megahertz, positive
 from quant.integer.artifact import Artifact
 from rtl.boards.pll import MHZ, STEP, Pll
 from rtl.link.core import LinkCore
@@ -18,6 +20,14 @@ BAUD = 1_000_000
 # Rates that are usual, or whole fractions of what USB chips divide: what a message proposes.
 RATES = (12_000_000, 6_000_000, 4_000_000, 3_000_000, 2_000_000, 1_500_000, 1_000_000, 921_600,
          500_000, 460_800, 250_000, 230_400, 115_200)
+
+
+def add_rates(parser: argparse.ArgumentParser) -> None:
+    """``--clock`` and ``--baud``, of :meth:`Board.running`."""
+    parser.add_argument("--clock", type=megahertz, metavar="MHZ",
+                        help="of the core, made by the PLL; default: the board's (docs/boards.md)")
+    parser.add_argument("--baud", type=positive, metavar="RATE",
+                        help=f"of the serial line; default: {BAUD}")
 
 
 @dataclass(frozen=True)

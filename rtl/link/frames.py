@@ -59,7 +59,7 @@ class FrameReceiver(wiring.Component):
         m.submodules.check = check = checker()
         slot, oldest = Signal(), Signal()           # written now, used now
         full, lengths = Signal(2), [Signal(5, name=f"length{j}") for j in range(2)]
-        # The byte that came last, whether it is there, and whether it is the zero that ends a frame.
+        # The byte that came last, whether it is there, whether it is the zero that ends a frame.
         line, there, zero = Signal(8), Signal(), Signal()
         m.d.sync += [line.eq(self.data), there.eq(self.valid), zero.eq(self.data == 0)]
         # COBS: `left` bytes until the next code, which is due now; the first stands for no zero.

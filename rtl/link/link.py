@@ -43,8 +43,8 @@ class Link(wiring.Component):
 
     Timing
     ------
-    A request takes at most 4 cycles per byte, and one per packed zero, of which a byte can mean 128;
-    and then waits for the reply before it to leave.
+    A request takes at most 4 cycles per byte, and one per packed zero, of which a byte can mean
+    128; then it waits for the reply before it to leave.
 
     Resources
     ---------

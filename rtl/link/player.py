@@ -55,7 +55,8 @@ class SamplePlayer(wiring.Component):
         self.depth, self.bits = buffer_shape(art)
         super().__init__({
             "w_addr": In(16), "w_data": In(self.bits), "w_en": In(1), "start": In(1),
-            "again": In(1), "length": In(16), "clear": In(1), "busy": Out(1), "o": Out(stream.Signature(word))})
+            "again": In(1), "length": In(16), "clear": In(1), "busy": Out(1),
+            "o": Out(stream.Signature(word))})
 
     def elaborate(self, platform):
         m = Module()

@@ -83,8 +83,8 @@ def test_rates():
                                             ", "):
         board.running(Fraction(125), 4_000_000)
     with pytest.raises(HardwareError, match="--baud 3000000: 3000000 baud cannot be made from "
-                                            "25 MHz: a bit takes 8.33 clocks.*; with 25 MHz take one of "
-                                            ".*1000000"):
+                                            "25 MHz: a bit takes 8.33 clocks.*; with 25 MHz "
+                                            "take one of .*1000000"):
         board.running(Fraction(25), 3_000_000)
     for each in BOARDS.values():
         rates = each.rates()

@@ -21,7 +21,8 @@ RNG = np.random.default_rng(1)
 # Corners first: nothing but zeros, none, one, runs at the ends, as long as a token can say and
 # longer, tails of every length; then random ones, from almost empty to full.
 SEQUENCES = [[0], [5], [0] * 7, [0] * 128, [0] * 129, [1] * 16, [1] * 15, [1] * 255, [1] * 256,
-             [1] + [0] * 300 + [2], [0] * 6 + [3], [3] + [0] * 6, *([1, 0] * k for k in range(1, 9)),
+             [1] + [0] * 300 + [2], [0] * 6 + [3], [3] + [0] * 6,
+             *([1, 0] * k for k in range(1, 9)),
              *([0, 0, 9] * 4 + [7] * k for k in range(18)),
              *((RNG.integers(0, 255, size) * (RNG.random(size) < share)).tolist()
                for size in (1, 13, 200, 784) for share in (0.02, 0.2, 0.5, 1.0))]
@@ -124,7 +125,7 @@ def test_once_more():
         reply = await made.ask(ctx, 0, Command.AGAIN)
         assert (reply.expected, reply.status) == (0, Status.WRONG)      # nothing was run yet
         reply = await made.ask(ctx, 7, Command.AGAIN)
-        assert reply.status == Status(0)        # not in its turn: nobody can say whether it is wrong
+        assert reply.status == Status(0)        # not in its turn: it may be right when it is
         await made.ask(ctx, 0, Command.PACKED, b"\x81\x05\7\x08")
         await made.ask(ctx, 1, Command.RUN, struct.pack("<H", 9))
         await made.ask(ctx, 2, Command.SAMPLES, b"\x03")
