@@ -1,8 +1,9 @@
-"""``python -m host run|upload|identify|serve``: real and simulated boards over a serial line.
+"""``python -m host run|upload|identify|serve|latency``: boards, real or not, on a serial line.
 
 run: test sequences through the board, each answer compared with the integer network. upload:
 another network of the same shape, no synthesis. identify: who is there. serve: a simulated board as
-a serial port for other programs. Exit code 1: an answer differs; 2: a wrong input, or no board.
+a serial port for other programs. latency: how long a sequence takes, no board needed. Exit code 1:
+an answer differs; 2: a wrong input, or no board.
 """
 
 import argparse
@@ -18,10 +19,13 @@ from golden.base.files import write_json
 from golden.base.options import (add_artifact, add_data_dir, add_net, add_task, numbers,
                                  positive)
 from golden.tasks import make_task
-from host import run, session
+from host import latency, run, session
 from host.session import SIM
 from quant.integer import artifact
 from quant.integer.sampling import FORMS
+from rtl.boards import estimate
+from rtl.boards.board import add_rates
+from rtl.boards.catalogue import BOARDS
 from rtl.link.protocol import LONG_SEED
 from sim import inputs
 
@@ -32,7 +36,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     for name, text in (("run", "test sequences, compared with the integer network"),
                        ("upload", "another network into the board"),
                        ("identify", "bitstream and model of the board"),
-                       ("serve", "a simulated board as a serial port, until interrupted")):
+                       ("serve", "a simulated board as a serial port, until interrupted"),
+                       ("latency", "how long a sequence takes on a board, from its bytes and "
+                        "cycles")):
         sub = commands.add_parser(name, help=text)
         add_task(sub, required=name != "identify")
         add_net(sub)
@@ -41,6 +47,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         add_artifact(sub, "build/artifacts/<task>[.<net>], exported if it is missing or "
                      "was made from other files than now")
         add_data_dir(sub)
+        if name == "latency":
+            add_board_options(sub)
+            continue
         session.add_port_options(sub, real=name != "serve")
         if name == "run":
             which = sub.add_mutually_exclusive_group()
@@ -55,6 +64,19 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                              help="upload the network first if the board has another one")
             sub.add_argument("--json", type=Path, metavar="FILE", help="write the result")
     return parser.parse_args(argv)
+
+
+def add_board_options(parser: argparse.ArgumentParser) -> None:
+    """Which board, as ``python -m rtl.boards`` would build it, and for how many sequences."""
+    parser.add_argument("--board", choices=BOARDS, required=True)
+    add_rates(parser)
+    parser.add_argument("--lanes", type=positive, metavar="P",
+                        help="complex modes per cycle and layer; default: the most that fit")
+    parser.add_argument("-n", type=positive, metavar="N", default=20,
+                        help="the first N test sequences, on average (default %(default)s)")
+    parser.add_argument("--votes", type=positive, default=8, metavar="K",
+                        help="runs of each sequence under different seeds (default %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result")
 
 
 def load(args: argparse.Namespace):
@@ -127,9 +149,26 @@ def serve(args: argparse.Namespace) -> int:
     return 0
 
 
+def times(args: argparse.Namespace) -> int:
+    board = BOARDS[args.board].running(args.clock, args.baud)
+    task, art = load(args)
+    lanes = args.lanes or estimate.most(board, art)
+    estimate.check(board, art, lanes)
+    split = task.load("test", args.data_dir)
+    part = split.take(np.arange(min(args.n, len(split)))).sequences()
+    row = latency.measure(art, board, lanes,
+                          [values[:length] for values, length in zip(part.values, part.lengths)],
+                          run.seeds_of(art, None, args.votes))
+    latency.show(row)
+    if args.json:
+        write_json(args.json, row | {"commit": made.commit()})
+    return 0
+
+
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
-    command = {"run": run_sequences, "upload": upload, "identify": identify, "serve": serve}
+    command = {"run": run_sequences, "upload": upload, "identify": identify, "serve": serve,
+               "latency": times}
     return command[args.command](args)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from golden.base.cli import UserError
 from host.line import LineError
+from host.requests import configure, load, seeding
 from host.transport import Request, Transport
 from quant.integer.artifact import Artifact
 from rtl import cycles
@@ -19,8 +20,8 @@ from rtl.link.protocol import Command, Status
 from rtl.parts.config import HardwareError
 from rtl.plan import Plan, plan
 
+Seed = list[Request]        # CONFIG requests
 NO_MODEL = bytes(8)         # what a board says whose upload was not finished
-WORDS = (protocol.REQUEST_DATA - 3) // 4
 # A sequence is given up after so many times its predicted cycles and some more: a number that is
 # read while it counts can be seen up to twice as large. Or if there are so few in a second.
 TOO_MANY, SLACK, LEAST_SPEED = 4, 1000, 100
@@ -152,55 +153,49 @@ class Board:
 
     def words(self, writes: Sequence[tuple[int, int]]) -> Iterator[int]:
         """Write (address, word) pairs on the configuration bus, in order; yields how many are."""
-        requests: list[Request] = []
-        ends, at = [], 0
-        while at < len(writes):
-            count = 1
-            while (count < WORDS and at + count < len(writes)
-                   and writes[at + count][0] == writes[at][0] + count):
-                count += 1
-            data = writes[at][0].to_bytes(3, "little") + b"".join(
-                word.to_bytes(4, "little") for _, word in writes[at:at + count])
-            requests.append((Command.CONFIG, data))
-            at += count
-            ends.append(at)
+        requests, done = configure(writes), 0
         for first in range(0, len(requests), 256):
-            self.transport.write(requests[first:first + 256])
-            yield ends[min(first + 256, len(requests)) - 1]
+            part = requests[first:first + 256]
+            self.transport.write(part)
+            done += sum((len(data) - 3) // 4 for _, data in part)
+            yield done
+
+    def seed_requests(self, art: Artifact, seed: int) -> Seed:
+        """What starts every random stream from a master seed."""
+        return seeding(self.plan(art), seed)
 
     def seed(self, art: Artifact, seed: int) -> None:
         """Start every random stream from a master seed, from the next sequence on."""
-        writes = self.plan(art).seed_writes(seed)
-        for _ in self.words([*writes, (protocol.OWN_WORDS + 2, protocol.seed_word(seed))]):
-            pass
+        self.transport.write(self.seed_requests(art, seed))
 
     def predict(self, art: Artifact, lengths: Iterable[int]) -> dict[int, int]:
         """Cycles of sequences on this board, by their numbers of steps."""
         hardware = self.identity.hardware()
         return {steps: cycles.predict(art, hardware, [steps]).cycles for steps in set(lengths)}
 
-    def run(self, sequences: Sequence[np.ndarray], predicted: dict[int, int]) -> Iterator[Answer]:
+    def run(self, sequences: Sequence[np.ndarray], predicted: dict[int, int],
+            seeds: Sequence[Seed] = ()) -> Iterator[Answer]:
         """Answers of sequences, in order; the next one is loaded while one is run.
 
-        predicted : as of :meth:`predict`. Raises :class:`LineError` when a sequence gets on no
-        more, or takes far longer.
+        predicted : as of :meth:`predict`; seeds : as of :meth:`seed_requests`, every sequence is
+        run under each of them in turn, though it is sent once. None: under the seed that is set.
+        Raises :class:`LineError` when a sequence gets on no more, or takes far longer.
         """
         loads = iter(sequences)
         following = next(loads, None)
-        ready = [] if following is None else self._load(following)
-        self.transport.write(ready)
-        ahead: list[Request] = []
+        ahead = [] if following is None else self._load(following)
         while following is not None:
             steps = len(following)
             following = next(loads, None)
-            ahead += [(Command.RUN, steps.to_bytes(2, "little"))]
-            self.transport.write(ahead)
-            begin = time.perf_counter()
-            if following is not None:
-                self.transport.write(self._load(following))
-            taken = self._result(predicted[steps])
-            yield self._answer(taken, time.perf_counter() - begin)
-            ahead = [(Command.TAKE, b"")]
+            for number, seed in enumerate(seeds or [[]]):
+                go = (Command.AGAIN, b"") if number else (Command.RUN, steps.to_bytes(2, "little"))
+                self.transport.write([*ahead, *seed, go])
+                begin = time.perf_counter()
+                if following is not None and not number:
+                    self.transport.write(self._load(following))
+                taken = self._result(predicted[steps])
+                yield self._answer(taken, time.perf_counter() - begin)
+                ahead = [(Command.TAKE, b"")]
         self.transport.write(ahead)
 
     def _result(self, predicted: int) -> int:
@@ -227,12 +222,8 @@ class Board:
             time.sleep(min(LONGEST_PAUSE, elapsed / 64))
 
     def _load(self, values: np.ndarray) -> list[Request]:
-        """SAMPLES requests of one sequence."""
-        size = self.identity.sample_bytes
-        mask, step = (1 << 8 * size) - 1, protocol.REQUEST_DATA // size
-        return [(Command.SAMPLES, b"".join((int(value) & mask).to_bytes(size, "little")
-                                           for value in values[at:at + step]))
-                for at in range(0, len(values), step)]
+        """The requests that load one sequence, in the form that is the shorter one for it."""
+        return load(values, self.identity.sample_bytes)
 
     def _answer(self, taken: int, seconds: float) -> Answer:
         layers, outputs = self.identity.layers, self.identity.outputs

@@ -79,24 +79,25 @@ def seeds_of(art: Artifact, seed: int | None, votes: int) -> list[int]:
 
 def compare(board: Board, art: Artifact, part: Split, indices: np.ndarray, seeds: list[int],
             ) -> Tally:
-    """Run the single sequences of ``part`` under every seed; the reference runs before each.
+    """Run the single sequences of ``part``, each under every seed; the reference runs before them.
 
     indices : their numbers in the test set, with two inputs as of ``sim.inputs.flat``.
     """
     tally = Tally(art, *np.zeros((2, len(part), art.outputs), np.int64))
-    expected = board.predict(art, part.lengths.tolist())
+    lengths = part.lengths.tolist()
+    expected = board.predict(art, lengths)
+    masters = [lfsr.master_seed(art.random, seed) for seed in seeds]
+    batches = [IntegerNetwork(art, master).run(part.values, part.lengths) for master in masters]
+    sequences = [part.values[b, :length] for b, length in enumerate(lengths)]
+    answers = board.run(sequences, expected, [board.seed_requests(art, m) for m in masters])
     with tqdm(total=len(part) * len(seeds), unit="seq", disable=None, leave=False) as bar:
-        for seed in seeds:
-            master = lfsr.master_seed(art.random, seed)
-            batch = IntegerNetwork(art, master).run(part.values, part.lengths)
-            board.seed(art, master)
-            sequences = [part.values[b, :length] for b, length in enumerate(part.lengths)]
-            begin = time.perf_counter()
-            for b, answer in enumerate(board.run(sequences, expected)):
-                tally.add(int(indices[b]), b, seed, answer, batch)
-                tally.unpredicted += answer.cycles != expected[int(part.lengths[b])]
-                bar.update()
-            tally.seconds += time.perf_counter() - begin
+        begin = time.perf_counter()
+        for number, answer in enumerate(answers):
+            b, vote = divmod(number, len(seeds))
+            tally.add(int(indices[b]), b, seeds[vote], answer, batches[vote])
+            tally.unpredicted += answer.cycles != expected[lengths[b]]
+            bar.update()
+        tally.seconds += time.perf_counter() - begin
     return tally
 
 

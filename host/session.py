@@ -8,7 +8,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from golden.base.options import positive, probability
+from golden.base.cli import UserError
+from golden.base.names import slug
+from golden.base.options import build, positive, probability
 from host import simulated
 from host.board import Board
 from host.line import BAUD, Line
@@ -16,6 +18,8 @@ from host.simulated import Noise, SimulatedBoard
 from host.transport import Transport
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
+from rtl.boards import program
+from rtl.boards.catalogue import BOARDS
 from rtl.parts.config import HardwareConfig
 from rtl.plan import check_link, chosen_lanes, plan
 from sim import tools
@@ -29,7 +33,10 @@ def add_port_options(parser: argparse.ArgumentParser, real: bool = True) -> None
     if real:
         parser.add_argument("--port", required=True, metavar="PORT",
                             help="serial port of the board (/dev/ttyUSB0), or sim")
-        parser.add_argument("--baud", type=positive, default=BAUD, help="default %(default)s")
+        rate = parser.add_mutually_exclusive_group()
+        rate.add_argument("--baud", type=positive, help=f"that of the bitstream; default: {BAUD}")
+        rate.add_argument("--board", choices=BOARDS, help="take the rate of the newest bitstream "
+                          "that was made here for this board and --task")
     group = parser.add_argument_group("simulated board (--port sim)")
     group.add_argument("--lanes", type=positive, metavar="P", help="default: the most up to "
                        f"{HardwareConfig.lanes} that fit the network")
@@ -40,6 +47,17 @@ def add_port_options(parser: argparse.ArgumentParser, real: bool = True) -> None
     group.add_argument("--noise-drop", type=probability, default=0.0, metavar="P",
                        help="lose a byte on the line with this probability")
     group.add_argument("--noise-seed", type=positive, default=1, metavar="N")
+
+
+def rate(args: argparse.Namespace) -> int:
+    """Baud of the line, by ``--baud``, or of a bitstream that was made here."""
+    if args.baud or not args.board:
+        return args.baud or BAUD
+    found = program.newest(args.board, slug(args.task or "", args.net))
+    if not found:
+        raise UserError(f"no bitstream of {args.task or 'a --task'} for {args.board} in "
+                        f"{build('bitstream')}; say its rate with --baud")
+    return found[1].get("baud", BAUD)
 
 
 def progress(text: str) -> None:
@@ -73,7 +91,7 @@ def opened(args: argparse.Namespace, art: Artifact,
            ) -> Iterator[tuple[Board, SimulatedBoard | None]]:
     """The board of ``args``, and the simulation where it is one."""
     if args.port != SIM:
-        with connect(args.port, args.baud) as board:
+        with connect(args.port, rate(args)) as board:
             yield board, None
         return
     with simulate(args, art) as running, connect(running.port, BAUD, SIM_PATIENCE) as board:

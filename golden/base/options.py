@@ -7,6 +7,7 @@ import argparse
 import math
 import os
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 from golden.base.cli import UserError
@@ -141,6 +142,11 @@ minutes = _number(float, lambda x: 0 <= x < math.inf, "not a number of minutes, 
 above_zero = _number(float, lambda x: 0 < x < math.inf, "not a number above 0")
 
 
+def _exact(text: str) -> Fraction:
+    return Fraction(text if text.replace(".", "", 1).isdecimal() and len(text) <= DIGITS else -1)
+
+
+megahertz = _number(_exact, lambda f: f > 0, "not a number of MHz, such as 112.5")
 threads = _number(_whole, lambda n: 1 <= n <= THREADS, f"not a number of threads, 1 to {THREADS}")
 
 

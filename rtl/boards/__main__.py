@@ -17,7 +17,7 @@ from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl import cycles
 from rtl.boards import estimate, flow
-from rtl.boards.board import Board
+from rtl.boards.board import Board, add_rates
 from rtl.boards.catalogue import BOARDS
 from rtl.flow import toolchain
 from rtl.parts.config import HardwareError
@@ -67,6 +67,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=numbers, default="1,2,3", metavar="1,2",
                         help="placement seeds, tried until one meets the clock (default "
                         "%(default)s)")
+    add_rates(parser)
     parser.add_argument("--out", type=Path, metavar="DIR")
     return parser.parse_args(argv)
 
@@ -78,12 +79,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def make(args: argparse.Namespace) -> None:
     """The bitstream of the options."""
-    board = BOARDS[args.board]
+    board = BOARDS[args.board].running(args.clock, args.baud)
     source = current.folder(args)
     art = artifact.load(source)
     lanes = args.lanes or estimate.most(board, art)
     estimate.check(board, art, lanes)
-    out = args.out or build("bitstream", f"{board.name}_{source.name}_{lanes}")
+    own = "" if args.clock is None else f"_{float(args.clock):g}MHz"
+    out = args.out or build("bitstream", f"{board.name}_{source.name}_{lanes}{own}")
     row = {"board": board.name, "device": board.device, "task": source.name,
            "artifact": artifact.digest(art), "lanes": lanes, "baud": board.baud,
            "made": made.stamp("synthesis")}

@@ -16,8 +16,7 @@ PACKING = {
     "ice40": (["--pcf", "top.pcf", "--asc", "top.asc"],
               ["icepack", "top.asc", "top.bin"], "top.bin"),
     "gowin": (["--vopt", "cst=top.cst", "--write", "top.pnr.json"],
-              ["gowin_pack", "-d", "GW1N-9C", "--sspi_as_gpio", "--mspi_as_gpio", "-o", "top.fs",
-               "top.pnr.json"], "top.fs"),
+              ["gowin_pack", "-o", "top.fs", "top.pnr.json"], "top.fs"),
 }
 
 
@@ -76,7 +75,7 @@ def build(board: Board, art: Artifact, lanes: int, folder: Path, seeds: list[int
             row |= {"fmax": round(fmax, 2), "seed": seed, "met": met}
             row["tools"]["nextpnr"] = usage
             (tool, *arguments), name = PACKING[board.family][1:]
-            row["tools"][tool] = call(tool, arguments, folder, f"{tool}.log",
+            row["tools"][tool] = call(tool, [*board.pack, *arguments], folder, f"{tool}.log",
                                       f"{tool}, {board.name}").as_json()
             row["file"] = name
         if best >= board.clock / 1e6:

@@ -8,6 +8,11 @@ from amaranth_boards.resources import UARTResource
 from amaranth.build import Attrs
 
 from rtl.boards.board import Board
+from rtl.boards.pll import ECP5
+
+# Baud of usual adapters: FT232R, FT231X (FTDI DS_FT232R, DS_FT231X), CP2102N.
+ADAPTER = 3_000_000
+SMALL = {"multiplier": 28, "block_ram": 56, "lut": 24288, "ff": 24288}      # an LFE5U-25F
 
 
 def platform():
@@ -18,7 +23,6 @@ def platform():
     return made
 
 
-BOARDS = [Board("orangecrab", platform, "ecp5", "LFE5U-25F", 48e6,
-                {"multiplier": 28, "block_ram": 56, "lut": 24288, "ff": 24288},
+BOARDS = [Board("orangecrab", platform, "ecp5", "LFE5U-25F", 48e6, 48e6, SMALL,
                 ("nextpnr-ecp5", "--25k", "--package", "CSFBGA285", "--speed", "8"),
-                "orangeCrab")]
+                "orangeCrab", ECP5, ADAPTER)]

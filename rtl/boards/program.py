@@ -24,23 +24,29 @@ from rtl.flow.toolchain import ToolError
 LOADER = "openFPGALoader"
 
 
+def newest(board: str, task: str, lanes: int | None = None) -> tuple[Path, dict] | None:
+    """The newest bitstream and its ``bitstream.json``; None: there is none."""
+    found = []
+    for report in build("bitstream").glob("[!.]*/bitstream.json"):    # hidden: it is being made
+        row = read(report)
+        if (row["board"], row["task"]) == (board, slug(task)) and lanes in (None, row["lanes"]):
+            found.append((report.stat().st_mtime, report.parent / row["file"], row))
+    return max(found, key=lambda one: one[:2])[1:] if found else None
+
+
 def find(board: str, task: str, lanes: int | None) -> tuple[Path, str]:
     """The newest bitstream, and what to say of it, or "": other sources, or too slow a clock.
 
     Raises :class:`ToolError` if there is none.
     """
-    found, built = [], build("bitstream")
-    for report in built.glob("[!.]*/bitstream.json"):     # hidden: it is being made
-        row = read(report)
-        if (row["board"], row["task"]) == (board, slug(task)) and lanes in (None, row["lanes"]):
-            said = [made.older("synthesis", row.get("made"))]
-            said += ["built without meeting its clock's timing"] * (row.get("met") is False)
-            found.append((report.stat().st_mtime, report.parent / row["file"],
-                          ", and ".join(filter(None, said))))
+    found = newest(board, task, lanes)
     if not found:
-        raise ToolError(f"no bitstream of {task} for {board} in {built}; make it with: "
-                        f"make bitstream BOARD={board} TASK={task}")
-    _, path, old = max(found)
+        raise ToolError(f"no bitstream of {task} for {board} in {build('bitstream')}; make it "
+                        f"with: make bitstream BOARD={board} TASK={task}")
+    path, row = found
+    said = [made.older("synthesis", row.get("made"))]
+    said += ["built without meeting its clock's timing"] * (row.get("met") is False)
+    old = ", and ".join(filter(None, said))
     if path.suffix == ".v":
         raise ToolError(f"{path.parent} has no bitstream, but {path.name} for Vivado, which makes "
                         f"one from it: vivado -mode batch -source top.tcl")

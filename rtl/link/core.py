@@ -1,6 +1,6 @@
 """A core behind a serial line: what every board is made of."""
 
-from amaranth import Module, ResetInserter
+from amaranth import ClockDomain, DomainRenamer, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -22,12 +22,15 @@ class LinkCore(wiring.Component):
         Shape of the core, and its contents until others are uploaded.
     hw : HardwareConfig
     clock : float
-        Hz, of domain ``sync``; only told to the host.
+        Hz, of ``clk``; only told to the host.
     clocks : int
         Clock cycles per bit of the line.
 
     Members
     -------
+    clk, rst : ``In(1)``
+        Clock and reset of all that is inside. The reset of the core is one register behind ``rst``
+        and the link's request, so that no logic stands between it and thousands of flip-flops.
     rx, tx : ``In(1)``, ``Out(1)``
         The line, 1 when idle.
     busy : ``Out(1)``
@@ -44,13 +47,21 @@ class LinkCore(wiring.Component):
         self.identity = Identity.of(self.core.plan, clock)
         self.link = Link(art, self.identity)
         self.receiver, self.transmitter = UartReceiver(clocks), UartTransmitter(clocks)
-        super().__init__({"rx": In(1), "tx": Out(1, init=1), "busy": Out(1)})
+        super().__init__({"clk": In(1), "rst": In(1), "rx": In(1), "tx": Out(1, init=1),
+                          "busy": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         link, core = self.link, self.core
+        # Both domains have the very same clock signal: an alias of it would change a moment later,
+        # and a simulator would let values race from one domain to the other.
+        m.domains.sync = sync = ClockDomain(local=True)
+        m.domains.core = inner = ClockDomain(local=True)
+        sync.clk = inner.clk = self.clk
+        sync.rst, inner.rst = self.rst, Signal(name="core_rst", init=1, reset_less=True)
+        m.d.sync += inner.rst.eq(self.rst | link.core_reset)
         m.submodules.link = link
-        m.submodules.core = ResetInserter(link.core_reset)(core)
+        m.submodules.core = DomainRenamer("core")(core)
         m.submodules.receiver, m.submodules.transmitter = self.receiver, self.transmitter
         for member in ("i", "o", "cfg"):
             wiring.connect(m, getattr(link, member), getattr(core, member))

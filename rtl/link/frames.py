@@ -37,11 +37,12 @@ class FrameReceiver(wiring.Component):
 
     Timing
     ------
-    ``frame`` rises two cycles after the zero that ends it.
+    ``frame`` rises three cycles after the zero that ends it. A byte is decided on from registers:
+    what it is, and whether a code is due.
 
     Resources
     ---------
-    A memory of 64 bytes, about 60 flip-flops.
+    A memory of 64 bytes, about 70 flip-flops.
 
     Bit-exact model: :func:`rtl.link.protocol.decode`.
     """
@@ -58,28 +59,31 @@ class FrameReceiver(wiring.Component):
         m.submodules.check = check = checker()
         slot, oldest = Signal(), Signal()           # written now, used now
         full, lengths = Signal(2), [Signal(5, name=f"length{j}") for j in range(2)]
-        # COBS: `left` bytes until the next code; the first code stands for no zero.
-        left, count = Signal(8), Signal(6)
+        # The byte that came last, whether it is there, whether it is the zero that ends a frame.
+        line, there, zero = Signal(8), Signal(), Signal()
+        m.d.sync += [line.eq(self.data), there.eq(self.valid), zero.eq(self.data == 0)]
+        # COBS: `left` bytes until the next code, which is due now; the first stands for no zero.
+        left, is_code, count = Signal(8), Signal(init=1), Signal(6)
         first, broken = Signal(init=1), Signal()
         decoded, byte = Signal(), Signal(8)
-        is_code = left == 0
         ended, whole, missed, size = Signal(), Signal(), Signal(), Signal(6)
         taken, lost = full.bit_select(slot, 1), Signal()    # no room, now or when a byte came
-        m.d.comb += [decoded.eq(self.valid & (self.data != 0) & ~(is_code & first)),
-                     byte.eq(Mux(is_code, 0, self.data)),
+        m.d.comb += [decoded.eq(there & ~zero & ~(is_code & first)),
+                     byte.eq(Mux(is_code, 0, line)),
                      write.addr.eq(Cat(count[:5], slot)), write.data.eq(byte),
                      write.en.eq(decoded & ~taken),
                      check.data.eq(byte), check.valid.eq(decoded)]
         m.d.sync += ended.eq(0)
-        with m.If(self.valid):
-            with m.If(self.data == 0):
+        with m.If(there):
+            with m.If(zero):
                 m.d.comb += check.start.eq(1)
-                m.d.sync += [ended.eq(count != 0), size.eq(count), left.eq(0), count.eq(0),
+                m.d.sync += [ended.eq(count != 0), size.eq(count), is_code.eq(1), count.eq(0),
                              first.eq(1), broken.eq(0), lost.eq(0), missed.eq(lost | taken),
                              whole.eq(is_code & ~broken & check.match_detected
                                       & (count >= protocol.REQUEST_HEAD + 2))]
             with m.Else():
-                m.d.sync += [first.eq(0), left.eq(Mux(is_code, self.data, left) - 1)]
+                ahead = Mux(is_code, line, left)
+                m.d.sync += [first.eq(0), left.eq(ahead - 1), is_code.eq(ahead == 1)]
                 with m.If(decoded):
                     m.d.sync += [count.eq(count + 1), lost.eq(lost | taken)]
                     with m.If(count == protocol.CONTENT + 2):
@@ -110,11 +114,12 @@ class FrameSender(wiring.Component):
 
     Timing
     ------
-    A frame is collected while none is on its way; 4 cycles lie between its last byte and the line.
+    A frame is collected while none is on its way; 5 cycles lie between its last byte and the line.
+    Stuffing and checksum begin at a register: what is offered comes from far.
 
     Resources
     ---------
-    A memory of 32 bytes, about 45 flip-flops.
+    A memory of 32 bytes, about 55 flip-flops.
 
     Bit-exact model: :func:`rtl.link.protocol.encode`.
     """
@@ -130,6 +135,9 @@ class FrameSender(wiring.Component):
         m.submodules.check = check = checker()
         code_at, at, sent = Signal(COUNT), Signal(COUNT, init=1), Signal(COUNT)
         byte, put, close = Signal(8), Signal(), Signal()
+        offered, there = Signal(8), Signal()        # the content's byte that came last
+        m.d.sync += [offered.eq(self.i.payload.byte), there.eq(self.i.valid & self.i.ready)]
+        m.d.comb += [byte.eq(offered), put.eq(there), check.data.eq(offered), check.valid.eq(there)]
         # A zero ends a group: its length goes to the place that was kept for it.
         with m.If(put):
             m.d.sync += at.eq(at + 1)
@@ -141,10 +149,11 @@ class FrameSender(wiring.Component):
         m.d.comb += [read.addr.eq(sent), read.en.eq(0)]
         with m.FSM():
             with m.State("COLLECT"):
-                m.d.comb += [self.i.ready.eq(1), byte.eq(self.i.payload.byte),
-                             put.eq(self.i.valid), check.data.eq(byte), check.valid.eq(put)]
+                m.d.comb += self.i.ready.eq(1)
                 with m.If(self.i.valid & self.i.payload.last):
-                    m.next = "HIGH"
+                    m.next = "LAST"
+            with m.State("LAST"):
+                m.next = "HIGH"
             with m.State("HIGH"):
                 m.d.comb += [byte.eq(check.crc[8:]), put.eq(1)]
                 m.next = "LOW"

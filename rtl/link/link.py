@@ -43,7 +43,8 @@ class Link(wiring.Component):
 
     Timing
     ------
-    A request takes at most 4 cycles per byte, and then waits for the reply before it to leave.
+    A request takes at most 4 cycles per byte, and one per packed zero, of which a byte can mean
+    128; then it waits for the reply before it to leave.
 
     Resources
     ---------
@@ -75,15 +76,19 @@ class Link(wiring.Component):
     def _counters(self, m: Module) -> dict[str, Signal]:
         """What READ shows beside identity, model and seed; in the order of their addresses."""
         cycles, counting = Signal(32), Signal()
-        first = Signal()
-        with m.If(first & self.i.valid & self.i.ready):
-            m.d.sync += [cycles.eq(1), counting.eq(1), first.eq(0)]
+        first, begun, ended = Signal(), Signal(), Signal()
+        # A cycle late both, as they come from far: their distance is the same.
+        m.d.sync += [begun.eq(first & self.i.valid & self.i.ready), ended.eq(self.o.valid)]
+        with m.If(begun):
+            m.d.sync += [cycles.eq(1), counting.eq(1)]
         with m.Elif(counting):
-            with m.If(self.o.valid):
+            with m.If(ended):
                 m.d.sync += counting.eq(0)
             with m.Else():
                 m.d.sync += cycles.eq(cycles + 1)
-        with m.If(self.player.start):
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += first.eq(0)
+        with m.If(self.player.start | self.player.again):
             m.d.sync += first.eq(1)
         with m.If(self.core_reset):
             m.d.sync += [counting.eq(0), first.eq(0)]

@@ -32,6 +32,8 @@ class SamplePlayer(wiring.Component):
         ignored.
     start, length : ``In(1)``, ``In(16)``
         Play ``length`` >= 1 samples of what was written; only while not ``busy``.
+    again : ``In(1)``
+        Play what was played last once more; only while not ``busy``.
     clear : ``In(1)``
         Stop.
     busy : ``Out(1)``
@@ -40,7 +42,7 @@ class SamplePlayer(wiring.Component):
 
     Timing
     ------
-    The first sample is offered two cycles after ``start``, then one every cycle.
+    The first sample is offered two cycles after ``start`` or ``again``, then one every cycle.
 
     Resources
     ---------
@@ -53,7 +55,8 @@ class SamplePlayer(wiring.Component):
         self.depth, self.bits = buffer_shape(art)
         super().__init__({
             "w_addr": In(16), "w_data": In(self.bits), "w_en": In(1), "start": In(1),
-            "length": In(16), "clear": In(1), "busy": Out(1), "o": Out(stream.Signature(word))})
+            "again": In(1), "length": In(16), "clear": In(1), "busy": Out(1),
+            "o": Out(stream.Signature(word))})
 
     def elaborate(self, platform):
         m = Module()
@@ -72,8 +75,9 @@ class SamplePlayer(wiring.Component):
             self.o.payload.value.eq(read.data), self.o.payload.last.eq(index == final),
             self.o.valid.eq(playing), self.busy.eq(fetching | playing)]
         with m.If(self.start):
-            m.d.sync += [written.eq(~written), played.eq(written), index.eq(0),
-                         final.eq(self.length - 1), fetching.eq(1)]
+            m.d.sync += [written.eq(~written), played.eq(written), final.eq(self.length - 1)]
+        with m.If(self.start | self.again):
+            m.d.sync += [index.eq(0), fetching.eq(1)]
         with m.If(fetching):
             m.d.sync += [fetching.eq(0), playing.eq(1)]
         with m.If(taken):

@@ -12,7 +12,7 @@ import binascii
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
-VERSION = 3
+VERSION = 4
 LONGEST = 32                # bytes of a frame on the line, the zero included
 CONTENT = LONGEST - 4       # bytes between COBS's code and the CRC
 TAG_BITS = 24               # of tag and expected: over an hour until one comes again
@@ -37,6 +37,8 @@ class Command(IntEnum):
     TAKE = 0x12         # throw the result away: room for the next
     CONFIG = 0x13       # word address (3), words of 4 bytes: on the configuration bus
     RESET = 0x14        # tag to expect (3): empty core and buffers; coefficients stay
+    PACKED = 0x15       # as SAMPLES, in the form of rtl.link.packing
+    AGAIN = 0x16        # run the sequence that was run last once more
 
 
 class Status(IntFlag):

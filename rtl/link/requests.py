@@ -6,6 +6,7 @@ from amaranth.lib import memory
 from rtl.link import protocol
 from rtl.link.identity import SIZE, result_bytes
 from rtl.link.protocol import Command
+from rtl.link.samples import Samples
 
 
 class Requests:
@@ -13,7 +14,7 @@ class Requests:
 
     .. code-block:: text
 
-        IDLE ─► HEAD0..3 ─► CHECK ─► NUMBER0..2 ─► BODY, SAMPLES, RUN ─► DONE ─┐
+        IDLE ─► HEAD0..3 ─► CHECK ─► NUMBER0..2 ─► BODY, samples, RUN ─► DONE ─┐
           ▲                   └─────────── wrong, refused, out of order ──────►│
           └── WAIT ◄── END ◄── FETCH, GIVE (bytes of READ) ◄── REPLY0..9 ◄─────┘
 
@@ -38,6 +39,8 @@ class Requests:
         # above; and how many bytes of that there are.
         self.number, self.word, self.filled = Signal(24), Signal(32), Signal(2)
         self.address, self.loaded = Signal(16), Signal(16)      # of READ; samples of the next one
+        self.ran = Signal()         # the player has a sequence that AGAIN can run
+        self.samples = Samples(self)
 
     def add_to(self, m: Module) -> None:
         """Add everything to the link's module."""
@@ -50,9 +53,7 @@ class Requests:
         with m.If(self.step):
             m.d.sync += [self.index.eq(self.index + 1), self.left.eq(self.left - 1)]
         shown = self._shown(m, put, get)
-        m.d.comb += [link.player.w_addr.eq(self.loaded), link.player.length.eq(self.number),
-                     link.player.w_data.eq(Cat(self.word, self.byte)
-                                           >> 8 * (5 - link.identity.sample_bytes)),
+        m.d.comb += [link.player.length.eq(self.number),
                      link.cfg.data.eq(Cat(self.word[8:], self.byte)),
                      link.cfg.addr.eq(self.number), link.busy.eq(receiver.frame | self.inside)]
         m.d.sync += link.core_reset.eq(0)       # a register: it crosses the device
@@ -61,7 +62,7 @@ class Requests:
             self._check(m)
             self._numbers(m)
             self._body(m, put)
-            self._samples(m)
+            self.samples.add_to(m)
             self._run(m)
             self._reply(m)
             self._bytes(m, shown)
@@ -112,7 +113,7 @@ class Requests:
                 m.next = f"HEAD{j + 1}" if j < 3 else "CHECK"
 
     def _check(self, m: Module) -> None:
-        """Is the request one that can be carried out now? TAKE is, here."""
+        """Is the request one that can be carried out now? TAKE and AGAIN are, here."""
         link, left, wrong, refused, inside = (self.link, self.left, self.wrong, self.refused,
                                               self.inside)
         order, idle = self.tag == self.expected, ~inside
@@ -124,10 +125,11 @@ class Requests:
                     m.d.sync += wrong.eq(left != 3)
                     with m.If(left == 3):
                         m.next = "NUMBER0"
-                with m.Case(Command.SAMPLES):
-                    m.d.sync += wrong.eq(left == 0)
-                    with m.If((left != 0) & order):
-                        m.next = "SAMPLES"
+                for command in (Command.SAMPLES, Command.PACKED):
+                    with m.Case(command):
+                        m.d.sync += wrong.eq(left == 0)
+                        with m.If((left != 0) & order):
+                            m.next = command.name
                 with m.Case(Command.CONFIG):
                     m.d.sync += [wrong.eq((left < 7) | (body[:2] != 0)),
                                  refused.eq(order & inside)]
@@ -142,6 +144,13 @@ class Requests:
                     with m.If((left == 0) & order & link.o.valid):
                         m.d.comb += link.o.ready.eq(1)
                         m.d.sync += inside.eq(0)
+                        m.next = "DONE"
+                with m.Case(Command.AGAIN):
+                    m.d.sync += [wrong.eq((left != 0) | (order & ~self.ran)),
+                                 refused.eq(order & inside)]
+                    with m.If((left == 0) & self.ran & order & idle):
+                        m.d.comb += link.player.again.eq(1)
+                        m.d.sync += inside.eq(1)
                         m.next = "DONE"
                 with m.Case(Command.RESET):
                     m.d.sync += wrong.eq(left != 3)
@@ -171,7 +180,8 @@ class Requests:
                 m.next = "REPLY0"
             with m.Elif(self.command == Command.RESET):
                 m.d.comb += self.link.player.clear.eq(1)
-                m.d.sync += [self.link.core_reset.eq(1), self.inside.eq(0), self.loaded.eq(0),
+                self.samples.clear(m)
+                m.d.sync += [self.link.core_reset.eq(1), self.inside.eq(0), self.ran.eq(0),
                              self.expected.eq(number)]
                 m.next = "REPLY0"
             with m.Elif(left == 0):
@@ -184,19 +194,6 @@ class Requests:
                     m.d.sync += number.eq(number + 1)
                     m.d.comb += self.link.cfg.en.eq(~number[23])
 
-    def _samples(self, m: Module) -> None:
-        """Samples, into the player's memory."""
-        filled, loaded = self.filled, self.loaded
-        with m.State("SAMPLES"):
-            with m.If(self.left == 0):
-                m.next = "DONE"
-            with m.Else():
-                m.d.comb += self.step.eq(1)
-                m.d.sync += [self.word.eq(Cat(self.word[8:], self.byte)), filled.eq(filled + 1)]
-                with m.If(filled == self.link.identity.sample_bytes - 1):
-                    m.d.comb += self.link.player.w_en.eq(1)
-                    m.d.sync += [loaded.eq(loaded + 1), filled.eq(0)]
-
     def _run(self, m: Module) -> None:
         """Start the sequence, if it is just as long as the host says."""
         length = self.number[:16]
@@ -207,7 +204,8 @@ class Requests:
                 m.next = "REPLY0"
             with m.Else():
                 m.d.comb += self.link.player.start.eq(1)
-                m.d.sync += [self.inside.eq(1), self.loaded.eq(0)]
+                self.samples.clear(m)
+                m.d.sync += [self.inside.eq(1), self.ran.eq(1)]
                 m.next = "DONE"
 
     def _reply(self, m: Module) -> None:

@@ -12,7 +12,7 @@ def clocks_per_bit(clock: float, baud: float) -> int:
     """Cycles of ``clock`` Hz per bit at ``baud``; ``ValueError`` if no whole number comes near."""
     clocks = round(clock / baud)
     if clocks < LEAST_CLOCKS or abs(clock / clocks / baud - 1) > LARGEST_ERROR:
-        raise ValueError(f"{baud:g} baud cannot be made from {clock / 1e6:g} MHz: a bit takes "
+        raise ValueError(f"{baud:.10g} baud cannot be made from {clock / 1e6:g} MHz: a bit takes "
                          f"{clock / baud:.2f} clocks, a whole number of at least {LEAST_CLOCKS} "
                          f"is needed within {100 * LARGEST_ERROR:g} %")
     return clocks

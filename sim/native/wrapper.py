@@ -14,7 +14,8 @@ NAME = "bench"
 def source(component: wiring.Component, name: str) -> str:
     """Verilog of module ``bench``, with the ports of ``component``, whose module is ``name``."""
     ports = [("__".join(map(str, path)), member.flow == In, Shape.cast(member.shape).width)
-             for path, member, _ in component.signature.flatten(component)]
+             for path, member, _ in component.signature.flatten(component)
+             if path not in (("clk",), ("rst",))]
     inputs = [("rst", 1), *((port, width) for port, is_input, width in ports if is_input)]
     outputs = [(port, width) for port, is_input, width in ports if not is_input]
     lines = [f"module {NAME} (input clk"]

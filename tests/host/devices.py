@@ -16,6 +16,7 @@ from quant.integer.synthetic import random_artifact
 from rtl import cycles
 from rtl.link import protocol
 from rtl.link.identity import Identity
+from rtl.link.packing import Unpacker
 from rtl.link.protocol import Command, Status
 from rtl.parts.config import HardwareConfig
 from rtl.plan import plan
@@ -87,7 +88,8 @@ class PretendBoard:
         self.art, self.rng, self.lose = art, np.random.default_rng(1), lose
         self.identity = Identity.of(plan(art, HW), 48e6)
         self.expected, self.done, self._left = 0, [], b""
-        self.samples, self.answer, self._known = [], None, {}
+        self.samples, self.answer, self._known = b"", None, {}
+        self._unpacker, self._ran = Unpacker(1), b""
 
     def __call__(self, raw):
         *frames, self._left = (self._left + raw).split(b"\0")
@@ -121,21 +123,28 @@ class PretendBoard:
     def carry_out(self, command, data):
         """Do it; what of the status says that it was not done."""
         if command == Command.SAMPLES:
-            self.samples += list(data)
+            self.samples += data
+        elif command == Command.PACKED:
+            self.samples += b"".join(self._unpacker.take(data))
         elif command == Command.RUN:
             if protocol.number(data) != len(self.samples):
                 return Status.WRONG
-            values = np.array(self.samples, np.uint8).astype(np.int8).astype(int)
-            key = values.tobytes()
-            if key not in self._known:
-                self._known[key] = reference.run(self.art, values)
-            self.answer, self.samples = self._known[key], []
-            self.taken = cycles.predict(self.art, HW, [len(values)]).cycles
+            self._ran, self.samples, self._unpacker = self.samples, b"", Unpacker(1)
+            self._go()
+        elif command == Command.AGAIN:
+            self._go()
         elif command == Command.TAKE:
             self.answer = None
         elif command == Command.RESET:
-            self.answer, self.samples = None, []
+            self.answer, self.samples, self._unpacker = None, b"", Unpacker(1)
         return Status(0)
+
+    def _go(self):
+        if self._ran not in self._known:
+            values = np.frombuffer(self._ran, np.int8).astype(int)
+            self._known[self._ran] = reference.run(self.art, values)
+        self.answer = self._known[self._ran]
+        self.taken = cycles.predict(self.art, HW, [len(self._ran)]).cycles
 
     def memory(self):
         """Bytes of the address space by their address."""

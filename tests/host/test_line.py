@@ -1,6 +1,7 @@
 """What can be wrong with a port, without a board: each is one clear line, within five seconds."""
 
 import errno
+import json
 import os
 import socket
 import termios
@@ -13,8 +14,9 @@ import serial
 
 from golden.base.cli import UserError
 from host import __main__ as program
+from host import session
 from host.board import Board
-from host.line import Line, LineError
+from host.line import BAUD, Line, LineError
 from host.run import seeds_of
 from host.transport import Transport
 from host.watch import PATIENCE
@@ -23,7 +25,7 @@ from quant.integer import lfsr
 from quant.integer.synthetic import random_artifact
 from rtl.link import protocol as protocol
 from rtl.link.protocol import Command, Status
-from tests.host.devices import LIMIT, Device, PretendBoard
+from tests.host.devices import ART, LIMIT, Device, PretendBoard
 
 
 def refused(port, match, **options):
@@ -156,6 +158,38 @@ def test_votes_have_the_seeds_of_quant_evaluate():
     assert len(set(seeds_of(art, None, 3))) == 3 and seeds_of(art, 9, 1) == [9]
     with pytest.raises(UserError, match="leave one of them out"):
         seeds_of(art, 9, 2)
+
+
+@pytest.mark.parametrize("votes", [1, 3])
+def test_a_sequence_is_sent_once_for_all_votes(votes):
+    board = PretendBoard()
+    values = [np.arange(8) - 4, np.array([0] * 12)]
+    with Device(board) as fake:
+        found = Board(Transport(Line(fake.port)))
+        seeds = [found.seed_requests(ART, seed) for seed in range(1, votes + 1)]
+        answers = list(found.run(values, found.predict(ART, [8, 12]), seeds))
+    assert len(answers) == 2 * votes
+    done = [command for command, _ in board.done if command != Command.CONFIG]
+    assert done.count(Command.RUN) == 2 and done.count(Command.AGAIN) == 2 * (votes - 1)
+    assert done.count(Command.SAMPLES) == done.count(Command.PACKED) == 1
+    assert done.count(Command.TAKE) == 2 * votes
+    assert [data for command, data in board.done if command == Command.PACKED] == [b"\x8b"]
+
+
+def test_the_rate_of_a_bitstream(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPIKESSM_BUILD", str(tmp_path))
+
+    def options(*given):
+        return program.parse(["identify", "--port", "x", *given])
+    assert session.rate(options()) == BAUD and session.rate(options("--baud", "9600")) == 9600
+    asked = options("--board", "ulx3s-85f", "--task", "digits")
+    with pytest.raises(UserError, match="no bitstream of digits for ulx3s-85f in .*--baud"):
+        session.rate(asked)
+    folder = tmp_path / "bitstream" / "x"
+    folder.mkdir(parents=True)
+    row = {"board": "ulx3s-85f", "task": "digits", "lanes": 1, "file": "top.bit", "baud": 3000000}
+    (folder / "bitstream.json").write_text(json.dumps(row))
+    assert session.rate(asked) == 3_000_000
 
 
 def test_identify_a_simulation_of_nothing():

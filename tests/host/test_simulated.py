@@ -94,6 +94,25 @@ def test_answers_seeds_and_upload(program):
     assert counters.broken == 0 and counters.replies >= counters.sent - counters.repeated
 
 
+def test_several_seeds_of_one_upload(program):
+    """Each sequence is sent once, and answers under every seed as one that was sent for it."""
+    values, seeds = sequences(), (ART.seed, 77, 78)
+    with SimulatedBoard(program) as running:
+        board = connect(running)
+        predicted = board.predict(ART, LENGTHS)
+        for number, chosen in enumerate((seeds, seeds[1:2])):
+            answers = list(board.run(values, predicted,
+                                     [board.seed_requests(ART, seed) for seed in chosen]))
+            assert len(answers) == len(values) * len(chosen)
+            for k, answer in enumerate(answers):
+                sequence, seed = values[k // len(chosen)], chosen[k % len(chosen)]
+                trace = reference.run(replace(ART, seed=seed), sequence)
+                assert answer.logits.tolist() == trace.logits.tolist()
+                assert answer.cycles == predicted[len(sequence)]
+        assert board.registers()["seed"] == 77
+        check(board, ART, 77)
+
+
 # name: options, and options of networks that its bitstream cannot take
 KINDS = {"glu": (dict(kind="glu"), [dict(fires_at_zero=False), dict(norm_position="post")]),
          "gsu": (dict(kind="gsu"), [dict(kind="glu"), dict(residual="none")]),

@@ -24,6 +24,9 @@ PINS = {"ulx3s-85f": ("top.lpf", 'LOCATE COMP "uart_0__rx__io" SITE "M1";', "EHX
         "ulx3s-45f": ("top.lpf", 'LOCATE COMP "uart_0__rx__io" SITE "M1";', "EHXPLLL"),
         "ulx3s-12f": ("top.lpf", 'LOCATE COMP "uart_0__tx__io" SITE "L4";', "EHXPLLL"),
         "orangecrab": ("top.lpf", 'LOCATE COMP "uart_0__rx__io" SITE "N17";', None),
+        "icepi-zero": ("top.lpf", 'LOCATE COMP "uart_0__rx__io" SITE "K16";', None),
+        "upduino-v3": ("top.pcf", "set_io uart_0__rx__io 23", None),
+        "tang-primer-20k": ("top.cst", 'IO_LOC "uart_0__tx__io" M11;', None),
         "icebreaker": ("top.pcf", "set_io uart_0__rx__io 6", None),
         "tang-nano-9k": ("top.cst", 'IO_LOC "uart_0__tx__io" 17;', None),
         "arty-a7-35t": ("top.xdc", 'LOC A9 [get_ports "uart_0__rx__io"]', "PLLE2_BASE")}

@@ -23,9 +23,10 @@ RESULT = {"label": 2, "logits": [-5, 1 << 40, -(1 << 47)], "saturations": [7, 8,
 class Bench:
     """A link between a line and a core that answers ``delay`` cycles after the last sample."""
 
-    def __init__(self, delay=3, art=ART):
-        self.dut, self.delay = Link(art, IDENTITY), delay
+    def __init__(self, delay=3, art=ART, identity=IDENTITY):
+        self.dut, self.delay = Link(art, identity), delay
         self.sequences, self.writes, self.resets = [[]], [], 0
+        self.limit = 400        # cycles until a reply is there
 
     async def core(self, ctx):
         dut, wait = self.dut, None
@@ -63,10 +64,10 @@ class Bench:
             await ctx.tick().repeat(3)
 
     async def reply(self, ctx):
-        """The next reply; fails after 400 cycles."""
+        """The next reply; fails after ``limit`` cycles."""
         line = bytearray()
         ctx.set(self.dut.tx.ready, 1)
-        for _ in range(400):
+        for _ in range(self.limit):
             *_, valid, byte = await ctx.tick().sample(self.dut.tx.valid, self.dut.tx.payload)
             if valid and not byte:
                 ctx.set(self.dut.tx.ready, 0)
