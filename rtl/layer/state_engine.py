@@ -220,10 +220,13 @@ class StateEngine(wiring.Component):
         for j, lane in enumerate(self.lanes):
             m.submodules[f"lanes{j}"] = lane
             m.d.comb += [lane.i.valid.eq(1), lane.o.ready.eq(pipe.en)]
-        slot, ahead, done = (host.slots[k] for k in (at.operands, at.operands - 1, at.state))
+        spread = self.spec.hw.spread        # then the rows come a cycle later
+        slot, ahead, done = (host.slots[k] for k in (at.operands + spread, at.operands - 1,
+                                                     at.state))
         h = shape_of(op.h)
         layout = data.ArrayLayout(data.StructLayout({"h_re": h, "h_im": h}), geo.lanes)
-        states = m.submodules.states = WideMemory(geo.issue, layout.size, [], self.spec.hw)
+        states = m.submodules.states = WideMemory(geo.issue, layout.size, [], self.spec.hw,
+                                                  spread)
         read, write = (data.View(layout, port) for port in (states.r_data, states.w_data))
         store = (done.valid & pipe.en).replicate(len(states.w_en))
         m.d.comb += [states.r_addr.eq(ahead.row), states.r_en.eq(pipe.en),

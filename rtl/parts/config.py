@@ -20,6 +20,7 @@ class HardwareConfig:
     lut_ram_bits: int = 0       # a memory's highest banks, so many bits, are marked for LUT RAM
     spread: bool = True         # more registers, as parts of a large device are far apart
     multiplier: str = ""        # the device's cell for products between registers; "": plain logic
+    block_ram: str = ""         # its block RAM with a register behind the rows; "": plain logic
 
     def __post_init__(self):
         # A bank lies in at most two consecutive 32-bit words of the configuration bus.
