@@ -32,6 +32,8 @@ from rtl.parts.memory import delay_bus
 from rtl.plan import plan
 from rtl.parts.streams import ConfigBus, result_word, sample_word
 
+HOP = 2         # registers of the configuration bus from one part to the next, where it is far
+
 
 class Core(wiring.Component):
     """The streaming accelerator of one artifact; it knows no board.
@@ -103,11 +105,11 @@ class Core(wiring.Component):
                          self.busy[number].eq(layer.busy)]
         for part, following in zip(parts, parts[1:]):
             wiring.connect(m, part.o, following.i)
-        # The configuration bus visits the parts one after the other.
-        bus = wiring.flipped(self.cfg)
+        # The configuration bus visits the parts one after the other, with a register half way.
+        bus, hop = wiring.flipped(self.cfg), HOP * self.hw.spread
         for number, part in enumerate(parts):
-            if self.hw.spread:
-                bus = delay_bus(m, bus, f"cfg{number}")
+            for stage in range(hop):
+                bus = delay_bus(m, bus, f"cfg{number}_{stage}")
             wiring.connect(m, bus, part.cfg)
         wiring.connect(m, decoder.o, wiring.flipped(self.o))
 
@@ -115,7 +117,8 @@ class Core(wiring.Component):
         # until the last write has arrived everywhere.
         inside, starts = Signal(range(self.max_in_flight + 1)), Signal(init=1)
         admit, taken = Signal(), Signal()
-        arrival = len(parts) + 5        # cycles until a write has reached the last memory
+        # Cycles until a write has reached the last memory: to its part, there, and into the row.
+        arrival = len(parts) * hop + 5
         settling = Signal(range(arrival + 1))
         with m.If(self.cfg.en):
             m.d.sync += settling.eq(arrival)

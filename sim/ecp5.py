@@ -68,7 +68,7 @@ def block_ram() -> str:
              "    bytes[k] = INIT[20 * (k / 2) + 9 * (k % 2) +: 9];",     # two, and two bits unused
              "  wire [35:0] dataA = {DIB, DIA}, dataB = {18'd0, DIB};", "  generate",
              "    if (CLKAMUX != \"CLKA\" || CLKBMUX != \"CLKB\")",
-             "      no_such_DP16KD edge();", "  endgenerate"]
+             "      no_such_DP16KD edges();", "  endgenerate"]
     for port in "AB":
         lines += _port(port)
     return "\n".join([

@@ -134,10 +134,10 @@ class Layer(wiring.Component):
                      *(into.payload[name].eq(word[name])
                        for name in into.payload.shape().members)]
         wiring.connect(m, self.mixer.o, wiring.flipped(self.o))
-        wiring.connect(m, wiring.flipped(self.cfg), self.engine.cfg)
-        mixer_cfg = delay_bus(m, self.cfg, "cfg_mixer") if self.spec.hw.spread else \
-            wiring.flipped(self.cfg)
-        wiring.connect(m, mixer_cfg, self.mixer.cfg)
+        for name in ("engine", "mixer"):        # where they are far, with registers of their own
+            bus = delay_bus(m, self.cfg, f"cfg_{name}") if self.spec.hw.spread else \
+                wiring.flipped(self.cfg)
+            wiring.connect(m, bus, getattr(self, name).cfg)
         if self.spec.fused:
             wiring.connect(m, self.buffer.fuse, self.mixer.x)
         if self.spec.saturates:
