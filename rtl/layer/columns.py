@@ -10,6 +10,7 @@ from rtl.layer.chains import member
 from rtl.layer.flow import of
 from rtl.parts.config import HardwareError
 from rtl.parts.memory import Region, pack_rows
+from rtl.parts.streams import marks
 from rtl.spec import LayerSpec
 
 
@@ -34,11 +35,11 @@ def regions(spec: LayerSpec) -> list[Region]:
 
 
 def mixer_word(spec: LayerSpec) -> data.StructLayout:
-    """G neurons' values that the mixers read, by name."""
+    """A word's values that the mixers read, by name."""
     formats = {name: fmt for wire in spec.cut.mixes
                for name, fmt in zip(wire.op.reads, wire.formats)}
-    return data.StructLayout({name: member(of(fmt, 0), spec.geo.G) for name, fmt in
-                              formats.items()} | {"first": 1, "last": 1, "end": 1})
+    return data.StructLayout({name: member(of(fmt, 0), spec.geo) for name, fmt in
+                              formats.items()} | marks(spec.geo) | {"end": 1})
 
 
 def is_bit(fmt: QFormat) -> bool:

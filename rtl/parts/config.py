@@ -54,14 +54,17 @@ def lanes_for(given: int | None, H: int, n: int) -> int:
 class Geometry:
     """The numbers that follow from an artifact's shape and a :class:`HardwareConfig`.
 
-    A *word* is what one transfer between components carries: ``G`` neurons. The state engine spends
-    ``F`` cycles on a word, ``M`` modes of each of its neurons per cycle, so ``lanes = G M``. The
-    mixer spends ``K <= F`` cycles on a word, ``Q`` outputs per cycle: it never holds the engine up.
+    A *word* is what one transfer between components carries: ``G`` neurons in each of ``P`` steps,
+    the first step's values first. The ``P`` steps that go together are a *block* of steps. The
+    state engine spends ``F`` cycles on a word, ``M`` modes of each of its neurons per cycle, so
+    ``lanes = G M``. The mixer spends ``K <= F`` cycles on a word, ``Q`` outputs of each step per
+    cycle: it never holds the engine up.
     """
 
     H: int          # neurons per layer
     n: int          # complex modes per neuron
     lanes: int
+    P: int = 1      # steps per word: those that one update of the states takes
 
     def __post_init__(self):
         if self.lanes < 1:
@@ -74,7 +77,7 @@ class Geometry:
     @classmethod
     def of(cls, art, lanes: int) -> "Geometry":
         """Of an artifact; neurons without modes count as those of one."""
-        return cls(art.H, max(1, art.n), lanes)
+        return cls(art.H, max(1, art.n), lanes, getattr(art, "block", 1))
 
     def allowed(self) -> list[int]:
         """Every number of lanes that fits."""
@@ -84,6 +87,11 @@ class Geometry:
     def G(self) -> int:
         """Neurons per word."""
         return max(1, self.lanes // self.n)
+
+    @property
+    def values(self) -> int:
+        """Values per word: value p G + g is that of neuron g in step p."""
+        return self.P * self.G
 
     @property
     def M(self) -> int:
@@ -97,12 +105,12 @@ class Geometry:
 
     @property
     def words(self) -> int:
-        """Words per time step."""
+        """Words per block of steps."""
         return self.H // self.G
 
     @property
     def issue(self) -> int:
-        """Cycles of the state engine per time step, H n / lanes: the multiplier roofline."""
+        """Cycles of the state engine per block, H n / lanes: the multiplier roofline."""
         return self.words * self.F
 
     @property
@@ -112,5 +120,5 @@ class Geometry:
 
     @property
     def Q(self) -> int:
-        """Mixer outputs per cycle."""
+        """Mixer outputs per cycle, of each step."""
         return self.H // self.K

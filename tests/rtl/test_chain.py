@@ -93,19 +93,23 @@ CELL_CASES = {
 }
 
 
-@pytest.mark.parametrize("held", [0.0, 0.4], ids=["free", "held"])
+@pytest.mark.parametrize("held, P", [(0.0, 1), (0.4, 1), (0.4, 2)],
+                         ids=["free", "held", "two steps"])
 @pytest.mark.parametrize("case", CELL_CASES)
-def test_cell(case, held):
+def test_cell(case, held, P):
     ops, formats = CELL_CASES[case]
-    check(ops, formats, operands(formats), held=held)
+    check(ops, formats, operands(formats), held=held, P=P)
 
 
+@pytest.mark.parametrize("P", [1, 2])
 @pytest.mark.parametrize("G", [1, 2, 4])
-def test_words_of_any_size(G):
-    """Parameters of the right neuron; a row for each word."""
+def test_words_of_any_size(G, P):
+    """Parameters of the right neuron, in both steps; a row for each word; odd lengths."""
     formats = {"x": ODD, "z": SQ(2, 3)}
     ops = [Scale("x -> x", A, B), Add("x z -> z"), Limit("z -> x", SQ(3, 3))]
-    check(ops, formats, operands(formats, 40), G=G)
+    values = operands(formats, 40)
+    count = len(values["x"])
+    check(ops, formats, values, (1, 4, 2, 3, count - 10), G=G, P=P)
 
 
 @pytest.mark.parametrize("sampling", ["bernoulli", "sobol", "systematic"])
@@ -187,8 +191,8 @@ def test_gelu_of_a_fine_format():
     ids=["sigmoid", "gelu", "gelu of less than the table"])
 def test_table_of_every_value(op, y):
     raws = np.arange(y.lo, y.hi + 1).reshape(-1, H)
-    for G in (1, 2):
-        check([op], {"y": y}, {"y": raws}, G=G)
+    for G, P in ((1, 1), (2, 1), (2, 2)):
+        check([op], {"y": y}, {"y": raws}, G=G, P=P)
 
 
 def test_mixed_and_what_stands_behind():
