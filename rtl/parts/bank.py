@@ -81,8 +81,8 @@ class Bank(wiring.Component):
                 pins = pins_of("i_DIA", data) | pins_of("o_DOB", row)
             m.submodules[f"cell{low // each}"] = block_ram(
                 (each, each), [word >> low & (1 << used) - 1 for word in self.init],
-                (self.w_addr, self.r_addr), (self.w_en, Const(0)), (Const(1), self.r_en),
-                (self.r_en, self.r_en), pins)
+                (self.w_addr, self.r_addr), (self.w_en.replicate(each // BYTE), Const(0)),
+                (Const(1), self.r_en), (self.r_en, self.r_en), pins)
 
 
 class PairBank(wiring.Component):
@@ -100,7 +100,8 @@ class PairBank(wiring.Component):
     -------
     a_addr, a_data; b_addr, b_data : read
     w_en, w_data : write
-        The row ``b_addr``; ``b_data`` says nothing of that cycle, ``a_addr`` must be another row.
+        The row ``b_addr``, each half with its bit of ``w_en``; ``b_data`` says nothing of that
+        cycle, ``a_addr`` must be another row.
     """
 
     bits = 2 * BYTE
@@ -111,7 +112,7 @@ class PairBank(wiring.Component):
         self.depth, self.init, self.cell = depth, init, cell
         row = range(depth)
         super().__init__({"a_addr": In(row), "a_data": Out(self.bits), "b_addr": In(row),
-                          "b_data": Out(self.bits), "w_en": In(1), "w_data": In(self.bits)})
+                          "b_data": Out(self.bits), "w_en": In(2), "w_data": In(self.bits)})
 
     def elaborate(self, platform):
         m = Module()
@@ -120,10 +121,10 @@ class PairBank(wiring.Component):
                     | pins_of("i_DIB", self.w_data))
             m.submodules.cell = block_ram(
                 (self.bits, self.bits), self.init, (self.a_addr, self.b_addr),
-                (Const(0), self.w_en), (Const(1), Const(1)), (Const(1), Const(1)), pins)
+                (Const(0, 2), self.w_en), (Const(1), Const(1)), (Const(1), Const(1)), pins)
             return m
         m.submodules.rows = rows = memory.Memory(shape=self.bits, depth=self.depth, init=self.init)
-        write = rows.write_port()
+        write = rows.write_port(granularity=BYTE)
         m.d.comb += [write.addr.eq(self.b_addr), write.en.eq(self.w_en),
                      write.data.eq(self.w_data)]
         for name in "ab":
@@ -154,9 +155,9 @@ def block_ram(widths: tuple[int, int], init: list[int], addrs: tuple, writes: tu
               clock_enables: tuple, register_enables: tuple, pins: dict) -> Instance:
     """One DP16KD with the registers behind both ports (Lattice FPGA-TN-02204, ECP5 memory usage).
 
-    widths : of the ports A and B, 9, 18 or 36 bits; init : rows of such width; addrs, writes,
-    clock_enables, register_enables : of A and B; pins : data, by name. Of a port of 36 bits, which
-    takes the data pins of both, A writes and B reads.
+    widths : of the ports A and B, 9, 18 or 36 bits; init : rows of such width; addrs, writes (a bit
+    for each 9 bits), clock_enables, register_enables : of A and B; pins : data, by name. Of ports
+    of 36 bits, which take the data pins of both, A writes and B reads.
     """
     joined = 0
     for row, word in enumerate(init):
@@ -169,11 +170,11 @@ def block_ram(widths: tuple[int, int], init: list[int], addrs: tuple, writes: tu
     for name, width, addr, write, clock, register in zip(
             "AB", widths, addrs, writes, clock_enables, register_enables):
         below = PINS - (BYTES * BYTE // width - 1).bit_length()    # pins below a row's address
-        enables = Const(-1, width // BYTE) if width > BYTE else Const(0, 0)
+        enables = write if len(write) > 1 else Const(0, 0)
         addr = Cat(enables, Const(0, below - len(enables)), addr)
         addr = Cat(addr, Const(0, PINS - len(addr)))
         ports |= {f"i_CLK{name}": ClockSignal(), f"i_CE{name}": clock, f"i_OCE{name}": register,
-                  f"i_WE{name}": write, f"i_RST{name}": Const(0),
+                  f"i_WE{name}": write.any(), f"i_RST{name}": Const(0),
                   **{f"i_CS{name}{k}": Const(0) for k in range(3)},
                   **pins_of(f"i_AD{name}", addr), f"p_DATA_WIDTH_{name}": width,
                   f"p_REGMODE_{name}": "OUTREG", f"p_CLK{name}MUX": f"CLK{name}",
