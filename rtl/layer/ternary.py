@@ -65,8 +65,8 @@ class Ternary(wiring.Component):
             └─►|z|─►max over a word─►max over the step─►(× c)─► limit of the bank
 
     Banks of whole blocks of steps: one is written while another one is read, so a block waits until
-    all of it is known. Each of its P steps has a limit of its own. ``i`` takes a whole block or none
-    of it. Bit-exact model of a step: :class:`quant.integer.ops.Ternary`.
+    all of it is known. Each of its P steps has a limit of its own. ``i`` takes a whole block or
+    none of it. Bit-exact model of a step: :class:`quant.integer.ops.Ternary`.
 
     Parameters
     ----------

@@ -39,11 +39,10 @@ def there(lengths, P: int) -> np.ndarray:
 
 
 def in_blocks(rows: np.ndarray, geo: Geometry, lengths) -> np.ndarray:
-    """Rows (steps, H) word by word (blocks words, P G); what is missing is 0."""
-    seen = there(lengths, geo.P)
-    out = np.zeros((len(seen), geo.H), np.asarray(rows).dtype)
-    out[seen] = rows
-    return out.reshape(-1, geo.P, geo.words, geo.G).swapaxes(1, 2).reshape(-1, geo.values)
+    """Rows (steps, H) word by word (blocks words, P G); a missing step is as the one before it."""
+    steps = np.cumsum(there(lengths, geo.P)) - 1
+    out = np.asarray(rows)[steps].reshape(-1, geo.P, geo.words, geo.G)
+    return out.swapaxes(1, 2).reshape(-1, geo.values)
 
 
 def from_blocks(words, geo: Geometry, lengths=None) -> np.ndarray:
@@ -140,7 +139,7 @@ def threshold_words(part, steps: np.ndarray, seed: int) -> tuple[list[dict], lis
     made = [part.model(step) for step in steps]
     out = words_of(spec, formats | {wire.op.makes: wire.made},
                    values | {wire.op.makes: np.array(made)}, [len(steps)])
-    for t in range(len(steps)):
+    for t in range(len(words) // geo.words):
         step = slice(t * geo.words, (t + 1) * geo.words)
         for word in words[step]:
             word |= {"signature": int(rng.integers(1 << 32)), "saturations": int(rng.integers(99))}

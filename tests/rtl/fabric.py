@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 from amaranth.sim import Simulator
 
-from quant.integer.memory import States
 from quant.integer.ops import Mix
 from quant.integer.synthetic import random_artifact
 from rtl.parts.config import Geometry
@@ -26,17 +25,6 @@ def x_words(x, lengths, G: int, P: int = 1) -> list[dict]:
     """Payloads of ``x_word`` for inputs (steps, H) of all sequences."""
     x = np.asarray(x)
     return framed(x, Geometry(x.shape[1], 1, G, P), lengths)
-
-
-def two_steps(art):
-    """The network in words of two steps: for parts that only take what there is of it."""
-    art = replace(art)
-    object.__setattr__(art, "block", 2)
-    for ops in art.blocks:
-        for op in ops:
-            if isinstance(op, States):
-                object.__setattr__(op, "d1", op.d)
-    return art
 
 
 def sequence_sums(per_step, lengths) -> list[int]:

@@ -13,7 +13,7 @@ from rtl.collector import Collector
 from rtl.encoder import Encoder
 from rtl.plan import plan
 from sim.benches.stimulus import without_missing
-from tests.rtl.fabric import observe, sequence_sums, two_steps, x_words
+from tests.rtl.fabric import observe, sequence_sums, x_words
 from tests.rtl.streams import exchange
 
 # name: artifact, lanes
@@ -49,7 +49,8 @@ def check(art, lanes, values, lengths, stall=0.0):
     if dut.geo.P > 1:
         words = Collector(dut.spec).model(words)
     got, cycles = observe(dut, {"i": words}, {"o": len(want)}, pulses, stall, seed=1)
-    for j, (out, word) in enumerate(zip(without_missing(got["o"], dut.geo), want)):
+    for j, (out, word) in enumerate(zip(*(without_missing(words, dut.geo)
+                                           for words in (got["o"], want)))):
         assert out == word, f"sample {values[j // dut.geo.words]}, word {j % dut.geo.words}"
     counts = sequence_sums([over for _, over in results], lengths)
     assert [count["value"] for count in got.get("count", [])] == (counts if pulses else [])
@@ -61,8 +62,7 @@ def check(art, lanes, values, lengths, stall=0.0):
 @pytest.mark.parametrize("case", CASES)
 def test_matches_model(case, stall, P):
     shape, lanes = CASES[case]
-    art = random_artifact(2, **shape)
-    art, lengths = two_steps(art) if P > 1 else art, (3, 1, 1, 4)
+    art, lengths = random_artifact(2, block=P, **shape), (3, 1, 1, 4)
     low, top = (0, art.vocab - 1) if art.vocab else (art.sample.lo, art.sample.hi)
     rng = np.random.default_rng(3)
     values = np.concatenate([[low, top, top, low], rng.integers(low, top + 1, sum(lengths) - 4)])
@@ -84,7 +84,7 @@ def test_every_sample_value():
 @pytest.mark.parametrize("vocab", [0, 5], ids=["samples", "tokens"])
 def test_collector(vocab, stall):
     """Two samples a word, the last of an odd sequence alone; no cycle is lost."""
-    dut = Collector(encoder(two_steps(random_artifact(H=4, n=2, vocab=vocab)), 2).spec)
+    dut = Collector(encoder(random_artifact(H=4, n=2, vocab=vocab, block=2), 2).spec)
     lengths = (3, 1, 1, 4, 2, 1, 7)
     values = np.random.default_rng(4).integers(0, vocab or 256, sum(lengths))
     words = samples(values, lengths)
@@ -99,7 +99,7 @@ def test_collector(vocab, stall):
 
 def test_the_first_sample_of_a_block_does_not_wait():
     """It is taken while nobody takes words, the second one is not."""
-    dut, taken = Collector(encoder(two_steps(random_artifact(H=4, n=2)), 2).spec), []
+    dut, taken = Collector(encoder(random_artifact(H=4, n=2, block=2), 2).spec), []
 
     async def bench(ctx):
         for last in (0, 0):
