@@ -71,7 +71,8 @@ class Core(wiring.Component):
     busy : ``Out(n_layers)``
         Bit j: all multipliers of layer j's lanes take operands in this cycle, none otherwise.
     cfg : ``In(ConfigBus())``
-        A row's words in rising order, with no other write between them.
+        A row's words in rising order, with no other write between them; ``plan.spacing`` cycles
+        from one write to the next.
 
     Timing
     ------
@@ -124,8 +125,8 @@ class Core(wiring.Component):
         # until the last write has arrived everywhere.
         inside, starts = Signal(range(self.max_in_flight + 1)), Signal(init=1)
         admit, taken = Signal(), Signal()
-        # Cycles until a write has reached the last memory: to its part, there, and into the row.
-        arrival = len(parts) * hop + 5
+        # Cycles until a write is done: to its part, there, into the row, and what is made of it.
+        arrival = len(parts) * hop + 5 + self.plan.spacing
         settling = Signal(range(arrival + 1))
         with m.If(self.cfg.en):
             m.d.sync += settling.eq(arrival)

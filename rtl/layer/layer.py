@@ -6,10 +6,10 @@ from amaranth import Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.layer import coefficients, columns, fuse, mixer, state_engine, ternary
+from rtl.layer import coefficients, fuse, mixers, state_engine, ternary
 from rtl.layer.chains import sent_word
 from rtl.parts.memory import Region, delay_bus
-from rtl.layer.mixer import Mixer, MixerTiming
+from rtl.layer.mixing import MixerTiming
 from rtl.spec import LayerSpec, Timing
 from rtl.layer.state_engine import EngineTiming, StateEngine
 from rtl.parts.streams import ConfigBus, x_word
@@ -33,7 +33,7 @@ def mixing_word(spec: LayerSpec) -> data.StructLayout:
 
 def regions(spec: LayerSpec) -> list[Region]:
     """The regions of a layer's parts, in the order of the map."""
-    return coefficients.regions(spec) + ternary.regions(spec) + columns.regions(spec) + \
+    return coefficients.regions(spec) + ternary.regions(spec) + mixers.regions(spec) + \
         fuse.regions(spec)
 
 
@@ -54,15 +54,15 @@ class LayerTiming(Timing):
 
 def timing(spec: LayerSpec) -> LayerTiming:
     """Timing of a layer, from its parts'."""
-    geo, engine, mix = spec.geo, state_engine.timing(spec), mixer.timing(spec)
+    geo, engine, mix = spec.geo, state_engine.timing(spec), mixers.timing(spec)
     limit = ternary.timing(spec) if spec.cut.ternary else None
     interval, banks = max(engine.interval, mix.interval), NO_FUSE_BANKS
     spikes = (geo.words - 1) * geo.F + engine.latency
     if limit:
         interval = max(interval, limit.interval)
-        spikes += limit.latency + (geo.words - 1) * geo.K
+        spikes += limit.latency + (geo.words - 1) * mix.word
     if spec.fused:      # the residual addition comes late, and holds nothing up
-        fill, drain = geo.words + XBuffer.latency, geo.words + mix.fill + 2
+        fill, drain = geo.words + XBuffer.latency, geo.words + mix.begin + mix.delay + 1
         banks = max(FUSE_BANKS, -(-(fill + spikes + drain) // interval))
     return LayerTiming(XBuffer.latency + spikes + mix.latency, interval, engine, limit, mix,
                        fuse.latency(spec), banks)
@@ -106,7 +106,7 @@ class Layer(wiring.Component):
     def __init__(self, spec: LayerSpec):
         self.spec, found = spec, timing(spec)
         self.latency, self.interval = found.latency, found.interval
-        self.engine, self.mixer = StateEngine(spec), Mixer(spec)
+        self.engine, self.mixer = StateEngine(spec), mixers.make(spec)
         self.buffer = XBuffer(spec, found.banks)
         word = x_word(spec.x_format, spec.geo)
         count = data.StructLayout({"valid": 1, "value": 32})
