@@ -33,6 +33,8 @@ from rtl.parts.memory import delay_bus
 from rtl.plan import plan
 from rtl.parts.streams import ConfigBus, result_word, sample_word
 
+HOP = 2         # registers of the configuration bus from one part to the next, where it is far
+
 
 class Core(wiring.Component):
     """The streaming accelerator of one artifact; it knows no board.
@@ -69,7 +71,8 @@ class Core(wiring.Component):
     busy : ``Out(n_layers)``
         Bit j: all multipliers of layer j's lanes take operands in this cycle, none otherwise.
     cfg : ``In(ConfigBus())``
-        A row's words in rising order, with no other write between them.
+        A row's words in rising order, with no other write between them; ``plan.spacing`` cycles
+        from one write to the next.
 
     Timing
     ------
@@ -110,11 +113,11 @@ class Core(wiring.Component):
                          self.busy[number].eq(layer.busy)]
         for part, following in zip(parts, parts[1:]):
             wiring.connect(m, part.o, following.i)
-        # The configuration bus visits the parts one after the other.
-        bus = wiring.flipped(self.cfg)
+        # The configuration bus visits the parts one after the other, with a register half way.
+        bus, hop = wiring.flipped(self.cfg), HOP * self.hw.spread
         for number, part in enumerate(parts):
-            if self.hw.spread:
-                bus = delay_bus(m, bus, f"cfg{number}")
+            for stage in range(hop):
+                bus = delay_bus(m, bus, f"cfg{number}_{stage}")
             wiring.connect(m, bus, part.cfg)
         wiring.connect(m, decoder.o, wiring.flipped(self.o))
 
@@ -122,7 +125,8 @@ class Core(wiring.Component):
         # until the last write has arrived everywhere.
         inside, starts = Signal(range(self.max_in_flight + 1)), Signal(init=1)
         admit, taken = Signal(), Signal()
-        arrival = len(parts) + 5        # cycles until a write has reached the last memory
+        # Cycles until a write is done: to its part, there, into the row, and what is made of it.
+        arrival = len(parts) * hop + 5 + self.plan.spacing
         settling = Signal(range(arrival + 1))
         with m.If(self.cfg.en):
             m.d.sync += settling.eq(arrival)

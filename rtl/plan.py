@@ -14,7 +14,7 @@ from quant.integer.artifact import Artifact
 from quant.integer.memory import States
 from rtl import decoder, encoder
 from rtl.cut import cut
-from rtl.layer import columns, layer
+from rtl.layer import layer, mixers
 from rtl.layer.cells import CELLS
 from rtl.parts.config import Geometry, HardwareConfig, HardwareError, lanes_for
 from rtl.decoder import DecoderTiming
@@ -28,7 +28,7 @@ IN_FLIGHT = 16      # sequences inside a core, at most
 COUNT_BITS = 32     # of a count of saturations, at most
 # Components that compute an operation beside its cell (rtl.layer.cells.CELLS).
 PARTS: dict[type, tuple[str, ...]] = {
-    States: ("rtl.layer.state_engine",), ops.Mix: ("rtl.layer.mixer",),
+    States: ("rtl.layer.state_engine",), ops.Mix: ("rtl.layer.mixer", "rtl.layer.table_mixer"),
     ops.Ternary: ("rtl.layer.ternary",), **dict.fromkeys(
         (ops.Embed, ops.Scale, ops.Round, ops.Limit, ops.Clamp), ("rtl.encoder",))}
 
@@ -74,6 +74,11 @@ class Plan:
         """Addresses of the configuration bus that the map takes, from 0 on."""
         return self.regions[-1].base + self.regions[-1].size
 
+    @property
+    def spacing(self) -> int:
+        """Least cycles from one write on the configuration bus to the next."""
+        return max(mixers.spacing(spec) for spec in self.layers)
+
     def writes(self) -> list[tuple[int, int]]:
         """(address, 32-bit word) pairs that give any core with the same map this network."""
         return [pair for region in self.regions for pair in region.writes()]
@@ -115,8 +120,7 @@ def layer_of(art: Artifact, number: int, hw: HardwareConfig) -> LayerSpec:
     """What computes layer ``number``, without its place in the map."""
     spec = LayerSpec(art, number, Geometry.of(art, hw.lanes), hw, cut(art, number),
                      count_bits(art))
-    columns.check(spec)
-    return spec
+    return replace(spec, tables=mixers.tables(spec))
 
 
 def count_bits(art: Artifact) -> int:

@@ -21,6 +21,7 @@ class LayerSpec:
     hw: HardwareConfig
     cut: Cut
     count_bits: int             # of a sequence's saturated states
+    tables: bool = False        # the mixers are tables, as rtl.layer.mixers says
     regions: Mapping[str, Region] = field(default_factory=dict)     # by name, without "layer0."
 
     @property

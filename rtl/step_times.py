@@ -9,7 +9,6 @@ from collections import deque
 
 from rtl.decoder import DRAIN, FILL, DecoderTiming
 from rtl.layer.layer import LayerTiming
-from rtl.layer.mixer import BEHIND
 from rtl.layer.ternary import BANKS
 from rtl.parts.queue import Queue
 from rtl.spec import LayerSpec, Timing
@@ -164,7 +163,8 @@ class LayerTimes(Times):
         self.emptied = deque([NEVER] * BANKS, BANKS)    # the banks of a threshold, oldest first
         self.drained = NEVER                # may the mixer take another step's last word
         self.issued = NEVER                 # fuse takes its first sums, on its clock
-        self.taken = deque([NEVER] * BEHIND, BEHIND)    # it took the last words, oldest first
+        behind = timing.mixer.behind
+        self.taken = deque([NEVER] * behind, behind)    # it took the last words, oldest first
         self.fetched = NEVER                # the buffer's last word left for o
 
     QUEUES = ("free", "taken", "emptied")
@@ -200,7 +200,7 @@ class LayerTimes(Times):
                  for word in (max(0, geo.words - 2), geo.words - 1)]
         self.read = taken[1]
         self.fetched = taken[0] if geo.words > 1 else fetched
-        queued = max(self.given + self.timing.mixer.fill, self.taken[0]) + 1
+        queued = self.timing.mixer.queued(self.given, self.taken.__getitem__)
         self.issued = max(self.fuse.own(queued + Queue.latency), self.issued + geo.words)
         return self.issued + self.timing.fuse
 
@@ -211,7 +211,7 @@ class LayerTimes(Times):
 
     def _direct(self) -> None:
         """The mixer takes the words from the engine."""
-        self.left = self.given = max(self._last(), self.given + self.geo.words * self.geo.K,
+        self.left = self.given = max(self._last(), self.given + self.geo.words * self.timing.mixer.word,
                                      self.drained)
 
     def _limited(self) -> None:
@@ -221,31 +221,26 @@ class LayerTimes(Times):
         if geo.words > 1:       # the second word comes behind the first
             self.engine.stop(own + geo.F, first + 1)
         self.left = first if geo.words == 1 else self._last()
-        begin = max(self.left + self.timing.ternary.latency, self.given + geo.K)
-        self.given = max(begin + (geo.words - 1) * geo.K, self.drained)
+        word = self.timing.mixer.word
+        begin = max(self.left + self.timing.ternary.latency, self.given + word)
+        self.given = max(begin + (geo.words - 1) * word, self.drained)
         self.emptied.append(self.given + 1)
 
     def accepted_by_next(self, first: int) -> None:
         """The step's first result was taken in cycle ``first``."""
-        words, fill = self.geo.words, self.timing.mixer.fill
-        loaded, before = self.given + fill + 1, list(self.taken)
+        words, mixer, before = self.geo.words, self.timing.mixer, list(self.taken)
 
         def taken(word: int) -> int:
             """Fuse takes a word of the step, or of those before."""
             return before[word] if word < 0 else self.fuse.cycle(self.issued + word)
 
-        def sent(word: int) -> int:
-            """It leaves `out` for the queue."""
-            return max(loaded + word, taken(word - BEHIND) + 1)
-
-        self.drained = max(loaded + 1, taken(words - 1 - BEHIND) + 3)
-        if words > fill + 1:
-            self.drained = max(self.drained, sent(words - fill - 2) + 1)
+        self.drained = mixer.drained(self.given, words, taken)
         freed = self.fetched
         if self.fused:
             freed = taken(words - 2) if words > 1 else max(freed + 1, before[-1])
         self.free.append(freed + 1)
-        self.taken.extend(taken(word) for word in range(max(0, words - BEHIND), words))
+        self.taken.extend(taken(word) for word in range(max(0, words - mixer.behind),
+                                                          words))
 
 
 class DecoderTimes(Times):

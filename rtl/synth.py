@@ -43,13 +43,14 @@ class Family:
     luts_per: dict[str, int]    # LUTs that a cell other than a LUT occupies
     spread: bool                # large devices: more registers
     multiplier: str = ""        # cell of rtl.parts.multiplier.Products
+    ram: str = ""               # cell of rtl.parts.bank
     device: str = ""
     capacity: dict[str, int] | None = None
 
     def hardware(self, lanes: int, signature: bool = False) -> HardwareConfig:
         """A core's configuration for this family's memories and size."""
         return HardwareConfig(lanes, signature, self.bank_bits, self.lut_ram_bits, self.spread,
-                              self.multiplier)
+                              self.multiplier, self.ram)
 
 
 FAMILIES = {
@@ -57,25 +58,26 @@ FAMILIES = {
         "synth_ecp5",
         {"multiplier": "MULT18X18D|MULT9X9D", "block_ram": "DP16KD",
          "lut_ram": "TRELLIS_DPR16X4", "lut": "LUT4|CCU2C", "ff": "TRELLIS_FF"},
-        36, 5632, {"CCU2C": 2, "TRELLIS_DPR16X4": 6}, True, "MULT18X18D", "LFE5U-85F",
+        36, 5632, {"CCU2C": 2, "TRELLIS_DPR16X4": 6}, True, "MULT18X18D", "DP16KD",
+        "LFE5U-85F",
         {"multiplier": 156, "block_ram": 208, "lut": 83640, "ff": 83640}),
     "gowin": Family(
         "synth_gowin -nolutram",    # there a LUT RAM of 16 x 4 bits takes a whole tile
         {"multiplier": "MULT.*", "block_ram": "S?DPX?9?B|SPX?9?", "lut_ram": "RAM16S.*",
          "lut": "LUT[1-8]|ALU", "ff": "DFF.*"},
-        32, 0, {"ALU": 1, "RAM16SDP4": 6}, False, "", "GW2A-18",
+        32, 0, {"ALU": 1, "RAM16SDP4": 6}, False, "", "", "GW2A-18",
         {"multiplier": 48, "block_ram": 46, "lut": 20736, "ff": 15552}),
     "ice40": Family(
         "synth_ice40 -dsp", {"multiplier": "SB_MAC16", "spram": "SB_SPRAM256KA",
                              "block_ram": "SB_RAM40_4K.*", "lut": "SB_LUT4", "ff": "SB_DFF.*"},
-        16, 0, {}, False, "", "iCE40UP5K",
+        16, 0, {}, False, "", "", "iCE40UP5K",
         {"multiplier": 8, "block_ram": 30, "lut": 5280, "ff": 5280}),
     "xilinx": Family(
         "synth_xilinx -family xc7 -flatten",
         {"multiplier": "DSP48E1", "block_ram": "RAMB36E1|RAMB18E1",
          "lut_ram": "RAM32M|RAM64M|RAM.*X1D|SRL.*", "lut": "LUT[1-6]", "ff": "FD.E.*"},
         36, 5632, {"RAM32M": 4, "RAM64M": 4, "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4,
-                   "SRL16E": 1, "SRLC32E": 1}, True, "", "XC7A35T",
+                   "SRL16E": 1, "SRLC32E": 1}, True, "", "", "XC7A35T",
         {"multiplier": 90, "block_ram": 50, "lut": 20800, "ff": 41600}),
 }
 

@@ -56,7 +56,9 @@ class BlockUpdate(wiring.Component):
     u : QFormat
     random : RandomFormat
     fed : bool
-        ``i.valid`` is always high, and ``o.valid`` from the start: only ``o.ready`` stops it.
+        It is part of an engine. ``i.valid`` is always high, and ``o.valid`` from the start: only
+        ``o.ready`` stops it. With ``spread`` states, coefficients and in_re, in_im come a cycle
+        later than said here: from the registers behind their RAMs.
     spread : bool
         With the registers for far parts.
     multiplier : str
@@ -133,10 +135,12 @@ class BlockUpdate(wiring.Component):
             m.d.sync += valid.eq(valid << 1 | self.i.valid)
 
         pipe = Pipeline(m, en)
-        near = pipe.delay(self.i.payload, self.registers - 1, "near")
+        near = {name: self.i.payload[name] if self.fed and name not in ("u1", "u2") else
+                pipe.delay(self.i.payload[name], self.registers - 1, f"near_{name}")
+                for name in self.factors}
         factors = {name: near[name] for name in self.factors if name != "a2_im"} | {
-            "h_sum": near.h_re + near.h_im, "a2_sum": near.a2_re + near.a2_im,
-            "a2_less": near.a2_im - near.a2_re}
+            "h_sum": near["h_re"] + near["h_im"], "a2_sum": near["a2_re"] + near["a2_im"],
+            "a2_less": near["a2_im"] - near["a2_re"]}
         m.submodules.products = x = Products(
             {name: value.shape() for name, value in factors.items()},
             PAIRS | ({} if self.bit else ENTERING), self.multiplier)
@@ -144,15 +148,17 @@ class BlockUpdate(wiring.Component):
         m.d.comb += self.p.eq(pipe.register((x.rr - x.ii)[:len(self.p)].as_signed(), "re_ah"))
         result = Signal(self.o.payload.shape(), reset_less=True)
         m.d.comb += self.o.payload.eq(result)
-        late = pipe.register(self.late, "late_1") if "late" in self.signature.members else None
-        drawn = pipe.register(late.r, "r") if op.rounding == "stochastic" else None
+        drawn = pipe.delay(self.late.r, 2, "r") if op.rounding == "stochastic" else None
+        ready = self.fed and self.registers > 1     # in a register behind its RAM
         for part, total in (("re", x.all - x.im_im), ("im", x.all + x.re_re)):
             fits = Signal(shape_of(self._products()), name=f"fits_{part}")
             m.d.comb += fits.eq(total)
             total = pipe.delay(fits, self.registers - 1, f"total_{part}")
-            enters = late[f"in_{part}"] if self.bit else pipe.delay(
-                getattr(x, f"g1u_{part}") + getattr(x, f"gu_{part}"), self.registers - 1,
-                f"enters_{part}")
+            if self.bit:
+                enters = pipe.delay(self.late[f"in_{part}"], 1 - ready, f"in_{part}")
+            else:
+                enters = pipe.delay(getattr(x, f"g1u_{part}") + getattr(x, f"gu_{part}"),
+                                    self.registers - 1, f"enters_{part}")
             acc = Signal(self._sum_shape(), reset_less=True, name=f"acc_{part}")
             with m.If(en):
                 m.d.sync += acc.eq(total + (enters << op.align(self.u)))

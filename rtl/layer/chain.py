@@ -83,21 +83,19 @@ class Chain:
     def build(self, host, inputs: Mapping[str, tuple], register: bool = False):
         """Its hardware in a host's pipeline. Returns (values by name, the flow).
 
-        inputs : the bits of ``self.inputs``. register : a register lies between the memory of the
-        parameters and their first use.
+        inputs : the bits of ``self.inputs``. register : a register lies behind the memory of the
+        parameters.
         """
         flow = Flow(self.spec, self.name, host)
         rows = None
         if self.fields:
             shapes = {name: field.value(0).shape for name, field in self.fields.items()}
             layout = data.ArrayLayout(data.StructLayout(shapes), self.spec.geo.G)
-            memory = ConfigMemory(self.spec.regions[self.row], self.spec.hw)
+            memory = ConfigMemory(self.spec.regions[self.row], self.spec.hw, register)
             host.memory(self.row.replace(".", "_"), memory)
             at = self.start - 1 - register
             host.m.d.comb += [memory.addr.eq(host.slot(at).word), memory.en.eq(host.pipe.en)]
             row = data.View(layout, memory.data)
-            if register:
-                row = host.pipe.register(row, f"{self.name}_row")
             rows = {name: tuple(row[g][name] for g in range(self.spec.geo.G)) for name in shapes}
         given = {name: replace(value, bits=tuple(inputs[name]))
                  for name, value in self.inputs.items()}

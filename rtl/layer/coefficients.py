@@ -99,12 +99,15 @@ class CoefficientMemory(ConfigMemory):
     tensors : dict of str to Tensor
     per_row : int
         Elements of each tensor in a row.
+    registered : bool
+        As of :class:`rtl.parts.memory.WideMemory`.
     """
 
-    def __init__(self, spec: LayerSpec, name: str, tensors: dict[str, Tensor], per_row: int):
+    def __init__(self, spec: LayerSpec, name: str, tensors: dict[str, Tensor], per_row: int,
+                 registered: bool = False):
         shapes = {tensor: shape_of(t.fmt) for tensor, t in tensors.items()}
         self.layout = data.ArrayLayout(data.StructLayout(shapes), per_row)
-        super().__init__(spec.regions[name], spec.hw)
+        super().__init__(spec.regions[name], spec.hw, registered)
 
     @property
     def row(self) -> data.View:
@@ -118,9 +121,11 @@ class StateMemories:
     Attributes
     ----------
     modes : CoefficientMemory
-        ``state_coefficients``: A_bar and g of G M modes per row, a row per cycle of a block.
+        ``state_coefficients``: A_bar and g of G M modes per row, a row per cycle of a block;
+        registered where a lane has registers for that.
     inputs : list of CoefficientMemory
-        ``state_inputs0`` and on, one for each of G neurons, see :func:`entering`.
+        ``state_inputs0`` and on, one for each of G neurons, see :func:`entering`; registered
+        likewise.
     neurons : CoefficientMemory
         ``neuron_coefficients``: d and b of G neurons per row, a row per word.
     draws_rounding : WordSource or None
@@ -129,9 +134,10 @@ class StateMemories:
 
     def __init__(self, spec: LayerSpec):
         geo, random = spec.geo, spec.random
-        self.modes = CoefficientMemory(spec, "state_coefficients", modes(spec), geo.lanes)
+        self.modes = CoefficientMemory(spec, "state_coefficients", modes(spec), geo.lanes,
+                                       spec.hw.spread)
         found = entering(spec)
-        self.inputs = [CoefficientMemory(spec, f"state_inputs{g}", found, geo.M)
+        self.inputs = [CoefficientMemory(spec, f"state_inputs{g}", found, geo.M, spec.hw.spread)
                        for g in range(geo.G if found else 0)]
         self.neurons = CoefficientMemory(spec, "neuron_coefficients", neurons(spec), geo.G)
         self.draws_rounding = None

@@ -6,10 +6,10 @@ from amaranth import Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.layer import coefficients, columns, fuse, mixer, state_engine, ternary
+from rtl.layer import coefficients, fuse, mixers, state_engine, ternary
 from rtl.layer.chains import sent_word
 from rtl.parts.memory import Region, delay_bus
-from rtl.layer.mixer import Mixer, MixerTiming
+from rtl.layer.mixing import MixerTiming
 from rtl.spec import LayerSpec, Timing
 from rtl.layer.state_engine import EngineTiming, StateEngine
 from rtl.parts.streams import ConfigBus, x_word
@@ -33,7 +33,7 @@ def mixing_word(spec: LayerSpec) -> data.StructLayout:
 
 def regions(spec: LayerSpec) -> list[Region]:
     """The regions of a layer's parts, in the order of the map."""
-    return coefficients.regions(spec) + ternary.regions(spec) + columns.regions(spec) + \
+    return coefficients.regions(spec) + ternary.regions(spec) + mixers.regions(spec) + \
         fuse.regions(spec)
 
 
@@ -54,15 +54,15 @@ class LayerTiming(Timing):
 
 def timing(spec: LayerSpec) -> LayerTiming:
     """Timing of a layer, from its parts'."""
-    geo, engine, mix = spec.geo, state_engine.timing(spec), mixer.timing(spec)
+    geo, engine, mix = spec.geo, state_engine.timing(spec), mixers.timing(spec)
     limit = ternary.timing(spec) if spec.cut.ternary else None
     interval, banks = max(engine.interval, mix.interval), NO_FUSE_BANKS
     spikes = (geo.words - 1) * geo.F + engine.latency
     if limit:
         interval = max(interval, limit.interval)
-        spikes += limit.latency + (geo.words - 1) * geo.K
+        spikes += limit.latency + (geo.words - 1) * mix.word
     if spec.fused:      # the residual addition comes late, and holds nothing up
-        fill, drain = geo.words + XBuffer.latency, geo.words + mix.fill + 2
+        fill, drain = geo.words + XBuffer.latency, geo.words + mix.begin + mix.delay + 1
         banks = max(FUSE_BANKS, -(-(fill + spikes + drain) // interval))
     return LayerTiming(XBuffer.latency + spikes + mix.latency, interval, engine, limit, mix,
                        fuse.latency(spec), banks)
@@ -106,7 +106,7 @@ class Layer(wiring.Component):
     def __init__(self, spec: LayerSpec):
         self.spec, found = spec, timing(spec)
         self.latency, self.interval = found.latency, found.interval
-        self.engine, self.mixer = StateEngine(spec), Mixer(spec)
+        self.engine, self.mixer = StateEngine(spec), mixers.make(spec)
         self.buffer = XBuffer(spec, found.banks)
         word = x_word(spec.x_format, spec.geo)
         count = data.StructLayout({"valid": 1, "value": 32})
@@ -134,10 +134,10 @@ class Layer(wiring.Component):
                      *(into.payload[name].eq(word[name])
                        for name in into.payload.shape().members)]
         wiring.connect(m, self.mixer.o, wiring.flipped(self.o))
-        wiring.connect(m, wiring.flipped(self.cfg), self.engine.cfg)
-        mixer_cfg = delay_bus(m, self.cfg, "cfg_mixer") if self.spec.hw.spread else \
-            wiring.flipped(self.cfg)
-        wiring.connect(m, mixer_cfg, self.mixer.cfg)
+        for name in ("engine", "mixer"):        # where they are far, with registers of their own
+            bus = delay_bus(m, self.cfg, f"cfg_{name}") if self.spec.hw.spread else \
+                wiring.flipped(self.cfg)
+            wiring.connect(m, bus, getattr(self, name).cfg)
         if self.spec.fused:
             wiring.connect(m, self.buffer.fuse, self.mixer.x)
         if self.spec.saturates:

@@ -3,41 +3,47 @@
 from dataclasses import dataclass
 
 from amaranth import Const, Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data, wiring
 
 from rtl.layer import columns, fuse
-from rtl.layer.fuse import Fuse
+from rtl.layer.mixing import MixerTiming, Mixing
 from rtl.parts.memory import ConfigMemory
 from rtl.parts.pipeline import Pipeline, tree_stages
 from rtl.parts.queue import Queue
-from rtl.parts.streams import ConfigBus, marks, shape_of, x_word
-from rtl.spec import LayerSpec, Timing
+from rtl.parts.streams import marks, shape_of
+from rtl.spec import LayerSpec
 
 ADDERS = 2      # levels of the adder tree over a word's neurons per cycle
 BEHIND = 8      # words between the sums and the fuse
 
 
 @dataclass(frozen=True)
-class MixerTiming(Timing):
-    """Cycles of a mixer.
+class ColumnTiming(MixerTiming):
+    """A block's last word is taken only when ``out`` is sure to be free for its sums."""
 
-    latency : from the transfer of a block's last word to the first word on ``o``; interval : least
-    cycles from one block's last word to the next one's, when ``o`` never stalls.
-    """
+    def drained(self, given, words, taken):
+        loaded, fill = given + self.begin, self.begin - 1
+        found = max(loaded + 1, taken(words - 1 - self.behind) + 3)
+        if words > fill + 1:
+            found = max(found, self.sent(given, words - fill - 2, taken) + 1)
+        return found
 
-    fill: int       # from the transfer of a block's last word to the one that completes its sums
+
+def fill_cycles(spec: LayerSpec) -> int:
+    """Cycles from the transfer of a block's last word to the one that completes its sums."""
+    geo = spec.geo
+    return geo.K + 1 + (tree_stages(geo.G, ADDERS) if geo.G > 1 else 0)
 
 
-def timing(spec: LayerSpec) -> MixerTiming:
+def timing(spec: LayerSpec) -> ColumnTiming:
     """Timing of a layer's mixer."""
-    geo, words = spec.geo, spec.geo.words
-    fill = geo.K + 1 + (tree_stages(geo.G, ADDERS) if geo.G > 1 else 0)
+    geo, words, fill = spec.geo, spec.geo.words, fill_cycles(spec)
     interval = max(words * geo.K, fill + 2, fill + 3 + Queue.latency + words - BEHIND)
-    return MixerTiming(fill + 1 + Queue.latency + fuse.latency(spec), interval, fill)
+    return ColumnTiming(fill + 1 + Queue.latency + fuse.latency(spec), interval, geo.K, fill + 1,
+                        BEHIND, 1, 0, 0)
 
 
-class Mixer(wiring.Component):
+class Mixer(Mixing):
     """Spikes or values in, the next layer's input out: sums of weights, no multiplier.
 
     .. code-block:: text
@@ -63,18 +69,7 @@ class Mixer(wiring.Component):
 
     Members
     -------
-    i : ``In(stream.Signature(mixer_word(spec)))``
-    x : ``In(stream.Signature(x_word(x_format, geo)))``
-        This layer's input again; only where it is added.
-    o : ``Out(stream.Signature(x_word(x_format, geo)))``
-    count : ``Out(StructLayout({"valid": 1, "value": 32}))``
-        Saturated elements of a sequence, one pulse after its last word; only where they saturate.
-    cfg : ``In(ConfigBus())``
-
-    Timing
-    ------
-    ``latency`` cycles from the transfer of a block's last word to the first word on ``o``, then a
-    word per cycle; ``interval`` is the least number of cycles per block of steps.
+    Those of :class:`rtl.layer.mixing.Mixing`.
 
     Resources
     ---------
@@ -83,34 +78,14 @@ class Mixer(wiring.Component):
     """
 
     def __init__(self, spec: LayerSpec):
-        self.spec, self.geo = spec, spec.geo
+        super().__init__(spec, timing(spec))
+        self.fill = fill_cycles(spec)
         self.weights = {name: [ConfigMemory(spec.regions[f"{name}{g}"], spec.hw)
                                for g in range(spec.geo.G)] for name in columns.names(spec)}
-        self.totals = fuse.totals(spec)     # of each mixer, by what is made of them
-        self.fuse = Fuse(spec)
-        found = timing(spec)
-        self.fill, self.latency, self.interval = found.fill, found.latency, found.interval
-        members = {"i": In(stream.Signature(columns.mixer_word(spec))),
-                   "o": Out(stream.Signature(x_word(spec.x_format, spec.geo))),
-                   "cfg": In(ConfigBus())}
-        for name in ("x", "count"):
-            if name in self.fuse.signature.members:
-                members[name] = self.fuse.signature.members[name]
-        super().__init__(members)
-
-    def model(self, values: dict, x):
-        """(x_next (H,), saturated elements) from what the mixers read (H,) in a step, and x."""
-        return self.fuse.model(values, x)
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.fuse = self.fuse
-        wiring.connect(m, wiring.flipped(self.cfg), self.fuse.cfg)
-        wiring.connect(m, self.fuse.o, wiring.flipped(self.o))
-        if "x" in self.signature.members:
-            wiring.connect(m, wiring.flipped(self.x), self.fuse.x)
-        if "count" in self.signature.members:
-            m.d.comb += self.count.eq(self.fuse.count)
+        self.add_fuse(m)
         clear, coming = Signal(init=1), Signal()    # `out` will be free; a last word is on its way
         taken, active, fold, row, now = self._take(m, clear, coming)
         tags, wipe = self._tags(m, active, fold, now)

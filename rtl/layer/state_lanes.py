@@ -32,7 +32,7 @@ class Lanes:
         self.spec, self.geo, self.op = spec, spec.geo, op
         self.memories, h = StateMemories(spec), shape_of(op.h)
         self.layout = data.ArrayLayout(data.StructLayout({"h_re": h, "h_im": h}), spec.geo.lanes)
-        self.states = WideMemory(spec.geo.issue, self.layout.size, [], hw)
+        self.states = WideMemory(spec.geo.issue, self.layout.size, [], hw, hw.spread)
         self.lanes = [self.Lane(op, u, spec.random, fed=True, spread=hw.spread,
                                 multiplier=hw.multiplier) for _ in range(spec.geo.lanes)]
 
@@ -61,8 +61,10 @@ class Lanes:
             m.d.comb += [mem.draws_rounding.advance.eq(pipe.en & ahead.valid),
                          mem.draws_rounding.rewind.eq(ahead.last & ahead.end & ahead.tail)]
             seen["rounding"] = pipe.register(mem.draws_rounding.words, "r_round")
-        first, read, write = host.slots[at.operands].first, *(
-            data.View(self.layout, port) for port in (self.states.r_data, self.states.w_data))
+        # With registers behind the RAMs the rows come a cycle later.
+        first = host.slots[at.operands + self.spec.hw.spread].first
+        read, write = (data.View(self.layout, port)
+                       for port in (self.states.r_data, self.states.w_data))
         for j, lane in enumerate(self.lanes):
             p, row = lane.i.payload, mem.modes.row[j]
             m.d.comb += [*self._enter(j, lane, u),

@@ -58,7 +58,9 @@ class StateUpdate(wiring.Component):
     u : QFormat
     random : RandomFormat
     fed : bool
-        ``i.valid`` is always high, and ``o.valid`` from the start: only ``o.ready`` stops it.
+        It is part of an engine. ``i.valid`` is always high, and ``o.valid`` from the start: only
+        ``o.ready`` stops it. With ``spread`` h, A_bar and g come a cycle after u and r: from the
+        registers behind their RAMs.
     spread : bool
         With the registers that have no name in the picture.
     multiplier : str
@@ -124,9 +126,14 @@ class StateUpdate(wiring.Component):
             m.d.sync += valid.eq(valid << 1 | self.i.valid)
 
         pipe = Pipeline(m, en)
-        near = pipe.delay(self.i.payload, self.registers - 1, "near")
-        p = pipe.register(near, "operands")     # but for the factors, which `products` registers
+        near = {}
+        for name in self.i.payload.shape().members:
+            there = self.fed and name not in ("u", "r")
+            near[name] = self.i.payload[name] if there else \
+                pipe.delay(self.i.payload[name], self.registers - 1, f"near_{name}")
         factors = ["a_re", "a_im", "h_re", "h_im"] + ["g_re", "g_im", "u"] * (not self.bit)
+        p = {name: pipe.register(value, f"operands_{name}") for name, value in near.items()
+             if name not in factors}        # those `products` registers
         pairs = {"rr": ("a_re", "h_re"), "ii": ("a_im", "h_im"),
                  "ri": ("a_re", "h_im"), "ir": ("a_im", "h_re")}
         pairs |= {} if self.bit else {"gu_re": ("g_re", "u"), "gu_im": ("g_im", "u")}
@@ -137,7 +144,7 @@ class StateUpdate(wiring.Component):
         m.d.comb += self.o.payload.eq(result)
         for part, total in (("re", x.rr - x.ii), ("im", x.ri + x.ir)):
             total = pipe.delay(total, self.registers - 1, f"total_{part}")
-            gu = pipe.delay(Mux(p.u, p[f"g_{part}"], 0), self.registers, f"gs_{part}") \
+            gu = pipe.delay(Mux(p["u"], p[f"g_{part}"], 0), self.registers, f"gs_{part}") \
                 if self.bit else pipe.delay(getattr(x, f"gu_{part}"), self.registers - 1,
                                             f"gu_{part}")
             acc = Signal(self._sum_shape(), reset_less=True, name=f"acc_{part}")
@@ -146,7 +153,7 @@ class StateUpdate(wiring.Component):
             r_acc = None
             if op.rounding == "stochastic":
                 low = bits * (part == "im")
-                r_acc = pipe.delay(p.r[low:low + bits], self.registers + 1, f"r_{part}")
+                r_acc = pipe.delay(p["r"][low:low + bits], self.registers + 1, f"r_{part}")
             settle(m, en, op, part, acc, r_acc, result)
         return m
 

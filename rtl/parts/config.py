@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from golden.base.cli import UserError
 
+MIXERS = ("columns", "tables", "fitting")
+
 
 class HardwareError(UserError):
     """A hardware configuration that does not fit the artifact; the message says what does."""
@@ -20,8 +22,12 @@ class HardwareConfig:
     lut_ram_bits: int = 0       # a memory's highest banks, so many bits, are marked for LUT RAM
     spread: bool = True         # more registers, as parts of a large device are far apart
     multiplier: str = ""        # the device's cell for products between registers; "": plain logic
+    block_ram: str = ""         # its block RAM with a register behind the rows; "": plain logic
+    mixer: str = "columns"      # "tables": of sums of weights; "fitting": these where they can be
 
     def __post_init__(self):
+        if self.mixer not in MIXERS:
+            raise HardwareError(f"mixer must be one of {', '.join(MIXERS)}, not {self.mixer}")
         # A bank lies in at most two consecutive 32-bit words of the configuration bus.
         if not (1 <= self.bank_bits <= 32 or self.bank_bits == 36):
             raise HardwareError(f"bank_bits must be 1..32 or 36, not {self.bank_bits}")

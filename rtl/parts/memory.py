@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from amaranth import Cat, Module, Signal
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl.parts.bank import Bank
 from rtl.parts.config import HardwareConfig
 from rtl.parts.streams import ConfigBus
 
@@ -100,24 +101,27 @@ class WideMemory(wiring.Component):
     hw : HardwareConfig
         Width of a bank, and how much of a memory may be LUT RAM: whole small memories, and of large
         ones what would leave a block RAM almost empty.
+    registered : bool
+        With a register behind the row, the block RAM's own where the device's cell is known.
 
     Members
     -------
     r_addr, r_en, r_data : read
-        The row one cycle after its address; it keeps its value without ``r_en``.
+        The row ``latency`` enabled cycles after its address; it keeps its value without ``r_en``.
     w_addr, w_data : write
     w_en : ``In(len(banks))``
         One bit per bank, lowest bits first.
 
     Resources
     ---------
-    ``width / bank_bits`` memories without byte enables, which every family maps.
+    ``width / bank_bits`` memories (:class:`rtl.parts.bank.Bank`) without byte enables, which every
+    family maps.
     """
 
-    latency = 1
-
-    def __init__(self, depth: int, width: int, init: list[int], hw: HardwareConfig):
+    def __init__(self, depth: int, width: int, init: list[int], hw: HardwareConfig,
+                 registered: bool = False):
         self.depth, self.width, self.init, self.hw = rows_built(depth), width, init, hw
+        self.registered, self.latency = registered, 1 + registered
         self.banks = banks(width, hw)
         self.blocks = block_banks(self.depth, width, hw)
         addr = range(self.depth)
@@ -129,15 +133,13 @@ class WideMemory(wiring.Component):
         for k, (low, bits) in enumerate(self.banks):
             small = self.hw.lut_ram_bits and k >= self.blocks
             mask = (1 << bits) - 1
-            bank = memory.Memory(shape=bits, depth=self.depth,
-                                 init=[(row >> low) & mask for row in self.init],
-                                 attrs={"ram_style": "distributed"} if small else {})
+            bank = Bank(self.depth, bits, [(row >> low) & mask for row in self.init],
+                        self.registered, self.hw.block_ram, bool(small))
             m.submodules[f"bank{k}"] = bank
-            read, write = bank.read_port(domain="sync"), bank.write_port()
-            m.d.comb += [read.addr.eq(self.r_addr), read.en.eq(self.r_en),
-                         self.r_data[low:low + bits].eq(read.data),
-                         write.addr.eq(self.w_addr), write.en.eq(self.w_en[k]),
-                         write.data.eq(self.w_data[low:low + bits])]
+            m.d.comb += [bank.r_addr.eq(self.r_addr), bank.r_en.eq(self.r_en),
+                         self.r_data[low:low + bits].eq(bank.r_data),
+                         bank.w_addr.eq(self.w_addr), bank.w_en.eq(self.w_en[k]),
+                         bank.w_data.eq(self.w_data[low:low + bits])]
         return m
 
 
@@ -152,6 +154,8 @@ class ConfigMemory(wiring.Component):
     ----------
     region : Region
     hw : HardwareConfig
+    registered : bool
+        As of :class:`WideMemory`.
 
     Members
     -------
@@ -161,14 +165,14 @@ class ConfigMemory(wiring.Component):
     en : ``In(1)``
         Read enable; ``data`` keeps its value without it.
     data : ``Out(width)``
-        The row, one cycle after ``addr``.
+        The row, ``latency`` enabled cycles after ``addr``.
     """
 
-    latency = 1
-
-    def __init__(self, region: Region, hw: HardwareConfig = HardwareConfig()):
+    def __init__(self, region: Region, hw: HardwareConfig = HardwareConfig(),
+                 registered: bool = False):
         self.region = region
-        self.rows = WideMemory(region.depth, region.width, list(region.rows), hw)
+        self.rows = WideMemory(region.depth, region.width, list(region.rows), hw, registered)
+        self.latency = self.rows.latency
         super().__init__({"cfg": In(ConfigBus()), "addr": In(range(max(2, region.depth))),
                           "en": In(1), "data": Out(region.width)})
 

@@ -34,14 +34,14 @@ def sequence_sums(per_step, lengths) -> list[int]:
 
 
 def observe(dut, sends: dict[str, list], takes: dict[str, int], pulses: list[str],
-            stall: float = 0.0, seed: int = 0, limit: int = 40_000, writes=()):
+            stall: float = 0.0, seed: int = 0, limit: int = 40_000, writes=(), apart: int = 1):
     """As :func:`tests.rtl.streams.exchange`, and every payload of ``pulses`` with ``valid``.
 
     Pulses are outputs that nothing holds up: structures with a field ``valid``, which is left out.
     Returns (got, cycles); both have the pulses' names too.
     """
     got, cycles = {name: [] for name in pulses}, {name: [] for name in [*sends, *takes, *pulses]}
-    settled = len(writes) + SETTLE if writes else 0
+    settled = apart * (len(writes) + SETTLE) if writes else 0
 
     def source(j, name, values):
         async def bench(ctx):
@@ -60,7 +60,7 @@ def observe(dut, sends: dict[str, list], takes: dict[str, int], pulses: list[str
         return bench
 
     async def host(ctx):
-        await configure(ctx, dut.cfg, writes)
+        await configure(ctx, dut.cfg, writes, apart)
 
     async def watch(ctx):
         cycle = 0

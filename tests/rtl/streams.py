@@ -70,14 +70,16 @@ async def get(ctx, port, count: int, rng=None, stall: float = 0.0, limit: int = 
     pytest.fail(f"stuck: {len(got)} of {count} payloads after {limit} cycles")
 
 
-async def configure(ctx, bus, writes: Iterable[tuple[int, int]]) -> None:
-    """Write (address, 32-bit word) pairs on a configuration bus, one a cycle."""
+async def configure(ctx, bus, writes: Iterable[tuple[int, int]], apart: int = 1) -> None:
+    """Write (address, 32-bit word) pairs on a configuration bus, so many cycles apart."""
     for addr, word in writes:
         ctx.set(bus.addr, addr)
         ctx.set(bus.data, word)
         ctx.set(bus.en, 1)
         await ctx.tick()
-    ctx.set(bus.en, 0)
+        ctx.set(bus.en, 0)
+        if apart > 1:
+            await ctx.tick().repeat(apart - 1)
 
 
 def exchange(dut, sends: dict[str, list], takes: dict[str, int], stall: float = 0.0,

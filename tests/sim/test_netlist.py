@@ -41,8 +41,8 @@ def test_block_ram_has_the_ports_that_yosys_connects():
     inputs, outputs = re.search(r"\(input ([^)]*), output ([^)]*)\);", source).groups()
     ports = set(inputs.split(", ")) | set(outputs.split(", "))
     assert len(ports) == 2 * (14 + 18 + 18 + 3 + 5)
-    for line in ("if (DATA_WIDTH_B == 36)", "bytes[{ADA[13:5], 2'd3}] <= data[27 +: 9];",
-                 "row[9 +: 9] <= bytes[{ADB[13:4], 1'd1}];"):
+    for line in ("if (DATA_WIDTH_B == 36)", "bytes[{ADA[13:5], 2'd3}] <= dataA[27 +: 9];",
+                 "rowB[9 +: 9] <= bytes[{ADB[13:4], 1'd1}];"):
         assert line in source
 
 
