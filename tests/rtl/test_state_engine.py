@@ -148,8 +148,9 @@ def test_lanes_do_not_change_results(block):
 
 @BLOCKS
 @pytest.mark.parametrize("options, lanes", [
-    (dict(H=6, n=4), 2), (dict(H=10, n=2, rounding="half_even"), 2), (dict(kind="glu", H=12, n=2), 2),
-    (dict(H=12, n=4, sampling="systematic"), 4)], ids=["paper", "half even", "glu", "systematic"])
+    (dict(H=6, n=4), 2), (dict(H=10, n=2, rounding="half_even"), 2),
+    (dict(kind="glu", H=12, n=2), 2), (dict(H=12, n=4, sampling="systematic"), 4)],
+    ids=["paper", "half even", "glu", "systematic"])
 def test_every_cycle_is_used(options, lanes, block):
     """Lanes take operands from a block's first cycle to the last one's end, without a gap."""
     dut = engine(random_artifact(seed=4, block=block, **options), lanes)
