@@ -11,7 +11,7 @@ from rtl.parts.config import HardwareConfig
 from rtl.plan import Plan, plan
 from rtl.step_times import KEPT, DecoderTimes, EncoderTimes, LayerTimes
 
-PERIOD = 4          # a step's state is compared with those of the last so many steps
+PERIOD = 4          # a block's state is compared with those of the last so many blocks
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Prediction:
     results: list[int]      # cycles from the first sample's transfer to each result's transfer
     steps: int              # time steps of all sequences
     cycles_per_step: float  # in steady state
-    roofline: int           # least cycles of a step's state updates, H n / lanes
+    roofline: float         # least cycles of a step's state updates, H n / (lanes P)
 
     @property
     def cycles(self) -> int:
@@ -43,7 +43,7 @@ class Run:
     """
 
     def __init__(self, planned: Plan):
-        timing, words = planned.timing, planned.geo.words
+        self.geo, timing, words = planned.geo, planned.timing, planned.geo.words
         self.encoder = EncoderTimes(timing.encoder, words)
         self.layers = [LayerTimes(found, spec)
                        for found, spec in zip(timing.layers, planned.layers)]
@@ -67,10 +67,10 @@ class Run:
         for part, seen in zip(self.parts, view):
             part.restore(seen, base)
 
-    def step(self, starts: bool, last: bool) -> None:
-        """One time step of the sequence that is fed, its first or last one or between."""
+    def step(self, starts: bool, last: bool, half: bool = False) -> None:
+        """One block of steps of the sequence that is fed, its first or last one or between."""
         part = self.encoder
-        own = part.step(self.decoder.admits if starts else 0)
+        own = part.step(max(0, self.decoder.admits) if starts else 0, self.geo.P - half)
         for layer in self.layers:
             first = part.source.give(own, layer.ready)
             part.accepted_by_next(first)
@@ -92,14 +92,16 @@ class Run:
         return result
 
     def _follow(self, length: int) -> None:
-        """Every step of a sequence, but for those in the middle that repeat what is known."""
+        """Every block of a sequence, but for those in the middle that repeat what is known."""
+        blocks, half = self.geo.blocks(length), length % self.geo.P
         seen, t = [], 0
-        while t < length:
-            self.step(t == 0, t == length - 1)
+        while t < blocks:
+            last = t == blocks - 1
+            self.step(t == 0, last, last and half)
             t += 1
             view = self._view()
             for back, (old, base) in enumerate(reversed(seen), 1):
-                repeats = (length - 1 - t) // back
+                repeats = (blocks - 1 - t) // back
                 if old == view and repeats > 0:
                     self._restore(view, self.base + repeats * (self.base - base))
                     t, seen = t + repeats * back, []
@@ -113,7 +115,7 @@ def cycles_per_step(planned: Plan) -> float:
     for t in range(2 * KEPT):
         run.step(t == 0, False)
         firsts.append(run.base)
-    return (firsts[-1] - firsts[KEPT - 1]) / KEPT
+    return (firsts[-1] - firsts[KEPT - 1]) / KEPT / planned.geo.P
 
 
 def predict(art: Artifact, hw: HardwareConfig, lengths: list[int]) -> Prediction:
@@ -127,4 +129,4 @@ def predict(art: Artifact, hw: HardwareConfig, lengths: list[int]) -> Prediction
     planned = plan(art, hw)
     run = Run(planned)
     return Prediction([run.sequence(length) for length in lengths], sum(lengths),
-                      cycles_per_step(planned), planned.geo.issue)
+                      cycles_per_step(planned), planned.geo.roofline)

@@ -38,6 +38,7 @@ def memory_map(planned: Plan) -> dict:
         "n": art.n, "n_classes": art.n_classes,
         "outputs": art.outputs,
         "lanes": geo.lanes, "neurons_per_word": geo.G, "words_per_step": geo.words,
+        **({"steps_per_word": geo.P} if geo.P > 1 else {}),
         "max_sequences_in_flight": planned.max_in_flight, "signature": planned.hw.signature,
         "regions": [{"name": r.name, "base": r.base, "depth": r.depth, "width": r.width,
                      "stride": r.stride, "size": r.size, "fields": r.fields}
@@ -114,7 +115,7 @@ def make(args: argparse.Namespace) -> None:
     geo = plan(art, hw).geo
     path = generate(art, hw, args.out or build("rtl", f"{slug(art.task)}_{hw.lanes}"))
     print(f"{path}: {len(art.blocks)} layers of {art.H} neurons of {art.n} modes, {geo.lanes} "
-          f"lanes, {geo.issue} cycles per step at best; the memory map is beside it")
+          f"lanes, {geo.roofline:g} cycles per step at best; the memory map is beside it")
 
 
 if __name__ == "__main__":

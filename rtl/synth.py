@@ -186,13 +186,14 @@ def route(folder: Path, device: str = "85k", seed: int = 1, target: float = 110.
 def table(row: dict, art: Artifact, geo: Geometry) -> str:
     """The result for people."""
     lines = [f"{art.task}, {row['part']}: {len(art.blocks)} layers of {art.H} neurons of {art.n} "
-             f"modes, {row['lanes']} lanes a layer, {geo.issue} cycles per step, {row['family']}"]
+             f"modes, {row['lanes']} lanes a layer, {geo.roofline:g} cycles per step, "
+             f"{row['family']}"]
     for kind, number in row["cells"].items():
         whole = (row["capacity"] or {}).get(kind)
         share = f"  {100 * number / whole:5.1f} % of {whole} ({row['device']})" if whole else ""
         lines.append(f"  {kind:12} {number:8g}{share}")
     for run in row.get("routed", []):
-        step = geo.issue / run["fmax"]
+        step = geo.roofline / run["fmax"]
         lines.append(f"  {run['fmax']:.1f} MHz after routing on {run['device']}, seed "
                      f"{run['seed']}: {step:.3f} us per step, {step * art.length / 1000:.3f} ms "
                      f"per sequence of {art.length} steps")
@@ -241,7 +242,7 @@ def report(args: argparse.Namespace) -> None:
     geo = plan(art, HardwareConfig(lanes)).geo
     out = args.out or build("synth", f"{slug(art.task)}_{args.family}_{lanes}")
     row = {"task": art.task, "artifact": digest, "layers": len(art.blocks), "of": whole,
-           "cycles_per_step": geo.issue, "made": made.stamp("synthesis")}
+           "cycles_per_step": geo.roofline, "made": made.stamp("synthesis")}
 
     def mapped(folder: Path) -> None:
         row.update(synthesise(art, lanes, args.family, folder, args.signature, args.part))

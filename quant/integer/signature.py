@@ -46,6 +46,15 @@ def state_word(h_re, h_im, r_round):
     return word
 
 
+def of_blocks(words: np.ndarray, block: int) -> np.ndarray:
+    """Words of steps (B, L, H), 0 where there is none, as those of blocks of steps (B, blocks, H).
+    """
+    if block == 1:
+        return words
+    words = np.pad(words, ((0, 0), (0, words.shape[1] % 2), (0, 0)))
+    return words[:, ::2] ^ rotl(words[:, 1::2], SECOND)
+
+
 def crc32(words) -> int:
     """CRC-32 (polynomial 0x04C11DB7, unreflected, no final XOR) of 32-bit words in order."""
     crc = MASK

@@ -46,7 +46,8 @@ def drive(spec: LayerSpec) -> Value:
     if spec.geo.P > 1:      # A_bar turns a state: its corner comes to lie on an axis
         high = isqrt(2 * low * low) + 1
         low = -high
-    lo, hi = (low << up) + min(sides), (high << up) + max(sides)
+    lo, hi, made = (low << up) + min(sides), (high << up) + max(sides), spec.cut.states.made
+    lo, hi = max(lo, made.lo), min(hi, made.hi)     # that holds them, as the artifact was checked
     if b:
         lo, hi = lo + (b.lo << up_b), hi + (b.hi << up_b)
     return Value(lo, hi, f, 0)

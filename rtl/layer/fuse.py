@@ -11,7 +11,7 @@ from rtl.layer import chains
 from rtl.layer.flow import Value
 from rtl.parts.memory import Region
 from rtl.parts.pipeline import Pipeline, buffer_output
-from rtl.parts.streams import ConfigBus, x_word
+from rtl.parts.streams import ConfigBus, existing, marks, x_word
 from rtl.spec import LayerSpec
 
 
@@ -26,9 +26,9 @@ def totals(spec: LayerSpec) -> dict[str, Value]:
 
 
 def sum_word(spec: LayerSpec) -> data.StructLayout:
-    """G neurons' sums of each mixer."""
-    return data.StructLayout({name: data.ArrayLayout(value.shape, spec.geo.G)
-                              for name, value in totals(spec).items()} | {"first": 1, "last": 1})
+    """A word's sums of each mixer."""
+    return data.StructLayout({name: data.ArrayLayout(value.shape, spec.geo.values)
+                              for name, value in totals(spec).items()} | marks(spec.geo))
 
 
 def regions(spec: LayerSpec) -> list[Region]:
@@ -42,7 +42,7 @@ def latency(spec: LayerSpec) -> int:
 
 
 class Fuse(wiring.Component):
-    """The operations behind the mixers, a word of G neurons per cycle.
+    """The operations behind the mixers, a word of G neurons in P steps per cycle.
 
     .. code-block:: text
 
@@ -100,8 +100,8 @@ class Fuse(wiring.Component):
         m = Module()
         spec, geo, chain = self.spec, self.geo, self.chain
         # tags[k] belongs to cycle k + 1 after the transfer on i
-        tags = [Signal(data.StructLayout({"valid": 1, "first": 1, "last": 1, "end": 1}),
-                       name=f"tag{k}") for k in range(self.latency - 1)]
+        tags = [Signal(data.StructLayout({"valid": 1} | marks(geo) | {"end": 1}), name=f"tag{k}")
+                for k in range(self.latency - 1)]
         en, taken = Signal(), Signal()
         if not spec.fused:
             m.d.comb += self.i.ready.eq(en)
@@ -114,25 +114,25 @@ class Fuse(wiring.Component):
         with m.If(taken):
             m.d.sync += word.eq(Mux(end, 0, word + 1))
         with m.If(en):
-            m.d.sync += [tags[0].valid.eq(taken), tags[0].first.eq(self.i.payload.first),
-                         tags[0].last.eq(self.i.payload.last), tags[0].end.eq(end)]
+            m.d.sync += [tags[0].valid.eq(taken), tags[0].end.eq(end),
+                         *(tags[0][name].eq(self.i.payload[name]) for name in marks(geo))]
             m.d.sync += [tag.eq(before) for tag, before in zip(tags[1:], tags)]
 
         pipe = Pipeline(m, en)
         inputs = {name: [pipe.delay(value[g], chains.BACK, f"{name}_total{g}")
-                         for g in range(geo.G)]
+                         for g in range(geo.values)]
                   for name, value in ((name, self.i.payload[name]) for name in totals(spec))}
         if spec.fused:
-            inputs["x"] = [self.x.payload.x[g] for g in range(geo.G)]
+            inputs["x"] = list(self.x.payload.x)
         values, flow = chain.build(Host(m, pipe, self, word), inputs, register=True)
         result = Signal(x_word(spec.x_format, geo))
-        m.d.comb += [result.first.eq(tags[-1].first), result.last.eq(tags[-1].last),
+        m.d.comb += [*(result[name].eq(tags[-1][name]) for name in marks(geo)),
                      *(result.x[g].eq(bits) for g, bits in enumerate(values["x"].bits))]
         buffer_output(m, en, tags[-1].valid, result, self.o)
         if spec.saturates:
             counter = Signal(32)
-            value = counter + sum(bit for over in flow.stream_over
-                                  for bit in flow.at(over, self.latency - 1).bits)
+            value = counter + sum(bit for over in flow.stream_over for bit in existing(
+                flow.at(over, self.latency - 1).bits, tags[-1], geo))
             closing = en & tags[-1].valid & tags[-1].last & tags[-1].end
             m.d.sync += self.count.valid.eq(closing)
             with m.If(en & tags[-1].valid):

@@ -10,15 +10,14 @@ from rtl.layer.flow import of
 from rtl.parts.memory import ConfigRegister, Region
 from rtl.parts.multiplier import Products
 from rtl.parts.pipeline import Pipeline, buffer_output
-from rtl.parts.streams import ConfigBus
+from rtl.parts.streams import ConfigBus, marks
 from rtl.spec import LayerSpec, Timing
 
 # One is written and one read; the third has its last word, and its limit is on the way.
 BANKS = 3
 BEHIND_MAXIMUM = 3      # cycles from the last word's maximum to the bank's limit
 READ = 3            # cycles from a read to the word on `o`
-PER_STEP = ("signature", "saturations")     # of the step's last word
-FLAGS = ("first", "last", "end")
+PER_STEP = ("signature", "saturations")     # of the last word of a block of steps
 
 
 def regions(spec: LayerSpec) -> list[Region]:
@@ -39,7 +38,7 @@ def word(spec: LayerSpec) -> data.StructLayout:
 def kept(spec: LayerSpec) -> data.StructLayout:
     """What the banks have of a word."""
     return data.StructLayout({name: shape for name, shape in sent_word(spec).members.items()
-                              if name not in (*PER_STEP, *FLAGS)})
+                              if name not in (*PER_STEP, *marks(spec.geo), "end")})
 
 
 def levels(spec: LayerSpec) -> int:
@@ -48,7 +47,7 @@ def levels(spec: LayerSpec) -> int:
 
 
 def timing(spec: LayerSpec) -> Timing:
-    """latency: from the transfer of a step's last word on ``i`` to its first word on ``o``."""
+    """latency: from the transfer of a block's last word on ``i`` to its first word on ``o``."""
     return Timing(2 + levels(spec) + BEHIND_MAXIMUM + READ, spec.geo.words)
 
 
@@ -65,9 +64,9 @@ class Ternary(wiring.Component):
         i ──┬─► bank w │ bank r ─► words ─►(|z| > limit)──► o
             └─►|z|─►max over a word─►max over the step─►(× c)─► limit of the bank
 
-    Banks of whole steps: one is written while another one is read, so a step waits until all of it
-    is known. ``i`` takes a whole step or none of it. Bit-exact model:
-    :class:`quant.integer.ops.Ternary`.
+    Banks of whole blocks of steps: one is written while another one is read, so a block waits until
+    all of it is known. Each of its P steps has a limit of its own. ``i`` takes a whole block or
+    none of it. Bit-exact model of a step: :class:`quant.integer.ops.Ternary`.
 
     Parameters
     ----------
@@ -81,12 +80,12 @@ class Ternary(wiring.Component):
 
     Timing
     ------
-    ``latency`` from the transfer of a step's last word on ``i`` to its first on ``o``, then a word
+    ``latency`` from the transfer of a block's last word on ``i`` to its first on ``o``, then a word
     per cycle. A bank is free again in the cycle after its last word has left on ``o``.
 
     Resources
     ---------
-    One multiplier, a RAM of ``BANKS words`` rows.
+    P multipliers, a RAM of ``BANKS words`` rows.
     """
 
     def __init__(self, spec: LayerSpec):
@@ -102,12 +101,12 @@ class Ternary(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        words = self.geo.words
+        words, values = self.geo.words, range(self.geo.values)
         m.submodules.threshold = self.threshold
         wiring.connect(m, wiring.flipped(self.cfg), self.threshold.cfg)
         row_layout = kept(self.spec)
-        step = data.StructLayout({"first": 1, "last": 1} | {name: self.into.members[name]
-                                                            for name in PER_STEP})
+        step = data.StructLayout(marks(self.geo) | {name: self.into.members[name]
+                                                    for name in PER_STEP})
         m.submodules.ram = ram = memory.Memory(shape=row_layout.size, depth=max(2, BANKS * words),
                                                init=[])
         steps = Array(Signal(step, name=f"step{bank}") for bank in range(BANKS))
@@ -146,9 +145,9 @@ class Ternary(wiring.Component):
         result = Signal(self.out)
         z = row[self.wire.op.reads[0]]
         raws = data.View(row_layout, read.data)[self.wire.op.reads[0]]
-        sizes = [pipe.register(self._size(raws[g]), f"size{g}") for g in range(self.geo.G)]
+        sizes = [pipe.register(self._size(raws[g]), f"size{g}") for g in values]
         for g, size in enumerate(sizes):
-            over = (size << THRESHOLD.f_bits) > now.limit
+            over = (size << THRESHOLD.f_bits) > now.limit[g // self.geo.G]
             m.d.comb += result[self.wire.op.makes][g].eq(
                 Mux(over, Mux(z[g] < 0, -1, 1), 0))
         m.d.comb += [*(result[name].eq(row[name]) for name in row_layout.members),
@@ -170,32 +169,44 @@ class Ternary(wiring.Component):
         return Mux(z < 0, -z, z)[:len(z)] if z.shape().signed else z
 
     def _limits(self, m: Module, taken, start, end, bank):
-        """``c max |z|`` of each bank; also 1 in the cycle before it is there."""
-        pipe = Pipeline(m, Const(1))
+        """``c max |z|`` of each bank, step by step; also 1 in the cycle before they are there."""
+        pipe, G = Pipeline(m, Const(1)), self.geo.G
         tags = Signal(data.StructLayout({"valid": 1, "start": 1, "end": 1, "bank": len(bank)}))
         m.d.comb += tags.eq(Cat(taken, start, taken & end, bank))
         # a reset ends what is on its way, else a step would be read that is not there
         tags = pipe.delay(tags, 1 + levels(self.spec), "tags", reset_less=False)
         z = self.i.payload[self.wire.op.reads[0]]
-        sizes = [pipe.register(self._size(z[g]), f"into{g}") for g in range(self.geo.G)]
-        for level in range(levels(self.spec)):
-            pairs = [sizes[k:k + 2] for k in range(0, len(sizes), 2)]
-            sizes = [pipe.register(Mux(two[0] > two[-1], two[0], two[-1]), f"most{level}_{k}")
-                     for k, two in enumerate(pairs)]
-        most = Signal.like(sizes[0], name="most", reset_less=True)
-        with m.If(tags.valid):
-            m.d.sync += most.eq(Mux(tags.start | (sizes[0] > most), sizes[0], most))
+        sizes = [pipe.register(self._size(z[g]), f"into{g}") for g in range(self.geo.values)]
+        mosts = [self._most(pipe, sizes[p * G:][:G], tags, p or "") for p in range(self.geo.P)]
+        shape = mosts[0].shape()
         m.submodules.product = product = Products(
-            {"most": most.shape(), "threshold": THRESHOLD.width},
-            {"limit": ("most", "threshold")}, self.spec.hw.multiplier)
-        m.d.comb += [product.en.eq(1), product.most.eq(most),
-                     product.threshold.eq(self.threshold.data)]
-        limits = Array(Signal.like(product.limit, name=f"limit{k}", reset_less=True)
-                       for k in range(BANKS))
+            {f"most{p or ''}": shape for p in range(self.geo.P)} | {"threshold": THRESHOLD.width},
+            {f"limit{p or ''}": (f"most{p or ''}", "threshold") for p in range(self.geo.P)},
+            self.spec.hw.multiplier)
+        m.d.comb += [product.en.eq(1), product.threshold.eq(self.threshold.data),
+                     *(getattr(product, f"most{p or ''}").eq(most)
+                       for p, most in enumerate(mosts))]
+        found = [getattr(product, f"limit{p or ''}") for p in range(self.geo.P)]
+        kept = data.ArrayLayout(found[0].shape(), self.geo.P)
+        limits = Array(Signal(kept, name=f"limit{k}", reset_less=True) for k in range(BANKS))
         bank = pipe.delay(tags.bank, BEHIND_MAXIMUM, "bank")
         known = tags.end
         for k in range(BEHIND_MAXIMUM):
             known = pipe.register(known, f"known{k}", reset_less=False)
         with m.If(known):
-            m.d.sync += limits[bank].eq(product.limit)
+            m.d.sync += limits[bank].eq(Cat(found))
         return known, limits
+
+    @staticmethod
+    def _most(pipe: Pipeline, sizes: list, tags, name) -> Signal:
+        """The largest of a step so far, of a word's ``sizes`` and those before."""
+        level = 0
+        while len(sizes) > 1:
+            pairs = [sizes[k:k + 2] for k in range(0, len(sizes), 2)]
+            sizes = [pipe.register(Mux(two[0] > two[-1], two[0], two[-1]), f"most{name}{level}_{k}")
+                     for k, two in enumerate(pairs)]
+            level += 1
+        most = Signal.like(sizes[0], name=f"most{name}", reset_less=True)
+        with pipe.m.If(tags.valid):
+            pipe.m.d.sync += most.eq(Mux(tags.start | (sizes[0] > most), sizes[0], most))
+        return most

@@ -76,7 +76,7 @@ class Geometry:
     @classmethod
     def of(cls, art, lanes: int) -> "Geometry":
         """Of an artifact; neurons without modes count as those of one."""
-        return cls(art.H, max(1, art.n), lanes, getattr(art, "block", 1))
+        return cls(art.H, max(1, art.n), lanes, art.block)
 
     def allowed(self) -> list[int]:
         """Every number of lanes that fits."""
@@ -111,6 +111,15 @@ class Geometry:
     def issue(self) -> int:
         """Cycles of the state engine per block, H n / lanes: the multiplier roofline."""
         return self.words * self.F
+
+    @property
+    def roofline(self) -> float:
+        """Cycles of the state engine per time step."""
+        return self.issue / self.P
+
+    def blocks(self, steps: int) -> int:
+        """Blocks of a sequence; the last one of an odd number of steps is half."""
+        return -(-steps // self.P)
 
     @property
     def K(self) -> int:

@@ -23,6 +23,11 @@ def marks(geo: Geometry) -> dict[str, int]:
     return {"first": 1, "last": 1} | ({"half": 1} if geo.P > 1 else {})
 
 
+def existing(flags: list, word, geo: Geometry) -> list:
+    """A flag of each of a word's values; 0 in a step that the word with its marks lacks."""
+    return [flag if j < geo.G else flag & ~word.half for j, flag in enumerate(flags)]
+
+
 def x_word(fmt: QFormat, geo: Geometry) -> data.StructLayout:
     """G neurons' block inputs in P steps, in the format of x between blocks, and the marks."""
     return data.StructLayout({"x": data.ArrayLayout(shape_of(fmt), geo.values)} | marks(geo))
@@ -33,6 +38,15 @@ def sample_word(art: Artifact) -> data.StructLayout:
     shape = (unsigned(max(1, (art.vocab - 1).bit_length())) if art.vocab
              else shape_of(art.sample))
     return data.StructLayout({"value": shape, "last": 1})
+
+
+def samples_word(art: Artifact, geo: Geometry) -> data.StructLayout:
+    """The samples of a block of steps: one sample, or two, the second of which ``half`` lacks."""
+    one = sample_word(art)
+    if geo.P == 1:
+        return one
+    return data.StructLayout({"value": data.ArrayLayout(one["value"].shape, geo.P), "last": 1,
+                              "half": 1})
 
 
 LOGIT_BITS = 48
