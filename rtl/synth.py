@@ -106,7 +106,8 @@ def mapping(family: str) -> str:
     elif family == "gowin":
         parts += [f"{command} -run begin:map_ffs", "opt_clean",
                   "dfflegalize -cell $_DFF_?_ 0 -cell $_DFFE_?P_ 0 -cell $_SDFF_?P?_ r -cell "
-                  f"$_SDFFE_?P?P_ r -mince {FEW} -minsrst {FEW}",
+                  "$_SDFFE_?P?P_ r -cell $_DFF_?P?_ r "     # a reset that waits for a PLL
+                  f"-mince {FEW} -minsrst {FEW}",
                   f"{command} -run map_ffs: -json top.json"]
     else:
         parts += [f"{command} -json top.json"]

@@ -23,7 +23,7 @@ class FrameReceiver(wiring.Component):
     Members
     -------
     data, valid : ``In(8)``, ``In(1)``
-        Bytes from the line; never refused.
+        Bytes from the line; never refused, but a byte stays for a cycle after ``valid``.
     frame : ``Out(1)``
         There is a frame; it stays until ``done``.
     length : ``Out(5)``
@@ -42,7 +42,7 @@ class FrameReceiver(wiring.Component):
 
     Resources
     ---------
-    A memory of 64 bytes, about 70 flip-flops.
+    A memory of 64 bytes, about 65 flip-flops.
 
     Bit-exact model: :func:`rtl.link.protocol.decode`.
     """
@@ -59,9 +59,9 @@ class FrameReceiver(wiring.Component):
         m.submodules.check = check = checker()
         slot, oldest = Signal(), Signal()           # written now, used now
         full, lengths = Signal(2), [Signal(5, name=f"length{j}") for j in range(2)]
-        # The byte that came last, whether it is there, whether it is the zero that ends a frame.
-        line, there, zero = Signal(8), Signal(), Signal()
-        m.d.sync += [line.eq(self.data), there.eq(self.valid), zero.eq(self.data == 0)]
+        # A byte is there, and it is the zero that ends a frame.
+        line, there, zero = self.data, Signal(), Signal()
+        m.d.sync += [there.eq(self.valid), zero.eq(self.data == 0)]
         # COBS: `left` bytes until the next code, which is due now; the first stands for no zero.
         left, is_code, count = Signal(8), Signal(init=1), Signal(6)
         first, broken = Signal(init=1), Signal()

@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from quant.integer.artifact import Artifact
+from rtl.link import protocol
 from rtl.link.frames import FrameReceiver, FrameSender
 from rtl.link.identity import Identity
 from rtl.link.player import SamplePlayer
@@ -94,6 +95,6 @@ class Link(wiring.Component):
             m.d.sync += [counting.eq(0), first.eq(0)]
         counters = {"cycles": cycles}
         for name in ("good", "bad", "dropped"):
-            counters[name] = count = Signal(32, name=name)
+            counters[name] = count = Signal(protocol.FRAMES_BITS, name=name)
             m.d.sync += count.eq(count + getattr(self.receiver, name))
         return counters

@@ -54,6 +54,7 @@ class Status(IntFlag):
 IDENTITY, REGISTERS, RESULT = 0x000, 0x040, 0x100
 REGISTER_FIELDS = {"model": 8, "seed": 4, "cycles": 4, "good": 4, "bad": 4, "dropped": 4}
 COUNTERS = REGISTERS + 12       # where the fields begin that the link counts itself
+FRAMES_BITS = 16                # of the counts of frames, which begin anew then
 # Word addresses of CONFIG from here on are the link's own: the model's digest (2), the seed (1).
 OWN_WORDS = 0x800000
 # Seeds of wider generators need not fit the register; 0 starts no generator, so it is free.

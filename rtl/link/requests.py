@@ -86,7 +86,7 @@ class Requests:
         """The counters' 16 bytes, each at its address modulo 16, and the result's from 0 on."""
         link, counters = self.link, self.counters
         assert list(protocol.REGISTER_FIELDS.items())[2:] == [(name, 4) for name in counters]
-        values = list(counters.values())
+        values = [Cat(value, Const(0, 32 - len(value))) for value in counters.values()]
         turned = [values[j - protocol.COUNTERS // 4 % 4] for j in range(4)]
         result = link.o.payload
         pieces = [(result.label, protocol.LABEL_BYTES)]

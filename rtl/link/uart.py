@@ -31,7 +31,8 @@ class UartReceiver(wiring.Component):
     rx : ``In(1)``
         Asynchronous; 1 when idle.
     o : ``Out(StructLayout)`` as ``data``, ``valid``
-        A byte, valid for one cycle. Nothing waits for it: the taker must be ready.
+        A byte, valid for one cycle. Nothing waits for it: the taker must be ready. The data stay
+        until the next byte's first bit.
 
     Timing
     ------

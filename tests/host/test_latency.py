@@ -105,7 +105,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     row = json.loads(path.read_text())
     assert (row["votes"], row["sequences"], row["baud"], row["clock_MHz"]) == (3, 2, 2.5e6, 100)
     with pytest.raises(HardwareError, match="EHXPLLL cannot make it from 50 MHz; the nearest"):
-        program.main([*options, "--clock", "77"])
+        program.main([*options, "--clock", "77.77"])
     with pytest.raises(HardwareError, match="the serial line of icepi-zero does at most 3,000,000"):
         program.main([*options, "--baud", "4000000"])
     with pytest.raises(HardwareError, match="3 lanes do not divide"):
