@@ -71,7 +71,7 @@ class SamplerWords(wiring.Component):
     Timing
     ------
     Latency of :func:`latency`; one word of values per cycle. ``sobol``: two blocks' last takes are
-    at least 2 cycles apart.
+    at least 2 cycles apart, and none is in the first cycle after a reset.
 
     Resources
     ---------
