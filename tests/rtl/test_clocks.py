@@ -128,4 +128,4 @@ def test_the_command(tmp_path, monkeypatch, capsys):
         assert said in err and err.count("\n") == 1
     with pytest.raises(SystemExit):
         program.main([*options, "--clock", "fast"])
-    assert "'fast' is no number of MHz" in capsys.readouterr().err
+    assert "'fast' is not a number of MHz, such as 112.5" in capsys.readouterr().err
