@@ -71,7 +71,7 @@ class Core(wiring.Component):
     busy : ``Out(n_layers)``
         Bit j: all multipliers of layer j's lanes take operands in this cycle, none otherwise.
     cfg : ``In(ConfigBus())``
-        A row's words in rising order, with no other write between them; ``plan.spacing`` cycles
+        A row's words in rising order, with no other write between them; ``plan.apart`` cycles
         from one write to the next.
 
     Timing

@@ -76,8 +76,13 @@ class Plan:
 
     @property
     def spacing(self) -> int:
-        """Least cycles from one write on the configuration bus to the next."""
+        """Most cycles from one write on the configuration bus to the next, whichever it is."""
         return max(mixers.spacing(spec) for spec in self.layers)
+
+    def apart(self, addr: int) -> int:
+        """Least cycles from a write of an address to the next one: more where tables are made."""
+        return max([1, *(mixers.spacing(spec) for spec in self.layers
+                         if any(addr in spec.regions[name] for name in mixers.built(spec)))])
 
     def writes(self) -> list[tuple[int, int]]:
         """(address, 32-bit word) pairs that give any core with the same map this network."""

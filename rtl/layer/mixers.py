@@ -38,7 +38,12 @@ def regions(spec: LayerSpec) -> list[Region]:
     return (table_shape if spec.tables else columns).regions(spec)
 
 
+def built(spec: LayerSpec) -> list[str]:
+    """Regions that something is made of when they are written."""
+    return [region.name for region in table_shape.regions(spec)] if spec.tables else []
+
+
 def spacing(spec: LayerSpec) -> int:
-    """Least cycles from one write on the configuration bus to the next."""
+    """Cycles from a write of one of these to the next write, of others 1."""
     return max(table_build.spacing(wire.op.w.fmt.width) for wire in spec.cut.mixes) \
         if spec.tables else 1

@@ -45,6 +45,10 @@ class Region:
         """Addresses taken, a power of two; ``base`` is a multiple of it."""
         return self.stride << (self.depth - 1).bit_length()
 
+    def __contains__(self, addr: int) -> bool:
+        """Whether an address of the bus is one of the region's."""
+        return self.base <= addr < self.base + self.size
+
     def writes(self) -> list[tuple[int, int]]:
         """(address, 32-bit word) pairs that write the rows, in rising order."""
         return [(self.base + r * self.stride + c, row >> WORD * c & (1 << WORD) - 1)

@@ -10,7 +10,7 @@ from quant.integer.synthetic import random_artifact
 from rtl.parts.config import Geometry
 from sim.benches.stimulus import framed
 
-from tests.rtl.streams import SETTLE, configure, get, plain, put
+from tests.rtl.streams import SETTLE, at_once, configure, get, plain, put
 
 
 def multiplying():
@@ -34,14 +34,17 @@ def sequence_sums(per_step, lengths) -> list[int]:
 
 
 def observe(dut, sends: dict[str, list], takes: dict[str, int], pulses: list[str],
-            stall: float = 0.0, seed: int = 0, limit: int = 40_000, writes=(), apart: int = 1):
+            stall: float = 0.0, seed: int = 0, limit: int = 40_000, writes=(), apart=at_once,
+            settle: int = SETTLE):
     """As :func:`tests.rtl.streams.exchange`, and every payload of ``pulses`` with ``valid``.
 
-    Pulses are outputs that nothing holds up: structures with a field ``valid``, which is left out.
+    ``writes`` go to ``dut.cfg`` first, ``apart`` says how many cycles each takes; ``settle`` cycles
+    behind the last one everything else begins. Pulses are outputs that nothing holds up: structures
+    with a field ``valid``, which is left out.
     Returns (got, cycles); both have the pulses' names too.
     """
     got, cycles = {name: [] for name in pulses}, {name: [] for name in [*sends, *takes, *pulses]}
-    settled = apart * (len(writes) + SETTLE) if writes else 0
+    settled = sum(apart(addr) for addr, _ in writes[:-1]) + 1 + settle if writes else 0
 
     def source(j, name, values):
         async def bench(ctx):

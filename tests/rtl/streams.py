@@ -70,16 +70,21 @@ async def get(ctx, port, count: int, rng=None, stall: float = 0.0, limit: int = 
     pytest.fail(f"stuck: {len(got)} of {count} payloads after {limit} cycles")
 
 
-async def configure(ctx, bus, writes: Iterable[tuple[int, int]], apart: int = 1) -> None:
-    """Write (address, 32-bit word) pairs on a configuration bus, so many cycles apart."""
+def at_once(addr: int) -> int:
+    """Cycles from one write on a configuration bus to the next: no more than must be."""
+    return 1
+
+
+async def configure(ctx, bus, writes: Iterable[tuple[int, int]], apart=at_once) -> None:
+    """Write (address, 32-bit word) pairs on a configuration bus; ``apart``: cycles of each."""
     for addr, word in writes:
         ctx.set(bus.addr, addr)
         ctx.set(bus.data, word)
         ctx.set(bus.en, 1)
         await ctx.tick()
         ctx.set(bus.en, 0)
-        if apart > 1:
-            await ctx.tick().repeat(apart - 1)
+        for _ in range(apart(addr) - 1):
+            await ctx.tick()
 
 
 def exchange(dut, sends: dict[str, list], takes: dict[str, int], stall: float = 0.0,

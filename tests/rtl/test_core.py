@@ -68,12 +68,13 @@ def sequences(art, lengths=LENGTHS, seed=1):
     return [rng.integers(0, art.vocab or 256, length) for length in lengths]
 
 
-def run(core, values, stall=0.0, writes=()):
+def run(core, values, stall=0.0, writes=(), **how):
     """(results, per layer the words of its tap, cycles) of sequences that follow each other."""
     words = [{"value": int(v), "last": int(t == len(seq) - 1)} for seq in values
              for t, v in enumerate(seq)]
     taps = [f"tap{j}" for j in range(len(core.art.blocks))]
-    got, cycles = observe(core, {"i": words}, {"o": len(values)}, taps, stall, writes=writes)
+    got, cycles = observe(core, {"i": words}, {"o": len(values)}, taps, stall, writes=writes,
+                          **how)
     return got["o"], [got[tap] for tap in taps], cycles
 
 

@@ -17,7 +17,7 @@ from rtl.layer.mixer import Mixer
 from rtl.plan import plan
 from sim.benches.stimulus import mixed_formats, mixed_values, without_missing, words_of
 from tests.rtl.fabric import multiplying, observe, sequence_sums, x_words
-from tests.rtl.streams import get, put
+from tests.rtl.streams import at_once, get, put
 
 LENGTHS = (3, 1, 1, 4, 2)
 
@@ -63,7 +63,7 @@ def stimulus(dut, lengths=LENGTHS, seed=4):
     return s, x
 
 
-def run(dut, s, x, lengths=LENGTHS, stall=0.0, writes=(), apart=1):
+def run(dut, s, x, lengths=LENGTHS, stall=0.0, writes=(), apart=at_once):
     geo = dut.geo
     sends = {"i": words_of(dut.spec, mixed_formats(dut.spec), s, lengths)}
     if dut.spec.fused:

@@ -83,7 +83,7 @@ def test_written_weights_count():
     writes = [pair for region in regions for pair in region.writes()]
     s, x = stimulus(dut)
     width = dut.spec.cut.mixes[0].op.w.fmt.width
-    got, _ = run(dut, s, x, writes=writes, apart=spacing(width))
+    got, _ = run(dut, s, x, writes=writes, apart=lambda addr: spacing(width))
     assert got["o"] == expected(other, s, x)[0] != expected(dut, s, x)[0]
 
 
