@@ -1,4 +1,4 @@
-"""TableMixer: sums of weights of all spikes of a step, looked up in tables, four neurons at once."""
+"""TableMixer: sums of the weights of a step's spikes, looked up, four neurons at once."""
 
 from dataclasses import dataclass
 
