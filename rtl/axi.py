@@ -108,8 +108,14 @@ class AxiCore(wiring.Component):
                      self.s_axis_tready.eq(i.ready & admit)]
 
         address, at = Signal(24), Signal(range(result_words(self.art)))
-        m.d.comb += [self.cfg_axis_tready.eq(inside == 0), core.cfg.addr.eq(address),
-                     core.cfg.data.eq(self.cfg_axis_tdata)]
+        spacing = core.plan.spacing
+        wait = Signal(range(spacing))       # until the core has made what it makes of a word
+        with m.If(core.cfg.en):
+            m.d.sync += wait.eq(spacing - 1)
+        with m.Elif(wait != 0):
+            m.d.sync += wait.eq(wait - 1)
+        m.d.comb += [self.cfg_axis_tready.eq((inside == 0) & (wait == 0)),
+                     core.cfg.addr.eq(address), core.cfg.data.eq(self.cfg_axis_tdata)]
         with m.If(self.cfg_axis_tvalid & self.cfg_axis_tready):
             m.d.sync += [open_.eq(~self.cfg_axis_tlast),
                          address.eq(Mux(open_, address + 1, self.cfg_axis_tdata))]

@@ -127,7 +127,7 @@ class Core(wiring.Component):
         admit, taken = Signal(), Signal()
         # Cycles until a write is done: to its part, there, into the row, and what is made of it.
         arrival = len(parts) * hop + 5 + self.plan.spacing
-        settling = Signal(range(arrival + 1))
+        settling = Signal(range(arrival + 1), reset_less=True)
         with m.If(self.cfg.en):
             m.d.sync += settling.eq(arrival)
         with m.Elif(settling != 0):

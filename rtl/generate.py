@@ -17,7 +17,7 @@ from golden.base.names import slug
 from golden.base.options import add_artifact, build
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
-from rtl.parts.config import HardwareConfig, HardwareError
+from rtl.parts.config import MIXERS, HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.parts.memory import Region
 from rtl.plan import Plan, chosen_lanes, plan
@@ -99,6 +99,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--lanes", type=int, metavar="P",
                         help="complex modes per cycle and layer; default: the most up to "
                         f"{HardwareConfig.lanes} that fit")
+    parser.add_argument("--mixer", choices=MIXERS, default="columns",
+                        help="columns of weights; tables of their sums, for block RAMs with two "
+                        "ports; fitting: these where they fit; default: %(default)s")
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="default: build/rtl/<task>_<lanes>")
     parser.add_argument("--no-signature", action="store_true",
@@ -111,7 +114,7 @@ def make(args: argparse.Namespace) -> None:
     """Generate what the options say."""
     art = artifact.load(args.artifact)
     lanes = chosen_lanes(art, args.lanes)
-    hw = HardwareConfig(lanes, signature=not args.no_signature)
+    hw = HardwareConfig(lanes, signature=not args.no_signature, mixer=args.mixer)
     geo = plan(art, hw).geo
     path = generate(art, hw, args.out or build("rtl", f"{slug(art.task)}_{hw.lanes}"))
     print(f"{path}: {len(art.blocks)} layers of {art.H} neurons of {art.n} modes, {geo.lanes} "

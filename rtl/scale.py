@@ -22,9 +22,11 @@ from rtl.parts.config import HardwareConfig, HardwareError
 from rtl.cut import cut
 from rtl.cycles import cycles_per_step
 from rtl.decoder import LOW_BITS, total_format
-from rtl.layer import chains, ternary
+from rtl.layer import chains, mixers, ternary
 from rtl.layer.fuse import totals
+from rtl.layer.table_shape import TableShape, row_bits
 from rtl.layer.ternary import BANKS
+from rtl.parts.bank import PairBank
 from rtl.parts.memory import Region, banks, block_banks, rows_built
 from rtl.plan import Plan, plan
 from rtl.spec import LayerSpec
@@ -69,10 +71,22 @@ def _plain(name: str, rows: int, bits: int) -> Memory:
     return Memory(name, rows, bits, block_rams(rows, bits), 0)
 
 
-def _mapped(regions: Mapping[str, Region], hw: HardwareConfig) -> list[Memory]:
-    """What lies on the configuration bus, but registers."""
+def _mapped(regions: Mapping[str, Region], hw: HardwareConfig, but=()) -> list[Memory]:
+    """What lies on the configuration bus, but registers, and those regions."""
     return [_wide(_holds(name), region.depth, region.width, hw)
-            for name, region in regions.items() if not region.register]
+            for name, region in regions.items() if not region.register and name not in but]
+
+
+def _tables(spec: LayerSpec) -> list[Memory]:
+    """The mixers' tables of weights, and the rows' sums."""
+    if not spec.tables:
+        return []
+    shape, found = TableShape(spec.geo.H), []
+    for value in totals(spec).values():
+        depth = shape.per_bank * shape.rows
+        found += [Memory("weights", depth, PairBank.bits, 1, 0)] * shape.banks
+        found.append(_wide("weights", shape.pairs, 2 * row_bits(value.shape), spec.hw))
+    return found
 
 
 def _holds(name: str) -> str:
@@ -87,7 +101,7 @@ def memories(planned: Plan) -> list[Memory]:
     for spec, timing in zip(planned.layers, planned.timing.layers):
         if spec.cut.states:
             found.append(_wide("states", geo.issue, 2 * geo.lanes * spec.cut.states.op.h.width, hw))
-        found += _mapped(spec.regions, hw)
+        found += _mapped(spec.regions, hw, mixers.built(spec)) + _tables(spec)
         found += [_wide(*memory, hw) for flow in chains.flows(spec, totals(spec))
                   for memory in flow.memories]
         if spec.cut.ternary:

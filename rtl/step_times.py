@@ -211,8 +211,8 @@ class LayerTimes(Times):
 
     def _direct(self) -> None:
         """The mixer takes the words from the engine."""
-        self.left = self.given = max(self._last(), self.given + self.geo.words * self.timing.mixer.word,
-                                     self.drained)
+        words = self.geo.words * self.timing.mixer.word
+        self.left = self.given = max(self._last(), self.given + words, self.drained)
 
     def _limited(self) -> None:
         """A threshold takes the words, and offers them when all of the step are there."""

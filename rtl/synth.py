@@ -24,8 +24,8 @@ from rtl.flow import floorplan
 from rtl.parts.config import Geometry, HardwareConfig, HardwareError
 from rtl.core import Core
 from rtl.flow.harness import Harness
+from rtl.layer import mixers
 from rtl.layer.layer import Layer
-from rtl.layer.mixer import Mixer
 from rtl.plan import chosen_lanes, plan
 from rtl.layer.state_engine import StateEngine
 from rtl.flow import toolchain
@@ -43,14 +43,23 @@ class Family:
     luts_per: dict[str, int]    # LUTs that a cell other than a LUT occupies
     spread: bool                # large devices: more registers
     multiplier: str = ""        # cell of rtl.parts.multiplier.Products
-    ram: str = ""               # cell of rtl.parts.bank
+    ram: str = ""               # cell of rtl.parts.bank; with two ports that read and write
     device: str = ""
     capacity: dict[str, int] | None = None
 
-    def hardware(self, lanes: int, signature: bool = False) -> HardwareConfig:
-        """A core's configuration for this family's memories and size."""
+    def hardware(self, lanes: int, signature: bool = False,
+                 mixer: str | None = None) -> HardwareConfig:
+        """A core's configuration for this family's memories and size.
+
+        mixer : as in :class:`HardwareConfig`; None: tables where they fit, if the family has block
+        RAMs with two ports for them. Raises :class:`HardwareError` for tables that it has not.
+        """
+        if mixer == "tables" and not self.ram:
+            raise HardwareError(f"--mixer tables: only {', '.join(with_ports())} has block RAMs "
+                                f"with two ports here; take --mixer columns")
+        mixer = mixer or ("fitting" if self.ram else "columns")
         return HardwareConfig(lanes, signature, self.bank_bits, self.lut_ram_bits, self.spread,
-                              self.multiplier, self.ram)
+                              self.multiplier, self.ram, mixer)
 
 
 FAMILIES = {
@@ -80,6 +89,12 @@ FAMILIES = {
                    "SRL16E": 1, "SRLC32E": 1}, True, "", "", "XC7A35T",
         {"multiplier": 90, "block_ram": 50, "lut": 20800, "ff": 41600}),
 }
+
+
+def with_ports() -> list[str]:
+    """Families whose block RAMs tables of weights can be."""
+    return [name for name, kind in FAMILIES.items() if kind.ram]
+
 
 DEVICES = {"25k": "LFE5U-25F", "45k": "LFE5U-45F", "85k": "LFE5U-85F"}
 # ECP5. The static placer takes a psmnist layer in two minutes and less wire; router2 routed one of
@@ -117,7 +132,7 @@ def mapping(family: str) -> str:
 # What --part names: the whole, or a part of layer 0 alone.
 PARTS = {"core": Core} | {
     name: lambda art, hw, kind=kind: kind(plan(art, hw).layers[0])
-    for name, kind in (("layer", Layer), ("engine", StateEngine), ("mixer", Mixer))}
+    for name, kind in (("layer", Layer), ("engine", StateEngine), ("mixer", mixers.make))}
 
 
 def count(cells: dict[str, int], family: Family) -> dict[str, int]:
@@ -137,22 +152,23 @@ def count(cells: dict[str, int], family: Family) -> dict[str, int]:
 
 
 def synthesise(art: Artifact, lanes: int, family: str, folder: Path, signature: bool = False,
-               part: str = "core") -> dict:
+               part: str = "core", mixer: str | None = None) -> dict:
     """Cells by kind and by name of one of ``PARTS``; leaves ``top.json`` for nextpnr in ``folder``.
 
     The harness's own flip-flops and LUTs are in the counts: they are under 2 % of any core that
     one would build.
     """
     kind = FAMILIES[family]
-    hw = kind.hardware(lanes, signature)
+    hw = kind.hardware(lanes, signature, mixer)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "top.il").write_text(rtlil.convert(
         Harness(PARTS[part](art, hw), signature), name="top"))
     script = f"{mapping(family)}; tee -q -o stat.json stat -json -top top"
     usage = call("yosys", ["-q", "-p", script], folder, "yosys.log", f"yosys, {family}")
     cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
-    return {"part": part, "family": family, "lanes": lanes, "signature": signature,
-            "device": kind.device,
+    tables = sum(spec.tables for spec in plan(art, hw).layers)
+    return {"part": part, "tables": tables, "family": family, "lanes": lanes,
+            "signature": signature, "device": kind.device,
             "cells": count(cells, kind), "capacity": kind.capacity, "by_name": cells,
             "yosys": usage.as_json()}
 
@@ -203,6 +219,13 @@ def table(row: dict, art: Artifact, geo: Geometry) -> str:
     return "\n".join(lines)
 
 
+def add_mixer(parser: argparse.ArgumentParser) -> None:
+    """``--mixer``, of commands that build for a family."""
+    parser.add_argument("--mixer", choices=("columns", "tables"),
+                        help="columns of weights, or tables of their sums; default: tables where "
+                        "the device has block RAMs for them and they fit")
+
+
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m rtl.synth",
                                      description=__doc__.split("\n\n")[1])
@@ -213,6 +236,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                         f"{HardwareConfig.lanes} that fit")
     parser.add_argument("--signature", action="store_true",
                         help="with the CRCs and taps that only verification needs")
+    add_mixer(parser)
     parser.add_argument("--layers", type=int, metavar="N",
                         help="the network's first N layers alone: a quicker look")
     parser.add_argument("--part", choices=PARTS, default="core",
@@ -248,7 +272,8 @@ def report(args: argparse.Namespace) -> None:
            "cycles_per_step": geo.roofline, "made": made.stamp("synthesis")}
 
     def mapped(folder: Path) -> None:
-        row.update(synthesise(art, lanes, args.family, folder, args.signature, args.part))
+        row.update(synthesise(art, lanes, args.family, folder, args.signature, args.part,
+                               args.mixer))
         write_json(folder / "synth.json", row)
 
     with folders.lock(out):

@@ -18,6 +18,8 @@ from amaranth.back import rtlil
 from golden.base import cli, folders, made
 from golden.base.options import add_build
 from golden.base.files import write_json
+from golden.base.qformat import SQ
+from quant.formats import QUANT_CONFIGS, LayerFormats
 from quant.integer import vectors
 from quant.integer.synthetic import random_artifact
 from rtl.core import Core
@@ -33,12 +35,14 @@ OWN = {"ecp5": ecp5.multiplier() + ecp5.block_ram()}
 LENGTHS = (12, 1, 5)
 SHAPE = dict(n_layers=1, H=4, n=2, n_classes=3, length=16)
 KINDS = {"paper": dict(residual="clampfuse", stress=0.2), "glu": dict(), "gsu": dict(stress=0.2),
-         "lif": dict()}       # options of quant.integer.synthetic
+         "lif": dict(),       # options of quant.integer.synthetic
+         "tables": dict(kind="paper", residual="plain", fmt=LayerFormats(
+             w=SQ(QUANT_CONFIGS["compact"].weight_bits, 0)))}
 
 
 def small_core(family: str, kind: str = "paper") -> Core:
     """A core of one layer, with the memories that the family's bitstreams have."""
-    art = random_artifact(3, kind=kind, **SHAPE, **KINDS[kind])
+    art = random_artifact(3, **SHAPE, **dict(kind=kind) | KINDS[kind])
     return Core(art, FAMILIES[family].hardware(2, signature=True))
 
 

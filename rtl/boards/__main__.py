@@ -7,6 +7,7 @@ not fit, timing is not met, or a tool is missing.
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from golden.base import cli, made
@@ -21,6 +22,7 @@ from rtl.boards.board import Board, add_rates
 from rtl.boards.catalogue import BOARDS
 from rtl.flow import toolchain
 from rtl.parts.config import HardwareError
+from rtl.synth import add_mixer
 
 WORDS = {"lut": "LUT", "ff": "flip-flops", "multiplier": "multipliers", "block_ram": "block RAM",
          "lut_ram": "LUT RAM cells", "spram": "SPRAM"}
@@ -64,6 +66,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add_artifact_or_task(parser)
     parser.add_argument("--lanes", type=positive, metavar="P",
                         help="complex modes per cycle and layer; default: the most that fit")
+    add_mixer(parser)
     parser.add_argument("--seeds", type=numbers, default="1,2,3", metavar="1,2",
                         help="placement seeds, tried until one meets the clock (default "
                         "%(default)s)")
@@ -79,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def make(args: argparse.Namespace) -> None:
     """The bitstream of the options."""
-    board = BOARDS[args.board].running(args.clock, args.baud)
+    board = replace(BOARDS[args.board].running(args.clock, args.baud), mixer=args.mixer)
     source = current.folder(args)
     art = artifact.load(source)
     lanes = args.lanes or estimate.most(board, art)

@@ -40,7 +40,7 @@ class Board:
     packer; programmer : openFPGALoader's name of the board; pll : makes other clocks than the
     oscillator's; most_baud : of the USB chip; usb : vendor and product of the chip that
     openFPGALoader talks to, None: it loads the first board in its boot loader and can be told of no
-    other.
+    other; mixer : the kind that is wanted.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Board:
     pack: tuple[str, ...] = ()
     baud: int = BAUD
     usb: tuple[int, int] | None = None
+    mixer: str | None = None        # as of rtl.synth.Family.hardware
 
     @property
     def mapping(self) -> Family:
@@ -64,7 +65,7 @@ class Board:
 
     def hardware(self, lanes: int) -> HardwareConfig:
         """The core's configuration on this board."""
-        return self.mapping.hardware(lanes)
+        return self.mapping.hardware(lanes, mixer=self.mixer)
 
     def running(self, clock: Fraction | None = None, baud: int | None = None) -> "Board":
         """The board with another clock of the core (MHz), or another rate of its line.

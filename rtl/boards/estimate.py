@@ -10,11 +10,12 @@ from rtl.parts.config import Geometry, HardwareError
 from rtl.decoder import logit_format, total_format
 from rtl.layer import columns
 from rtl.layer.fuse import sum_word, totals
+from rtl.layer.table_shape import TableShape
 from rtl.link.frames import SLOT
 from rtl.link.identity import SIZE
 from rtl.link.player import buffer_shape
-from rtl.layer.mixer import BEHIND
 from rtl.plan import Plan, check_link, plan
+from rtl.spec import LayerSpec
 
 # Bits of a block RAM, the width of its port, the largest bank in LUT RAM.
 BLOCKS = {"ecp5": (18432, 36, 1024), "gowin": (18432, 36, 0), "ice40": (4096, 16, 0),
@@ -64,8 +65,8 @@ def block_rams(planned: Plan, family: str) -> Counter:
             plain.append((name, memory.rows, memory.bits))
     plain.append(("decoder", 2 * geo.words,     # a second reader
                   geo.G * total_format(planned.decoder).width))
-    for spec in planned.layers:
-        plain += [("queues", BEHIND, sum_word(spec).size),
+    for spec, timing in zip(planned.layers, planned.timing.layers):
+        plain += [("queues", timing.mixer.behind, sum_word(spec).size),
                   ("queues", planned.max_in_flight + 1, planned.count_bits)]
     (depth, bits), what = buffer_shape(art), "tokens" if art.vocab else "samples"
     plain += [("link", 2 * SLOT, 8), ("link", SLOT, 8), ("link", 2 * SIZE, 8),
@@ -87,10 +88,10 @@ def needs(board: Board, art: Artifact, lanes: int) -> dict[str, int]:
     family = board.family
     found = {"multiplier": scale.multipliers(planned),
              "block_ram": count(board, block_rams(planned, family))}
-    geo, sums = planned.geo, sum(value.shape.width for spec in planned.layers
-                                 for value in totals(spec).values())
+    geo, columned = planned.geo, [spec for spec in planned.layers if not spec.tables]
+    sums = sum(value.shape.width for spec in columned for value in totals(spec).values())
     sums *= geo.P       # each step has its own
-    rows = geo.Q * geo.values * sum(columns.product_bits(wire) for spec in planned.layers
+    rows = geo.Q * geo.values * sum(columns.product_bits(wire) for spec in columned
                                     for wire in spec.cut.mixes)
     states = [spec.cut.states.op for spec in planned.layers if spec.cut.states]
     lane_bits = lanes * sum(op.a_re.fmt.width + op.h.width for op in states)
@@ -98,8 +99,21 @@ def needs(board: Board, art: Artifact, lanes: int) -> dict[str, int]:
     numbers = 1, len(art.blocks), lane_bits, geo.H * sums, geo.Q * sums + rows
     for kind, table in (("lut", LUTS), ("ff", FFS)):
         found[kind] = round(sum(each * number for each, number in zip(table[family], numbers)))
+    for spec in planned.layers:
+        for kind, number in _tables(spec).items():
+            found[kind] += number
     found["ff"] += rows + art.outputs * logit_format(planned.decoder).width
     return found
+
+
+def _tables(spec: LayerSpec) -> dict[str, int]:
+    """LUTs and flip-flops of mixers that are tables, from one of 64 neurons on the ECP5."""
+    if not spec.tables:
+        return {}
+    geo, mixers, shape = spec.geo, len(spec.cut.mixes), TableShape(spec.geo.H)
+    leaves = shape.groups * geo.values
+    return {"lut": mixers * (450 + 25 * leaves + 65 * shape.banks),
+            "ff": mixers * (230 + 14 * leaves) + 2 * geo.P * geo.H}
 
 
 def missing(board: Board, art: Artifact, lanes: int) -> list[str]:

@@ -26,7 +26,7 @@ PLACES = {
 }
 ENGINE, MIXER = 0.46, 0.8                       # of a part's height
 CROWDED = 0.5           # share of a kind's places from which on the placers need help
-NUMBER = re.compile(r"\.(?:bank|lanes)(\d+)\.")
+NUMBER = re.compile(r"\.(?:bank|lanes|tables)(\d+)\.")
 LAYER = re.compile(r"layer(\d+)\.(\w+)\.")
 
 

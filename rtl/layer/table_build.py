@@ -23,8 +23,8 @@ def spacing(width: int) -> int:
 class TableBuilder(wiring.Component):
     """Writes one weight after the other into the eight entries of its group, by their difference.
 
-    The entries say what the weight was: with all signs 1, less what is the same but for its sign, is
-    twice the weight. All sums are modulo 2**9, so weights may be written in any order.
+    The entries say what the weight was: the one with all signs 1, less the one where only its sign
+    is another, is twice the weight. All sums are modulo 2**9, so any order of writes will do.
 
     .. code-block:: text
 

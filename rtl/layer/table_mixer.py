@@ -1,4 +1,4 @@
-"""TableMixer: sums of weights of all spikes of a step, looked up in tables, four neurons at once."""
+"""TableMixer: sums of the weights of a step's spikes, looked up, four neurons at once."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from rtl.parts.queue import Queue
 from rtl.parts.streams import marks
 from rtl.spec import LayerSpec
 
-BEHIND = 16     # words between the tables' addresses and the fuse: more than cycles, so none is lost
+BEHIND = 16     # words between the tables' addresses and the fuse; it takes fewer cycles
 AGAIN = 2       # cycles from a word's transfer to the fuse to an address that waits for room
 
 

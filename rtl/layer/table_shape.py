@@ -80,8 +80,13 @@ class TableShape:
         return found.reshape(-1, 2)
 
 
+def row_bits(total) -> int:
+    """Of a row's sum, with a sign, where the sums have the shape ``total``."""
+    return total.width + (not total.signed)
+
+
 def regions(spec: LayerSpec) -> list[Region]:
-    """``mixer.w0``: row j has the weights of input neuron j; the tables are made of what is written.
+    """``mixer.w0``: row j has the weights of input neuron j; tables are made of what is written.
 
     Of several mixers ``mixer.n.w0`` and so on, by what is made of their sums.
     """

@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.layer.table_build import TableBuilder
-from rtl.layer.table_shape import ENTRIES, ENTRY_BITS, GROUP, TableShape
+from rtl.layer.table_shape import ENTRY_BITS, GROUP, TableShape, row_bits
 from rtl.parts.bank import PairBank
 from rtl.parts.config import HardwareConfig
 from rtl.parts.memory import Region, WideMemory, pack_rows
@@ -70,7 +70,7 @@ class WeightTables(wiring.Component):
         self.builder = TableBuilder(self.shape, region, shape_of(w.fmt))
         self.banks = [PairBank(self.shape.per_bank * self.shape.rows, rows, hw.block_ram)
                       for rows in self.shape.init(w.raw)]
-        self.row = shape.width + (not shape.signed)     # bits of a row's sum, with a sign
+        self.row = row_bits(shape)
         self.rows = WideMemory(self.shape.pairs, 2 * self.row, list(pack_rows(
             [(self.shape.sums(w.raw), self.row)])), hw, registered=True)
         super().__init__({
@@ -115,7 +115,7 @@ class WeightTables(wiring.Component):
     def _look_up(self, m: Module, pipe: Pipeline, entries: list) -> list:
         """The memories, and whose addresses they are; returns the row of every group."""
         shape, builder, half = self.shape, self.builder, ENTRY_BITS
-        per, rows = shape.per_bank, shape.rows
+        per = shape.per_bank
         pair = Mux(builder.busy, builder.output[1:], self.pair)[:max(1, (shape.pairs - 1)
                                                                     .bit_length())]
         group = Cat(builder.neuron[(GROUP - 1).bit_length():], Const(0, 1))
@@ -127,7 +127,7 @@ class WeightTables(wiring.Component):
             """Half of the memory, pair, entry; the port's half but for the builder."""
             at = Mux(builder.busy, of_builder, entry)[:3]
             upper = Mux(builder.busy, side, port)[:1] if per == 2 else Const(0, 0)
-            return Cat(at, pair if rows > ENTRIES else Const(0, 0), upper)
+            return Cat(at, pair if shape.pairs > 1 else Const(0, 0), upper)
 
         for number, bank in enumerate(self.banks):
             m.submodules[f"tables{number}"] = bank

@@ -24,8 +24,8 @@ LIMITS = {"layers": (1, 255), "H": (1, 65535), "n": (0, 65535), "lanes": (1, 655
           "outputs": (1, 65535), "length": (1, protocol.LONGEST_SEQUENCE), "sample_bytes": (1, 4),
           "clock_khz": (100, 10_000_000)}
 # magic, version, layers, H, n, lanes, outputs, length, vocab, bytes per sample, clock in kHz,
-# spread, built-in model, shape, task
-PACKED = struct.Struct("<4sBBHHHHHHBI?8s8s16s")
+# spread, tables, built-in model, shape, task
+PACKED = struct.Struct("<4sBBHHHHHHBI??8s8s16s")
 
 
 class IdentityError(ValueError):
@@ -43,6 +43,9 @@ def shape_digest(planned: Plan) -> bytes:
              [(str(op), {f.name: _shape(getattr(op, f.name)) for f in fields(op)
                          if not f.metadata.get("training")}) for _, op, _ in art.operations()],
              [(r.name, r.base, r.depth, r.width, r.fields) for r in planned.regions]]
+    tables = [spec.number for spec in planned.layers if spec.tables]
+    if tables:      # they hold no weights that are too large for them
+        facts.append(tables)
     facts += [planned.geo.P] if planned.geo.P > 1 else []
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).digest()[:8]
 
@@ -82,6 +85,7 @@ class Identity:
     sample_bytes: int
     clock_khz: int
     spread: bool        # of HardwareConfig
+    tables: bool        # of HardwareConfig: not only columns
     model: bytes        # the built-in one; REGISTERS has the present one
     shape: bytes
     task: str
@@ -92,14 +96,15 @@ class Identity:
         art = planned.art
         return cls(protocol.VERSION, len(art.blocks), art.H, art.n, planned.hw.lanes, art.outputs,
                    art.length, art.vocab, sample_bytes(art), round(clock / 1000),
-                   planned.hw.spread, model_digest(art), shape_digest(planned), art.task)
+                   planned.hw.spread, planned.hw.mixer != "columns", model_digest(art),
+                   shape_digest(planned), art.task)
 
     def pack(self) -> bytes:
         """The identity region."""
         name = self.task.encode()[:16]
         return PACKED.pack(MAGIC, self.version, self.layers, self.H, self.n, self.lanes,
                            self.outputs, self.length, self.vocab, self.sample_bytes,
-                           self.clock_khz, self.spread, self.model, self.shape,
+                           self.clock_khz, self.spread, self.tables, self.model, self.shape,
                            name).ljust(SIZE, b"\0")
 
     @classmethod
@@ -136,7 +141,8 @@ class Identity:
 
     def hardware(self) -> HardwareConfig:
         """What decides the map of the core's memories, and its cycles."""
-        return HardwareConfig(self.lanes, spread=self.spread)
+        return HardwareConfig(self.lanes, spread=self.spread,
+                              mixer="fitting" if self.tables else "columns")
 
     def __str__(self) -> str:
         return (f"{self.layers} layers of {self.H} neurons of {self.n} modes, {self.outputs} "

@@ -29,6 +29,8 @@ class Link(wiring.Component):
     ----------
     art : Artifact
     identity : Identity
+    spacing : int
+        Of the core's plan: cycles from one configuration write to the next.
 
     Members
     -------
@@ -44,16 +46,17 @@ class Link(wiring.Component):
 
     Timing
     ------
-    A request takes at most 4 cycles per byte, and one per packed zero, of which a byte can mean
-    128; then it waits for the reply before it to leave.
+    A request takes at most 4 cycles per byte, one per packed zero, of which a byte can mean 128,
+    and ``spacing`` per word of CONFIG where that is more than 1; then it waits for the reply
+    before it to leave.
 
     Resources
     ---------
     Memories of 64, 32 and 128 bytes and the samples'; a multiplexer over the result's bits.
     """
 
-    def __init__(self, art: Artifact, identity: Identity):
-        self.art, self.identity = art, identity
+    def __init__(self, art: Artifact, identity: Identity, spacing: int = 1):
+        self.art, self.identity, self.spacing = art, identity, spacing
         self.receiver, self.sender = FrameReceiver(), FrameSender()
         self.player = SamplePlayer(art)
         super().__init__({

@@ -193,6 +193,14 @@ class Requests:
                 with m.If(filled == 3):
                     m.d.sync += number.eq(number + 1)
                     m.d.comb += self.link.cfg.en.eq(~number[23])
+                    if self.link.spacing > 1:
+                        m.next = "SPACED"
+        if self.link.spacing > 1:
+            waited = Signal(range(self.link.spacing))
+            with m.State("SPACED"):
+                m.d.sync += waited.eq(Mux(waited == self.link.spacing - 1, 0, waited + 1))
+                with m.If(waited == self.link.spacing - 1):
+                    m.next = "BODY"
 
     def _run(self, m: Module) -> None:
         """Start the sequence, if it is just as long as the host says."""

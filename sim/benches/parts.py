@@ -12,17 +12,18 @@ from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
+from golden.base.qformat import SQ
 from quant.integer.artifact import Artifact
 from quant.integer.memory import Fire
-from quant.formats import RandomFormat
+from quant.formats import QUANT_CONFIGS, LayerFormats, RandomFormat, StreamFormats
 from quant.integer.synthetic import random_artifact
 from rtl.parts.config import Geometry, HardwareConfig
 from rtl.decoder import Decoder
 from rtl.encoder import Encoder
+from rtl.layer import mixers
 from rtl.layer.fuse import Fuse
 from rtl.layer.layer import Layer
 from rtl.parts.lfsr import WordSource, start_region
-from rtl.layer.mixer import Mixer
 from rtl.plan import plan
 from rtl.layer.sampler import make_sampler
 from rtl.layer.block_update import BlockUpdate
@@ -63,14 +64,22 @@ BLOCKS = {
     "pair_glu": (dict(kind="glu", seed=12, H=4, n=2, block=2), 4),
     "pair_lif": (dict(kind="lif", seed=13, H=4, n=2, block=2), 2),
 }
-ALL = VARIANTS | FORMS | GATED | BLOCKS
+W = SQ(QUANT_CONFIGS["compact"].weight_bits, 0)
+# Mixers of tables: a word of one neuron and of two, two mixers.
+TABLES = {
+    "tables": (dict(seed=10, H=5, n=2, residual="plain", fmt=LayerFormats(w=W)), 2),
+    "tables_wide": (dict(seed=11, H=6, n=2, fmt=LayerFormats(w=W)), 4),
+    "tables_glu": (dict(kind="glu", seed=12, H=6, n=2, fmt=StreamFormats(w=W)), 2),
+}
+ALL = VARIANTS | FORMS | GATED | BLOCKS | TABLES
 
 
 @cache
 def shape(variant: str) -> tuple[Artifact, HardwareConfig, Geometry]:
     """Artifact, configuration and geometry of a variant."""
     options, lanes = ALL[variant]
-    art, hw = random_artifact(n_layers=1, length=16, **options), HardwareConfig(lanes)
+    art = random_artifact(n_layers=1, length=16, **options)
+    hw = HardwareConfig(lanes, mixer="tables" if variant in TABLES else "columns")
     if not art.vocab and variant in VARIANTS | FORMS:   # odd samples tie in the encoder's rounding
         half = 1 << art.spiking.edge.enc_w.f_bits + art.sample.f_bits - art.x_format.f_bits - 1
         enc_w = half * np.resize([1, 3, 5, -3], art.H)
@@ -97,6 +106,8 @@ def components(variant: str) -> dict[str, wiring.Component]:
     art, hw, geo = shape(variant)
     layer, planned, found = layer_of(variant), plan(art, hw), {}
     states = layer.cut.states
+    if variant in TABLES:
+        return {"mixer": mixers.make(layer), "layer": Layer(layer)}
     if variant in VARIANTS | FORMS:
         found["sampler"] = sampler(layer)
     found["state_engine"] = StateEngine(layer)
@@ -106,7 +117,7 @@ def components(variant: str) -> dict[str, wiring.Component]:
         lane = BlockUpdate(states.op, states.formats[0], art.random)
         return found | {"block_update": Together(lane)}
     found |= {"state_update": StateUpdate(states.op, states.formats[0], art.random),
-              "mixer": Mixer(layer), "fuse": Fuse(layer), "layer": Layer(layer)}
+              "mixer": mixers.make(layer), "fuse": Fuse(layer), "layer": Layer(layer)}
     if layer.cut.ternary:
         found["ternary"] = Ternary(layer)
     if variant in GATED:

@@ -1,4 +1,4 @@
-"""Banks with a register behind them: rows two cycles later, in plain logic and as a device's cell."""
+"""Banks with a register behind them: rows two cycles later, as logic and as a device's cell."""
 
 import re
 

@@ -1,5 +1,6 @@
 """The link's device side in Amaranth's simulator: every request, in and out of order, and noise."""
 
+import itertools
 import struct
 from dataclasses import replace
 
@@ -23,20 +24,22 @@ RESULT = {"label": 2, "logits": [-5, 1 << 40, -(1 << 47)], "saturations": [7, 8,
 class Bench:
     """A link between a line and a core that answers ``delay`` cycles after the last sample."""
 
-    def __init__(self, delay=3, art=ART, identity=IDENTITY):
-        self.dut, self.delay = Link(art, identity), delay
+    def __init__(self, delay=3, art=ART, identity=IDENTITY, spacing=1):
+        self.dut, self.delay = Link(art, identity, spacing), delay
         self.sequences, self.writes, self.resets = [[]], [], 0
+        self.times = []         # cycles of the writes
         self.limit = 400        # cycles until a reply is there
 
     async def core(self, ctx):
         dut, wait = self.dut, None
         ctx.set(dut.i.ready, 1)
-        while True:
+        for cycle in itertools.count():
             offered = ctx.get(dut.o.valid)
             *_, valid, value, last, given, en, addr, word, reset = await ctx.tick().sample(
                 dut.i.valid, dut.i.payload.value, dut.i.payload.last, dut.o.ready, dut.cfg.en,
                 dut.cfg.addr, dut.cfg.data, dut.core_reset)
             self.writes += [(addr, word)] if en else []
+            self.times += [cycle] if en else []
             if valid:
                 self.sequences[-1].append(value)
                 if last:
@@ -279,3 +282,18 @@ def test_garbage_stops_nothing():
     bench.run(script)
     good, bad, dropped = struct.unpack("<3I", counts[0])
     assert bench.resets == 0 and good == 5 and dropped == 1 and bad >= 8
+
+
+@pytest.mark.parametrize("spacing", [1, 50])
+def test_writes_lie_apart(spacing):
+    """As many cycles as the core's plan says, of which the machine takes a few by itself."""
+    bench, words = Bench(spacing=spacing), [3, 1 << 31, 7]
+
+    async def script(ctx):
+        await bench.ask(ctx, 0, Command.CONFIG, (9).to_bytes(3, "little") + struct.pack(
+            "<3I", *words))
+
+    bench.run(script)
+    assert bench.writes == [(9 + j, word) for j, word in enumerate(words)]
+    gaps = [b - a for a, b in zip(bench.times, bench.times[1:])]
+    assert all(spacing <= gap <= spacing + 10 for gap in gaps), gaps

@@ -1,4 +1,4 @@
-"""The tables of weights against sums of weights: every size, before and after weights are written."""
+"""The tables of weights against sums of weights, before and after weights are written."""
 
 import numpy as np
 import pytest
