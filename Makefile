@@ -37,7 +37,7 @@ SIM_ARGS = $(WHICH) $(if $(SAMPLING),--sampling $(SAMPLING)) \
 	$(if $(INDICES),--indices $(INDICES),$(if $(N),-n $(N))) \
 	$(if $(LANES),--lanes $(LANES)) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(WAVES)),--waves)
 
-.PHONY: help env check-tools sim verify fuzz attack export evaluate figures train test test-fast test-long own-task ci-extra lock audit bench bench-train reproduce synth bitstream prog clean
+.PHONY: help env check-tools sim verify fuzz attack export evaluate figures train test test-fast test-long own-task ci-extra area lock audit bench bench-train reproduce synth bitstream prog clean
 
 help:
 	@echo "make sim        export, generate RTL, build, simulate and compare every spike"
@@ -52,6 +52,7 @@ help:
 	@echo "make test       the test suite (under 10 minutes on 2 cores)"
 	@echo "make test-long  the tests that build or train for long (minutes more)"
 	@echo "make test-fast  the tests that need no Verilog simulator"
+	@echo "make area       the area of a small core's components against what it was"
 	@echo "make own-task   the commands of docs/own-task.md, to a bitstream and the simulated board (minutes)"
 	@echo "make export     the integer artifact of TASK, in $(BUILD)/artifacts/TASK; options that are not"
 	@echo "                  given stay those of the one that is there, here and for sim and verify"
@@ -156,7 +157,11 @@ test-long: check-tools $(STAMP)
 	$(PY) -m pytest -n $(JOBS) --dist load -m long
 
 # What the continuous integration runs beside the test suite.
-ci-extra: audit test-long
+ci-extra: audit area test-long
+
+# The small core's components against docs/results/area.json.
+area: $(STAMP)
+	$(PY) -m bench.area_history --check
 
 own-task: check-tools $(STAMP) synth
 	$(PY) -m pytest -s tests/own_task.py

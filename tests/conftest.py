@@ -32,6 +32,7 @@ LONG = (
     "sim/test_pair.py::test_every_rung_and_the_head",
     "sim/test_pair.py::test_the_host",
     "sim/test_simd.py::test_a_core_in_vectors",
+    "sim/test_simd.py::test_other_kinds_in_vectors",
     "sim/test_stress.py::test_a_broken_core_is_seen",
     "sim/test_verify.py::test_two_at_once",
     "sim/test_work_again.py::test_two_at_once_say_and_write_their_own",

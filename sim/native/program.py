@@ -75,7 +75,7 @@ def build(core, trace: str | None = None, source: str | None = None,
         begin, before = time.perf_counter(), tools.children_seconds()
         (folder / "core.v").write_text(source)
         (folder / "shape.h").write_text(header)
-        for part in (MAIN, HERE / "track.h"):       # make could not read every path to them
+        for part in (MAIN, *HERE.glob("*.h")):      # make could not read every path to them
             (folder / part.name).write_bytes(part.read_bytes())
         command = [tool.binary, "--cc", "--exe", "--Mdir", "obj", "--top-module", wrapper.NAME,
                    "--prefix", "Vcore", "-o", "../sim", "-O3", "--x-assign", "fast", "--x-initial",

@@ -4,45 +4,34 @@ Verilator's statements of the clock edge stay what they are, each in a loop over
 compiler turns into vector instructions: ``a = b + c;`` becomes ``a[t] = b[t] + c[t];`` for all t.
 Tracks that run in step agree in what controls them, so a condition is taken once for all of them,
 and a memory is read as one row; where they do not agree, the statement is done track by track.
+``together.h`` has the memories.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from sim.native.edge import ROOT, Edge
+from sim.native.statements import (ASSIGNED, UnknownForm, Variable, branches, closing, cut, index,
+                                   overwritten, statements, variable_of)
 
 TOGETHER = 8        # statements in a loop
+AT_ONCE = 16        # conditions that are asked at once
 FILES = 6           # reading the state's declaration takes a compiler longer than a function
-TYPE = r"(CData|SData|IData|QData)/\*[\d:]+\*/"
-PORTS = {"8": "CData", "16": "SData", "": "IData", "64": "QData", "W": "IData"}
-
-
-class UnknownForm(Exception):
-    """Verilator's code has something that this module does not know."""
-
-
-@dataclass(frozen=True)
-class Variable:
-    """``scalar``, ``wide`` (of ``size`` words) or ``memory`` (of ``size`` rows)."""
-
-    kind: str
-    type: str
-    size: int = 1
-
-    def declare(self, name: str) -> str:
-        rows = "" if self.kind == "scalar" else f"[{self.size}]"
-        return f"    alignas(64) {self.type} {name}{rows}[TRACKS];"
+ACCESS = re.compile(r"\bvlSelfRef\.(\w+)\(")
 
 
 def write(edge: Edge, folder: Path, tracks: int) -> list[str]:
     """Write ``simd.h`` and the functions; returns the names of the files to compile.
 
-    Raises :class:`UnknownForm`, with nothing written.
+    Raises :class:`sim.native.statements.UnknownForm`, with nothing written.
     """
     model = Model(edge, (folder / f"{ROOT}.h").read_text())
-    for name, piece in edge.calls:
-        model.add(name, *model.parts(name, piece))
+    parts = [model.parts(name, piece) for name, piece in edge.calls]
+    lost = overwritten([body for _, body, _ in parts], [indent for *_, indent in parts])
+    for k, (name, (local, body, indent)) in enumerate(zip(model.names, parts)):
+        model.add(name, local, [text for j, text in enumerate(body) if (k, j) not in lost], indent)
     head = '#include "simd.h"\n' + "".join(f"{line}\n" for line in edge.constants)
     names = [f"simd{k}" for k in range(FILES)]
     code = [*model.functions, *model.mixed]
@@ -52,6 +41,20 @@ def write(edge: Edge, folder: Path, tracks: int) -> list[str]:
     return names
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where statements stand: function, indentation, its local variables as parameters and as
+    arguments."""
+
+    name: str
+    indent: str
+    parameters: str
+    arguments: str
+
+    def at(self, indent: str) -> "Place":
+        return Place(self.name, indent, self.parameters, self.arguments)
+
+
 class Model:
     """The transformation's state: ``functions``, and ``mixed``, what they do track by track."""
 
@@ -59,11 +62,12 @@ class Model:
         self.text, self.names = edge.text, [name for name, _ in edge.calls]
         self.variables = {}
         for line in header.splitlines():
-            found = _variable(line)
+            found = variable_of(line)
             if found:
                 self.variables[found[0]] = found[1]
         self.inputs = re.findall(r"^\s*VL_IN\d*\((\w+)", header, re.M)
         self.functions, self.mixed = [], []
+        self.order = {}     # of the variables that are assigned
 
     def parts(self, name: str, piece: list[str]) -> tuple[dict[str, Variable], list[str], str]:
         """Local variables, statements and indentation of a function."""
@@ -75,8 +79,8 @@ class Model:
         head, _, rest = body[1].partition("    // Body\n")
         declared = head.partition("    // Locals\n")[2].splitlines()
         zeros = [line for line in declared if re.fullmatch(r"    \w+ = 0;", line)]
-        found = [_variable(line) for line in declared if line not in zeros]
-        if not all(found):
+        found = [variable_of(line) for line in declared if line not in zeros]
+        if not all(found) or any(variable.kind == "memory" for _, variable in found):
             raise UnknownForm(f"local variables of {name}")
         return dict(found), statements([*zeros, *rest.splitlines()], "    "), "    "
 
@@ -86,13 +90,16 @@ class Model:
         code += [variable.declare(key) for key, variable in local.items()]
         indexed = []
         for text in body:
-            text = index(self.expanded(text), self.variables, r"\bvlSelfRef\.(\w+)")
+            self.order |= dict.fromkeys(match[1] for match in ASSIGNED.finditer(text))
+            text = cut(self.expanded(text), self.variables | local)
+            text = index(text, self.variables, r"\bvlSelfRef\.(\w+)")
             indexed.append(index(text, local, r"(?<![.\w])([A-Za-z_]\w*)") if local else text)
         parameters = "".join(f", {local[key].type} (&{key})" + (
             f"[{local[key].size}]" if local[key].kind != "scalar" else "") + "[TRACKS]"
             for key in local)
         before = len(self.mixed)
-        code += self.walk(name, indexed, indent, parameters, "".join(f", {key}" for key in local))
+        arguments = "".join(f", {key}" for key in local)
+        code += self.walk(indexed, Place(name, indent, parameters, arguments))
         heads = [mixed.partition(" {")[0] + ";" for mixed in self.mixed[before:]]
         self.functions.append("\n".join([*heads, *code, "}", ""]))
 
@@ -102,70 +109,47 @@ class Model:
             f"vlSelfRef.{m[1]}[{k}U] = {m[2]}[{k}U];"
             for k in range(self.variables[m[1]].size)), text)
 
-    def walk(self, name: str, body: list[str], indent: str, parameters: str,
-             arguments: str) -> list[str]:
+    def walk(self, body: list[str], place: Place) -> list[str]:
         """Statements, several in a loop; conditions and memories' rows outside of the loops."""
-        code, together = [], []
-
-        def close() -> None:
-            if together:
-                code.extend(["    EACH {", *together, "    }"])
-                together.clear()
-        for text in body:
-            rows = self.rows(text)
-            if text.lstrip().startswith("if "):
-                close()
-                condition, then, other = branches(text, indent)
-                step = indent + "    "
-                mixed = f"{name}_{len(self.mixed)}"
-                self.mixed.append(f"void {mixed}(State& vlSelfRef{parameters}) {{\n    ONE_BY_ONE "
-                                  f"{{\n{text}\n    }}\n}}\n")
-                code += [f"    {{ const int taken = COUNT({condition});", "    if (taken == 0) {",
-                         *self.walk(name, *other, parameters, arguments),
-                         "    } else if (taken == TRACKS) {",
-                         *self.walk(name, then, step, parameters, arguments),
-                         f"    }} else {mixed}(vlSelfRef{arguments}); }}"]
-            elif rows:
-                close()
-                whole, named = text, ""
-                for k, row in enumerate(rows):
-                    whole = whole.replace(f"[{row}][t]", f"[row{k}][t]")
-                    named += f" const IData row{k} = FIRST({row});"
-                same = " && ".join(f"SAME({row})" for row in rows)
-                code += [f"    if ({same}) {{{named}", "    EACH {", whole, "    }",
-                         "    } else ONE_BY_ONE {", text, "    }"]
+        code = []
+        for kind, texts in runs(body):
+            if kind == "loop":
+                code += ["    EACH {", *texts, "    }"]
+            elif not texts[0].lstrip().startswith("if "):
+                code += rows_together(texts)
             else:
-                together.append(text)
-                if len(together) == TOGETHER:
-                    close()
-        close()
+                found = [line for text in texts for line in self.branch(text, place)]
+                if len(texts) > 1:      # mostly none holds: then what they do cannot change them
+                    some = " | ".join(f"(({branches(text, place.indent)[0]}) != 0)"
+                                      for text in texts)
+                    found = [f"    if (COUNT({some})) {{", *found, "    }"]
+                code += found
         return code
 
-    def rows(self, text: str) -> list[str]:
-        """Different expressions by which memories are indexed in a statement, if not constant."""
-        found = {}
-        for match in re.finditer(r"\bvlSelfRef\.(\w+)\[", text):
-            if self.variables[match[1]].kind == "memory":
-                row = text[match.end():closing(text, match.end() - 1)]
-                if "[t]" in row:
-                    found[row] = None
-        return list(found)
+    def branch(self, text: str, place: Place) -> list[str]:
+        """An ``if``: one side for all tracks, or track by track."""
+        condition, then, (other, indent) = branches(text, place.indent)
+        mixed = f"{place.name}_{len(self.mixed)}"
+        self.mixed.append(f"void {mixed}(State& vlSelfRef{place.parameters}) {{\n    ONE_BY_ONE "
+                          f"{{\n{text}\n    }}\n}}\n")
+        return [f"    {{ const int taken = COUNT({condition});", "    if (taken == 0) {",
+                *self.walk(other, place.at(indent)), "    } else if (taken == TRACKS) {",
+                *self.walk(then, place.at(place.indent + "    ")),
+                f"    }} else {mixed}(vlSelfRef{place.arguments}); }}"]
 
     def header(self, tracks: int) -> str:
         """``simd.h``: the state of all tracks, how it starts, the functions."""
-        fields = [variable.declare(name) for name, variable in self.variables.items()]
+        # As they are assigned: the processor fetches the next line before it is asked for.
+        order = {name: None for name in self.order if name in self.variables} | self.variables
+        fields = [self.variables[name].declare(name) for name in order]
         load = [f"    s.{name}[t] = r.{name};" if variable.kind == "scalar" else
-                f"    for (int k = 0; k < {variable.size}; k++) s.{name}[k][t] = r.{name}[k];"
+                f"    for (int k = 0; k < {variable.size}; k++) " + (
+                    f"s.{name}.fill(k, r.{name}[k]);" if variable.kind == "memory" else
+                    f"s.{name}[k][t] = r.{name}[k];")
                 for name, variable in self.variables.items()]
         return "\n".join([
             "#pragma once", '#include "verilated.h"', f"constexpr int TRACKS = {tracks};",
-            "#define ONE_BY_ONE for (int t = 0; t < TRACKS; t++)",
-            '#define EACH _Pragma("GCC ivdep") ONE_BY_ONE',
-            "#define COUNT(c) ({ IData n_ = 0; ONE_BY_ONE n_ += IData((c) != 0); n_; })",
-            "#define FIRST(row) ({ const int t = 0; static_cast<IData>(row); })",
-            "#define SAME(row) ({ const IData first_ = FIRST(row); IData other_ = 0; "
-            "ONE_BY_ONE other_ |= IData(row) ^ first_; !other_; })",
-            "struct alignas(64) State {", *fields, "};",
+            '#include "together.h"', "struct alignas(64) State {", *fields, "};",
             "template <class Root> void load(State& s, const Root& r, int t) {", *load, "}",
             "inline void copy_inputs(State& s, int from, int to) {",
             *(f"    s.{name}[to] = s.{name}[from];" for name in self.inputs), "}",
@@ -173,80 +157,63 @@ class Model:
             f"#define EDGE_FUNCTIONS {', '.join(self.names)}", ""])
 
 
-def _variable(line: str) -> tuple[str, Variable] | None:
-    """Name and kind of the variable that a line of Verilator's declares."""
-    line = line.strip()
-    if port := re.fullmatch(r"VL_(?:IN|OUT)(8|16|64|W|)\((\w+),\d+,\d+(?:,(\d+))?\);", line):
-        words = int(port[3] or 1)
-        return port[2], Variable("wide" if port[3] else "scalar", PORTS[port[1]], words)
-    if scalar := re.fullmatch(rf"{TYPE} (\w+);", line):
-        return scalar[2], Variable("scalar", scalar[1])
-    if wide := re.fullmatch(r"VlWide<(\d+)>/\*[\d:]+\*/ (\w+);", line):
-        return wide[2], Variable("wide", "IData", int(wide[1]))
-    if memory := re.fullmatch(rf"VlUnpacked<{TYPE}, (\d+)> (\w+);", line):
-        return memory[3], Variable("memory", memory[1], int(memory[2]))
-    return None
+def runs(body: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Statements that follow each other, with what is made of them: ``if``, ``memory``, ``loop``.
+
+    Of several ``if`` none has an ``else``. Several of ``memory`` read the same row, which none of
+    them changes; one that writes is alone.
+    """
+    key, found = ("", ""), []
+    for text in body:
+        rows = accesses(text)
+        kind = "if" if text.lstrip().startswith("if ") else "memory" if rows else "loop"
+        now = (kind, "\n".join(rows.values()))
+        most = AT_ONCE if kind == "if" else TOGETHER
+        alone = (kind == "if" and "} else " in text) or target(text) in rows or \
+            changes([text], rows)
+        if found and (now != key or len(found) == most or alone or changes(found, rows)):
+            yield key[0], found
+            found = []
+        found.append(text)
+        key = ("alone" if alone else kind, now[1])
+    if found:
+        yield key[0], found
 
 
-def statements(lines: list[str], indent: str) -> list[str]:
-    """Lines put together to statements, whose first line has just this indentation."""
-    found = []
-    for line in filter(str.strip, lines):
-        if line.startswith(indent) and line[len(indent)] not in " }":
-            found.append([line])
-        elif found:
-            found[-1].append(line)
-        else:
-            raise UnknownForm(line)
-    return ["\n".join(text) for text in found]
+def changes(texts: list[str], rows: dict[str, str]) -> bool:
+    """Whether one of some assignments is to what a row is taken from."""
+    return any(target(text) in row for text in texts for row in rows.values())
 
 
-def closing(text: str, start: int) -> int:
-    """Where the bracket that opens at ``start`` is closed."""
-    depth = 0
-    for at in range(start, len(text)):
-        depth += {"[": 1, "]": -1}.get(text[at], 0)
-        if depth == 0:
-            return at
-    raise UnknownForm(text[start:start + 80])
+def target(text: str) -> str:
+    """What an assignment assigns."""
+    return text.partition(" = ")[0].strip()
 
 
-def index(text: str, variables: dict[str, Variable], pattern: str) -> str:
-    """``a`` becomes ``a[t]`` and ``a[i]`` becomes ``a[i][t]``."""
-    out, at = [], 0
-    for match in re.finditer(pattern, text):
-        if match.start() < at:      # inside the brackets of one before
-            continue
-        if match[1] not in variables:
-            if pattern.startswith(r"\b"):
-                raise UnknownForm(match[0])
-            continue
-        out.append(text[at:match.end()])
-        at = match.end()
-        if variables[match[1]].kind != "scalar":
-            bracket = re.compile(r"\s*\[").match(text, at)
-            if not bracket:
-                raise UnknownForm(text[match.start():match.end() + 20])
-            end = closing(text, bracket.end() - 1)
-            out.append(f"[{index(text[bracket.end():end], variables, pattern)}]")
-            at = end + 1
-        out.append("[t]")
-    return "".join([*out, text[at:]])
+def accesses(text: str) -> dict[str, str]:
+    """Memories' elements in a statement, with the expression of their row."""
+    found = {}
+    for match in ACCESS.finditer(text):
+        end = closing(text, match.end() - 1)
+        found[text[match.start():end + 1]] = text[match.end():end - len(", t")]
+    return found
 
 
-def branches(text: str, indent: str) -> tuple[str, list[str], tuple[list[str], str]]:
-    """Condition, statements if true, and (statements if false, their indentation)."""
-    lines, step = text.splitlines(), indent + "    "
-    head = next((k for k, line in enumerate(lines) if line.endswith(" {")), None)
-    middle = [k for k, line in enumerate(lines) if line.startswith(indent + "} else ")]
-    if head is None or lines[-1] != indent + "}":
-        raise UnknownForm(lines[0])
-    condition = "\n".join(lines[:head + 1]).partition("if ")[2][:-2]
-    end = middle[0] if middle else len(lines) - 1
-    then = statements(lines[head + 1:end], step)
-    if not middle:
-        return condition, then, ([], step)
-    rest = lines[end][len(indent) + len("} else "):]
-    if rest == "{":
-        return condition, then, (statements(lines[end + 1:-1], step), step)
-    return condition, then, (["\n".join([indent + rest, *lines[end + 1:]])], indent)
+def rows_together(texts: list[str]) -> list[str]:
+    """Statements with memories of the same row, in a loop if all tracks mean the same one."""
+    found = {access: row for text in texts for access, row in accesses(text).items()}
+    rows = list(dict.fromkeys(found.values()))
+    apart = ["    ONE_BY_ONE {", *texts, "    }"]
+    if any(ACCESS.search(row) for row in rows):
+        return apart
+    each, tail = "\n".join(texts), []
+    head = [f"    const IData row{k} = FIRST({row});" for k, row in enumerate(rows)]
+    for k, (access, row) in enumerate(found.items()):
+        name = access.partition("(")[0]
+        head.append(f"    auto line{k} = {name}.line(row{rows.index(row)});")
+        if any(target(text) == access for text in texts):
+            tail.append(f"    {name}.put(row{rows.index(row)}, line{k});")
+        each = each.replace(access, f"line{k}[t]")
+    same = " && ".join(f"SAME({row})" for row in rows)
+    return [f"    if ({same}) {{", *head, "    EACH {", each, "    }", *tail,
+            "    } else", *apart]
