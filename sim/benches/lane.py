@@ -28,8 +28,9 @@ class Together(wiring.Component):
 
     def given(self, word: dict[str, int]) -> dict[str, int]:
         """What the lane sees of both steps' operands: where u is a bit, what they let enter."""
-        word = word | {f"in_{part}": word[f"g1_{part}"] * word["u1"] + word[f"g_{part}"] * word["u2"]
-                       for part in ("re", "im")}
+        gains = {part: (word[f"g1_{part}"], word[f"g_{part}"]) for part in ("re", "im")}
+        word = word | {f"in_{part}": first * word["u1"] + second * word["u2"]
+                       for part, (first, second) in gains.items()}
         return {name: word[name] for name in self.i.payload.shape().members}
 
     def elaborate(self, platform):

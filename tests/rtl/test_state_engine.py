@@ -47,6 +47,7 @@ CASES = {
     "values, whole layer": (dict(kind="gsu", H=3, n=3, stress=0.3), 9),
     "membranes": (dict(kind="lif", H=6, n=2), 4),
     "membranes, one word": (dict(kind="lif", H=2, n=2, reset="zero", residual="plain"), 4),
+    "membranes, stress": (dict(kind="lif", H=6, n=2, stress=0.5, fmt=NARROW), 4),
     "membranes alone": (dict(kind="lif", H=5, n=0), 1),
     "membranes alone, one word": (dict(kind="lif", H=4, n=0, residual="plain"), 4),
 }
