@@ -11,7 +11,7 @@ from golden.base import cli
 from golden.base.options import add_artifact, add_task
 from golden.tasks import make_task
 from quant.integer import artifact
-from rtl import scale
+from rtl import products
 from rtl.cycles import cycles_per_step
 from rtl.parts.config import HardwareConfig
 from rtl.plan import chosen_lanes, plan
@@ -36,7 +36,8 @@ def check(args: argparse.Namespace) -> None:
     made = plan(art, HardwareConfig(chosen_lanes(art, args.lanes)))
     print(f"{art.task}: {len(art.blocks)} layers of {art.H} neurons of {art.n} modes, "
           f"{made.geo.lanes} lanes: {cycles_per_step(made):g} cycles per step, "
-          f"{scale.multipliers(made)} multipliers, {scale.others(made)} of them not of lanes")
+          f"{products.multipliers(*made.parts)} multipliers, {products.others(*made.parts)} of "
+          f"them not of lanes")
 
 
 if __name__ == "__main__":

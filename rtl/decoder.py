@@ -253,7 +253,8 @@ class Decoder(wiring.Component):
             parts = {"low": total[:LOW_BITS], "high": high}
         m.submodules.products = products = Products(
             {"w": w_shape} | {f"total_{name}": part.shape() for name, part in parts.items()},
-            {name: (f"total_{name}", "w") for name in parts}, self.spec.hw.multiplier)
+            {name: (f"total_{name}", "w") for name in parts}, self.spec.hw.multiplier,
+            self.spec.logic)
         m.d.comb += [products.en.eq(1), products.w.eq(w),
                      *(getattr(products, f"total_{name}").eq(part)
                        for name, part in parts.items())]

@@ -182,7 +182,7 @@ class Encoder(wiring.Component):
             dict.fromkeys(vs, shape_of(sample_format)) |
             {f"w{g}": shape_of(enc_w) for g in range(G)},
             {f"product{j}": (f"w{g}", v) for j, (g, v) in enumerate(pairs)},
-            self.spec.hw.multiplier)
+            self.spec.hw.multiplier, self.spec.logic)
         m.d.comb += products.en.eq(en)
         for name, sample in vs.items():
             v = Signal(shape_of(sample_format), name=name)

@@ -12,7 +12,7 @@ from functools import cached_property
 from quant.integer import ops
 from quant.integer.artifact import Artifact
 from quant.integer.memory import States
-from rtl import decoder, encoder
+from rtl import decoder, encoder, products
 from rtl.cut import cut
 from rtl.layer import layer, mixers
 from rtl.layer.cells import CELLS
@@ -70,6 +70,11 @@ class Plan:
                           decoder.timing(self.decoder))
 
     @property
+    def parts(self) -> tuple[EndSpec, tuple[LayerSpec, ...], EndSpec]:
+        """Encoder, layers and decoder."""
+        return self.encoder, self.layers, self.decoder
+
+    @property
     def addresses(self) -> int:
         """Addresses of the configuration bus that the map takes, from 0 on."""
         return self.regions[-1].base + self.regions[-1].size
@@ -105,6 +110,8 @@ def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
     first, last = end_beside(specs[0]), end_beside(specs[-1])
     encoder.check(first)
     check_decoder(last)
+    if hw.multipliers:
+        first, specs, last = products.divided(first, specs, last, hw.multipliers)
     parts = [(first, "", encoder.regions(first)),
              *((spec, f"layer{spec.number}.", layer.regions(spec)) for spec in specs),
              (last, "", decoder.regions(last))]

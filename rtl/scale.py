@@ -18,10 +18,11 @@ from golden.base.qformat import SQ
 from quant.formats import LayerFormats
 from quant.integer.lfsr import LONG
 from quant.integer.synthetic import random_artifact
+from rtl import products
 from rtl.parts.config import HardwareConfig, HardwareError
 from rtl.cut import cut
 from rtl.cycles import cycles_per_step
-from rtl.decoder import LOW_BITS, total_format
+from rtl.decoder import total_format
 from rtl.layer import chains, mixers, ternary
 from rtl.layer.fuse import totals
 from rtl.layer.table_shape import TableShape, row_bits
@@ -113,29 +114,6 @@ def memories(planned: Plan) -> list[Memory]:
     return [*found, *_mapped(planned.decoder.regions, hw), sums]
 
 
-def multipliers(planned: Plan) -> int:
-    """Products that a core makes at once: the lanes', and those of :func:`others`."""
-    return sum(lane_products(spec) * planned.geo.lanes for spec in planned.layers) + others(planned)
-
-
-def lane_products(spec: LayerSpec) -> int:
-    """Of one lane: four, or five for two steps; and those of a value that enters the states."""
-    return (4 if spec.geo.P == 1 else 5) + (0 if spec.spikes_enter else 2 * spec.geo.P) \
-        if spec.cut.states else 0
-
-
-def others(planned: Plan) -> int:
-    """Products of neurons, the encoder and the decoder."""
-    geo = planned.geo
-    neurons = sum(len(flow.products) for spec in planned.layers
-                  for flow in chains.flows(spec, totals(spec)))
-    neurons += sum(bool(spec.cut.states) and not spec.spikes_enter for spec in planned.layers)
-    encoder = 0 if planned.art.vocab else geo.values
-    thresholds = geo.P * sum(bool(spec.cut.ternary) for spec in planned.layers)
-    return (geo.values * neurons + encoder + thresholds + 1
-            + (total_format(planned.decoder).width > LOW_BITS + 1))
-
-
 def row(art: Artifact, lanes: int) -> dict:
     """The numbers of one configuration on an ECP5-85F."""
     kind = FAMILIES["ecp5"]
@@ -144,12 +122,12 @@ def row(art: Artifact, lanes: int) -> dict:
     bits: dict[str, int] = {}
     for memory in found:
         bits[memory.name] = bits.get(memory.name, 0) + memory.rows * memory.bits
-    blocks, products = sum(memory.blocks for memory in found), multipliers(planned)
-    return {"lanes": lanes, "multipliers": products, "cycles_per_step": cycles_per_step(planned),
+    blocks, taken = sum(memory.blocks for memory in found), products.multipliers(*planned.parts)
+    return {"lanes": lanes, "multipliers": taken, "cycles_per_step": cycles_per_step(planned),
             "bits": bits, "block_rams": blocks,
             "lut_ram_bits": sum(memory.lut_ram_bits for memory in found),
             "exceeded": [name for name, used, limit in (
-                ("multipliers", products, kind.capacity["multiplier"]),
+                ("multipliers", taken, kind.capacity["multiplier"]),
                 ("block RAM", blocks, kind.capacity["block_ram"])) if used > limit]}
 
 
@@ -206,7 +184,7 @@ def show(args: argparse.Namespace) -> None:
     if args.lanes and not all(part.isdecimal() for part in args.lanes.split(",")):
         raise HardwareError(f"--lanes {args.lanes}: write whole numbers, such as 1,2,4")
     alone = plan(art, HardwareConfig(1))
-    each = max(1, sum(map(lane_products, alone.layers)))
+    each = max(1, sum(map(products.of_lane, alone.layers)))
     chosen = ([int(part) for part in args.lanes.split(",")] if args.lanes else
               [lanes for lanes in alone.geo.allowed() if each * lanes <= MOST])
     print(table(art, [row(art, lanes) for lanes in chosen]))

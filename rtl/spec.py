@@ -22,6 +22,7 @@ class LayerSpec:
     cut: Cut
     count_bits: int             # of a sequence's saturated states
     tables: bool = False        # the mixers are tables, as rtl.layer.mixers says
+    logic: int = 0              # products of LUTs, as rtl.products says
     regions: Mapping[str, Region] = field(default_factory=dict)     # by name, without "layer0."
 
     @property
@@ -69,6 +70,7 @@ class EndSpec:
     hw: HardwareConfig
     x_format: QFormat           # of what flows into layer 0, or out of the last one
     saturates: bool             # x is saturated to x_format and counted, else limited to [0, 1]
+    logic: int = 0              # products of LUTs, as rtl.products says
     regions: Mapping[str, Region] = field(default_factory=dict)     # by name
 
 

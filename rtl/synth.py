@@ -58,8 +58,9 @@ class Family:
             raise HardwareError(f"--mixer tables: only {', '.join(with_ports())} has block RAMs "
                                 f"with two ports here; take --mixer columns")
         mixer = mixer or ("fitting" if self.ram else "columns")
-        return HardwareConfig(lanes, signature, self.bank_bits, self.lut_ram_bits, self.spread,
-                              self.multiplier, self.ram, mixer)
+        return HardwareConfig(
+            lanes, signature, self.bank_bits, self.lut_ram_bits, self.spread, self.multiplier,
+            self.capacity["multiplier"] if self.multiplier else 0, self.ram, mixer)
 
 
 FAMILIES = {

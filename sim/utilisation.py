@@ -16,10 +16,11 @@ from golden.base.files import write_json
 from golden.base.options import add_artifact, build, lanes_of, positive
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
+from rtl import products
 from rtl.parts.config import Geometry, HardwareConfig, allowed
 from rtl.core import Core
 from rtl.cycles import predict
-from rtl.scale import lane_products, others
+
 from sim import tools
 from sim.native import native, program
 from sim.native.program import Program
@@ -55,9 +56,9 @@ def measure(core: Core, built: Program, values: np.ndarray) -> dict:
     first, last = MEASURED[0] - 1, MEASURED[-1]
     cycles = times[last] - times[first]
     needed = len(MEASURED) * core.geo.blocks(steps) * core.geo.issue
-    lanes = sum(lane_products(spec) for spec in core.plan.layers)
+    lanes = sum(products.of_lane(spec) for spec in core.plan.layers)
     return {"lanes": core.hw.lanes, "multipliers": lanes * core.hw.lanes,
-            "others": others(core.plan), "cycles": cycles,
+            "others": products.others(*core.plan.parts), "cycles": cycles,
             "predicted_cycles": prediction.results[last] - prediction.results[first],
             "cycles_per_step": cycles / len(MEASURED) / steps, "roofline": core.geo.roofline,
             "busy_slots": (busy[last] - busy[first]).tolist(), "needed_slots": needed,

@@ -65,7 +65,8 @@ class Board:
 
     def hardware(self, lanes: int) -> HardwareConfig:
         """The core's configuration on this board."""
-        return self.mapping.hardware(lanes, mixer=self.mixer)
+        made = self.mapping.hardware(lanes, mixer=self.mixer)
+        return replace(made, multipliers=self.capacity["multiplier"]) if made.multiplier else made
 
     def running(self, clock: Fraction | None = None, baud: int | None = None) -> "Board":
         """The board with another clock of the core (MHz), or another rate of its line.

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from quant.integer.artifact import Artifact
-from rtl import scale
+from rtl import products, scale
 from rtl.boards import smaller
 from rtl.boards.board import Board
 from rtl.parts.config import Geometry, HardwareError
@@ -31,6 +31,8 @@ LUTS = {"ecp5": (5540, 690, 15.7, 1.15, 1.47), "gowin": (2660, 930, 16, 1.28, 0)
         "ice40": (1850, 1400, 40, 2.7, 0), "xilinx": (1600, 100, 14, 1.75, 0)}
 FFS = {"ecp5": (1220, 1195, 26.8, 2.0, 0), "gowin": (1200, 940, 14, 2.2, 0),
        "ice40": (880, 940, 14, 2.2, 0), "xilinx": (1220, 1195, 8.5, 2.0, 0)}
+
+PRODUCT = 330   # LUTs of a product without a multiplier
 
 
 def blocks(depth: int, width: int, family: str) -> int:
@@ -86,7 +88,7 @@ def needs(board: Board, art: Artifact, lanes: int) -> dict[str, int]:
     planned = plan(art, board.hardware(lanes))
     check_link(planned)
     family = board.family
-    found = {"multiplier": scale.multipliers(planned),
+    found = {"multiplier": products.multipliers(*planned.parts),
              "block_ram": count(board, block_rams(planned, family))}
     geo, columned = planned.geo, [spec for spec in planned.layers if not spec.tables]
     sums = sum(value.shape.width for spec in columned for value in totals(spec).values())
@@ -102,6 +104,7 @@ def needs(board: Board, art: Artifact, lanes: int) -> dict[str, int]:
     for spec in planned.layers:
         for kind, number in _tables(spec).items():
             found[kind] += number
+    found["lut"] += PRODUCT * products.logic(*planned.parts)
     found["ff"] += rows + art.outputs * logit_format(planned.decoder).width
     return found
 

@@ -63,6 +63,8 @@ class BlockUpdate(wiring.Component):
         With the registers for far parts.
     multiplier : str
         Cell of :class:`rtl.parts.multiplier.Products`, which has operands and products.
+    logic : int
+        So many of the products are made of LUTs.
 
     Members
     -------
@@ -94,10 +96,12 @@ class BlockUpdate(wiring.Component):
         Enabled cycles from a transfer on ``i`` to ``o.valid``.
     """
 
+    most_logic = 2      # of its products may be LUTs: those of Re(A_bar h)
+
     def __init__(self, op: States, u: QFormat, random: RandomFormat, fed: bool = False,
-                 spread: bool = True, multiplier: str = ""):
+                 spread: bool = True, multiplier: str = "", logic: int = 0):
         self.op, self.u, self.random, self.fed = op, u, random, fed
-        self.multiplier = multiplier
+        self.multiplier, self.logic = multiplier, logic
         self.registers = 1 + spread     # in front of the multipliers, and from there to the sums
         self.latency, self.late_at, self.p_at = latency(spread), late_after(spread), p_after(spread)
         self.bit = u.width == 1 and not u.signed
@@ -143,7 +147,7 @@ class BlockUpdate(wiring.Component):
             "a2_less": near["a2_im"] - near["a2_re"]}
         m.submodules.products = x = Products(
             {name: value.shape() for name, value in factors.items()},
-            PAIRS | ({} if self.bit else ENTERING), self.multiplier)
+            PAIRS | ({} if self.bit else ENTERING), self.multiplier, self.logic)
         m.d.comb += [x.en.eq(en), *(getattr(x, name).eq(value) for name, value in factors.items())]
         m.d.comb += self.p.eq(pipe.register((x.rr - x.ii)[:len(self.p)].as_signed(), "re_ah"))
         result = Signal(self.o.payload.shape(), reset_less=True)

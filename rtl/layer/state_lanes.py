@@ -33,8 +33,11 @@ class Lanes:
         self.memories, h = StateMemories(spec), shape_of(op.h)
         self.layout = data.ArrayLayout(data.StructLayout({"h_re": h, "h_im": h}), spec.geo.lanes)
         self.states = WideMemory(spec.geo.issue, self.layout.size, [], hw, hw.spread)
+        most = self.Lane.most_logic
         self.lanes = [self.Lane(op, u, spec.random, fed=True, spread=hw.spread,
-                                multiplier=hw.multiplier) for _ in range(spec.geo.lanes)]
+                                multiplier=hw.multiplier,
+                                logic=max(0, min(most, spec.logic - most * j)))
+                      for j in range(spec.geo.lanes)]
 
     @staticmethod
     def times(spec: LayerSpec, operands: int) -> dict[str, int]:

@@ -65,6 +65,8 @@ class StateUpdate(wiring.Component):
         With the registers that have no name in the picture.
     multiplier : str
         Cell of :class:`rtl.parts.multiplier.Products`, which has operands and products.
+    logic : int
+        So many of the products are made of LUTs.
 
     Members
     -------
@@ -90,10 +92,12 @@ class StateUpdate(wiring.Component):
         Cycles from a transfer on ``i`` to ``o.valid``.
     """
 
+    most_logic = 0      # of its products may be LUTs
+
     def __init__(self, op: States, u: QFormat, random: RandomFormat, fed: bool = False,
-                 spread: bool = True, multiplier: str = ""):
+                 spread: bool = True, multiplier: str = "", logic: int = 0):
         self.op, self.u, self.random, self.fed = op, u, random, fed
-        self.multiplier = multiplier
+        self.multiplier, self.logic = multiplier, logic
         self.registers = 1 + spread     # in front of the multipliers, and from there to the sums
         self.latency = latency(spread)
         self.bit = u.width == 1 and not u.signed
@@ -138,7 +142,7 @@ class StateUpdate(wiring.Component):
                  "ri": ("a_re", "h_im"), "ir": ("a_im", "h_re")}
         pairs |= {} if self.bit else {"gu_re": ("g_re", "u"), "gu_im": ("g_im", "u")}
         m.submodules.products = x = Products({name: near[name].shape() for name in factors}, pairs,
-                                             self.multiplier)
+                                             self.multiplier, self.logic)
         m.d.comb += [x.en.eq(en), *(getattr(x, name).eq(near[name]) for name in factors)]
         result = Signal(self.o.payload.shape(), reset_less=True)
         m.d.comb += self.o.payload.eq(result)

@@ -22,6 +22,7 @@ class HardwareConfig:
     lut_ram_bits: int = 0       # a memory's highest banks, so many bits, are marked for LUT RAM
     spread: bool = True         # more registers, as parts of a large device are far apart
     multiplier: str = ""        # the device's cell for products between registers; "": plain logic
+    multipliers: int = 0        # that the device has, with `multiplier`; 0: enough of them
     block_ram: str = ""         # its block RAM with a register behind the rows; "": plain logic
     mixer: str = "columns"      # "tables": of sums of weights; "fitting": these where they can be
 

@@ -1,9 +1,10 @@
 """Products between registers, also as a device's multipliers with the registers inside."""
 
-from amaranth import Cat, ClockSignal, Const, Instance, Module, Shape, Signal
+from amaranth import Cat, ClockSignal, Const, Instance, Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+DIGIT = 4           # bits of an operand whose multiples of the other are summed at once
 WIDEST = 18         # bits of an operand of MULT18X18D, whichever its sign
 
 
@@ -19,6 +20,9 @@ class Products(wiring.Component):
     operands : dict of str to shape-like
     products : dict of str to (str, str)
         Which operands a product has.
+    logic : int
+        The first so many products are made of LUTs: sums of one operand for every ``DIGIT`` bits of
+        the other, in front of the first register, and the sum of these, in front of the second.
     cell : str
         ``MULT18X18D`` (ECP5): both registers are those of the block, so that no wire lies between
         them and the multiplier; operands wider than 18 bits are left to yosys all the same.
@@ -36,14 +40,16 @@ class Products(wiring.Component):
 
     Resources
     ---------
-    One multiplier per product of at most 18 x 18 bits.
+    One multiplier per product of at most 18 x 18 bits; or about ``a b + a b / DIGIT`` LUTs for one
+    of a x b bits.
     """
 
     latency = 2
 
-    def __init__(self, operands: dict, products: dict[str, tuple[str, str]], cell: str = ""):
+    def __init__(self, operands: dict, products: dict[str, tuple[str, str]], cell: str = "",
+                 logic: int = 0):
         self.operands = {name: Shape.cast(shape) for name, shape in operands.items()}
-        self.products = products
+        self.products, self.logic = products, list(products)[:logic]
         self.cell = cell if all(s.width <= WIDEST for s in self.operands.values()) else ""
         exact = {name: (Signal(self.operands[a]) * Signal(self.operands[b])).shape()
                  for name, (a, b) in products.items()}
@@ -52,8 +58,12 @@ class Products(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        for name in self.logic:
+            a, b = (getattr(self, operand) for operand in self.products[name])
+            self._sums(m, name, *((a, b) if len(a) >= len(b) else (b, a)))
+        rest = {name: pair for name, pair in self.products.items() if name not in self.logic}
         if self.cell:
-            for name, (a, b) in self.products.items():
+            for name, (a, b) in rest.items():
                 m.submodules[name] = self._block(getattr(self, a), getattr(self, b),
                                                  getattr(self, name))
             return m
@@ -61,12 +71,30 @@ class Products(wiring.Component):
                 for name, shape in self.operands.items()}
         with m.If(self.en):
             m.d.sync += [to.eq(getattr(self, name)) for name, to in kept.items()]
-        for name, (a, b) in self.products.items():      # without reset, yosys finds SB_MAC16's own
+        for name, (a, b) in rest.items():       # without reset, yosys finds SB_MAC16's own
             exact = Signal.like(getattr(self, name), name=f"{name}_exact", reset_less=True)
             with m.If(self.en):
                 m.d.sync += exact.eq(kept[a] * kept[b])
             m.d.comb += getattr(self, name).eq(exact)
         return m
+
+    def _sums(self, m: Module, name: str, a, b) -> None:
+        """One product of LUTs."""
+        total = []
+        for low in range(0, len(b), DIGIT):
+            bits = range(low, min(low + DIGIT, len(b)))
+            terms = [Mux(b[k], a, 0) << k - low for k in bits]
+            if b.shape().signed and bits[-1] == len(b) - 1:
+                terms[-1] = -terms[-1]
+            part = sum(terms[1:], terms[0])
+            kept = Signal(part.shape(), name=f"{name}_{low}", reset_less=True)
+            with m.If(self.en):
+                m.d.sync += kept.eq(part)
+            total.append(kept << low)
+        exact = Signal.like(getattr(self, name), name=f"{name}_exact", reset_less=True)
+        with m.If(self.en):
+            m.d.sync += exact.eq(sum(total[1:], total[0]))
+        m.d.comb += getattr(self, name).eq(exact)
 
     def _block(self, a, b, product) -> Instance:
         """One MULT18X18D with its input and output registers (Lattice TN1267, sysDSP)."""

@@ -6,7 +6,7 @@ from quant.integer import artifact
 from golden.base.qformat import SQ
 from quant.formats import LayerFormats
 from quant.integer.synthetic import random_artifact
-from rtl import scale
+from rtl import products, scale
 from rtl.parts.config import HardwareConfig
 from rtl.plan import plan
 
@@ -42,7 +42,7 @@ def test_blocks_of_a_layer_as_yosys_infers_them():
     (dict(kind="lif", n=0), 2 * 8 * 2 + 8 + 2)])     # words of 8 neurons
 def test_multipliers(options, count):
     art = random_artifact(1, **dict(H=16, n=8, length=1000) | options)
-    assert scale.multipliers(plan(art, HardwareConfig(8))) == count
+    assert products.multipliers(*plan(art, HardwareConfig(8)).parts) == count
 
 
 def test_rows_and_the_table(tmp_path, capsys):
