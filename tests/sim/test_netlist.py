@@ -47,9 +47,9 @@ def test_block_ram_has_the_ports_that_yosys_connects():
 
 
 @pytest.mark.cosim
-@pytest.mark.parametrize("kind", ["glu", "gsu"])
+@pytest.mark.parametrize("kind", ["glu", "gsu", "tables"])
 def test_the_netlist_equals_the_reference(kind, tmp_path):
-    """The table of their curve is in a block RAM."""
+    """The table of their curve is in a block RAM, or those of weights are."""
     found = netlist.check("ecp5", kind, tmp_path)
     assert found["equal"], found["first"]
     assert found["signatures_compared"] == sum(netlist.LENGTHS) and found["cells"]["block_ram"] == 1
