@@ -1,4 +1,4 @@
-"""Two steps per update of the states, one format for all layers, from the export's options on."""
+"""Two steps per update of the states, and one format for all layers: the export and its options."""
 
 from dataclasses import replace
 
