@@ -1,6 +1,6 @@
 """The tables of one mixer's weights: two outputs' sums over all neurons in every cycle."""
 
-from amaranth import Array, Cat, Const, Module, Mux, Signal, signed
+from amaranth import Array, Cat, Const, Module, Mux
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 

@@ -9,7 +9,7 @@ from amaranth.sim import Simulator
 from rtl.parts.bank import Bank, PairBank, port_bits
 from sim import ecp5, netlist
 from sim.benches.runner import simulate
-from sim.benches.tb_bank import SHAPES, Banks
+from sim.benches.tb_bank import Banks
 
 
 def run(dut, bench):

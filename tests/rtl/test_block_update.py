@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from golden.base.qformat import SQ, UQ, QFormat
-from quant.formats import BIT, LayerFormats, RandomFormat
+from quant.formats import BIT, LayerFormats
 from rtl.layer.block_update import BlockUpdate
 from sim.benches.lane import Together
 from tests.rtl.streams import exchange
