@@ -1,4 +1,4 @@
-"""A whole board at its serial pins, in Amaranth's simulator: one clock, and the core's own reset."""
+"""A board at its serial pins, in Amaranth's simulator: one clock, and the core's own reset."""
 
 import struct
 
