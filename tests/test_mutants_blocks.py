@@ -16,7 +16,8 @@ MUTANTS = {
         "two neurons", block_lanes.BlockLanes, "_ahead", "round_half_even(kept, shift)",
         "(kept >> shift)"),
     "modes of the word before": (
-        "one lane", block_lanes.BlockLanes, "_ahead", "Mux(host.slots[time].head, 0, kept)", "kept"),
+        "one lane", block_lanes.BlockLanes, "_ahead", "Mux(host.slots[time].head, 0, kept)",
+        "kept"),
     "the gain of the other step": (
         "two neurons", coefficients, "entering", "(spikes >> 1)", "(spikes & 1)"),
     "d for d1": (
