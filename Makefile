@@ -17,6 +17,8 @@ endif
 TASK ?= digits
 NET ?=
 SAMPLING ?=
+CONFIG ?=
+BLOCK ?=
 N ?=
 INDICES ?=
 LANES ?=
@@ -49,7 +51,9 @@ help:
 	@echo "make test-long  the tests that build or train for long (minutes more)"
 	@echo "make test-fast  the tests that need no Verilog simulator"
 	@echo "make own-task   the commands of docs/own-task.md, to a bitstream and the simulated board (minutes)"
-	@echo "make export     the integer artifact of TASK, in $(BUILD)/artifacts/TASK"
+	@echo "make export     the integer artifact of TASK, in $(BUILD)/artifacts/TASK; options that are not"
+	@echo "                  given stay those of the one that is there, here and for sim and verify"
+	@echo "                  CONFIG=default|compact|fast|narrow|wide  BLOCK=1|2, steps per update"
 	@echo "make evaluate   accuracy of the integer network on the test set of TASK"
 	@echo "make figures    pictures of the spikes of the network of TASK, in docs/figures"
 	@echo "make train      train TASK from the start (hours on a CPU for psmnist)"
@@ -128,7 +132,7 @@ attack: $(STAMP)
 	$(PY) -m bench.attack $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED))
 
 export: $(STAMP)
-	$(PY) -m quant.export $(WHICH)
+	$(PY) -m quant.export $(WHICH) --keep $(if $(CONFIG),--config $(CONFIG)) $(if $(BLOCK),--block $(BLOCK))
 
 evaluate: $(STAMP)
 	$(PY) -m quant.evaluate $(WHICH) $(if $(N),-n $(N))

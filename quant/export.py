@@ -24,14 +24,16 @@ from golden.base.options import add_build, add_data_dir, add_net, add_task, arti
 from golden.training.batches import accuracy, right
 from golden.checkpoint import Checkpoint
 from golden.memory import batch_for, require
-from quant import hardware, origin, prepare, tuned
+from quant import current, hardware, origin, prepare, tuned
 from quant.formats import QuantConfig
 from quant.integer import artifact, head, lfsr, reference, vectors
 from quant.integer.artifact import Artifact, ArtifactError
 from quant.integer.lfsr import SEED
 from quant.integer.network import IntegerNetwork
 from quant.tune import convert, ranges, tables
-from quant.tune.fit import ExportError
+from quant.tune.blocks import in_blocks
+from quant.tune.fit import ExportError, one_format
+from quant.tune.qat import QuantNetwork
 
 
 def evaluate(found: Checkpoint, net: torch.nn.Module, art: Artifact,
@@ -72,14 +74,16 @@ def write(art: Artifact, golden: vectors.Vectors | None, out: Path) -> None:
 def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), data_dir=None,
            n: int = 1000, n_vectors: int = 4, seed: int = SEED, qat: Path | None = None,
            source: str = "", count: dict[str, int] = prepare.SEQUENCES, say=lambda text: None,
-           sampling: str | None = None, made_from: dict | None = None, for_hardware: bool = False):
+           sampling: str | None = None, made_from: dict | None = None, for_hardware: bool = False,
+           block: int | None = None):
     """The whole way; see the module's text. ``say`` is told what is being done.
 
     n : test sequences for the accuracies, 0 for none; n_vectors : sequences in vectors.npz, 0 for
     no file; qat : fine-tuned weights of ``quant.finetune`` or None; source : name of the
     checkpoint, for the manifest; seed : see ``quant.integer.lfsr.master_seed``; sampling : form of
     the samplers, None: the one it was trained with; made_from : of ``quant.origin``, for the
-    manifest; for_hardware : refuse what the RTL lacks. Raises ``golden.base.cli.UserError`` for
+    manifest; for_hardware : refuse what the RTL lacks; block : steps per update of the states of a
+    fine-tuned network, None: those of its file. Raises ``golden.base.cli.UserError`` for
     everything that does not fit.
     """
     start, task = time.perf_counter(), found.task
@@ -94,6 +98,11 @@ def export(found: Checkpoint, out: Path, config: QuantConfig = QuantConfig(), da
         found, net = prepared.found, prepared.model(config)
     else:
         net = tuned.load(qat, found)        # in the file's form of sampling
+        if config.one_format and not one_format(net.program):
+            raise ExportError(f"{qat} has other formats in other layers; fine-tune it with "
+                              f"--one-format, or leave that out")
+        if block not in (None, net.program.block):
+            net = QuantNetwork(in_blocks(convert.to_program(net.integers()), block))
         net.sampling = sampling or net.sampling
         found = prepare.reestimated(tuned.in_form(found, net.sampling or None), train,
                                     count["norms"])
@@ -164,12 +173,30 @@ def _arguments() -> argparse.ArgumentParser:
                         help=f"seed of the samplers; default {SEED}")
     parser.add_argument("--hardware", action="store_true",
                         help="refuse a network that the RTL cannot have; nothing is written")
+    parser.add_argument("--keep", action="store_true", help="of options that are not given take "
+                        "those with which the artifact that is there was exported")
     prepare.add_width_options(parser)
     return parser
 
 
+def _parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The options; with ``--keep`` behind those of the export before, so that new ones win."""
+    args = parser.parse_args()
+    if not args.keep:
+        return args
+    if not args.task:
+        raise ExportError("--keep goes on with what is there for a task; give --task")
+    out = args.out or artifact_of(tasks.spec(tasks.make_task(args.task)), args.net, args.sampling)
+    try:
+        kept = current.kept(out)
+    except cli.UserError as error:      # of a damaged folder, which this export replaces
+        print(f"{error}: its options are not kept", file=sys.stderr)
+        kept = []
+    return parser.parse_args([*kept, *sys.argv[1:]])
+
+
 def main() -> None:
-    args = _arguments().parse_args()
+    args = _parsed(_arguments())
     torch.set_num_threads(1)        # float sums depend on it, and with them a rounding or two
     if not (args.task or args.checkpoint):
         raise ExportError("what to export? Give --task, or --checkpoint FILE")
@@ -186,7 +213,7 @@ def main() -> None:
     export(found, out, config, args.data_dir, args.n, args.vectors, args.seed, qat,
            (args.checkpoint or shipped).name,
            say=lambda text: print(f"{text} ...", file=sys.stderr), sampling=args.sampling,
-           made_from=made_from, for_hardware=args.hardware)
+           made_from=made_from, for_hardware=args.hardware, block=args.block)
 
 
 if __name__ == "__main__":

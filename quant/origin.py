@@ -17,7 +17,7 @@ from quant.integer.artifact import manifest
 # Of quant.export, those that decide the integers.
 OPTIONS = ("config", "coef_bits", "g_bits", "state_bits", "state_i_bits", "weight_bits", "p_bits",
            "decoder_bits", "input_bits", "factor_bits", "table_bits", "margin", "rounding",
-           "sampling", "seed", "no_qat")
+           "sampling", "seed", "no_qat", "block", "one_format")
 
 
 def tuned_of(checkpoint: Path) -> Path | None:

@@ -13,7 +13,7 @@ from golden.memory import batch_for
 from golden.model import norms
 from golden.tasks import Split
 from quant.formats import QUANT_CONFIGS, ROUNDINGS, QuantConfig, shipped_config
-from quant.integer.program import Program
+from quant.integer.program import BLOCKS, Program
 from quant.integer.sampling import FORMS
 from quant.lower import diagonalise
 from quant.lower.passes import fold
@@ -94,6 +94,11 @@ def add_width_options(parser: argparse.ArgumentParser) -> None:
                         "format must hold (default 1.5); before fine-tuning, which moves ranges, "
                         "take more")
     parser.add_argument("--rounding", choices=ROUNDINGS, help="how the state is rounded")
+    parser.add_argument("--block", type=int, choices=BLOCKS, help="steps per update of the states; "
+                        "default 1, with fine-tuned weights as they were tuned")
+    parser.add_argument("--one-format", action="store_true", default=None,
+                        help="give all layers the same formats, so that one can be folded onto "
+                        "another in hardware")
     parser.add_argument("--sampling", choices=FORMS,
                         help="how spikes are drawn; default: as the network was trained")
 
@@ -103,6 +108,7 @@ def config_of(args, name: str = "") -> QuantConfig:
 
     Without ``--config`` they start from those of the network shipped as ``name``.
     """
-    given = {key: getattr(args, key) for key in (*WIDTHS, "margin", "rounding")}
+    given = {key: getattr(args, key) for key in (*WIDTHS, "margin", "rounding", "block",
+                                                 "one_format")}
     config = QUANT_CONFIGS[args.config or shipped_config(name)]
     return replace(config, **{k: v for k, v in given.items() if v is not None})

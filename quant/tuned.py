@@ -21,6 +21,7 @@ from quant.integer.operation import ArtifactError, Tensor
 from quant.integer.program import Program
 from quant.integer.record import of_structure, structure
 from quant.lower.passes import fold
+from quant.tune.blocks import in_blocks
 from quant.tune.fit import ExportError
 from quant.tune.qat import QuantNetwork
 
@@ -96,8 +97,8 @@ def _formatted(program: Program, formats: str) -> Program:
     except (UserError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise ExportError(f"the fine-tuned file's formats are damaged: "
                           f"{type(error).__name__} {str(error)[:100]}") from None
-    made = in_formats_of(program, like, lambda name, t, fmt: Tensor(t.raw, fmt),
-                         ("bits", "rounding"))
+    made = in_formats_of(in_blocks(program, like.block), like,
+                         lambda name, t, fmt: Tensor(t.raw, fmt), ("bits", "rounding"))
     return replace(made, head=head)
 
 

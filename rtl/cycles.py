@@ -21,7 +21,7 @@ class Prediction:
     results: list[int]      # cycles from the first sample's transfer to each result's transfer
     steps: int              # time steps of all sequences
     cycles_per_step: float  # in steady state
-    roofline: float         # least cycles of a step's state updates, H n / (lanes P)
+    roofline: int | float   # least cycles of a step's state updates, H n / (lanes P)
 
     @property
     def cycles(self) -> int:

@@ -1,7 +1,7 @@
 """Compiled functions that are kept from run to run, and made anew when any source of them changes.
 
-numba itself looks only at the file of a function, not at those of the functions that it calls: after
-a change of one of these it would go on with what it compiled before.
+numba itself looks only at the file of a function, not at those of the functions that it calls:
+after a change of one of these it would go on with what it compiled before.
 """
 
 import os

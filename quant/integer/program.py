@@ -21,6 +21,12 @@ LONGEST_SEQUENCE = 1 << 31      # steps
 BLOCKS = 1, 2                   # steps per update of the states
 
 
+def check_block(block: object) -> None:
+    """Raise ``ArtifactError`` unless the states can have so many steps per update."""
+    need(type(block) is int and block in BLOCKS,
+         f"block, steps per update of the states, must be 1 or 2, not {shown(block)}")
+
+
 def part_of(place: str) -> str:
     """How messages name the part of a network that a place of :meth:`Program.operations` is in."""
     return "encoder" if place.startswith("first") else f"layer {place.split('.')[0]}"
@@ -195,8 +201,7 @@ class Artifact(Program):
         need(self.permutation is None or (type(self.permutation) is str
                                           and len(self.permutation) <= LONGEST),
              f"permutation must be a name or none, not {shown(self.permutation)}")
-        need(type(self.block) is int and self.block in BLOCKS,
-             f"block, steps per update of the states, must be 1 or 2, not {shown(self.block)}")
+        check_block(self.block)
         for name, least in (("n_classes", 1), ("length", 1), ("vocab", 0)):
             value = getattr(self, name)
             need(type(value) is int and value >= least,

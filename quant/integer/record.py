@@ -14,7 +14,7 @@ from golden.base.cli import differing
 from golden.base.qformat import QFormat
 from quant.integer import future, membrane, memory, ops
 from quant.integer.operation import ArtifactError, Operation, Tensor, kind_of, need
-from quant.integer.program import Program
+from quant.integer.program import Program, check_block
 
 MODULES = ops, memory, future, membrane
 KINDS = {cls.__name__: cls for module in MODULES for cls in vars(module).values()
@@ -106,6 +106,7 @@ def of_structure(m: dict, arrays: Callable[[str], np.ndarray]) -> dict:
         return tuple(restored(op, lambda name, i=i: array(f"{where}.{i}.{name}"),
                               f"{said}, operation {i}") for i, op in enumerate(found))
 
+    check_block(m.get("block", 1))
     need(isinstance(m["blocks"], list), "blocks must be a list of lists of operations")
     decoder = keys(m["decoder"], ("w", "b"), "decoder")
     return {"sample": None if m["sample"] is None else QFormat.parse(m["sample"]),

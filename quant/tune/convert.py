@@ -37,8 +37,8 @@ def to_artifact(net: QuantNetwork, task: str, length: int, seed: int, info: dict
     """
     try:
         program = copy.deepcopy(net).double().eval().integers()
-        random = random or random_format(length, program.recurrences, program.H,
-                                         program.n)
+        whole = -(-length // program.block) * program.block
+        random = random or random_format(whole, program.recurrences, program.H, program.n)
         parts = {f.name: getattr(program, f.name) for f in fields(Program)}
         parts["blocks"] = _directed(program, length, random.k)
         outputs = len(program.head.b2) if program.head else program.outputs

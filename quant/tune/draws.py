@@ -31,7 +31,8 @@ class LfsrDraws:
                          if isinstance(op, Fire)}
 
     def draws(self, steps: int) -> Draws:
-        return Draws(self.art.random, self.seed, self.art.H, self.art.n, steps)
+        art = self.art
+        return Draws(art.random, self.seed, art.H, art.n, steps, block=art.block)
 
     def spikes(self, which: Fire, p: torch.Tensor) -> torch.Tensor:
         """Spikes of p (H, L, B); exact in float64 for a p on its grid."""
@@ -47,7 +48,8 @@ class LfsrDraws:
         return torch.cat([start, total], 1).floor().diff(dim=1).to(p.dtype)
 
     def rounding(self, layer: int, L: int) -> torch.Tensor:
-        """(L, 2, H, n): what is added before the floor, of the real and the imaginary part."""
+        """(updates in L steps, 2, H, n): what is added before the floor, of the real and the
+        imaginary part."""
         bits = self.art.random.round_bits
         r = torch.from_numpy(self.draws(L).rounding(layer))
         return (torch.stack([r & ((1 << bits) - 1), r >> bits], 1).double() + 0.5) * 2.0 ** -bits

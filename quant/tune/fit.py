@@ -4,7 +4,7 @@ Each kind of operation has its rule; a rule sees the formats of what the operati
 operations of a block are gone through in their order.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from quant.integer.membrane import Integrate
 from quant.integer.memory import States
 from quant.integer.operation import Operation, Tensor
 from quant.integer.program import Program
+from quant.tune.blocks import in_blocks
 
 Range = tuple[np.ndarray, np.ndarray]
 
@@ -103,12 +104,14 @@ class Fitting:
     def states(self, op: States, u: QFormat) -> Operation:
         config, a_bar = self.config, SQ(1, self.config.coef_bits - 1)
         h = self.memory(op, op.state, self.range_of(op.state))
-        g = self.fitted(op, "g", [op.g_re.raw, op.g_im.raw], config.g_bits,
-                        a_bar.f_bits + h.f_bits - u.f_bits)
-        formats = {"a_re": a_bar, "a_im": a_bar, "g_re": g, "g_im": g}
-        if op.d:
-            formats["d"] = (covering(op.d, h.f_bits) if u == BIT
-                            else self.fitted(op, "d", op.d.raw, config.g_bits))
+        g = self.fitted(op, "g", [t.raw for name, t in op.tensors.items() if name[0] == "g"],
+                        config.g_bits, a_bar.f_bits + h.f_bits - u.f_bits)
+        formats = {name: {"a": a_bar, "g": g}.get(name[0]) for name in op.tensors}
+        for name in ("d", "d1"):
+            if name in formats:
+                d = op.tensors[name]
+                formats[name] = (covering(d, h.f_bits) if u == BIT
+                                 else self.fitted(op, name, d.raw, config.g_bits))
         return replace(op.on_tensors(lambda name, t: Tensor(t.raw, formats[name])), h=h,
                        rounding=config.rounding)
 
@@ -186,11 +189,56 @@ def _head(head: Head, seen: Extremes, config: QuantConfig, f_max: int) -> Head:
         cover_signed(head.b2.min(), head.b2.max(), w2.f_bits + hidden.f_bits)))
 
 
+def formats_of(op: Operation) -> dict:
+    """All formats of an operation, its options that are one, and its tensors', by name."""
+    options = {f.name: getattr(op, f.name) for f in fields(op)
+               if isinstance(getattr(op, f.name), QFormat) or f.name in ("bits", "rounding")}
+    return options | {name: t.fmt for name, t in op.tensors.items()}
+
+
+def one_format(program: Program) -> bool:
+    """Whether all layers of a network with formats have the same operations and formats."""
+    found = [[(type(op), op.wiring, formats_of(op)) for op in ops_] for ops_ in program.blocks]
+    return all(others == found[0] for others in found)
+
+
+def _stacked(blocks: tuple[tuple[Operation, ...], ...]) -> tuple[Operation, ...]:
+    """Operations with the tensors of those of all layers, one behind the other."""
+    kinds = [[(type(op), op.wiring, [*op.tensors]) for op in ops_] for ops_ in blocks]
+    for j, found in enumerate(kinds):
+        if found != kinds[0]:
+            raise ExportError(f"layer {j} has other operations than layer 0, so they cannot have "
+                              f"one format; leave --one-format out")
+    return tuple(same[0].on_tensors(lambda name, t, same=same: Tensor(np.concatenate(
+        [np.atleast_1d(op.tensors[name].raw) for op in same]), t.fmt)) for same in zip(*blocks))
+
+
+def _with_one_format(blocks: tuple[tuple[Operation, ...], ...], config: QuantConfig,
+                     seen: Extremes, x: QFormat) -> tuple[tuple[Operation, ...], ...]:
+    """The operations of all layers in formats that hold what any of them has, and was seen doing.
+    """
+    place, merged = f"0 to {len(blocks) - 1}", {}
+    for (where, name), (low, high) in seen.blocks.items():
+        if where != "first":
+            before = merged.get((place, name), (low, high))
+            merged[place, name] = np.minimum(low, before[0]), np.maximum(high, before[1])
+    fitted_ops = Fitting(place, config, replace(seen, blocks=merged), x).all(_stacked(blocks),
+                                                                            {"x": x})
+
+    def like(op: Operation, other: Operation) -> Operation:
+        formats = formats_of(other)
+        options = {name: fmt for name, fmt in formats.items() if name not in op.tensors}
+        return replace(op, **options).on_tensors(lambda name, t: Tensor(t.raw, formats[name]))
+    return tuple(tuple(map(like, ops_, fitted_ops)) for ops_ in blocks)
+
+
 def fit(program: Program, seen: Extremes, config: QuantConfig, sample: QFormat | None) -> Program:
     """The program with formats; ``sample`` is the task's sample format, None: tokens.
 
-    Raises :class:`ExportError` where a sum would lack fraction bits.
+    Raises :class:`ExportError` where a sum would lack fraction bits, and with two steps per update
+    :class:`ArtifactError` where states go backwards.
     """
+    program = in_blocks(program, config.block)
     x = UQ(1, config.p_bits)
     if any(isinstance(op, ops.Limit) and op.makes == "x" for op in program.blocks[0]):  # a stream
         ends = np.append(seen.of("x"), 0.0)
@@ -205,10 +253,13 @@ def fit(program: Program, seen: Extremes, config: QuantConfig, sample: QFormat |
                           f"{sample}, x needs {x.f_bits}; use a wider encoder")
     dec_w = fitted("decoder_w", program.decoder_w.raw, config.decoder_bits)
     dec_b = covering(program.decoder_b, dec_w.f_bits + x.f_bits)
+    if config.one_format:
+        blocks = _with_one_format(program.blocks, config, seen, x)
+    else:
+        blocks = tuple(Fitting(j, config, seen, x).all(ops_, {"x": x})
+                       for j, ops_ in enumerate(program.blocks))
     return replace(
-        program, first=first,
-        blocks=tuple(Fitting(j, config, seen, x).all(ops_, {"x": x})
-                     for j, ops_ in enumerate(program.blocks)),
+        program, first=first, blocks=blocks,
         decoder_w=Tensor(program.decoder_w.raw, dec_w),
         decoder_b=Tensor(program.decoder_b.raw, dec_b),
         head=program.head and _head(program.head, seen, config, dec_b.f_bits))

@@ -1,10 +1,10 @@
 """The quantisation-aware model: the folded network in PyTorch on the integers' grids.
 
 Two forms. ``convolution`` has every coefficient on its grid but no rounding of the state; it trains
-in parallel over time. ``recurrence`` rounds and saturates the state at every step, with the LFSR's
-words as uniform draws; in float64 it equals ``quant.integer.reference`` bit for bit, because every
-value is an integer times a power of two that 53 bits hold. Without formats the same code is the
-folded network in real numbers.
+in parallel over time, always with one step per update. ``recurrence`` rounds and saturates the
+state at every update, with the LFSR's words as uniform draws; in float64 it equals
+``quant.integer.reference`` bit for bit, because every value is an integer times a power of two that
+53 bits hold. Without formats the same code is the folded network in real numbers.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from quant.integer.operation import ArtifactError, Tensor, wired
 from quant.integer.ops import Add, Clamp, Curve, Mix, Scale
 from quant.integer.program import Program
 from quant.tune.draws import LfsrDraws
-from quant.tune import quant_membrane    # noqa: F401  makes its module known
+from quant.tune import quant_membrane, quant_states    # noqa: F401  they make modules known
 from quant.tune.qat_head import QuantHead
 from quant.tune.quant_ops import (MODULES, QuantEncoder, QuantFire, QuantLimit, QuantOperation,
                                   QuantScale)

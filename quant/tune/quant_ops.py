@@ -13,16 +13,14 @@ from torch import nn
 
 from golden.kernels import ops as fused
 from golden.model.neurons import heaviside, ternary
-from golden.model.ssm import chunked_conv
 from golden.kernels.sampling import Draw
 from golden.base.qformat import QFormat
 from quant.formats import TERNARY, THRESHOLD
 from quant.integer import curves, ops
-from quant.integer.future import Future
-from quant.integer.memory import Fire, States
+from quant.integer.memory import Fire
 from quant.integer.operation import ArtifactError, Operation, Tensor
 from quant.tune.quantizers import (fixed, gelu, grid, integers_of, linear, mixer_quantizer, raw,
-                                   round_to, straight_through, unit_disc, weight_of)
+                                   round_to, straight_through, weight_of)
 
 
 class QuantOperation(nn.Module):
@@ -138,68 +136,6 @@ class QuantMix(QuantOperation):
         return super().integers(w=integers_of(self.linear), shift=raw(shift, op.shift.fmt))
 
 
-class QuantStates(QuantOperation):
-    """A_bar as decay and angle, so that training keeps it inside the unit circle."""
-
-    trained = ("g_re", "g_im", "d")
-
-    def __init__(self, op: States, formats):
-        super().__init__(op, formats)
-        A = torch.from_numpy(op.a_re.raw + 1j * op.a_im.raw)
-        self.log_decay = nn.Parameter(torch.log(-torch.log(A.abs())))
-        self.angle = nn.Parameter(A.angle())
-
-    def discrete(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """A_bar, g (H, n) complex and d (H,), 0 where there is none."""
-        A = torch.exp(torch.complex(-torch.exp(self.log_decay), self.angle))
-        if self.formats is not None:
-            A = unit_disc(A, self.op.a_re.fmt)
-        d = self.on_grid("d") if self.op.d else self.angle.new_zeros(len(A))
-        return A, torch.complex(self.on_grid("g_re"), self.on_grid("g_im")), d
-
-    def forward(self, s, now):
-        s = s if now.valid is None else s * now.valid
-        if now.form == "recurrence":
-            return self.recur(s.view(len(s), -1, now.chunks[2]), now).reshape(s.shape)
-        u, system = s.view(-1, *now.chunks), self.discrete()
-        if self.op.backwards:
-            return chunked_conv(u.flip(1, 2), *system, delay=1).flip(1, 2).reshape(s.shape)
-        return chunked_conv(u, *system).reshape(s.shape)
-
-    def recur(self, s: torch.Tensor, now) -> torch.Tensor:
-        """y (H, L, B) of inputs s (H, L, B), state by state; rounds and saturates with formats."""
-        A, g, d = self.discrete()
-        a_re, a_im, g_re, g_im = (t[..., None] for t in (A.real, A.imag, g.real, g.imag))
-        L, fmt, backwards = s.shape[1], self.op.h, self.op.backwards
-        if self.formats is not None:
-            one, stochastic = 2.0 ** fmt.f_bits, self.op.rounding == "stochastic"
-            if stochastic:
-                dither = now.draws.rounding(self.op.layer, L).to(s.dtype)[..., None]
-
-        def stored(acc, t, part):
-            if self.formats is None:
-                return acc
-            value = acc * one
-            value = torch.floor(value + dither[t, part]) if stochastic else torch.round(value)
-            return straight_through(value.clamp(fmt.lo, fmt.hi) / one, acc)
-
-        h_re = h_im = s.new_zeros(*A.shape, s.shape[2])
-        y = [None] * L
-        for t in reversed(range(L)) if backwards else range(L):
-            u, before = s[:, t][:, None], h_re                         # u (H, 1, B)
-            re = torch.addcmul(torch.addcmul(g_re * u, a_re, h_re), a_im, h_im, value=-1)
-            im = torch.addcmul(torch.addcmul(g_im * u, a_re, h_im), a_im, h_re)
-            h_re, h_im = stored(re, t, 0), stored(im, t, 1)
-            if now.observe:
-                now.see(self.op.state, torch.stack([h_re, h_im]))
-            y[t] = (before if backwards else h_re).sum(1) + d[:, None] * s[:, t]
-        return torch.stack(y, 1)
-
-    def integers(self):
-        A, fmt = self.discrete()[0], self.op.a_re.fmt
-        return super().integers(a_re=raw(A.real, fmt), a_im=raw(A.imag, fmt))
-
-
 class QuantFire(QuantOperation):
     def forward(self, p, now, offset: torch.Tensor | None = None):
         """Spikes of ``p [+ offset]``, offset (H,); with an artifact's draws there is none."""
@@ -283,6 +219,5 @@ PLAIN = {ops.Add: lambda m, x, z: x + z, ops.Product: lambda m, n, gate: n * gat
          ops.Round: lambda m, x: x if m.formats is None else round_to(x, m.op.bits),
          ops.Step: lambda m, y: heaviside(y, m.op.surrogate, m.op.width, m.op.fires_at_zero)}
 MODULES = dict.fromkeys(PLAIN, QuantOperation) | {
-    ops.Scale: QuantScale, ops.Embed: QuantEmbed, ops.Mix: QuantMix, States: QuantStates,
-    Future: QuantStates, Fire: QuantFire, ops.Limit: QuantLimit, ops.Table: QuantTable,
-    ops.Ternary: QuantTernary}
+    ops.Scale: QuantScale, ops.Embed: QuantEmbed, ops.Mix: QuantMix, Fire: QuantFire,
+    ops.Limit: QuantLimit, ops.Table: QuantTable, ops.Ternary: QuantTernary}

@@ -22,23 +22,28 @@ def proven(op: States, u: QFormat, length: int) -> tuple[np.ndarray, np.ndarray]
     ``Re(g A_bar**t)``, at least that of the negative ones; likewise the imaginary part. Of other
     inputs it is at most the geometric sum of ``|g A_bar**t|`` times the end of their format u.
     Rounding adds at most ``sqrt(2) e / (1 - |A_bar|)``, e = 1/2 LSB to the nearest and 1 LSB
-    stochastic. Saturation is left out: it only ever brings a state nearer to zero.
+    stochastic. Saturation is left out: it only ever brings a state nearer to zero. With two steps
+    per update the sums are over updates, with a2 for A_bar, and over g1 and g.
     """
-    A = op.a_re.real + 1j * op.a_im.real
-    term = op.g_re.real + 1j * op.g_im.real
+    t, updates = op.tensors, -(-length // op.block)
+    A = t["a_re"].real + 1j * t["a_im"].real
+    terms = (t["g_re"].real + 1j * t["g_im"].real)[None]
+    if op.block == 2:
+        A = t["a2_re"].real + 1j * t["a2_im"].real
+        terms = np.stack([terms[0], t["g1_re"].real + 1j * t["g1_im"].real])
     size, e = abs(A), (1.0 if op.rounding == "stochastic" else 0.5) * 2.0 ** -op.h.f_bits
     slack = np.sqrt(2) * e / (1 - size)
     if u != BIT:
         end = top(u) * 2.0 ** -u.f_bits
-        most = np.broadcast_to(abs(term) * end * (1 - size ** length) / (1 - size) + slack,
-                               (2, *A.shape))
+        most = np.broadcast_to(
+            abs(terms).sum(0) * end * (1 - size ** updates) / (1 - size) + slack, (2, *A.shape))
         return -most, most
     low, high = (np.zeros((2, *A.shape)) for _ in range(2))
-    for _ in range(length):
-        parts = np.stack([term.real, term.imag])
-        high += np.maximum(parts, 0)
-        low += np.minimum(parts, 0)
-        term = term * A
+    for _ in range(updates):
+        parts = np.stack([terms.real, terms.imag], 1)
+        high += np.maximum(parts, 0).sum(0)
+        low += np.minimum(parts, 0).sum(0)
+        terms = terms * A
     return low - slack, high + slack
 
 

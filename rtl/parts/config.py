@@ -113,9 +113,9 @@ class Geometry:
         return self.words * self.F
 
     @property
-    def roofline(self) -> float:
-        """Cycles of the state engine per time step."""
-        return self.issue / self.P
+    def roofline(self) -> int | float:
+        """Cycles of the state engine per time step, a whole number where it is one."""
+        return self.issue / self.P if self.issue % self.P else self.issue // self.P
 
     def blocks(self, steps: int) -> int:
         """Blocks of a sequence; the last one of an odd number of steps is half."""

@@ -64,6 +64,7 @@ BLOCKS = {
     "pair_lif": (dict(kind="lif", seed=13, H=4, n=2, block=2), 2),
 }
 ALL = VARIANTS | FORMS | GATED | BLOCKS
+ENDS = (*VARIANTS, "pair", "pair_narrow")     # of which encoder, decoder and buffer run
 
 
 @cache
@@ -102,22 +103,18 @@ def components(variant: str) -> dict[str, wiring.Component]:
     found["state_engine"] = StateEngine(layer)
     if variant in FORMS:
         return found
-    if variant in BLOCKS:
-        lane = BlockUpdate(states.op, states.formats[0], art.random)
-        return found | {"block_update": Together(lane)}
-    found |= {"state_update": StateUpdate(states.op, states.formats[0], art.random),
-              "mixer": Mixer(layer), "fuse": Fuse(layer), "layer": Layer(layer)}
+    update = (StateUpdate if geo.P == 1 else BlockUpdate)(states.op, states.formats[0], art.random)
+    found |= {"state_update": update} if geo.P == 1 else {"block_update": Together(update)}
+    found |= {"mixer": Mixer(layer), "fuse": Fuse(layer), "layer": Layer(layer)}
     if layer.cut.ternary:
         found["ternary"] = Ternary(layer)
-    if variant in GATED:
-        return found
-    start = start_region("start", art.random, art.seed, 0)
-    return found | {
-        "lfsr": WordSource(art.random, art.random.k, geo.lanes, start),
-        "x_buffer": XBuffer(layer),
-        "encoder": Encoder(planned.encoder),
-        "decoder": Decoder(planned.decoder),
-    }
+    if variant in VARIANTS:
+        start = start_region("start", art.random, art.seed, 0)
+        found["lfsr"] = WordSource(art.random, art.random.k, geo.lanes, start)
+    if variant in ENDS:
+        found |= {"x_buffer": XBuffer(layer), "encoder": Encoder(planned.encoder),
+                  "decoder": Decoder(planned.decoder)}
+    return found
 
 
 def having(name: str) -> list[str]:

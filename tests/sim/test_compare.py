@@ -147,7 +147,7 @@ def test_answers_keep_their_places_behind_a_gap(inputs):
 
 
 def two_steps(length=L, blocks=3):
-    """As :func:`pair`, of blocks of two steps; the last one of an odd length has a step too many."""
+    """As :func:`pair`, of blocks of two steps; behind an odd length there is a step too many."""
     trace, _, result = pair()
     rng = np.random.default_rng(1)
     s_in, s_out = rng.integers(0, 2, (2, N, 2 * blocks, H)).astype(np.uint8)
