@@ -40,6 +40,8 @@ LONG = (
     "test_mutants.py::test_mutant_of_a_sampling_form",
     "test_mutants.py::test_one_bit_of_a_coefficient",
     "test_mutants.py::test_text_mutant",
+    "test_mutants_blocks.py::test_all_of_them_pass_unmutated",
+    "test_mutants_blocks.py::test_mutant",
     "test_mutants_cells.py::test_all_of_them_pass_unmutated",
     "test_names.py::test_every_command_that_pages_name_helps_without_a_warning",
     "test_own_task_page.py::test_from_the_file_to_the_integers",

@@ -207,16 +207,17 @@ FORM_MUTANTS = {
         "systematic", rtl.layer.fire.Fire, "build", "words.back.word.eq(done.word)",
         "words.back.word.eq(0)"),
     "points of the last sequence": (
-        "sobol", WORDS, "_point", "Mux(self.last, 0, following)", "following"),
+        "sobol", WORDS, "_points", "Mux(self.last, 0, following)", "following"),
     "steps of the last sequence": (
-        "sobol", WORDS, "_point", "Mux(self.last, 0, t + 1)", "t + 1"),
+        "sobol", WORDS, "_points", "Mux(self.last, 0, t + 1)", "t + 1"),
     "leading for trailing zeros": (
-        "sobol", WORDS, "_point", "in reversed(range(columns))", "in range(columns)"),
+        "sobol", WORDS, "_points", "in reversed(range(own, columns))", "in range(own, columns)"),
     "new masks in every step": (
         "sobol", WORDS, "elaborate", "m.d.comb += source.rewind.eq(end)",
         "m.d.comb += source.rewind.eq(end & self.last)"),
     "neurons without their point": (
-        "sobol", WORDS, "elaborate", "mask ^ point", "mask ^ point * g"),
+        "sobol", WORDS, "elaborate", "mask ^ point for point in points for mask in source.words",
+        "mask ^ point * g for point in points for g, mask in enumerate(source.words)"),
 }
 
 
