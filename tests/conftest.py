@@ -17,6 +17,8 @@ LONG = (
     "quant/test_example.py::test_the_commands_do_what_the_page_says",
     "quant/test_hardware.py::test_an_operation_of_one_s_own",
     "rtl/test_axi.py::test_streams",
+    "rtl/test_bank.py::test_cell_in_verilog",
+    "rtl/test_bank.py::test_model_without_output_register_fails",
     "rtl/test_core.py::test_more_of_them_match_the_reference",
     "rtl/test_multiplier.py::test_cell_in_verilog",
     "rtl/test_multiplier.py::test_model_without_output_register_fails",
@@ -43,6 +45,7 @@ LONG = (
     "test_mutants_blocks.py::test_all_of_them_pass_unmutated",
     "test_mutants_blocks.py::test_mutant",
     "test_mutants_cells.py::test_all_of_them_pass_unmutated",
+    "test_mutants_tables.py::test_all_of_them_pass_unmutated",
     "test_names.py::test_every_command_that_pages_name_helps_without_a_warning",
     "test_own_task_page.py::test_from_the_file_to_the_integers",
 )
