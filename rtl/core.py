@@ -27,6 +27,7 @@ from quant.integer.artifact import Artifact
 from rtl.parts.config import HardwareConfig
 from rtl.decoder import Decoder
 from rtl.encoder import Encoder
+from rtl.folded.ring import Ring, views_of
 from rtl.layer.layer import Layer, tap_layout
 from rtl.parts.memory import delay_bus
 from rtl.plan import plan
@@ -85,7 +86,8 @@ class Core(wiring.Component):
             "i": In(stream.Signature(sample_word(art))),
             "o": Out(stream.Signature(result_word(art))), "cfg": In(ConfigBus()),
             "busy": Out(len(art.blocks))}
-            | {f"tap{spec.number}": Out(tap_layout(spec)) for spec in self.plan.layers})
+            | {f"tap{spec.number}": Out(tap_layout(spec)) for spec in
+               (views_of(self.plan.layers[0]) if self.plan.layers[0].cuts else self.plan.layers)})
 
     def model(self, values) -> reference.Trace:
         """Everything the core shows for one sequence of raw samples or tokens."""
@@ -95,10 +97,15 @@ class Core(wiring.Component):
         m = Module()
         m.submodules.encoder = encoder = Encoder(self.plan.encoder)
         m.submodules.decoder = decoder = Decoder(self.plan.decoder)
-        layers = [Layer(spec) for spec in self.plan.layers]
-        parts = [encoder, *layers, decoder]
+        if self.plan.layers[0].cuts:
+            m.submodules.layers = ring = Ring(self.plan.layers[0])
+            stages, layers = [ring], ring.views
+        else:
+            stages = layers = [Layer(spec) for spec in self.plan.layers]
+            for number, layer in enumerate(layers):
+                m.submodules[f"layer{number}"] = layer
+        parts = [encoder, *stages, decoder]
         for number, layer in enumerate(layers):
-            m.submodules[f"layer{number}"] = layer
             m.d.comb += [getattr(self, f"tap{number}").eq(layer.tap),
                          self.busy[number].eq(layer.busy)]
         for part, following in zip(parts, parts[1:]):

@@ -14,6 +14,7 @@ from quant.integer.artifact import Artifact
 from quant.integer.memory import States
 from rtl import decoder, encoder
 from rtl.cut import cut
+from rtl.folded.stack import stacked
 from rtl.layer import columns, layer
 from rtl.layer.cells import CELLS
 from rtl.parts.config import Geometry, HardwareConfig, HardwareError, lanes_for
@@ -56,7 +57,7 @@ class Plan:
     hw: HardwareConfig
     geo: Geometry
     encoder: EndSpec
-    layers: tuple[LayerSpec, ...]
+    layers: tuple[LayerSpec, ...]   # one, where all share the hardware
     decoder: EndSpec
     regions: tuple[Region, ...]     # all of the map, in rising order of their addresses
     count_bits: int                 # of a sequence's saturations, in the queues of a core
@@ -92,11 +93,14 @@ def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
     what the RTL lacks.
     """
     specs = [layer_of(art, number, hw) for number in range(len(art.blocks))]
+    if hw.folded and len(specs) > 1:
+        specs = [folded(specs)]
     first, last = end_beside(specs[0]), end_beside(specs[-1])
     encoder.check(first)
     check_decoder(last)
     parts = [(first, "", encoder.regions(first)),
-             *((spec, f"layer{spec.number}.", layer.regions(spec)) for spec in specs),
+             *((spec, "layers." if spec.cuts else f"layer{spec.number}.", layer.regions(spec))
+               for spec in specs),
              (last, "", decoder.regions(last))]
     regions = place([replace(region, name=prefix + region.name)
                      for _, prefix, found in parts for region in found])
@@ -119,6 +123,13 @@ def layer_of(art: Artifact, number: int, hw: HardwareConfig) -> LayerSpec:
     return spec
 
 
+def folded(specs: list[LayerSpec]) -> LayerSpec:
+    """The one layer that computes them all, one after the other."""
+    cuts = [spec.cut for spec in specs]
+    return replace(specs[0], geo=replace(specs[0].geo, layers=len(specs)), cuts=tuple(cuts),
+                   cut=stacked(cuts))
+
+
 def count_bits(art: Artifact) -> int:
     """Of a count that can be no larger than both parts of all states, in all steps."""
     return min(COUNT_BITS, (2 * art.H * max(1, art.n) * art.length).bit_length())
@@ -126,7 +137,7 @@ def count_bits(art: Artifact) -> int:
 
 def end_beside(spec: LayerSpec) -> EndSpec:
     """Encoder or decoder beside a layer, without its place in the map."""
-    return EndSpec(spec.art, spec.geo, spec.hw, spec.x_format, spec.saturates)
+    return EndSpec(spec.art, replace(spec.geo, layers=1), spec.hw, spec.x_format, spec.saturates)
 
 
 def check_decoder(spec: EndSpec) -> None:

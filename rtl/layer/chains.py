@@ -10,6 +10,7 @@ from rtl.layer.cells import CELLS                # noqa: F401  now of all kinds
 from rtl.layer import fire, table                 # noqa: F401
 from rtl.layer.chain import Chain
 from rtl.layer.flow import Value, of
+from rtl.parts.streams import marks
 from rtl.spec import LayerSpec
 
 BACK = 2        # cycles from a word's transfer behind the mixers to its first cell
@@ -65,8 +66,8 @@ def sent_word(spec: LayerSpec) -> data.StructLayout:
     members = {name: member(values[name], spec.geo.G) for name in spec.cut.sent}
     if spec.spikes_enter:
         members["s_in"] = spec.geo.G
-    return data.StructLayout(members | {"first": 1, "last": 1, "end": 1, "signature": 32,
-                                        "saturations": 32})
+    return data.StructLayout(members | marks(spec.geo) | {"end": 1, "signature": 32,
+                                                          "saturations": 32})
 
 
 def back(spec: LayerSpec, totals: dict[str, Value]) -> Chain:

@@ -6,10 +6,11 @@ from golden.base.qformat import wider
 from quant.integer import lfsr
 from quant.integer.operation import Tensor
 from rtl.layer import chains
-from rtl.parts.lfsr import WordSource, start_region
+from rtl.parts.lfsr import start_regions
 from rtl.parts.memory import ConfigMemory, Region, pack_rows
+from rtl.parts.shared_source import source
 from rtl.parts.streams import shape_of
-from rtl.spec import LayerSpec
+from rtl.spec import LayerSpec, starts
 
 MODE = ("a_re", "a_im", "g_re", "g_im")
 
@@ -44,13 +45,13 @@ def regions(spec: LayerSpec) -> list[Region]:
     geo, random, found = spec.geo, spec.random, []
     parts = [chains.front(spec), chains.middle(spec, 1)]
     if spec.cut.states:
-        found = [region("state_coefficients", modes(spec), "mode neuron * n + k", geo.issue,
+        found = [region("state_coefficients", modes(spec), "mode neuron * n + k", geo.rows,
                         geo.lanes),
-                 region("neuron_coefficients", neurons(spec), "neuron", geo.words, geo.G)]
+                 region("neuron_coefficients", neurons(spec), "neuron", geo.neuron_rows, geo.G)]
     found += [one for part in parts for one in part.regions()]
     if spec.rounding == "stochastic":
-        found.append(start_region("start_rounding", random, spec.seed,
-                                  lfsr.stream_index(spec.number, lfsr.ROUNDING)))
+        found += start_regions("start_rounding", random, spec.seed, [
+            lfsr.stream_index(spec.number + j, lfsr.ROUNDING) for j in range(geo.layers)])
     return found
 
 
@@ -97,8 +98,8 @@ class StateMemories:
         self.neurons = CoefficientMemory(spec, "neuron_coefficients", neurons(spec), geo.G)
         self.draws_rounding = None
         if spec.rounding == "stochastic":
-            self.draws_rounding = WordSource(random, lfsr.word_bits(random, lfsr.ROUNDING),
-                                             geo.lanes, spec.regions["start_rounding"])
+            self.draws_rounding = source(random, lfsr.word_bits(random, lfsr.ROUNDING),
+                                         geo.lanes, starts(spec, "start_rounding"))
 
     def submodules(self) -> dict:
         """Every part, by name."""

@@ -10,6 +10,7 @@ from rtl.layer.chains import member
 from rtl.layer.flow import of
 from rtl.parts.config import HardwareError
 from rtl.parts.memory import Region, pack_rows
+from rtl.parts.streams import marks
 from rtl.spec import LayerSpec
 
 
@@ -28,7 +29,7 @@ def regions(spec: LayerSpec) -> list[Region]:
     for name, wire in zip(names(spec), spec.cut.mixes):
         w = wire.op.w
         found += [Region(f"{name}{g}", geo.Q * w.fmt.width, pack_rows(
-            [(w.raw.T[g::geo.G].reshape(geo.words * geo.K, geo.Q), w.fmt.width)]),
+            [(w.raw.T[g::geo.G].reshape(geo.neuron_rows * geo.K, geo.Q), w.fmt.width)]),
             f"{geo.Q} weights of one input neuron") for g in range(geo.G)]
     return found
 
@@ -38,7 +39,7 @@ def mixer_word(spec: LayerSpec) -> data.StructLayout:
     formats = {name: fmt for wire in spec.cut.mixes
                for name, fmt in zip(wire.op.reads, wire.formats)}
     return data.StructLayout({name: member(of(fmt, 0), spec.geo.G) for name, fmt in
-                              formats.items()} | {"first": 1, "last": 1, "end": 1})
+                              formats.items()} | marks(spec.geo) | {"end": 1})
 
 
 def is_bit(fmt: QFormat) -> bool:

@@ -7,7 +7,8 @@ from rtl.layer import sampler_words
 from rtl.layer.cells import CELLS, Cell
 from rtl.layer.flow import Value
 from rtl.layer.sampler import make_sampler
-from rtl.layer.sampler_words import SamplerWords
+from rtl.layer.sampler_words import SamplerWords, point_interval
+from rtl.parts.streams import marks
 
 
 class Fire(Cell):
@@ -24,11 +25,11 @@ class Fire(Cell):
         p = flow.at(p, max(p.time, wait))
         out = Value(0, 1, 0, p.time + 1)
         if self.op.form == "sobol":
-            flow.loop = max(flow.loop, 2)           # the next step's point
+            flow.loop = max(flow.loop, point_interval(self.spec.geo))   # the next step's point
         if self.op.form == "systematic":
             flow.loop = max(flow.loop, wait + 2)    # asked for, given back, readable
             geo = self.spec.geo
-            flow.memories.append(("samplers", geo.words, geo.G * p.f_bits))
+            flow.memories.append(("samplers", geo.neuron_rows, geo.G * p.f_bits))
         if flow.host is None:
             flow.shown += [(replace(p, time=p.time + 1), "input"), (Value(0, 1, 0, p.time), "word")]
             return out
@@ -38,7 +39,7 @@ class Fire(Cell):
         ask, done = host.slot(p.time - wait), host.slot(p.time + 1)
         host.m.d.comb += [words.en.eq(host.pipe.en), words.take.eq(ask.valid & host.pipe.en),
                           *(getattr(words, name).eq(getattr(ask, name))
-                            for name in ("first", "last", "word"))]
+                            for name in (*marks(self.spec.geo), "word"))]
         samplers = [make_sampler(self.op.form, p.format, self.spec.random)
                     for _ in range(self.spec.geo.G)]
         for g, sampler in enumerate(samplers):

@@ -5,6 +5,7 @@ from dataclasses import replace
 from amaranth import Mux, Signal
 
 from quant.integer.membrane import Integrate
+from quant.integer.operation import Tensor
 from rtl.layer.cells import CELLS, Cell, Field, limited
 from rtl.layer.flow import Flow, Value, of
 from rtl.layer.neuron_memory import NeuronMemory
@@ -20,10 +21,16 @@ class Membrane(Cell):
     op: Integrate
 
     def fields(self):
-        return {"leak": Field.of(self.op.leak)}
+        found = {"leak": Field.of(self.op.leak)}
+        if self.spec.geo.layers > 1:        # each layer has another threshold
+            theta = self.op.theta
+            found["theta"] = Field.of(Tensor(theta.raw.repeat(self.spec.geo.H), theta.fmt))
+        return found
 
     def regions(self):
         theta = self.op.theta
+        if self.spec.geo.layers > 1:
+            return []
         return [Region(self.name("theta"), theta.fmt.width, (int(theta.raw),),
                        f"threshold of all neurons, {theta.fmt}", register=True)]
 
@@ -44,6 +51,8 @@ class Membrane(Cell):
 
     def _theta(self, flow: Flow, time: int) -> Value:
         """The threshold, beside each membrane."""
+        if self.spec.geo.layers > 1:
+            return flow.param(self.name("theta"), time)
         found = of(self.op.theta.fmt, time)
         if flow.host is None:
             return found

@@ -11,7 +11,7 @@ from rtl.layer.fuse import Fuse
 from rtl.parts.memory import ConfigMemory
 from rtl.parts.pipeline import Pipeline, tree_stages
 from rtl.parts.queue import Queue
-from rtl.parts.streams import ConfigBus, shape_of, x_word
+from rtl.parts.streams import ConfigBus, copied, marks, row_of, shape_of, x_word
 from rtl.spec import LayerSpec, Timing
 
 ADDERS = 2      # levels of the adder tree over a word's neurons per cycle
@@ -124,7 +124,7 @@ class Mixer(wiring.Component):
         """Take a word: K rows of each RAM, the first in the cycle of the transfer.
 
         Returns taken; active, fold, row: whether there is a row, which of its word, which of the
-        RAMs; and the word that it is of.
+        layer's; and the word that it is of.
         """
         geo, K = self.geo, self.geo.K
         fold, row = Signal(range(max(2, K))), Signal(range(max(2, geo.words * K)))
@@ -145,7 +145,7 @@ class Mixer(wiring.Component):
 
     def _tags(self, m: Module, active, fold, now):
         """What goes with the sums: tags, tags[-1] with them; and wipe."""
-        tag = data.StructLayout({"valid": 1, "end": 1, "first": 1, "last": 1})
+        tag = data.StructLayout({"valid": 1, "end": 1} | marks(self.geo))
         tags = [Signal(tag, name=f"tag{k}") for k in range(self.fill - self.geo.K + 1)]
         # As the end of tags[-1], and after a reset for as long as the adders, which have none,
         # still hold words from before it.
@@ -153,7 +153,7 @@ class Mixer(wiring.Component):
         leaving = Signal(stale, init=(1 << stale) - 1)
         m.d.sync += [
             tags[0].valid.eq(active), tags[0].end.eq(active & now.end & (fold == self.geo.K - 1)),
-            tags[0].first.eq(now.first), tags[0].last.eq(now.last),
+            *copied(tags[0], now, self.geo),
             *(tag.eq(before) for tag, before in zip(tags[1:], tags)),
             wipe.eq(tags[-2].end | leaving[:1].any()), leaving.eq(leaving >> 1),
         ]
@@ -169,7 +169,8 @@ class Mixer(wiring.Component):
             wiring.connect(m, wiring.flipped(self.cfg), ram.cfg)
             # Nothing without a word: an enable would be one more input of every bit.
             value = Signal(shape_of(fmt), name=f"{made}_value{g}")
-            m.d.comb += [ram.addr.eq(row), ram.en.eq(1)]
+            m.d.comb += [ram.addr.eq(row_of(self.geo, now, self.geo.words * self.geo.K, row)),
+                         ram.en.eq(1)]
             m.d.sync += value.eq(Mux(active, word[g], 0))
             weights = [ram.data.word_select(q, w.width) for q in range(Q)]
             found = [columns.product(wire, value, weight.as_signed() if w.signed else weight)
@@ -205,11 +206,10 @@ class Mixer(wiring.Component):
         filled, loaded = Signal(), Signal()     # left is not 0; the cycle after a load
         was_read = Signal()
         move = Signal(init=1)
-        step = Signal(data.StructLayout({"first": 1, "last": 1}), reset_less=True)
+        step = Signal(data.StructLayout(marks(geo)), reset_less=True)
         m.d.comb += [
             send.eq(filled & queue.i.ready), read.eq(queue.o.valid & queue.o.ready),
-            queue.i.valid.eq(filled), queue.i.payload.first.eq(step.first),
-            queue.i.payload.last.eq(step.last),
+            queue.i.valid.eq(filled), *copied(queue.i.payload, step, geo),
         ]
         m.d.sync += [
             left.eq(Mux(load, geo.words, left - send)),
@@ -226,7 +226,7 @@ class Mixer(wiring.Component):
                 m.d.sync += [to.eq(Mux(load, value, shifted)) for to, value, shifted in
                              zip(out, values, [*out[G:], *[Const(0)] * G])]
         with m.If(load):
-            m.d.sync += [step.first.eq(tags[-1].first), step.last.eq(tags[-1].last)]
+            m.d.sync += copied(step, tags[-1], geo)
         with m.If(taken & self.i.payload.end):
             m.d.sync += coming.eq(1)
         with m.Elif(loaded):

@@ -16,7 +16,7 @@ from rtl.layer.state_model import expected_words
 from rtl.layer.state_update import StateUpdate
 from rtl.parts.memory import WideMemory
 from rtl.parts.pipeline import Pipeline, buffer_output, tree_stages
-from rtl.parts.streams import ConfigBus, shape_of, x_word
+from rtl.parts.streams import ConfigBus, copied, each_layer, marks, shape_of, x_word
 from rtl.spec import LayerSpec, Timing
 
 ADDERS = 2      # levels of the drive's adder tree per cycle
@@ -75,11 +75,14 @@ class Host:
         """The word that is there at a time, see :class:`rtl.layer.flow.Flow`."""
         if time == 0:
             payload, scheduler = self._engine.i.payload, self._scheduler
-            return SimpleNamespace(valid=scheduler.accept, first=payload.first, last=payload.last,
-                                   word=scheduler.word)
+            return SimpleNamespace(valid=scheduler.accept, word=scheduler.word,
+                                   **self._marks(payload))
         slot = self.slots[time]
-        return SimpleNamespace(valid=slot.valid & slot[self.at], first=slot.first, last=slot.last,
-                               start=slot.start, end=slot.end, word=slot.word)
+        return SimpleNamespace(valid=slot.valid & slot[self.at], start=slot.start, end=slot.end,
+                               word=slot.word, **self._marks(slot))
+
+    def _marks(self, word) -> dict:
+        return {name: word[name] for name in marks(self.spec.geo)}
 
 
 def counted(flow, host: Host) -> list[tuple[list, int]]:
@@ -114,8 +117,8 @@ class StateEngine(wiring.Component):
     i : ``In(stream.Signature(x_word(x_format, geo)))``
     o : ``Out(stream.Signature(chains.sent_word(spec)))``
         ``signature`` and ``saturations`` run along: over the step and the sequence so far.
-    busy : ``Out(1)``
-        The lanes take operands in this cycle, all of them: ``4 lanes`` products, 6 where u is a
+    busy : ``Out(layers)``
+        Bit j, for layer j: the lanes take operands in this cycle, all of them: ``4 lanes`` products, 6 where u is a
         value. For counters.
     cfg : ``In(ConfigBus())``
 
@@ -142,7 +145,8 @@ class StateEngine(wiring.Component):
             self.lanes = [StateUpdate(op, u, spec.random, fed=True, spread=hw.spread,
                                       multiplier=hw.multiplier) for _ in range(spec.geo.lanes)]
         super().__init__({"i": In(stream.Signature(x_word(spec.x_format, spec.geo))),
-                          "o": Out(stream.Signature(chains.sent_word(spec))), "busy": Out(1),
+                          "o": Out(stream.Signature(chains.sent_word(spec))),
+                          "busy": Out(spec.geo.layers),
                           "cfg": In(ConfigBus())})
 
     def model(self, words: list[dict], seed: int | None = None) -> list[dict]:
@@ -156,8 +160,7 @@ class StateEngine(wiring.Component):
         scheduler = m.submodules.scheduler = Scheduler(geo, self.interval)
         m.d.comb += [scheduler.en.eq(en), scheduler.i.valid.eq(self.i.valid),
                      self.i.ready.eq(scheduler.i.ready),
-                     scheduler.i.payload.first.eq(self.i.payload.first),
-                     scheduler.i.payload.last.eq(self.i.payload.last)]
+                     *copied(scheduler.i.payload, self.i.payload, geo)]
         slots = [None, scheduler.slot]
         for j in range(2, at.result + 1):
             valid = pipe.register(slots[-1].valid, f"valid_{j}", reset_less=False)
@@ -168,7 +171,8 @@ class StateEngine(wiring.Component):
         host = Host(m, pipe, self, scheduler, slots)
         seen, u = self._front(m, host)
         overs = counted(seen["front"], host)
-        m.d.comb += self.busy.eq(slots[at.operands].valid & en)
+        working = slots[at.operands]
+        m.d.comb += self.busy.eq((working.valid & en) << (working.layer if geo.layers > 1 else 0))
         if self.states:
             u, y = self._states(m, host, u, seen)
             overs.append(([lane.o.payload.over[part] for lane in self.lanes for part in range(2)],
@@ -183,8 +187,7 @@ class StateEngine(wiring.Component):
 
         slot, word = slots[at.result], chains.sent_word(self.spec)
         result = Signal(word)
-        m.d.comb += [result.first.eq(slot.first), result.last.eq(slot.last),
-                     result.end.eq(slot.end)]
+        m.d.comb += [*copied(result, slot, geo), result.end.eq(slot.end)]
         for name in self.spec.cut.sent:
             out = seen["middle"].at(values[name], at.result)
             m.d.comb += result[name].eq(Cat(out.bits))
@@ -223,7 +226,7 @@ class StateEngine(wiring.Component):
         slot, ahead, done = (host.slots[k] for k in (at.operands, at.operands - 1, at.state))
         h = shape_of(op.h)
         layout = data.ArrayLayout(data.StructLayout({"h_re": h, "h_im": h}), geo.lanes)
-        states = m.submodules.states = WideMemory(geo.issue, layout.size, [], self.spec.hw)
+        states = m.submodules.states = WideMemory(geo.rows, layout.size, [], self.spec.hw)
         read, write = (data.View(layout, port) for port in (states.r_data, states.w_data))
         store = (done.valid & pipe.en).replicate(len(states.w_en))
         m.d.comb += [states.r_addr.eq(ahead.row), states.r_en.eq(pipe.en),
@@ -232,6 +235,8 @@ class StateEngine(wiring.Component):
         if mem.draws_rounding:
             m.d.comb += [mem.draws_rounding.advance.eq(pipe.en & ahead.valid),
                          mem.draws_rounding.rewind.eq(ahead.last & ahead.end & ahead.tail)]
+            if geo.layers > 1:
+                m.d.comb += mem.draws_rounding.layer.eq(ahead.layer)
             seen["rounding"] = pipe.register(mem.draws_rounding.words, "r_round")
         for j, lane in enumerate(self.lanes):
             p = lane.i.payload
@@ -256,7 +261,9 @@ class StateEngine(wiring.Component):
         for k, (bits, time) in enumerate(overs):
             since = self.at.result - time - tree_stages(len(bits), COUNTERS)
             over += pipe.delay(pipe.total(bits, COUNTERS, f"over{k}"), since, f"over{k}")
-        count = Signal(self.spec.count_bits, reset_less=True)
+        count = each_layer(self.geo, slot, [
+            Signal(self.spec.count_bits, reset_less=True, name=f"count{j}")
+            for j in range(self.geo.layers)])
         begin = slot.first & slot.start & slot.head
         m.d.comb += result.saturations.eq(Mux(begin, 0, count) + over)
         with m.If(pipe.en & slot.valid):

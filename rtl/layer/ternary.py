@@ -10,23 +10,24 @@ from rtl.layer.flow import of
 from rtl.parts.memory import ConfigRegister, Region
 from rtl.parts.multiplier import Products
 from rtl.parts.pipeline import Pipeline, buffer_output
-from rtl.parts.streams import ConfigBus
-from rtl.spec import LayerSpec, Timing
+from rtl.parts.streams import ConfigBus, each_layer, marks
+from rtl.spec import LayerSpec, Timing, starts
 
 # One is written and one read; the third has its last word, and its limit is on the way.
 BANKS = 3
 BEHIND_MAXIMUM = 3      # cycles from the last word's maximum to the bank's limit
 READ = 3            # cycles from a read to the word on `o`
 PER_STEP = ("signature", "saturations")     # of the step's last word
-FLAGS = ("first", "last", "end")
 
 
 def regions(spec: LayerSpec) -> list[Region]:
     """``threshold``: the factor of the largest magnitude."""
     if not spec.cut.ternary:
         return []
-    return [Region("threshold", THRESHOLD.width, (int(spec.cut.ternary.op.threshold.raw),),
-                   f"{THRESHOLD}, of the step's largest magnitude", register=True)]
+    raws = spec.cut.ternary.op.threshold.raw.reshape(-1)        # of each layer
+    return [Region("threshold" if len(raws) == 1 else f"threshold.{j}", THRESHOLD.width,
+                   (int(raw),), f"{THRESHOLD}, of the step's largest magnitude", register=True)
+            for j, raw in enumerate(raws)]
 
 
 def word(spec: LayerSpec) -> data.StructLayout:
@@ -39,7 +40,7 @@ def word(spec: LayerSpec) -> data.StructLayout:
 def kept(spec: LayerSpec) -> data.StructLayout:
     """What the banks have of a word."""
     return data.StructLayout({name: shape for name, shape in sent_word(spec).members.items()
-                              if name not in (*PER_STEP, *FLAGS)})
+                              if name not in (*PER_STEP, *marks(spec.geo), "end")})
 
 
 def levels(spec: LayerSpec) -> int:
@@ -92,7 +93,7 @@ class Ternary(wiring.Component):
     def __init__(self, spec: LayerSpec):
         self.spec, self.geo, self.latency = spec, spec.geo, timing(spec).latency
         self.wire, self.into, self.out = spec.cut.ternary, sent_word(spec), word(spec)
-        self.threshold = ConfigRegister(spec.regions["threshold"])
+        self.thresholds = [ConfigRegister(region) for region in starts(spec, "threshold")]
         super().__init__({"i": In(stream.Signature(self.into)),
                           "o": Out(stream.Signature(self.out)), "cfg": In(ConfigBus())})
 
@@ -103,11 +104,12 @@ class Ternary(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         words = self.geo.words
-        m.submodules.threshold = self.threshold
-        wiring.connect(m, wiring.flipped(self.cfg), self.threshold.cfg)
+        for j, threshold in enumerate(self.thresholds):
+            m.submodules[f"threshold{j}"] = threshold
+            wiring.connect(m, wiring.flipped(self.cfg), threshold.cfg)
         row_layout = kept(self.spec)
-        step = data.StructLayout({"first": 1, "last": 1} | {name: self.into.members[name]
-                                                            for name in PER_STEP})
+        step = data.StructLayout(marks(self.geo) | {name: self.into.members[name]
+                                                    for name in PER_STEP})
         m.submodules.ram = ram = memory.Memory(shape=row_layout.size, depth=max(2, BANKS * words),
                                                init=[])
         steps = Array(Signal(step, name=f"step{bank}") for bank in range(BANKS))
@@ -172,8 +174,11 @@ class Ternary(wiring.Component):
     def _limits(self, m: Module, taken, start, end, bank):
         """``c max |z|`` of each bank; also 1 in the cycle before it is there."""
         pipe = Pipeline(m, Const(1))
-        tags = Signal(data.StructLayout({"valid": 1, "start": 1, "end": 1, "bank": len(bank)}))
-        m.d.comb += tags.eq(Cat(taken, start, taken & end, bank))
+        shared = {name: shape for name, shape in marks(self.geo).items() if name == "layer"}
+        tags = Signal(data.StructLayout({"valid": 1, "start": 1, "end": 1, "bank": len(bank)}
+                                        | shared))
+        m.d.comb += tags.eq(Cat(taken, start, taken & end, bank,
+                                *(self.i.payload[name] for name in shared)))
         # a reset ends what is on its way, else a step would be read that is not there
         tags = pipe.delay(tags, 1 + levels(self.spec), "tags", reset_less=False)
         z = self.i.payload[self.wire.op.reads[0]]
@@ -189,7 +194,9 @@ class Ternary(wiring.Component):
             {"most": most.shape(), "threshold": THRESHOLD.width},
             {"limit": ("most", "threshold")}, self.spec.hw.multiplier)
         m.d.comb += [product.en.eq(1), product.most.eq(most),
-                     product.threshold.eq(self.threshold.data)]
+                     product.threshold.eq(each_layer(
+                         self.geo, pipe.delay(tags, 1, "measured") if shared else tags,
+                         [one.data for one in self.thresholds]))]
         limits = Array(Signal.like(product.limit, name=f"limit{k}", reset_less=True)
                        for k in range(BANKS))
         bank = pipe.delay(tags.bank, BEHIND_MAXIMUM, "bank")

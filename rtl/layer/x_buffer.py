@@ -1,11 +1,11 @@
 """The input buffer of a layer: whole time steps, read once or twice."""
 
 from amaranth import Array, Cat, Module, Mux, Signal
-from amaranth.lib import memory, stream, wiring
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.spec import LayerSpec
-from rtl.parts.streams import x_word
+from rtl.parts.streams import marks, x_word
 
 NO_FUSE_BANKS = 2   # one is written while the other is read
 FUSE_BANKS = 4      # a step also waits for the state engine, the mixer and the read-out; short
@@ -69,7 +69,11 @@ class XBuffer(wiring.Component):
                                                init=[])
         # A step's flags are the same in all its words. From registers they come earlier than from
         # a block RAM, and much depends on them.
-        flags = Array(Signal(2, name=f"flags{bank}") for bank in range(self.banks))
+        step_marks = data.StructLayout(marks(self.geo))
+        flags = Array(Signal(step_marks.size, name=f"flags{bank}") for bank in range(self.banks))
+
+        def of(payload):
+            return Cat(payload[name] for name in step_marks.members)
 
         def position(advance):
             """Row counter over all banks; returns (row, bank, this advance ends a step)."""
@@ -88,7 +92,7 @@ class XBuffer(wiring.Component):
         row, bank, full = position(taken)
         m.d.comb += [write.addr.eq(row), write.data.eq(self.i.payload.x), write.en.eq(taken)]
         with m.If(taken):
-            m.d.sync += flags[bank].eq(Cat(self.i.payload.first, self.i.payload.last))
+            m.d.sync += flags[bank].eq(of(self.i.payload))
 
         free = Signal(range(self.banks + 1), init=self.banks)   # the one being written included
         arrived = full
@@ -98,12 +102,12 @@ class XBuffer(wiring.Component):
             advance = Signal()
             fetch = ~side.valid | side.ready                    # the RAM's register is the output
             row, bank, done = position(advance)
-            first_last = Signal(2)
+            step_flags = Signal(step_marks.size)
             m.d.comb += [advance.eq(fetch & (steps != 0)), read.addr.eq(row),
                          read.en.eq(advance), side.payload.x.eq(read.data),
-                         Cat(side.payload.first, side.payload.last).eq(first_last)]
+                         of(side.payload).eq(step_flags)]
             with m.If(advance):
-                m.d.sync += first_last.eq(flags[bank])
+                m.d.sync += step_flags.eq(flags[bank])
             with m.If(fetch):
                 m.d.sync += side.valid.eq(steps != 0)
             m.d.sync += steps.eq(steps + arrived - done)

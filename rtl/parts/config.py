@@ -20,6 +20,7 @@ class HardwareConfig:
     lut_ram_bits: int = 0       # a memory's highest banks, so many bits, are marked for LUT RAM
     spread: bool = True         # more registers, as parts of a large device are far apart
     multiplier: str = ""        # the device's cell for products between registers; "": plain logic
+    folded: bool = False        # one engine and one mixer for all layers, one after the other
 
     def __post_init__(self):
         # A bank lies in at most two consecutive 32-bit words of the configuration bus.
@@ -61,6 +62,7 @@ class Geometry:
     H: int          # neurons per layer
     n: int          # complex modes per neuron
     lanes: int
+    layers: int = 1     # that share the hardware; a word then says which one it is of
 
     def __post_init__(self):
         if self.lanes < 1:
@@ -103,6 +105,16 @@ class Geometry:
     def issue(self) -> int:
         """Cycles of the state engine per time step, H n / lanes: the multiplier roofline."""
         return self.words * self.F
+
+    @property
+    def rows(self) -> int:
+        """Rows of states, those of all layers that share the hardware."""
+        return self.layers * self.issue
+
+    @property
+    def neuron_rows(self) -> int:
+        """Rows of what each neuron has, likewise."""
+        return self.layers * self.words
 
     @property
     def K(self) -> int:

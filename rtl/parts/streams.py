@@ -1,6 +1,6 @@
 """Payloads of the streams between components, and the configuration bus."""
 
-from amaranth import Shape, signed, unsigned
+from amaranth import Array, Const, Shape, signed, unsigned
 from amaranth.lib import data
 from amaranth.lib.wiring import Out, Signature
 
@@ -14,13 +14,36 @@ def shape_of(fmt: QFormat) -> Shape:
     return Shape(fmt.width, signed=fmt.signed)
 
 
-def x_word(fmt: QFormat, geo: Geometry) -> data.StructLayout:
-    """G neurons' block inputs of one time step, in the format of x between blocks.
+def marks(geo: Geometry) -> dict:
+    """What every word of a step has beside its values.
 
-    ``first`` and ``last`` mark every word of a sequence's first and last step.
+    ``first`` and ``last``: it is of a sequence's first or last step; ``layer``, where several share
+    the hardware: which one it is of.
     """
-    return data.StructLayout({"x": data.ArrayLayout(shape_of(fmt), geo.G),
-                              "first": 1, "last": 1})
+    return {"first": 1, "last": 1} | ({"layer": range(geo.layers)} if geo.layers > 1 else {})
+
+
+def x_word(fmt: QFormat, geo: Geometry) -> data.StructLayout:
+    """G neurons' block inputs of one time step, in the format of x between blocks, and marks."""
+    return data.StructLayout({"x": data.ArrayLayout(shape_of(fmt), geo.G)} | marks(geo))
+
+
+def copied(to, source, geo: Geometry) -> list:
+    """Assignments of a word's :func:`marks`."""
+    return [to[name].eq(source[name]) for name in marks(geo)]
+
+
+def row_of(geo: Geometry, word, rows: int, row):
+    """Row ``row`` of the ``rows`` that the layer of a word has in a memory."""
+    if geo.layers == 1:
+        return row
+    return row + Array(Const(layer * rows, range(geo.layers * rows))
+                       for layer in range(geo.layers))[word.layer]
+
+
+def each_layer(geo: Geometry, word, signals: list):
+    """The one of several signals, one of each layer, that is of a word's layer."""
+    return signals[0] if geo.layers == 1 else Array(signals)[word.layer]
 
 
 def sample_word(art: Artifact) -> data.StructLayout:
