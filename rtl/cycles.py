@@ -7,6 +7,7 @@ recurrences; here they are followed until they repeat, and what repeats is count
 from dataclasses import dataclass
 
 from quant.integer.artifact import Artifact
+from rtl.folded.times import RingTimes
 from rtl.parts.config import HardwareConfig
 from rtl.plan import Plan, plan
 from rtl.step_times import KEPT, DecoderTimes, EncoderTimes, LayerTimes
@@ -91,6 +92,10 @@ class Run:
         self._known[begin] = self._view(), self.base - base, result - base
         return result
 
+    def results(self, lengths: list[int]) -> list[int]:
+        """Feed sequences; returns the cycle of each one's result."""
+        return [self.sequence(length) for length in lengths]
+
     def _follow(self, length: int) -> None:
         """Every step of a sequence, but for those in the middle that repeat what is known."""
         seen, t = [], 0
@@ -107,13 +112,55 @@ class Run:
             seen = [*seen, (view, self.base)][-PERIOD:]
 
 
+class RingRun(Run):
+    """The same of layers that share their hardware; ``base``: the last step's first word goes in.
+
+    Results come while later sequences are fed.
+    """
+
+    def __init__(self, planned: Plan):
+        super().__init__(planned)
+        timing, spec = planned.timing, planned.layers[0]
+        self.ring = RingTimes(self.encoder, timing.layers[0], spec, self.decoder)
+        self.parts = self.ring.parts
+        self.horizon *= timing.layers[0].tokens + 1
+
+    def step(self, starts: bool, last: bool) -> None:
+        own = self.encoder.step(self.ring.admitted(starts))
+        self.base = self.ring.enter(own, starts, last)
+        self.encoder.accepted_by_next(self.base)
+
+    def sequence(self, length: int) -> list[int]:
+        """Feed a sequence; returns the cycles of the results that come meanwhile."""
+        base, begin = self.base, (self._view(), length)
+        if begin in self._known:
+            view, later, results = self._known[begin]
+            self._restore(view, base + later)
+            return [base + result for result in results]
+        self._follow(length)
+        results = self.ring.taken()
+        self._known[begin] = (self._view(), self.base - base, [at - base for at in results])
+        return results
+
+    def results(self, lengths: list[int]) -> list[int]:
+        found = [result for length in lengths for result in self.sequence(length)]
+        self.ring.finish()
+        return found + self.ring.taken()
+
+
+def run_of(planned: Plan) -> Run:
+    """A core that is fed."""
+    return RingRun(planned) if planned.layers[0].cuts else Run(planned)
+
+
 def cycles_per_step(planned: Plan) -> float:
     """In the middle of a long sequence, on average."""
-    run, firsts = Run(planned), []
-    for t in range(2 * KEPT):
+    run, firsts = run_of(planned), []
+    count = KEPT * max(1, planned.timing.layers[0].tokens)      # they may go in in groups
+    for t in range(count + KEPT):
         run.step(t == 0, False)
         firsts.append(run.base)
-    return (firsts[-1] - firsts[KEPT - 1]) / KEPT
+    return (firsts[-1] - firsts[KEPT - 1]) / count
 
 
 def predict(art: Artifact, hw: HardwareConfig, lengths: list[int]) -> Prediction:
@@ -125,6 +172,5 @@ def predict(art: Artifact, hw: HardwareConfig, lengths: list[int]) -> Prediction
         if not 1 <= length <= art.length:
             raise ValueError(f"a sequence has 1..{art.length} steps, not {length}")
     planned = plan(art, hw)
-    run = Run(planned)
-    return Prediction([run.sequence(length) for length in lengths], sum(lengths),
-                      cycles_per_step(planned), planned.geo.issue)
+    return Prediction(run_of(planned).results(lengths), sum(lengths), cycles_per_step(planned),
+                      planned.roofline)

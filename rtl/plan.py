@@ -71,6 +71,11 @@ class Plan:
                           decoder.timing(self.decoder))
 
     @property
+    def roofline(self) -> int:
+        """Least cycles of a step, of all layers that follow each other on the same hardware."""
+        return self.layers[0].geo.rows
+
+    @property
     def addresses(self) -> int:
         """Addresses of the configuration bus that the map takes, from 0 on."""
         return self.regions[-1].base + self.regions[-1].size
