@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from quant.integer.artifact import Artifact
 from rtl.folded.times import RingTimes
+from rtl.layer.layer import MOST_TOKENS
 from rtl.parts.config import HardwareConfig
 from rtl.plan import Plan, plan
 from rtl.step_times import KEPT, DecoderTimes, EncoderTimes, LayerTimes
-
-PERIOD = 4          # a step's state is compared with those of the last so many steps
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,8 @@ class Run:
     Inside a sequence it soon repeats: the steps up to the last one are then skipped. The outcome of
     a sequence is kept for every state it can begin in.
     """
+
+    period = 4      # a step's state is compared with those of the last so many steps
 
     def __init__(self, planned: Plan):
         timing, words = planned.timing, planned.geo.words
@@ -96,6 +97,14 @@ class Run:
         """Feed sequences; returns the cycle of each one's result."""
         return [self.sequence(length) for length in lengths]
 
+    def steady(self) -> float:
+        """Cycles per step in the middle of a long sequence, of a core that was not fed before."""
+        firsts = []
+        for t in range(2 * KEPT):
+            self.step(t == 0, False)
+            firsts.append(self.base)
+        return (firsts[-1] - firsts[KEPT - 1]) / KEPT
+
     def _follow(self, length: int) -> None:
         """Every step of a sequence, but for those in the middle that repeat what is known."""
         seen, t = [], 0
@@ -109,7 +118,7 @@ class Run:
                     self._restore(view, self.base + repeats * (self.base - base))
                     t, seen = t + repeats * back, []
                     break
-            seen = [*seen, (view, self.base)][-PERIOD:]
+            seen = [*seen, (view, self.base)][-self.period:]
 
 
 class RingRun(Run):
@@ -117,6 +126,8 @@ class RingRun(Run):
 
     Results come while later sequences are fed.
     """
+
+    period = 2 * MOST_TOKENS
 
     def __init__(self, planned: Plan):
         super().__init__(planned)
@@ -142,6 +153,18 @@ class RingRun(Run):
         self._known[begin] = (self._view(), self.base - base, [at - base for at in results])
         return results
 
+    def steady(self) -> float:
+        """They go in in groups: from one state of all parts to the same one."""
+        seen = {}
+        for t in range(KEPT * KEPT):
+            self.step(t == 0, False)
+            view = self._view()
+            if view in seen:
+                before, base = seen[view]
+                return (self.base - base) / (t - before)
+            seen[view] = t, self.base
+        raise AssertionError("the ring does not come to a steady state")
+
     def results(self, lengths: list[int]) -> list[int]:
         found = [result for length in lengths for result in self.sequence(length)]
         self.ring.finish()
@@ -155,12 +178,7 @@ def run_of(planned: Plan) -> Run:
 
 def cycles_per_step(planned: Plan) -> float:
     """In the middle of a long sequence, on average."""
-    run, firsts = run_of(planned), []
-    count = KEPT * max(1, planned.timing.layers[0].tokens)      # they may go in in groups
-    for t in range(count + KEPT):
-        run.step(t == 0, False)
-        firsts.append(run.base)
-    return (firsts[-1] - firsts[KEPT - 1]) / count
+    return run_of(planned).steady()
 
 
 def predict(art: Artifact, hw: HardwareConfig, lengths: list[int]) -> Prediction:

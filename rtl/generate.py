@@ -17,7 +17,7 @@ from golden.base.names import slug
 from golden.base.options import add_artifact, build
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
-from rtl.parts.config import HardwareConfig, HardwareError
+from rtl.parts.config import HardwareConfig, HardwareError, add_folded
 from rtl.core import Core
 from rtl.parts.memory import Region
 from rtl.plan import Plan, chosen_lanes, plan
@@ -37,7 +37,7 @@ def memory_map(planned: Plan) -> dict:
         "block": [str(op) for op in art.blocks[0]], "layers": len(art.blocks), "H": art.H,
         "n": art.n, "n_classes": art.n_classes,
         "outputs": art.outputs,
-        "lanes": geo.lanes, "neurons_per_word": geo.G, "words_per_step": geo.words,
+        "lanes": geo.lanes, "folded": planned.hw.folded, "neurons_per_word": geo.G, "words_per_step": geo.words,
         "max_sequences_in_flight": planned.max_in_flight, "signature": planned.hw.signature,
         "regions": [{"name": r.name, "base": r.base, "depth": r.depth, "width": r.width,
                      "stride": r.stride, "size": r.size, "fields": r.fields}
@@ -99,7 +99,8 @@ def main(argv: list[str] | None = None) -> int:
                         help="complex modes per cycle and layer; default: the most up to "
                         f"{HardwareConfig.lanes} that fit")
     parser.add_argument("--out", type=Path, metavar="DIR",
-                        help="default: build/rtl/<task>_<lanes>")
+                        help="default: build/rtl/<task>_<lanes>[_folded]")
+    add_folded(parser)
     parser.add_argument("--no-signature", action="store_true",
                         help="leave out the CRCs that verification compares")
     args = parser.parse_args(argv)
@@ -110,11 +111,13 @@ def make(args: argparse.Namespace) -> None:
     """Generate what the options say."""
     art = artifact.load(args.artifact)
     lanes = chosen_lanes(art, args.lanes)
-    hw = HardwareConfig(lanes, signature=not args.no_signature)
-    geo = plan(art, hw).geo
-    path = generate(art, hw, args.out or build("rtl", f"{slug(art.task)}_{hw.lanes}"))
+    hw = HardwareConfig(lanes, signature=not args.no_signature, folded=args.folded)
+    planned = plan(art, hw)
+    geo = planned.geo
+    path = generate(art, hw, args.out or build("rtl", f"{slug(art.task)}_{hw.lanes}"
+                                               + "_folded" * hw.folded))
     print(f"{path}: {len(art.blocks)} layers of {art.H} neurons of {art.n} modes, {geo.lanes} "
-          f"lanes, {geo.issue} cycles per step at best; the memory map is beside it")
+          f"lanes, {planned.roofline} cycles per step at best; the memory map is beside it")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ class Board:
     of cells in rtl.synth; place : arguments of nextpnr; programmer : openFPGALoader's name of the
     board; pll : makes the core's clock from the oscillator's signal, None where they are the same;
     usb : vendor and product of the chip that openFPGALoader talks to, None: it loads the first
-    board in its boot loader and can be told of no other.
+    board in its boot loader and can be told of no other; folded : the core is.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Board:
     pll: Callable | None = None
     baud: int = BAUD
     usb: tuple[int, int] | None = None
+    folded: bool = False
 
     @property
     def mapping(self) -> Family:
@@ -45,7 +46,7 @@ class Board:
 
     def hardware(self, lanes: int) -> HardwareConfig:
         """The core's configuration on this board."""
-        return self.mapping.hardware(lanes)
+        return self.mapping.hardware(lanes, folded=self.folded)
 
 
 class Top(Elaboratable):

@@ -65,8 +65,8 @@ def block_rams(planned: Plan, family: str) -> Counter:
     plain.append(("decoder", 2 * geo.words,     # a second reader
                   geo.G * total_format(planned.decoder).width))
     for spec in planned.layers:
-        plain += [("queues", BEHIND, sum_word(spec).size),
-                  ("queues", planned.max_in_flight + 1, planned.count_bits)]
+        plain.append(("queues", BEHIND, sum_word(spec).size))
+    plain += [("queues", planned.max_in_flight + 1, planned.count_bits)] * len(art.blocks)
     (depth, bits), what = buffer_shape(art), "tokens" if art.vocab else "samples"
     plain += [("link", 2 * SLOT, 8), ("link", SLOT, 8), ("link", 2 * SIZE, 8),
               (f"two sequences of {art.length} {what}", 2 * depth, bits)]
@@ -93,7 +93,7 @@ def needs(board: Board, art: Artifact, lanes: int) -> dict[str, int]:
                                for wire in spec.cut.mixes)
     states = [spec.cut.states.op for spec in planned.layers if spec.cut.states]
     lane_bits = lanes * sum(op.a_re.fmt.width + op.h.width for op in states)
-    numbers = 1, len(art.blocks), lane_bits, geo.H * sums, geo.Q * sums + rows
+    numbers = 1, len(planned.layers), lane_bits, geo.H * sums, geo.Q * sums + rows
     for kind, table in (("lut", LUTS), ("ff", FFS)):
         found[kind] = round(sum(each * number for each, number in zip(table[family], numbers)))
     found["ff"] += rows + art.outputs * logit_format(planned.decoder).width

@@ -117,7 +117,8 @@ class RingTimes(Times):
         if turn.layer == self.layers - 1:
             first = source.give(own, self.decoder.ready(turn.starts))
             self.decoder.step(first, turn.ends)
-            self.ended += [self.decoder.results[-1]] * turn.ends
+            if turn.ends:
+                self.ended.append(self.decoder.results[-1])
             self.left.append(first + self.words - 1)
             self.inside -= 1
             self.sequences -= turn.ends

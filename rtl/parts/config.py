@@ -1,5 +1,6 @@
 """How an artifact is laid out in hardware: lanes, words and the schedule that follows."""
 
+import argparse
 import sys
 from dataclasses import dataclass
 
@@ -26,6 +27,14 @@ class HardwareConfig:
         # A bank lies in at most two consecutive 32-bit words of the configuration bus.
         if not (1 <= self.bank_bits <= 32 or self.bank_bits == 36):
             raise HardwareError(f"bank_bits must be 1..32 or 36, not {self.bank_bits}")
+
+
+def add_folded(parser: argparse.ArgumentParser) -> None:
+    """The option ``--folded``."""
+    parser.add_argument("--folded", action="store_true",
+                        help="one engine and one mixer for all layers, one after the other: a "
+                        "small core, whose steps take as many times longer; layers must have the "
+                        "same formats")
 
 
 def allowed(H: int, n: int) -> list[int]:
