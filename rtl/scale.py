@@ -86,7 +86,8 @@ def memories(planned: Plan) -> list[Memory]:
     found = _mapped(planned.encoder.regions, hw)
     for spec, timing in zip(planned.layers, planned.timing.layers):
         if spec.cut.states:
-            found.append(_wide("states", spec.geo.rows, 2 * geo.lanes * spec.cut.states.op.h.width, hw))
+            width = 2 * geo.lanes * spec.cut.states.op.h.width
+            found.append(_wide("states", spec.geo.rows, width, hw))
         found += _mapped(spec.regions, hw)
         found += [_wide(*memory, hw) for flow in chains.flows(spec, totals(spec))
                   for memory in flow.memories]

@@ -118,8 +118,8 @@ class StateEngine(wiring.Component):
     o : ``Out(stream.Signature(chains.sent_word(spec)))``
         ``signature`` and ``saturations`` run along: over the step and the sequence so far.
     busy : ``Out(layers)``
-        Bit j, for layer j: the lanes take operands in this cycle, all of them: ``4 lanes`` products, 6 where u is a
-        value. For counters.
+        Bit j, for layer j: the lanes take operands in this cycle, all of them: ``4 lanes``
+        products, 6 where u is a value. For counters.
     cfg : ``In(ConfigBus())``
 
     Resources
