@@ -17,7 +17,7 @@ from golden.base.names import slug
 from golden.base.options import add_artifact, build
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
-from rtl.parts.config import HardwareConfig, HardwareError, add_folded
+from rtl.parts.config import HardwareConfig, HardwareError, add_folded, add_spram
 from rtl.core import Core
 from rtl.parts.memory import Region
 from rtl.plan import Plan, chosen_lanes, plan
@@ -101,6 +101,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="default: build/rtl/<task>_<lanes>[_folded]")
     add_folded(parser)
+    add_spram(parser)
     parser.add_argument("--no-signature", action="store_true",
                         help="leave out the CRCs that verification compares")
     args = parser.parse_args(argv)
@@ -111,7 +112,8 @@ def make(args: argparse.Namespace) -> None:
     """Generate what the options say."""
     art = artifact.load(args.artifact)
     lanes = chosen_lanes(art, args.lanes)
-    hw = HardwareConfig(lanes, signature=not args.no_signature, folded=args.folded)
+    hw = HardwareConfig(lanes, signature=not args.no_signature, folded=args.folded,
+                        single_ports=args.spram)
     planned = plan(art, hw)
     geo = planned.geo
     path = generate(art, hw, args.out or build("rtl", f"{slug(art.task)}_{hw.lanes}"

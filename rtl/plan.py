@@ -21,6 +21,7 @@ from rtl.parts.config import Geometry, HardwareConfig, HardwareError, lanes_for
 from rtl.decoder import DecoderTiming
 from rtl.layer.layer import LayerTiming
 from rtl.link.protocol import LONGEST_SEQUENCE, OWN_WORDS
+from rtl.parts import single_port
 from rtl.parts.memory import Region, place
 from rtl.spec import EndSpec, LayerSpec, Timing
 from rtl.parts.streams import ADDRESS_BITS, LOGIT_BITS
@@ -71,6 +72,11 @@ class Plan:
                           decoder.timing(self.decoder))
 
     @property
+    def built_in(self) -> bool:
+        """Whether a core has its network from the start; else it is written first."""
+        return not any(region.single_port for region in self.regions)
+
+    @property
     def roofline(self) -> int:
         """Least cycles of a step, of all layers that follow each other on the same hardware."""
         return self.layers[0].geo.rows
@@ -107,8 +113,10 @@ def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
              *((spec, "layers." if spec.cuts else f"layer{spec.number}.", layer.regions(spec))
                for spec in specs),
              (last, "", decoder.regions(last))]
-    regions = place([replace(region, name=prefix + region.name)
-                     for _, prefix, found in parts for region in found])
+    regions = [replace(region, name=prefix + region.name)
+               for _, prefix, found in parts for region in found]
+    single = single_port.chosen(regions, hw.single_ports)
+    regions = place([replace(region, single_port=region.name in single) for region in regions])
     rest, placed = iter(regions), []
     for spec, _, found in parts:
         placed.append(replace(spec, regions={local.name: next(rest) for local in found}))

@@ -70,9 +70,9 @@ def _plain(name: str, rows: int, bits: int) -> Memory:
 
 
 def _mapped(regions: Mapping[str, Region], hw: HardwareConfig) -> list[Memory]:
-    """What lies on the configuration bus, but registers."""
+    """What lies on the configuration bus, but registers and memories with one port."""
     return [_wide(_holds(name), region.depth, region.width, hw)
-            for name, region in regions.items() if not region.register]
+            for name, region in regions.items() if not (region.register or region.single_port)]
 
 
 def _holds(name: str) -> str:

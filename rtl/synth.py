@@ -21,7 +21,8 @@ from quant import current
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl.flow import floorplan
-from rtl.parts.config import HardwareConfig, HardwareError, add_folded
+from rtl.parts.config import HardwareConfig, HardwareError, add_folded, add_spram
+from rtl.parts.single_port import BLOCKS, NAME
 from rtl.core import Core
 from rtl.flow.harness import Harness
 from rtl.layer.layer import Layer
@@ -46,11 +47,14 @@ class Family:
     device: str = ""
     capacity: dict[str, int] | None = None
 
-    def hardware(self, lanes: int, signature: bool = False, folded: bool = False
-                 ) -> HardwareConfig:
+    def hardware(self, lanes: int, signature: bool = False, folded: bool = False,
+                 single_ports: int = 0) -> HardwareConfig:
         """A core's configuration for this family's memories and size."""
+        if single_ports and "spram" not in self.cells:
+            raise HardwareError(f"--spram: {self.device} has no single-port memories; of the "
+                                f"families here only ice40 has them, leave it out")
         return HardwareConfig(lanes, signature, self.bank_bits, self.lut_ram_bits, self.spread,
-                              self.multiplier, folded)
+                              self.multiplier, folded, single_ports)
 
 
 FAMILIES = {
@@ -70,7 +74,7 @@ FAMILIES = {
         "synth_ice40 -dsp", {"multiplier": "SB_MAC16", "spram": "SB_SPRAM256KA",
                              "block_ram": "SB_RAM40_4K.*", "lut": "SB_LUT4", "ff": "SB_DFF.*"},
         16, 0, {}, False, "", "iCE40UP5K",
-        {"multiplier": 8, "block_ram": 30, "lut": 5280, "ff": 5280}),
+        {"multiplier": 8, "block_ram": 30, "spram": BLOCKS, "lut": 5280, "ff": 5280}),
     "xilinx": Family(
         "synth_xilinx -family xc7 -flatten",
         {"multiplier": "DSP48E1", "block_ram": "RAMB36E1|RAMB18E1",
@@ -88,7 +92,8 @@ WIRE_PS = 900       # a wire's delay for ABC9; its default of 300 makes logic to
 # Amaranth names the fields of arrays `a[0]`; ABC9's reader takes that for bit 0 of `a`.
 # No part reads a memory's row in the cycle in which it is written, but yosys adds logic for that.
 READ = ("read_rtlil top.il; rename -hide */w:*\\[*; "
-        "setparam -set COLLISION_X_MASK 1'1 */t:$memrd_v2 */r:CLK_ENABLE=1 %i")
+        "setparam -set COLLISION_X_MASK 1'1 */t:$memrd_v2 */r:CLK_ENABLE=1 %i; "
+        f"delete */t:$meminit_v2 */r:MEMID=*{NAME}* %i")    # SPRAM has no content
 
 
 # Gowin: a slice's flip-flops share enable and reset; an enable or reset of few becomes logic.
@@ -135,14 +140,14 @@ def count(cells: dict[str, int], family: Family) -> dict[str, int]:
 
 
 def synthesise(art: Artifact, lanes: int, family: str, folder: Path, signature: bool = False,
-               part: str = "core", folded: bool = False) -> dict:
+               part: str = "core", folded: bool = False, single_ports: int = 0) -> dict:
     """Cells by kind and by name of one of ``PARTS``; leaves ``top.json`` for nextpnr in ``folder``.
 
     The harness's own flip-flops and LUTs are in the counts: they are under 2 % of any core that
     one would build.
     """
     kind = FAMILIES[family]
-    hw = kind.hardware(lanes, signature, folded)
+    hw = kind.hardware(lanes, signature, folded, single_ports)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "top.il").write_text(rtlil.convert(
         Harness(PARTS[part](art, hw), signature), name="top"))
@@ -214,6 +219,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--signature", action="store_true",
                         help="with the CRCs and taps that only verification needs")
     add_folded(parser)
+    add_spram(parser)
     parser.add_argument("--layers", type=int, metavar="N",
                         help="the network's first N layers alone: a quicker look")
     parser.add_argument("--part", choices=PARTS, default="core",
@@ -251,7 +257,7 @@ def report(args: argparse.Namespace) -> None:
 
     def mapped(folder: Path) -> None:
         row.update(synthesise(art, lanes, args.family, folder, args.signature, args.part,
-                              args.folded))
+                              args.folded, args.spram))
         write_json(folder / "synth.json", row)
 
     with folders.lock(out):

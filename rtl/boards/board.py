@@ -24,7 +24,8 @@ class Board:
     of cells in rtl.synth; place : arguments of nextpnr; programmer : openFPGALoader's name of the
     board; pll : makes the core's clock from the oscillator's signal, None where they are the same;
     usb : vendor and product of the chip that openFPGALoader talks to, None: it loads the first
-    board in its boot loader and can be told of no other; folded : the core is.
+    board in its boot loader and can be told of no other; folded, single_ports : of the core,
+    :class:`rtl.parts.config.HardwareConfig`.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Board:
     baud: int = BAUD
     usb: tuple[int, int] | None = None
     folded: bool = False
+    single_ports: int = 0
 
     @property
     def mapping(self) -> Family:
@@ -46,7 +48,7 @@ class Board:
 
     def hardware(self, lanes: int) -> HardwareConfig:
         """The core's configuration on this board."""
-        return self.mapping.hardware(lanes, folded=self.folded)
+        return self.mapping.hardware(lanes, folded=self.folded, single_ports=self.single_ports)
 
 
 class Top(Elaboratable):

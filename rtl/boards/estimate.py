@@ -14,6 +14,7 @@ from rtl.link.frames import SLOT
 from rtl.link.identity import SIZE
 from rtl.link.player import buffer_shape
 from rtl.layer.mixer import BEHIND
+from rtl.parts import single_port
 from rtl.plan import Plan, check_link, plan
 
 # Bits of a block RAM, the width of its port, the largest bank in LUT RAM.
@@ -87,6 +88,9 @@ def needs(board: Board, art: Artifact, lanes: int) -> dict[str, int]:
     family = board.family
     found = {"multiplier": scale.multipliers(planned),
              "block_ram": count(board, block_rams(planned, family))}
+    if planned.hw.single_ports:
+        found["spram"] = sum(single_port.blocks(region.depth, region.width)
+                             for region in planned.regions if region.single_port)
     geo, sums = planned.geo, sum(value.shape.width for spec in planned.layers
                                  for value in totals(spec).values())
     rows = geo.Q * geo.G * sum(columns.product_bits(wire) for spec in planned.layers

@@ -92,8 +92,9 @@ class Identity:
         art = planned.art
         return cls(protocol.VERSION, len(art.blocks), art.H, art.n, planned.hw.lanes, art.outputs,
                    art.length, art.vocab, sample_bytes(art), round(clock / 1000),
-                   SPREAD * planned.hw.spread + FOLDED * planned.hw.folded, model_digest(art),
-                   shape_digest(planned), art.task)
+                   SPREAD * planned.hw.spread + FOLDED * planned.hw.folded,
+                   model_digest(art) if planned.built_in else bytes(8), shape_digest(planned),
+                   art.task)
 
     def pack(self) -> bytes:
         """The identity region."""

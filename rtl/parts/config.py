@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 
 from golden.base.cli import UserError
+from rtl.parts.single_port import BLOCKS
 
 
 class HardwareError(UserError):
@@ -22,6 +23,7 @@ class HardwareConfig:
     spread: bool = True         # more registers, as parts of a large device are far apart
     multiplier: str = ""        # the device's cell for products between registers; "": plain logic
     folded: bool = False        # one engine and one mixer for all layers, one after the other
+    single_ports: int = 0       # memories of 16k x 16 bits with one port, without a content
 
     def __post_init__(self):
         # A bank lies in at most two consecutive 32-bit words of the configuration bus.
@@ -35,6 +37,14 @@ def add_folded(parser: argparse.ArgumentParser) -> None:
                         help="one engine and one mixer for all layers, one after the other: a "
                         "small core, whose steps take as many times longer; layers must have the "
                         "same formats")
+
+
+def add_spram(parser: argparse.ArgumentParser) -> None:
+    """The option ``--spram``, which gives a number of blocks."""
+    parser.add_argument("--spram", action="store_const", const=BLOCKS, default=0,
+                        help=f"the largest memories that the bus writes in the {BLOCKS} "
+                        f"single-port blocks of an iCE40UP5K; the network is uploaded, as they "
+                        f"have no content of their own")
 
 
 def allowed(H: int, n: int) -> list[int]:
