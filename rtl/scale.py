@@ -70,9 +70,9 @@ def _plain(name: str, rows: int, bits: int) -> Memory:
 
 
 def _mapped(regions: Mapping[str, Region], hw: HardwareConfig) -> list[Memory]:
-    """What lies on the configuration bus, but registers."""
+    """What lies on the configuration bus, but registers and memories with one port."""
     return [_wide(_holds(name), region.depth, region.width, hw)
-            for name, region in regions.items() if not region.register]
+            for name, region in regions.items() if not (region.register or region.single_port)]
 
 
 def _holds(name: str) -> str:
@@ -86,7 +86,8 @@ def memories(planned: Plan) -> list[Memory]:
     found = _mapped(planned.encoder.regions, hw)
     for spec, timing in zip(planned.layers, planned.timing.layers):
         if spec.cut.states:
-            found.append(_wide("states", geo.issue, 2 * geo.lanes * spec.cut.states.op.h.width, hw))
+            width = 2 * geo.lanes * spec.cut.states.op.h.width
+            found.append(_wide("states", spec.geo.rows, width, hw))
         found += _mapped(spec.regions, hw)
         found += [_wide(*memory, hw) for flow in chains.flows(spec, totals(spec))
                   for memory in flow.memories]

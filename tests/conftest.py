@@ -18,6 +18,7 @@ LONG = (
     "quant/test_hardware.py::test_an_operation_of_one_s_own",
     "rtl/test_axi.py::test_streams",
     "rtl/test_core.py::test_more_of_them_match_the_reference",
+    "rtl/test_folded.py::test_more_of_them_match_the_reference",
     "rtl/test_multiplier.py::test_cell_in_verilog",
     "rtl/test_multiplier.py::test_model_without_output_register_fails",
     "rtl/test_synth.py::test_multipliers_that_yosys_infers",

@@ -7,6 +7,7 @@ not fit, timing is not met, or a tool is missing.
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from golden.base import cli, made
@@ -20,7 +21,7 @@ from rtl.boards import estimate, flow
 from rtl.boards.board import Board, add_rates
 from rtl.boards.catalogue import BOARDS
 from rtl.flow import toolchain
-from rtl.parts.config import HardwareError
+from rtl.parts.config import HardwareError, add_folded, add_spram
 
 WORDS = {"lut": "LUT", "ff": "flip-flops", "multiplier": "multipliers", "block_ram": "block RAM",
          "lut_ram": "LUT RAM cells", "spram": "SPRAM"}
@@ -39,7 +40,7 @@ def timing(row: dict, board: Board, art: Artifact, lanes: int) -> dict:
 def table(row: dict, board: Board) -> str:
     """The result for people."""
     lines = [f"{row['task']} ({row['artifact']}) on {board.name} ({board.device}), {row['lanes']} "
-             f"lanes a layer"]
+             f"lanes {'for all layers' if row['folded'] else 'a layer'}"]
     for kind, number in row["cells"].items():
         whole = board.capacity.get(kind)
         share = f"  {100 * number / whole:5.1f} % of {whole}" if whole else ""
@@ -64,6 +65,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add_artifact_or_task(parser)
     parser.add_argument("--lanes", type=positive, metavar="P",
                         help="complex modes per cycle and layer; default: the most that fit")
+    add_folded(parser)
+    add_spram(parser)
     parser.add_argument("--seeds", type=numbers, default="1,2,3", metavar="1,2",
                         help="placement seeds, tried until one meets the clock (default "
                         "%(default)s)")
@@ -79,16 +82,18 @@ def main(argv: list[str] | None = None) -> int:
 
 def make(args: argparse.Namespace) -> None:
     """The bitstream of the options."""
-    board = BOARDS[args.board].running(args.clock, args.baud)
+    board = replace(BOARDS[args.board], folded=args.folded, single_ports=args.spram).running(
+        args.clock, args.baud)
     source = current.folder(args)
     art = artifact.load(source)
     lanes = args.lanes or estimate.most(board, art)
     estimate.check(board, art, lanes)
     own = "" if args.clock is None else f"_{float(args.clock):g}MHz"
-    out = args.out or build("bitstream", f"{board.name}_{source.name}_{lanes}{own}")
+    out = args.out or build("bitstream", f"{board.name}_{source.name}_{lanes}{own}"
+                            + "_folded" * board.folded)
     row = {"board": board.name, "device": board.device, "task": source.name,
-           "artifact": artifact.digest(art), "lanes": lanes, "baud": board.baud,
-           "made": made.stamp("synthesis")}
+           "artifact": artifact.digest(art), "lanes": lanes, "folded": board.folded,
+           "baud": board.baud, "made": made.stamp("synthesis")}
     row = timing(row, board, art, lanes)
 
     def whole(folder: Path) -> None:

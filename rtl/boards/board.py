@@ -40,7 +40,7 @@ class Board:
     packer; programmer : openFPGALoader's name of the board; pll : makes other clocks than the
     oscillator's; most_baud : of the USB chip; usb : vendor and product of the chip that
     openFPGALoader talks to, None: it loads the first board in its boot loader and can be told of no
-    other.
+    other; folded, single_ports : of the core, :class:`rtl.parts.config.HardwareConfig`.
     """
 
     name: str
@@ -57,6 +57,8 @@ class Board:
     pack: tuple[str, ...] = ()
     baud: int = BAUD
     usb: tuple[int, int] | None = None
+    folded: bool = False
+    single_ports: int = 0
 
     @property
     def mapping(self) -> Family:
@@ -64,7 +66,7 @@ class Board:
 
     def hardware(self, lanes: int) -> HardwareConfig:
         """The core's configuration on this board."""
-        return self.mapping.hardware(lanes)
+        return self.mapping.hardware(lanes, folded=self.folded, single_ports=self.single_ports)
 
     def running(self, clock: Fraction | None = None, baud: int | None = None) -> "Board":
         """The board with another clock of the core (MHz), or another rate of its line.
