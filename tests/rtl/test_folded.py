@@ -2,11 +2,13 @@
 
 import re
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 import pytest
 
 from golden.base.qformat import SQ
+from golden.base.qformat import wider as wider_format
 from quant.formats import LayerFormats
 from quant.integer.memory import States
 from quant.integer.operation import Tensor
@@ -35,6 +37,20 @@ CASES = {
     "gsu": (dict(kind="gsu", H=6, n=2, stress=0.3), 4),
     "lif": (dict(kind="lif", H=4, n=2), 2),
     "lif, alone": (dict(kind="lif", n=0, H=4, residual="plain", reset="zero"), 2),
+    # two steps per update of the states
+    "2: no residual, three layers": (dict(n_layers=3, H=6, n=2, residual="none", block=2), 2),
+    "2: whole layer": (dict(n_layers=3, H=4, n=4, residual="plain", stress=0.4, fmt=TIGHT,
+                            block=2), 16),
+    "2: tokens": (dict(H=4, n=2, vocab=5, rounding="half_even", block=2), 2),
+    "2: sobol": (dict(n_layers=3, H=4, n=2, sampling="sobol", length=64, block=2), 2),
+    "2: sobol, a word a step": (dict(H=2, n=1, sampling="sobol", length=64, block=2), 2),
+    "2: systematic": (dict(H=4, n=2, gelu_out=True, gain=True, residual="replace",
+                           sampling="systematic", block=2), 2),
+    "2: single neuron": (dict(H=1, n=2, n_classes=1, block=2), 2),
+    "2: glu": (dict(kind="glu", H=6, n=2, stress=0.2, block=2), 2),
+    "2: gsu": (dict(kind="gsu", H=6, n=2, stress=0.3, block=2), 4),
+    "2: lif": (dict(kind="lif", H=4, n=2, block=2), 2),
+    "2: lif, alone": (dict(kind="lif", n=0, H=4, residual="plain", reset="zero", block=2), 2),
 }
 MORE = {        # that only make test-long runs
     "one lane, five layers": (dict(n_layers=5, H=3, n=3, residual="clampfuse"), 1),
@@ -42,12 +58,26 @@ MORE = {        # that only make test-long runs
     "glu, post": (dict(kind="glu", n_layers=3, H=4, n=4, norm_position="post", residual="none",
                        fires_at_zero=False), 2),
     "gsu, whole layer": (dict(kind="gsu", H=4, n=2, n_layers=3), 8),
+    "2: one lane, five layers": (dict(n_layers=5, H=3, n=3, residual="clampfuse", block=2), 1),
+    "2: gelu": (dict(H=4, n=2, act="gelu", gain=True, residual="clampfuse", block=2), 4),
+    "2: glu, post": (dict(kind="glu", n_layers=3, H=4, n=4, norm_position="post", residual="none",
+                          fires_at_zero=False, block=2), 2),
+    "2: gsu, whole layer": (dict(kind="gsu", H=4, n=2, n_layers=3, block=2), 8),
 }
 
 
 def made(case):
     shape, lanes = (CASES | MORE)[case]
-    return random_artifact(7, **shape), HardwareConfig(lanes, folded=True)
+    return one_format(random_artifact(7, **shape)), HardwareConfig(lanes, folded=True)
+
+
+def one_format(art):
+    """d1 in the format of the widest one: a random network's is as wide as its numbers need."""
+    found = [op.d1.fmt for ops in art.blocks for op in ops if getattr(op, "d1", None)]
+    widest = reduce(wider_format, found) if found else None
+    return replace(art, blocks=tuple(tuple(
+        replace(op, d1=Tensor(op.d1.raw, widest)) if getattr(op, "d1", None) else op
+        for op in ops) for ops in art.blocks))
 
 
 @pytest.mark.parametrize("case", MORE)
@@ -67,13 +97,14 @@ def test_matches_the_reference(case):
         if not stall:
             found = [cycle - cycles["i"][0] for cycle in cycles["o"]]
             assert found == predict(art, hw, list(LENGTHS)).results
-    if case == "whole layer":
+    if case.endswith("whole layer"):
         assert all(min(trace.saturations) > 0 for trace in traces[-2:])
 
 
 @pytest.mark.parametrize("case, lengths", [
     ("whole layer", (6, 1, 1, 1, 1, 4)), ("tokens", (1,) * 20), ("gsu", (1, 5, 3, 1, 1)),
-    ("sobol, a word a step", (1,) * 22)])
+    ("sobol, a word a step", (1,) * 22), ("2: whole layer", (6, 1, 1, 2, 1, 1, 5)),
+    ("2: gsu", (1, 5, 4, 2, 1, 1)), ("2: sobol, a word a step", (1, 2) * 11)])
 def test_prediction_is_exact(case, lengths):
     """Short sequences, where the decoder and the sequences inside hold everything up."""
     art, hw = made(case)
@@ -87,18 +118,21 @@ def test_skipping_changes_nothing(case):
     lengths = np.random.default_rng(3).choice([1, 2, 3, 7, 40, 64], 40).tolist()
     free, slow = (RingRun(plan(art, hw)) for _ in range(2))
     for length in lengths:
-        for t in range(length):
-            slow.step(t == 0, t == length - 1)
+        blocks = slow.geo.blocks(length)
+        for t in range(blocks):
+            last = t == blocks - 1
+            slow.step(t == 0, last, last and length % slow.geo.P)
     slow.ring.finish()
     assert free.results(lengths) == slow.ring.taken()
 
 
 @pytest.mark.parametrize("H, n, n_layers, lanes", [(64, 4, 4, 1), (64, 4, 4, 4), (64, 4, 2, 16),
                                                    (128, 8, 4, 8), (48, 2, 3, 4)])
-def test_a_step_costs_the_state_updates_of_all_layers(H, n, n_layers, lanes):
-    art, hw = random_artifact(1, n_layers, H, n, length=784), HardwareConfig(lanes, folded=True)
-    found = predict(art, hw, [784] * 1000)
-    assert found.cycles_per_step == found.roofline == n_layers * H * n // lanes
+@pytest.mark.parametrize("block", [1, 2])
+def test_a_step_costs_the_state_updates_of_all_layers(H, n, n_layers, lanes, block):
+    art = random_artifact(1, n_layers, H, n, length=784, block=block)
+    found = predict(art, HardwareConfig(lanes, folded=True), [784] * 1000)
+    assert found.cycles_per_step == found.roofline == n_layers * H * n / lanes / block
     assert found.utilisation == 1
     assert found.results[-1] - found.results[0] <= 999 * 784 * found.roofline
 
@@ -111,11 +145,12 @@ def test_ten_thousand_sequences_are_quick(monkeypatch):
     assert len(steps) < 1500
 
 
-def test_a_network_is_written_over_the_bus():
+@pytest.mark.parametrize("block", [1, 2])
+def test_a_network_is_written_over_the_bus(block):
     """Every row and register of all layers: the core was made for another network and seed."""
-    art = random_artifact(7, 3, 4, 2, sampling="sobol", length=64)
-    core = Core(random_artifact(8, 3, 4, 2, sampling="sobol", length=64),
-                HardwareConfig(2, folded=True))
+    art, other = (random_artifact(seed, 3, 4, 2, sampling="sobol", length=64, block=block)
+                  for seed in (7, 8))
+    core = Core(other, HardwareConfig(2, folded=True))
     values = sequences(art, LENGTHS)
     results, taps, _ = run(core, values, writes=plan(art, core.hw).writes())
     check(art, values, results, taps, core.geo)
@@ -135,15 +170,25 @@ def test_one_layer_shares_nothing():
     assert plan(art, HardwareConfig(4, folded=True)).regions == plan(art, HardwareConfig(4)).regions
 
 
-def test_the_memories_of_all_layers():
-    art = random_artifact(1, 3, 6, 4)
+@pytest.mark.parametrize("block", [1, 2])
+def test_the_memories_of_all_layers(block):
+    art = random_artifact(1, 3, 6, 4, block=block)
     alone, shared = (plan(art, HardwareConfig(2, folded=folded)) for folded in (False, True))
     assert len(alone.layers) == 3 and len(shared.layers) == 1
-    found = shared.layers[0].regions["state_coefficients"].rows
-    assert found == sum((spec.regions["state_coefficients"].rows for spec in alone.layers), ())
-    assert shared.layers[0].regions["mixer.w0"].rows == sum(
-        (spec.regions["mixer.w0"].rows for spec in alone.layers), ())
+    for name in ("state_coefficients", "neuron_coefficients", "mixer.w0",
+                 *(["state_inputs0"] if block == 2 else [])):
+        assert shared.layers[0].regions[name].rows == sum(
+            (spec.regions[name].rows for spec in alone.layers), ())
     assert [spec.geo.layers for spec in (shared.encoder, shared.decoder)] == [1, 1]
+
+
+def test_tables_are_not_folded():
+    art = random_artifact(1, 2, H=4, n=2, fmt=LayerFormats(w=SQ(7, 0)))
+    with pytest.raises(HardwareError, match="layer 0: tables have the weights of one layer, folded "
+                                            "layers share a mixer; or take --mixer columns"):
+        plan(art, HardwareConfig(2, folded=True, mixer="tables"))
+    found, = plan(art, HardwareConfig(2, folded=True, mixer="fitting")).layers
+    assert not found.tables and plan(art, HardwareConfig(2, mixer="fitting")).layers[0].tables
 
 
 def other(change):
