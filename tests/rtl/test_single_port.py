@@ -8,7 +8,7 @@ from golden.base.cli import UserError
 from quant.integer.synthetic import random_artifact
 from rtl.core import Core
 from rtl.link.identity import Identity
-from rtl.parts.config import HardwareConfig
+from rtl.parts.config import HardwareConfig, HardwareError
 from rtl.parts.memory import Region
 from rtl.parts.single_port import BLOCKS, SinglePortMemory, blocks, chosen
 from rtl.plan import plan
@@ -34,13 +34,14 @@ def test_the_largest_that_fit_are_chosen():
 
 
 @pytest.mark.parametrize("depth, width", [(1, 1), (6, 40), (16, 16), (5, 33)])
-def test_memory(depth, width):
+@pytest.mark.parametrize("registered", [False, True])
+def test_memory(depth, width, registered):
     """Random reads and writes of banks; a read behind a write, an address that is held."""
-    dut, rng = SinglePortMemory(depth, width), np.random.default_rng(1)
-    rows, seen = [0] * dut.depth, 0
+    dut, rng = SinglePortMemory(depth, width, registered), np.random.default_rng(1)
+    rows, seen, kept = [0] * dut.depth, 0, 0
 
     async def bench(ctx):
-        nonlocal seen
+        nonlocal seen, kept
         for _ in range(300):
             row, word = (int(rng.integers(dut.depth)) for _ in range(2))
             data = int.from_bytes(rng.bytes(8), "little") & (1 << width) - 1
@@ -54,8 +55,9 @@ def test_memory(depth, width):
                 mask = (1 << bits) - 1 << low
                 if write >> k & 1:
                     rows[word] = rows[word] & ~mask | data & mask
+            kept = seen if read else kept
             seen = rows[row] if read and not write else seen
-            assert ctx.get(dut.r_data) == seen
+            assert ctx.get(dut.r_data) == (kept if registered else seen)
 
     sim = Simulator(dut)
     sim.add_clock(1e-6)
@@ -63,19 +65,26 @@ def test_memory(depth, width):
     sim.run()
 
 
-@pytest.mark.parametrize("folded, single", [
-    (False, {"layer0.state_coefficients"}), (True, {"layers.state_coefficients"})])
-def test_a_core_that_was_written_matches_the_reference(folded, single):
-    art = random_artifact(7, **SHAPE)
+@pytest.mark.parametrize("folded, block, single", [
+    (False, 1, {"layer0.state_coefficients"}), (True, 1, {"layers.state_coefficients"}),
+    (True, 2, {"layers.state_inputs0"})])
+def test_a_core_that_was_written_matches_the_reference(folded, block, single):
+    art = random_artifact(7, **SHAPE, block=block)
     core = Core(art, HardwareConfig(1, folded=folded, single_ports=BLOCKS))
     assert {region.name for region in core.plan.regions if region.single_port} == single
     assert core.plan.regions == tuple(
         Region(**vars(region) | {"single_port": region.name in single})
         for region in plan(art, HardwareConfig(1, folded=folded)).regions), "the same map"
     assert not core.plan.built_in and Identity.of(core.plan, 12e6).model == bytes(8)
-    values = sequences(art, (2, 1))
+    values = sequences(art, (3, 1))
     results, taps, _ = run(core, values, writes=core.plan.writes())
     check(art, values, results, taps, core.geo)
+
+
+def test_tables_need_two_ports():
+    art = random_artifact(7, **SHAPE)
+    with pytest.raises(HardwareError, match="layer 0: tables need two ports, --spram is for"):
+        plan(art, HardwareConfig(1, single_ports=BLOCKS, mixer="tables"))
 
 
 def test_other_families_are_refused():
