@@ -12,7 +12,7 @@ port                                      bits, from 0 upwards
 ``o__payload``                            label, logits 0..outputs-1 (48 bits each, signed),
                                           saturations of layers 0..N-1, of the stream (32 each)
 ``cfg__en``, ``cfg__addr``, ``cfg__data``  configuration writes, 24 bits of address, 32 of data
-``tap0``, ``tap1``, ...                   valid, s_in (G), s_out (G; of -1, 0, 1: 2 G), end,
+``tap0``, ``tap1``, ...                   valid, s_in (P G), s_out (P G; of -1, 0, 1: 2 P G), end,
                                           signature (32); no s_in where it is not spikes
 ``busy``                                  bit j: layer j's multipliers are in use in this cycle
 ========================================  ======================================================
@@ -24,6 +24,7 @@ from amaranth.lib.wiring import In, Out
 
 from quant.integer import reference
 from quant.integer.artifact import Artifact
+from rtl.collector import Collector
 from rtl.parts.config import HardwareConfig
 from rtl.decoder import Decoder
 from rtl.encoder import Encoder
@@ -43,9 +44,10 @@ class Core(wiring.Component):
                  │           │ tap0      │ tap1              ▲
                  └───────────┴─ saturation counts ─[FIFOs]───┘
 
-    All parts work on different time steps at once, also across sequences: the next may follow with
-    no gap. At most ``plan.max_in_flight`` sequences are inside, so that their counts fit the FIFOs.
-    Bit-exact model: :func:`quant.integer.reference.run`.
+    All parts work on different blocks of steps at once, also across sequences: the next may follow
+    with no gap. Where a block has two steps, a collector in front of the encoder joins their
+    samples. At most ``plan.max_in_flight`` sequences are inside, so that their counts fit the
+    FIFOs. Bit-exact model: :func:`quant.integer.reference.run`.
 
     Parameters
     ----------
@@ -63,8 +65,8 @@ class Core(wiring.Component):
         ``last`` with a sequence's last sample; 1 to ``art.length`` samples.
     o : ``Out(stream.Signature(result_word(art)))``
     tap0, tap1, ... : ``Out(tap_layout(spec))``
-        The spikes of each layer, a word of G neurons in each cycle with ``valid``; the step's
-        signature with ``end``. For verification: nothing waits for them.
+        The spikes of each layer, a word of G neurons in P steps in each cycle with ``valid``; the
+        block's signature with ``end``. For verification: nothing waits for them.
     busy : ``Out(n_layers)``
         Bit j: all multipliers of layer j's lanes take operands in this cycle, none otherwise.
     cfg : ``In(ConfigBus())``
@@ -97,6 +99,11 @@ class Core(wiring.Component):
         m = Module()
         m.submodules.encoder = encoder = Encoder(self.plan.encoder)
         m.submodules.decoder = decoder = Decoder(self.plan.decoder)
+        into = encoder.i
+        if self.geo.P > 1:
+            m.submodules.collector = collector = Collector(self.plan.encoder)
+            wiring.connect(m, collector.o, encoder.i)
+            into = collector.i
         if self.plan.layers[0].cuts:
             m.submodules.layers = ring = Ring(self.plan.layers[0])
             stages, layers = [ring], ring.views
@@ -130,9 +137,8 @@ class Core(wiring.Component):
             m.d.sync += settling.eq(settling - 1)
         m.d.comb += [
             admit.eq(~starts | ((inside != self.max_in_flight) & (settling == 0))),
-            encoder.i.payload.eq(self.i.payload),
-            encoder.i.valid.eq(self.i.valid & admit),
-            self.i.ready.eq(encoder.i.ready & admit),
+            into.payload.eq(self.i.payload), into.valid.eq(self.i.valid & admit),
+            self.i.ready.eq(into.ready & admit),
             taken.eq(self.i.valid & self.i.ready),
         ]
         with m.If(taken):

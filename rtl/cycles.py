@@ -21,7 +21,7 @@ class Prediction:
     results: list[int]      # cycles from the first sample's transfer to each result's transfer
     steps: int              # time steps of all sequences
     cycles_per_step: float  # in steady state
-    roofline: int           # least cycles of a step's state updates, H n / lanes
+    roofline: float         # least cycles of a step's state updates, H n / (lanes P)
 
     @property
     def cycles(self) -> int:
@@ -45,7 +45,7 @@ class Run:
     period = 4      # a step's state is compared with those of the last so many steps
 
     def __init__(self, planned: Plan):
-        timing, words = planned.timing, planned.geo.words
+        self.geo, timing, words = planned.geo, planned.timing, planned.geo.words
         self.encoder = EncoderTimes(timing.encoder, words)
         self.layers = [LayerTimes(found, spec)
                        for found, spec in zip(timing.layers, planned.layers)]
@@ -69,10 +69,10 @@ class Run:
         for part, seen in zip(self.parts, view):
             part.restore(seen, base)
 
-    def step(self, starts: bool, last: bool) -> None:
-        """One time step of the sequence that is fed, its first or last one or between."""
+    def step(self, starts: bool, last: bool, half: bool = False) -> None:
+        """One block of steps of the sequence that is fed, its first or last one or between."""
         part = self.encoder
-        own = part.step(self.decoder.admits if starts else 0)
+        own = part.step(max(0, self.decoder.admits) if starts else 0, self.geo.P - half)
         for layer in self.layers:
             first = part.source.give(own, layer.ready)
             part.accepted_by_next(first)
@@ -103,17 +103,19 @@ class Run:
         for t in range(2 * KEPT):
             self.step(t == 0, False)
             firsts.append(self.base)
-        return (firsts[-1] - firsts[KEPT - 1]) / KEPT
+        return (firsts[-1] - firsts[KEPT - 1]) / KEPT / self.geo.P
 
     def _follow(self, length: int) -> None:
-        """Every step of a sequence, but for those in the middle that repeat what is known."""
+        """Every block of a sequence, but for those in the middle that repeat what is known."""
+        blocks, half = self.geo.blocks(length), length % self.geo.P
         seen, t = [], 0
-        while t < length:
-            self.step(t == 0, t == length - 1)
+        while t < blocks:
+            last = t == blocks - 1
+            self.step(t == 0, last, last and half)
             t += 1
             view = self._view()
             for back, (old, base) in enumerate(reversed(seen), 1):
-                repeats = (length - 1 - t) // back
+                repeats = (blocks - 1 - t) // back
                 if old == view and repeats > 0:
                     self._restore(view, self.base + repeats * (self.base - base))
                     t, seen = t + repeats * back, []
@@ -136,8 +138,8 @@ class RingRun(Run):
         self.parts = self.ring.parts
         self.horizon *= timing.layers[0].tokens + 1
 
-    def step(self, starts: bool, last: bool) -> None:
-        own = self.encoder.step(self.ring.admitted(starts))
+    def step(self, starts: bool, last: bool, half: bool = False) -> None:
+        own = self.encoder.step(self.ring.admitted(starts), self.geo.P - half)
         self.base = self.ring.enter(own, starts, last)
         self.encoder.accepted_by_next(self.base)
 
@@ -161,7 +163,7 @@ class RingRun(Run):
             view = self._view()
             if view in seen:
                 before, base = seen[view]
-                return (self.base - base) / (t - before)
+                return (self.base - base) / (t - before) / self.geo.P
             seen[view] = t, self.base
         raise AssertionError("the ring does not come to a steady state")
 

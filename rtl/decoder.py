@@ -49,7 +49,7 @@ class DecoderTiming(Timing):
     """Cycles of a decoder.
 
     latency : from the transfer of a sequence's last word to its result; interval : least cycles
-    per step.
+    per block of steps.
     """
 
     decode_cycles: int      # that issue one sequence's products
@@ -69,7 +69,8 @@ class Decoder(wiring.Component):
         i ──►(+)──► totals, 2 banks of H ──►(select)──►(×)──►[logit]──►arg max──►[result]──► o
               └─────── write back              W RAM ───┘       └── 2 logit + (length bit ? b : 0)
 
-    One bank is summed while the other is decoded. ``length b`` is made first, bit by bit of the
+    One bank is summed while the other is decoded. Of a word's P steps those are summed that exist.
+    ``length b`` is made first, bit by bit of the
     length from the highest down, by doubling the logit; then one product per cycle.
     Bit-exact model: :func:`quant.integer.reference.decode`, then arg max, the lowest on a tie.
 
@@ -89,8 +90,8 @@ class Decoder(wiring.Component):
 
     Timing
     ------
-    ``latency`` cycles from the transfer of a sequence's last word to its result. A step takes
-    ``interval`` cycles and is accepted as a whole; a sequence's first step waits while both banks
+    ``latency`` cycles from the transfer of a sequence's last word to its result. A block takes
+    ``interval`` cycles and is accepted as a whole; a sequence's first one waits while both banks
     are taken; a sequence is decoded in ``decode_cycles``, from when the result before it was taken.
 
     Resources
@@ -152,10 +153,11 @@ class Decoder(wiring.Component):
         with m.If(taken):
             m.d.sync += word.eq(Mux(step_end, 0, word + 1))
             with m.If(step_end):
-                m.d.sync += [steps.eq(Mux(summed, 0, steps + 1)),
+                m.d.sync += [steps.eq(Mux(summed, 0, steps + self.geo.P)),
                              rest.eq(max(0, TURNAROUND - words))]
         with m.If(summed):
-            m.d.sync += lengths[bank].eq(steps + 1)
+            length = steps + self.geo.P
+            m.d.sync += lengths[bank].eq(length - self.i.payload.half if self.geo.P > 1 else length)
 
         read, write = totals.read_port(), totals.write_port()
         m.d.comb += [read.en.eq(1), read.addr.eq(Cat(word[:word_bits], bank))]
@@ -164,13 +166,26 @@ class Decoder(wiring.Component):
             stage = [Signal(name=f"sum_valid{k}"), Signal.like(read.addr, name=f"sum_addr{k}"),
                      Signal(self.i.payload.shape(), name=f"sum_word{k}")]
             m.d.sync += [s.eq(v) for s, v in zip(stage, (valid, addr, word_in))]
-            valid, addr, word_in = stage
+            before, (valid, addr, word_in) = word_in, stage
         old = Signal.like(read.data)
+        fresh = self._fresh(m, before, word_in)
         m.d.sync += old.eq(read.data)
         m.d.comb += [write.en.eq(valid), write.addr.eq(addr)]
-        m.d.comb += [write.data[g].eq(Mux(word_in.first, 0, old[g]) + word_in.x[g])
+        m.d.comb += [write.data[g].eq(Mux(word_in.first, 0, old[g]) + fresh[g])
                      for g in range(self.geo.G)]
         return summed
+
+    def _fresh(self, m: Module, before, word) -> list:
+        """The sums over a word's steps that exist, beside ``word``, which is ``before`` later."""
+        G = self.geo.G
+        if self.geo.P == 1:
+            return list(word.x)
+        sums = []
+        for g in range(G):
+            exact = before.x[g] + Mux(before.half, 0, before.x[G + g])
+            sums.append(Signal(exact.shape(), name=f"fresh{g}", reset_less=True))
+            m.d.sync += sums[-1].eq(exact)
+        return sums
 
     def _decode(self, m: Module, totals: memory.Memory, pending, decoded, lengths):
         """Logits, class and result of the oldest bank; returns 1 when the result moves to ``o``."""

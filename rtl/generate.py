@@ -37,7 +37,7 @@ def memory_map(planned: Plan) -> dict:
         "block": [str(op) for op in art.blocks[0]], "layers": len(art.blocks), "H": art.H,
         "n": art.n, "n_classes": art.n_classes, "outputs": art.outputs,
         "lanes": geo.lanes, "folded": planned.hw.folded, "neurons_per_word": geo.G,
-        "words_per_step": geo.words,
+        "words_per_step": geo.words, **({"steps_per_word": geo.P} if geo.P > 1 else {}),
         "max_sequences_in_flight": planned.max_in_flight, "signature": planned.hw.signature,
         "regions": [{"name": r.name, "base": r.base, "depth": r.depth, "width": r.width,
                      "stride": r.stride, "size": r.size, "fields": r.fields}
@@ -119,7 +119,7 @@ def make(args: argparse.Namespace) -> None:
     path = generate(art, hw, args.out or build("rtl", f"{slug(art.task)}_{hw.lanes}"
                                                + "_folded" * hw.folded))
     print(f"{path}: {len(art.blocks)} layers of {art.H} neurons of {art.n} modes, {geo.lanes} "
-          f"lanes, {planned.roofline} cycles per step at best; the memory map is beside it")
+          f"lanes, {planned.roofline:g} cycles per step at best; the memory map is beside it")
 
 
 if __name__ == "__main__":

@@ -77,9 +77,9 @@ class Plan:
         return not any(region.single_port for region in self.regions)
 
     @property
-    def roofline(self) -> int:
+    def roofline(self) -> float:
         """Least cycles of a step, of all layers that follow each other on the same hardware."""
-        return self.layers[0].geo.rows
+        return self.layers[0].geo.rows / self.geo.P
 
     @property
     def addresses(self) -> int:

@@ -93,7 +93,7 @@ def memories(planned: Plan) -> list[Memory]:
                   for memory in flow.memories]
         if spec.cut.ternary:
             found.append(_plain("buffer", BANKS * geo.words, ternary.kept(spec).size))
-        buffer = _plain("buffer", timing.banks * geo.words, geo.G * spec.x_format.width)
+        buffer = _plain("buffer", timing.banks * geo.words, geo.values * spec.x_format.width)
         found += [buffer] * (1 + spec.fused)
     sums = _plain("decoder", 2 << (geo.words - 1).bit_length(),
                     geo.G * total_format(planned.decoder).width)
@@ -106,8 +106,9 @@ def multipliers(planned: Plan) -> int:
 
 
 def lane_products(spec: LayerSpec) -> int:
-    """Of one lane: four, six where a value enters the states."""
-    return 0 if not spec.cut.states else 4 if spec.spikes_enter else 6
+    """Of one lane: four, or five for two steps; and those of a value that enters the states."""
+    return (4 if spec.geo.P == 1 else 5) + (0 if spec.spikes_enter else 2 * spec.geo.P) \
+        if spec.cut.states else 0
 
 
 def others(planned: Plan) -> int:
@@ -116,9 +117,10 @@ def others(planned: Plan) -> int:
     neurons = sum(len(flow.products) for spec in planned.layers
                   for flow in chains.flows(spec, totals(spec)))
     neurons += sum(bool(spec.cut.states) and not spec.spikes_enter for spec in planned.layers)
-    encoder = 0 if planned.art.vocab else geo.G
-    return (geo.G * neurons + encoder + sum(bool(spec.cut.ternary) for spec in planned.layers)
-            + 1 + (total_format(planned.decoder).width > LOW_BITS + 1))
+    encoder = 0 if planned.art.vocab else geo.values
+    thresholds = geo.P * sum(bool(spec.cut.ternary) for spec in planned.layers)
+    return (geo.values * neurons + encoder + thresholds + 1
+            + (total_format(planned.decoder).width > LOW_BITS + 1))
 
 
 def row(art: Artifact, lanes: int) -> dict:

@@ -1,7 +1,8 @@
-"""When a core's parts do what, step by step: recurrences over whole time steps.
+"""When a core's parts do what, step by step: recurrences over whole blocks of time steps.
 
-No timing depends on data and nothing waits in the middle of a step, so maxima and sums over steps
-give the exact cycle of everything. Cycle 0 is the first sample's.
+No timing depends on data and nothing waits in the middle of a block, so maxima and sums over blocks
+give the exact cycle of everything. A block is what a word has of a neuron, one step or two, and is
+called a step here. Cycle 0 is the first sample's.
 """
 
 from collections import deque
@@ -124,7 +125,7 @@ class Source(Times):
 
 
 class EncoderTimes(Times):
-    """First words of the samples, on the encoder's clock."""
+    """Collector and encoder: first words of the samples, on the encoder's clock."""
 
     OWN = {"clock": ("accepted",)}
 
@@ -133,9 +134,13 @@ class EncoderTimes(Times):
         self.clock = self.source.clock
         self.accepted = -timing.interval      # the first sample is taken in cycle 0
 
-    def step(self, admitted: int) -> int:
-        """Take a sample in cycle ``admitted`` or later; returns its first word's own time."""
-        self.accepted = max(self.accepted + self.timing.interval, self.clock.own(admitted))
+    def step(self, admitted: int, samples: int = 1) -> int:
+        """Take samples in cycle ``admitted`` or later; returns their first word's own time.
+
+        The first one is taken while those before are encoded, the last one with the word.
+        """
+        came = max(admitted, self.clock.cycle(self.accepted) + 1) + samples - 1
+        self.accepted = max(self.accepted + self.timing.interval, self.clock.own(came))
         return self.accepted + self.timing.latency
 
     def accepted_by_next(self, first: int) -> None:

@@ -194,7 +194,7 @@ def table(row: dict, art: Artifact, planned: Plan) -> str:
     """The result for people."""
     geo, cycles = planned.geo, planned.roofline
     lines = [f"{art.task}, {row['part']}: {len(art.blocks)} layers of {art.H} neurons of {art.n} "
-             f"modes, {row['lanes']} lanes {'for all' if row['folded'] else 'a layer'}, {cycles} "
+             f"modes, {row['lanes']} lanes {'for all' if row['folded'] else 'a layer'}, {cycles:g} "
              f"cycles per step, {row['family']}"]
     for kind, number in row["cells"].items():
         whole = (row["capacity"] or {}).get(kind)

@@ -183,7 +183,8 @@ def fits(art: Artifact, lengths: np.ndarray, size: int, record: dict) -> bool:
         return False
     mine = lengths[record["start"]:record["start"] + size]
     layers, steps, inputs = len(art.blocks), int(mine.sum()), art.inputs
-    wanted = {"stop": record["start"] + len(mine), "steps": steps, "signatures": layers * steps,
+    blocks = int((-(-mine // art.block)).sum())
+    wanted = {"stop": record["start"] + len(mine), "steps": steps, "signatures": layers * blocks,
               "spikes": 2 * layers * art.H * steps}
     return (all(record[name] == count for name, count in wanted.items())
             and len(record["labels"]) == len(mine)

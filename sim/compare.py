@@ -15,24 +15,33 @@ KINDS = ("s_in", "signature", "s_out")
 
 @dataclass(frozen=True)
 class Rows:
-    """Time steps that one layer committed, in order, over all sequences of a run.
+    """Blocks of P time steps that one layer committed, in order, over all sequences of a run.
 
-    words is the number of words seen in each step; ended is 0 where the step's last word did not
-    carry the ``end`` mark.
+    words is the number of words seen in each block; ended is 0 where the block's last word did not
+    carry the ``end`` mark. The last block of a sequence may have steps behind its end: they are
+    not looked at.
     """
 
-    s_in: np.ndarray            # (R, H) 0 or 1; (R, 0) where no spikes enter the states
-    s_out: np.ndarray           # (R, H) 0 or 1, or -1, 0 and 1
+    s_in: np.ndarray            # (R P, H) 0 or 1; (R P, 0) where no spikes enter the states
+    s_out: np.ndarray           # (R P, H) 0 or 1, or -1, 0 and 1
     signature: np.ndarray       # (R,) uint32
     words: np.ndarray           # (R,)
     ended: np.ndarray           # (R,)
+    P: int = 1
 
     def __len__(self) -> int:
         return len(self.signature)
 
     def part(self, start: int, stop: int) -> "Rows":
-        return Rows(self.s_in[start:stop], self.s_out[start:stop], self.signature[start:stop],
-                    self.words[start:stop], self.ended[start:stop])
+        """Blocks ``start`` to ``stop - 1``."""
+        steps, blocks = slice(start * self.P, stop * self.P), slice(start, stop)
+        return Rows(self.s_in[steps], self.s_out[steps], self.signature[blocks],
+                    self.words[blocks], self.ended[blocks], self.P)
+
+
+def block_starts(lengths, P: int) -> list[int]:
+    """First block of every sequence of a run, and the one behind the last of them."""
+    return np.cumsum([0, *(-(-int(length) // P) for length in lengths)]).tolist()
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ def named(sequence: int, inputs: int) -> int | str:
 class Tally:
     """Running total of a comparison.
 
-    ``words`` is the number of words that make a step (:class:`rtl.parts.config.Geometry`),
+    ``words`` is the number of words that make a block (:class:`rtl.parts.config.Geometry`),
     ``inputs`` the number of sequences that make an example: sequence ``k * inputs + i`` is input i
     of example k.
     """
@@ -101,12 +110,12 @@ class Tally:
 
     def add(self, sequence: int, expected: Trace, rows: list[Rows], result: Result | None) -> None:
         """Compare one sequence; ``rows`` are its steps, one element per layer."""
-        N, L = expected.signature.shape
+        N, L, _ = expected.s_out.shape
         sequence = named(sequence, self.inputs)
         self.sequences += 1
         self.steps += L
         self.spikes += expected.s_in.size + expected.s_out.size
-        self.signatures += N * L
+        self.signatures += expected.signature.size
         found = [_layer(sequence, j, expected, rows[j], self.words) for j in range(N)]
         self.mismatches += sum(count for count, _ in found)
         places = [place for _, place in found if place]
@@ -143,19 +152,26 @@ class Tally:
 
 
 def _layer(sequence: int | str, layer: int, expected: Trace, rows: Rows, words: int):
-    """(number of differences, first one) of one layer's steps."""
-    L = expected.signature.shape[1]
-    seen = min(L, len(rows))
+    """(number of differences, first one) of one layer's steps.
+
+    What a block has once, its signature and its framing, counts for the last one of its steps.
+    """
+    blocks, (_, L, _) = expected.signature.shape[1], expected.s_out.shape
+    seen = min(blocks, len(rows))
+    ends = {"s_in": min(L, seen * rows.P), "s_out": min(L, seen * rows.P), "signature": seen}
+
+    def last_step(block: int) -> int:
+        return min((block + 1) * rows.P, L) - 1
     wants = {"s_in": expected.s_in[layer], "signature": expected.signature[layer],
              "s_out": expected.s_out[layer]}
-    bad = {kind: wants[kind][:seen] != getattr(rows, kind)[:seen] for kind in KINDS}
+    bad = {kind: wants[kind][:end] != getattr(rows, kind)[:end] for kind, end in ends.items()}
     framing = (rows.words[:seen] != words) | (rows.ended[:seen] == 0)
     count = int(framing.sum()) + sum(int(wrong.sum()) for wrong in bad.values())
     places = []
     if framing.any():
         t = int(np.flatnonzero(framing)[0])
         mark = "" if rows.ended[t] else " and no end mark"
-        places.append(Difference(sequence, "words", layer, t,
+        places.append(Difference(sequence, "words", layer, last_step(t),
                                  expected=words, got=f"{rows.words[t]}{mark}"))
     for kind in KINDS:
         at = np.argwhere(bad[kind])
@@ -163,10 +179,10 @@ def _layer(sequence: int | str, layer: int, expected: Trace, rows: Rows, words: 
             place = tuple(int(k) for k in at[0])
             want, got = int(wants[kind][place]), int(getattr(rows, kind)[place])
             if kind == "signature":
-                want, got = f"{want:#010x}", f"{got:#010x}"
+                want, got, place = f"{want:#010x}", f"{got:#010x}", (last_step(*place),)
             places.append(Difference(sequence, kind, layer, *place, expected=want, got=got))
-    if seen < L:
-        count += sum(want[seen:].size for want in wants.values())
-        places.append(Difference(sequence, "words", layer, seen,
-                                 note=f"missing: {seen} of {L} steps seen"))
+    if seen < blocks:
+        count += sum(want[ends[kind]:].size for kind, want in wants.items())
+        places.append(Difference(sequence, "words", layer, ends["s_out"],
+                                 note=f"missing: {ends['s_out']} of {L} steps seen"))
     return count, min(places, key=lambda d: d.step, default=None)

@@ -8,7 +8,7 @@ from amaranth import Cat
 from amaranth.hdl import Fragment
 from amaranth.sim import Simulator
 
-from sim.compare import Result, Rows
+from sim.compare import Result, Rows, block_starts
 
 
 @dataclass(frozen=True)
@@ -21,15 +21,16 @@ class Observed:
     cycles: list[int]           # from the first sample's transfer to each result's
 
     def rows(self, position: int) -> list[Rows]:
-        start = sum(self.lengths[:position])
-        return [layer.part(start, start + self.lengths[position]) for layer in self.layers]
+        starts = block_starts(self.lengths, self.layers[0].P)
+        return [layer.part(*starts[position:position + 2]) for layer in self.layers]
 
     def result(self, position: int) -> Result | None:
         return self.results[position] if position < len(self.results) else None
 
     def surplus(self) -> tuple[list[int], int]:
-        total = sum(self.lengths)
-        return ([max(0, len(layer) - total) for layer in self.layers],
+        P = self.layers[0].P
+        total = block_starts(self.lengths, P)[-1]
+        return ([P * max(0, len(layer) - total) for layer in self.layers],
                 max(0, len(self.results) - len(self.lengths)))
 
 
@@ -98,7 +99,7 @@ def run(core, sequences: list[np.ndarray], limit: int, writes=(), stall: float =
 
 
 def steps_of(words: list[int], layout, geo) -> Rows:
-    """Committed words of one layer, as bits of ``layout``, grouped to time steps."""
+    """Committed words of one layer, as bits of ``layout``, grouped to blocks of time steps."""
     def cut(word, name):
         field = layout[name]
         return word >> field.offset & (1 << field.width) - 1
@@ -114,17 +115,17 @@ def steps_of(words: list[int], layout, geo) -> Rows:
     def spikes(kind):
         """(steps, H): bits, or -1, 0 and 1; (steps, 0) where the tap has none."""
         if kind not in layout.members:
-            return np.zeros((len(steps), 0), np.int8)
-        bits = layout[kind].width // geo.G
-        out = np.zeros((len(steps), geo.words, geo.G), np.int8)
+            return np.zeros((len(steps) * geo.P, 0), np.int8)
+        bits = layout[kind].width // geo.values
+        out = np.zeros((len(steps), geo.words, geo.values), np.int8)
         for t, step in enumerate(steps):
             for w, word in enumerate(step):
-                raws = [cut(word, kind) >> g * bits & (1 << bits) - 1 for g in range(geo.G)]
+                raws = [cut(word, kind) >> j * bits & (1 << bits) - 1 for j in range(geo.values)]
                 out[t, w] = [raw - (raw >> 1 << 2) if bits > 1 else raw for raw in raws]
-        return out.reshape(len(steps), geo.H)
+        return out.reshape(-1, geo.words, geo.P, geo.G).swapaxes(1, 2).reshape(-1, geo.H)
 
     def last(kind, dtype):
         return np.array([cut(step[-1], kind) for step in steps], dtype)
 
     return Rows(spikes("s_in"), spikes("s_out"), last("signature", np.uint32),
-                np.array([len(step) for step in steps], np.int64), last("end", np.uint8))
+                np.array([len(step) for step in steps], np.int64), last("end", np.uint8), geo.P)

@@ -54,7 +54,7 @@ def measure(core: Core, built: Program, values: np.ndarray) -> dict:
                         f"{prediction.results}")
     first, last = MEASURED[0] - 1, MEASURED[-1]
     cycles = times[last] - times[first]
-    needed = len(MEASURED) * steps * core.plan.roofline
+    needed = len(MEASURED) * core.geo.blocks(steps) * core.plan.layers[0].geo.rows
     lanes = sum(lane_products(spec) for spec in core.plan.layers)
     return {"lanes": core.hw.lanes, "multipliers": lanes * core.hw.lanes,
             "others": others(core.plan), "cycles": cycles,
@@ -75,7 +75,7 @@ def line(row: dict) -> str:
     """A result for people."""
     return (f"{row['lanes']:4} lanes a layer, {row['multipliers']:4} multipliers and "
             f"{row['others']} of neurons and ends: "
-            f"{row['cycles_per_step']:.3f} cycles per step, at least {row['roofline']}; busy in "
+            f"{row['cycles_per_step']:.3f} cycles per step, at least {row['roofline']:g}; busy in "
             f"{row['busy_slots']} of {row['cycles']} cycles, {100 * row['utilisation']:.2f} %")
 
 

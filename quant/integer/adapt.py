@@ -58,7 +58,7 @@ def adapt(art: Artifact, like: Artifact) -> tuple[Artifact, dict[str, int]]:
     Every coefficient is rounded half to even and saturated. Raises :class:`ArtifactError` naming
     what of the shape or the options is not equal.
     """
-    for what in ("n_classes", "inputs", "outputs", "length", "vocab", "random", "H", "n"):
+    for what in ("n_classes", "inputs", "outputs", "length", "vocab", "random", "H", "n", "block"):
         if getattr(art, what) != getattr(like, what):
             raise ArtifactError(f"{what} is {getattr(art, what)}, but {getattr(like, what)} in the "
                                 f"other network; changing formats cannot make them equal")

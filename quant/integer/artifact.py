@@ -2,7 +2,8 @@
 
 A folder with ``manifest.json`` and ``arrays.npz``. Schema 3: the manifest lists the operations,
 each with its wiring, options and the formats of its tensors, which are in the arrays under
-``<block>.<operation>.<tensor>``. One sha256 is over everything: whoever changes a word or a number
+``<block>.<operation>.<tensor>``; ``block`` is there where the states are updated once in two steps,
+and is 2. One sha256 is over everything: whoever changes a word or a number
 makes a folder that is refused. Files of schema 1 and 2 are read with a warning, see
 ``quant.upgrade``.
 """
@@ -97,7 +98,8 @@ def load(folder: Path) -> Artifact:
     try:
         if m["schema"] == 1:
             return schema1.artifact(m, arrays).check()
-        keys(m, KEYS if m["schema"] == SCHEMA else KEYS_2, "the manifest", ("head_formats",))
+        keys(m, KEYS if m["schema"] == SCHEMA else KEYS_2, "the manifest",
+             ("head_formats", "block"))
         need(isinstance(m["info"], dict), "info must be an object")
         head = Head.of(m["head_formats"], arrays) if "head_formats" in m else None
         art = Artifact(

@@ -16,7 +16,7 @@ class Batch:
     (B, N + 1) int64, the last column the encoder's, or of a compiled network the whole residual
     stream's; spikes : (B, N, samplers or 1) int64, what fired or, ternary, was not 0; s_in, s_out :
     (B, N, L, H) int8, s_in (B, N, L, 0) where values enter the states, and signature : (B, N, L)
-    uint32, zeros after the end.
+    uint32, of blocks of steps with two per update of the states; zeros after the end.
     """
 
     art: Artifact
@@ -38,9 +38,9 @@ class Batch:
         """What ``quant.integer.reference.run`` returns for sequence ``b``."""
         if not self.signature.size:
             raise ValueError("this batch has no traces; run it with record=True")
-        L = self.lengths[b]
+        L, blocks = self.lengths[b], -(-self.lengths[b] // self.art.block)
         over = saturations({name: count[b] for name, count in self.over.items()}, self.art)
-        return Trace(self.s_in[b, :, :L], self.s_out[b, :, :L], self.signature[b, :, :L],
+        return Trace(self.s_in[b, :, :L], self.s_out[b, :, :L], self.signature[b, :, :blocks],
                      self.logits[b], int(self.labels[b]), over)
 
 

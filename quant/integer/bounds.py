@@ -12,11 +12,13 @@ from quant.integer.program import Artifact
 
 @dataclass
 class Bounds:
-    """Largest magnitudes: of sums of a state, of sums of columns of W, of all other values."""
+    """Largest magnitudes: of sums of a state, of sums of columns of W, of all other values; ahead:
+    of a neuron's ``sum Re(A_bar h)`` with two steps per update."""
 
     state: int = 0
     mixer: int = 0
     stream: int = 0
+    ahead: int = 0
 
     def meet(self, ops: tuple[Operation, ...], formats: dict, tops: dict[str, int]) -> None:
         """Follow the values of some operations, of ``tops`` in front of the first."""
@@ -25,6 +27,7 @@ class Bounds:
             bound = op.bound(inputs, *(tops[name] for name in op.reads))
             if isinstance(op, States):
                 self.state = max(self.state, bound)
+                self.ahead = max(self.ahead, op.ahead_bound())
                 bound = op.output_bound(inputs, tops[op.reads[0]])
             elif isinstance(op, Mix):
                 rows = abs(op.w.raw).sum(1, dtype=object).max()
@@ -41,7 +44,7 @@ def bounds(art: Artifact) -> Bounds:
     found.meet(art.first, {"v": art.input_format}, {"v": top(art.input_format)})
     for ops in art.blocks:
         found.meet(ops, {"x": art.x_format}, {"x": top(art.x_format)})
-    most = max(found.state, found.stream, 2 << art.random.k)
+    most = max(found.state, found.stream, found.ahead, 2 << art.random.k)
     if most >= 1 << 63:
         raise ArtifactError(f"a sum of this artifact may need {most.bit_length() + 1} bits, 64 are "
                             f"the most that can be run; use narrower formats")

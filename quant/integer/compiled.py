@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from quant.integer import curves, kernels, sampling
-from quant.integer.bounds import types_of
+from quant.integer import curves, kernel_run, kernels, sampling
+from quant.integer.bounds import bounds, types_of
 from quant.integer.memory import Draws, Fire
 from quant.integer.operation import wired
 from quant.integer.batch import Batch, check_lengths, check_values
@@ -32,6 +32,7 @@ class Compiled:
         self._types = S, X, M = types_of(art)
         self.net = art.spiking
         self._net = self._neurons(S, X), self._fused(X, M)
+        self._pairs = None if art.block == 1 else self._of_blocks(S, X)
         self._kept = 0, 0, ()       # first step, number of steps, their random words
 
     def _neurons(self, S, X) -> tuple:
@@ -59,8 +60,19 @@ class Compiled:
         return (np.array(coefficients, S), np.array(dbi, X), np.array(rounding, np.int64), limits,
                 out, net.streams)
 
+    def _of_blocks(self, S, X) -> tuple:
+        """What ``quant.integer.kernel_pairs`` takes more."""
+        more = []
+        for layer in self.net.layers:
+            align = layer.fmt.a_bar.f_bits + layer.fmt.h.f_bits - layer.fmt.g.f_bits
+            more.append(np.stack([layer.a2_re, layer.a2_im, layer.g1_re << align,
+                                  layer.g1_im << align], -1))
+        wide = S if bounds(self.art).ahead < 1 << 31 else np.int64
+        return (np.array(more, S), np.array([layer.d1 for layer in self.net.layers], X),
+                np.zeros(0, wide))
+
     def _fused(self, X, M) -> tuple:
-        """What follows the output samplers, as ``quant.integer.kernels.run_block`` takes it."""
+        """What follows the output samplers, as ``quant.integer.kernel_run`` takes it."""
         net, f, H = self.net, self.net.layers[0].fmt, self.art.H
         floor, none = np.full(H, 0 if net.act == "relu" else np.iinfo(X).min), np.zeros(H, int)
         edge = [np.stack([layer.bias, layer.addend, floor, layer.gain if f.gain else none], -1)
@@ -74,11 +86,11 @@ class Compiled:
                 -np.array([net.residual == "plain", net.residual == "clampfuse"], X))
 
     def _span(self) -> int:
-        """Steps whose random words fit in MEMORY, at least a few."""
+        """Steps whose random words fit in MEMORY, at least a few, of whole blocks."""
         art, (_, X, _) = self.art, self._types
         of_sampler = 2 * np.dtype(X).itemsize if self.net.sampling != "systematic" else 0
         step = len(art.blocks) * art.H * (2 * of_sampler + art.n * np.dtype(X).itemsize)
-        return max(kernels.CHUNK, MEMORY // step)
+        return max(kernels.CHUNK, self._whole(MEMORY // step))
 
     def _draw(self, first: int, steps: int):
         """Random words and thresholds of ``steps`` steps from ``first``, kept for a next call."""
@@ -87,7 +99,7 @@ class Compiled:
         self._kept = 0, 0, ()
         art, rand, X = self.art, self.art.random, self._types[1]
         word = np.uint32 if X == np.int32 else np.int64
-        draws = Draws(rand, self.seed, art.H, art.n, steps, first)
+        draws = Draws(rand, self.seed, art.H, art.n, steps, first, art.block)
         samplers = [[(op, formats[0].f_bits) for op, formats in wired(ops, {"x": art.x_format})[0]
                      if isinstance(op, Fire)] for ops in art.blocks]
         systematic = self.net.sampling == "systematic"
@@ -96,7 +108,7 @@ class Compiled:
         f_bits = np.array([[bits for _, bits in pair] for pair in samplers]).T.copy()
         shape = 2, len(samplers), 1 if systematic else steps, art.H
         limits, r = np.empty(shape, X), np.empty(shape, word)   # limits: not used with systematic
-        r_round = np.zeros((len(samplers), steps, art.H, art.n), word)
+        r_round = np.zeros((len(samplers), draws.blocks, art.H, art.n), word)
         for j, pair in enumerate(samplers):
             for kind, (op, bits) in enumerate(pair):
                 r[kind, j] = op.words(bits, draws)
@@ -130,14 +142,17 @@ class Compiled:
         order = np.argsort(-lengths, kind="stable")     # blocks of like length
         total, over, spikes = (np.zeros((B, *shape), np.int64)
                                for shape in ((H,), (N + 1,), (N, 2)))
-        trace = self._traces(B * record, int(lengths.max()))
+        whole = self._whole(int(lengths.max()))
+        traces = self._traces(B * record, whole)
         size = self._group(int(lengths.max()), record)
         for part in (order[k:k + size] for k in range(0, B, size)):
             steps = int(lengths[part[0]])
             found, traced = self._run(values[part, :steps], lengths[part], record)
             total[part], over[part], spikes[part] = found
-            for whole, array in zip(trace, traced if record else ()):
-                whole[part, :, :steps] = array
+            for kept, array in zip(traces, traced if record else ()):
+                kept[part, :, :array.shape[2]] = array
+        s_in, s_out, signature = traces
+        trace = s_in[:, :, :lengths.max()], s_out[:, :, :lengths.max()], signature
         logits = decode(total, lengths, art)
         N = len(art.blocks)
         stream = np.arange(N + 1) == N
@@ -154,8 +169,10 @@ class Compiled:
         return BLOCK * max(self.threads, MEMORY // (BLOCK * size))
 
     def _run(self, values, lengths, record: bool):
-        """(totals, saturations, spikes) and traces of one group, longest sequence first."""
-        B, steps = values.shape
+        """(totals, saturations, spikes) and traces of one group, longest sequence first; traces are
+        of whole blocks of steps."""
+        B, steps = len(values), self._whole(values.shape[1])
+        values = np.pad(values, ((0, 0), (0, steps - values.shape[1])))
         N, H, (S, X, _) = len(self.art.blocks), self.art.H, self._types
         block = min(BLOCK, -(-B // 16) * 16)
         padded = -(-B // block) * block
@@ -176,9 +193,9 @@ class Compiled:
                     ((N, H, self.art.n, block), S), ((N, H, self.art.n, block), S),
                     ((2, N, H, block), X)))
             last = min(first + span, steps)
-            kernels.run_block(index[part], sizes[part], (first, last), state, net, draws,
-                              crc_tables(), tuple(a[c] for a in found),
-                              tuple(a[part] for a in trace))
+            kernel_run.run_block(index[part], sizes[part], (first, last), state, net, self._pairs,
+                                 draws, crc_tables(), tuple(a[c] for a in found),
+                                 tuple(a[part] for a in trace))
             if last < steps:
                 states[c] = state
         with ThreadPoolExecutor(self.threads) as pool:
@@ -187,8 +204,8 @@ class Compiled:
                 list(pool.map(lambda c: run_block(c, first, draws), range(padded // block)))
 
         if record:      # a block runs to its longest sequence's end
-            for array in trace:
-                np.moveaxis(array, 2, 1)[~live] = 0
+            for array, there in zip(trace, (live, live, live[:, ::self.art.block])):
+                np.moveaxis(array, 2, 1)[~there] = 0
         found = [np.moveaxis(a, -1, 1).reshape(padded, *a.shape[1:-1])[:B] for a in found]
         found[1][:, N] += encoder_over
         return found, trace
@@ -197,4 +214,8 @@ class Compiled:
         """Room for the spikes and signatures of B sequences, as :class:`Batch` has them."""
         shape = B, len(self.art.blocks), steps * (B > 0)
         return (np.zeros((*shape, self.art.H), np.int8), np.zeros((*shape, self.art.H), np.int8),
-                np.zeros(shape, np.uint32))
+                np.zeros((*shape[:2], shape[2] // self.art.block), np.uint32))
+
+    def _whole(self, steps: int) -> int:
+        """So many that they are whole blocks of steps."""
+        return -(-steps // self.art.block) * self.art.block

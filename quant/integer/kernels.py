@@ -13,10 +13,11 @@ import numba as nb
 import numpy as np
 from numba.extending import overload
 
+from quant.integer import signature
+from quant.integer.jit import FAST, kept
 from quant.integer.signature import DRAWS, IM, MODE, RE, ROUNDING, SUM, TOOK
 
 CHUNK = 16      # time steps
-FAST = {"cache": True, "nogil": True}
 
 
 def right(x, by):
@@ -135,7 +136,7 @@ def fuse(z, x, shift, edge, negate, curve, gain_bits, keeps, lo, hi, over):
         over[b] = int_(over[b] + int_(x[b] != v))
 
 
-@nb.njit(**FAST)
+@kept(signature)
 def sign(words, h_re, h_im, r_round, p, r_in, y, r_out):
     """``quant.integer.reference.word_of`` of one neuron; words (B,) uint32."""
     for b in range(len(words)):
@@ -145,7 +146,7 @@ def sign(words, h_re, h_im, r_round, p, r_in, y, r_out):
         sign_mode(words, h_re[k], h_im[k], r_round[k], k)
 
 
-@nb.njit(**FAST)
+@kept(signature)
 def sign_mode(words, h_re, h_im, r_round, k):
     """Adds what mode k shows of one neuron, h (B,), to its words (B,) uint32."""
     word = rotl(low(r_round), MODE * k + ROUNDING)
@@ -179,7 +180,7 @@ def crc(words, tables):
     return out
 
 
-@nb.njit(**FAST)
+@kept(signature)
 def run_layer(j, t0, steps, at, x, alive, state, net, draws, masks, words, counts, trace):
     """Samplers and states of layer j through a chunk of steps from ``t0`` on, neuron after neuron.
 
@@ -236,63 +237,3 @@ def run_layer(j, t0, steps, at, x, alive, state, net, draws, masks, words, count
                 for b in range(len(s_in)):
                     s_in[b, j, t0 + t, i] = s[b] != 0
                     s_out[b, j, t0 + t, i] = masks[t, i, b] != 0
-
-
-@nb.njit(**FAST)
-def run_block(index, lengths, span, state, net, draws, tables, out, trace):
-    """Some steps of one block of B sequences; runs without the interpreter's lock.
-
-    index : (B, L) int64 columns of the encoder's table; lengths : (B,) int64; span : first step
-    and the one behind the last, the steps of ``draws``; state : Re h, Im h (N, H, n, B) and the
-    samplers' phases (2, N, H, B) before and after; net, draws, tables : of
-    ``quant.integer.compiled``; out : total (H, B), saturations (N + 1, B) and spikes (N, 2, B)
-    int64 to add to; trace : arrays of ``quant.integer.batch.Batch`` to fill for the first of the
-    sequences, empty when not wanted.
-    """
-    table, neurons, fused = net
-    coefficients, stream = neurons[0], neurons[5]
-    w, edge, signs, x_lo, x_hi, curve, gain_bits, keeps = fused
-    phase, signature = state[2], trace[2]
-    total, over, spikes = out
-    B, N, H, S = len(lengths), len(w), coefficients.shape[1], coefficients.dtype.type
-    x = np.zeros((CHUNK, H, B), table.dtype)
-    mask, z = np.zeros((CHUNK, H, B), w.dtype), np.zeros((H, B), w.dtype)
-    over_x = np.zeros(B, table.dtype)
-    alive = np.zeros((CHUNK, B), coefficients.dtype)        # -1 until the sequence has ended
-    counts = np.zeros((3, B), coefficients.dtype)           # of a layer and chunk
-    words = np.zeros((CHUNK, H, B), np.uint32)
-    if draws[4] and span[0] == 0:                           # systematic: where the phases start
-        for b in range(B):
-            phase[..., b] = draws[1][:, :, 0]
-    end = min(lengths.max(), span[1])
-    for t0 in range(span[0], end, CHUNK):
-        steps = min(CHUNK, end - t0)
-        for t in range(steps):
-            for b in range(B):
-                alive[t, b] = S(-1) if t0 + t < lengths[b] else S(0)
-            for i in range(H):
-                for b in range(B):
-                    x[t, i, b] = table[i, index[b, t0 + t]]
-        for j in range(N):
-            counts[:] = 0
-            run_layer(j, t0, steps, t0 - span[0], x, alive, state, neurons, draws, mask, words,
-                      counts, trace)
-            for t in range(steps):
-                mix(w[j], mask[t], z)
-                over_x[:] = 0
-                for i in range(H):
-                    fuse(z[i], x[t, i], signs[j, i, 0], edge[j, i], signs[j, i, 1] != 0, curve,
-                         gain_bits[j], keeps, x_lo, x_hi, over_x)
-                if len(signature):
-                    signature[:, j, t0 + t] = crc(words[t], tables)[:len(signature)]
-                if stream:
-                    for b in range(B):
-                        over[N, b] += over_x[b] & alive[t, b]
-            for b in range(B):
-                over[j, b] += counts[0, b]
-                spikes[j, 0, b] += counts[1, b]
-                spikes[j, 1, b] += counts[2, b]
-        for t in range(steps):
-            for i in range(H):
-                for b in range(B):
-                    total[i, b] += x[t, i, b] & alive[t, b]

@@ -9,7 +9,6 @@ operations themselves on whole tensors, another memory's step after step.
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-import numba as nb
 import numpy as np
 
 from quant.integer import kernels
@@ -21,69 +20,12 @@ from quant.integer.operation import ArtifactError, Operation, wired
 from quant.integer.ops import Limit, Mix
 from quant.integer.program import Artifact
 from quant.integer.reference import decode, traced
-from quant.integer.signature import SUM, TOOK, crc_tables, rotl
+from quant.integer.signature import SUM, crc_tables, of_blocks, rotl
+from quant.integer.state_scan import along
 
 GROUP = 16          # sequences side by side, fewer where they are long
 MEMORY = 1 << 28    # bytes of the values of a group
 EXACT = 1 << 53     # float64 holds every integer below
-
-
-@nb.njit(cache=True, nogil=True)
-def scan(u, a_re, a_im, g_re, g_im, words, rounding, lo, hi, re_sum, over, shown):
-    """``h <- saturate(round(A_bar h + g u))`` over a group; every argument int64.
-
-    u : (H, L, B); g already at the accumulator's scale; words : (L, H, n); rounding : shift, bits,
-    as in ``States.update`` (bits 0: half to even); re_sum : (H, L, B), gets sum Re h; over :
-    (L, B), gets the saturated parts; shown : (H, L, B) uint32, gets the states' words for the
-    signature, or empty.
-    """
-    H, L, B = u.shape
-    shift, bits = rounding
-    half = (1 << shift) >> 1
-    mask = (1 << bits) - 1
-    for i in range(H):
-        for k in range(a_re.shape[1]):
-            h_re, h_im = np.zeros(B, np.int64), np.zeros(B, np.int64)
-            c_re, c_im, d_re, d_im = a_re[i, k], a_im[i, k], g_re[i, k], g_im[i, k]
-            for t in range(L):
-                add_re = add_im = half - 1
-                word = 0
-                if bits > 0:
-                    word = words[t, i, k]
-                    add_re = ((word & mask) << shift - bits) + (half >> bits)
-                    add_im = ((word >> bits) << shift - bits) + (half >> bits)
-                for b in range(B):
-                    re = c_re * h_re[b] - c_im * h_im[b] + d_re * u[i, t, b]
-                    im = c_re * h_im[b] + c_im * h_re[b] + d_im * u[i, t, b]
-                    if bits == 0:
-                        re, im = re + (re >> shift & 1), im + (im >> shift & 1)
-                    re, im = (re + add_re) >> shift, (im + add_im) >> shift
-                    h_re[b], h_im[b] = min(max(re, lo), hi), min(max(im, lo), hi)
-                    over[t, b] += (h_re[b] != re) + (h_im[b] != im)
-                    re_sum[i, t, b] += h_re[b]
-                if len(shown) > 0:
-                    kernels.sign_mode(shown[i, t], h_re, h_im, word, k)
-
-
-def along(op: States, u_fmt, u: np.ndarray, words: np.ndarray, bits: int, place: int | None):
-    """``Operation.along`` of inputs u (B, L, H), all steps at once, but saturated parts (B, L).
-
-    What goes backwards takes the inputs from the last one on, and y before each; inputs must be 0
-    behind a sequence's end, where states then stay 0.
-    """
-    B, L, H = u.shape
-    re_sum, over, align = np.zeros((H, L, B), np.int64), np.zeros((L, B), np.int64), op.align(u_fmt)
-    shown = np.zeros((H * (place is not None), L, B), np.uint32)
-    way = slice(None, None, -1 if op.backwards else 1)
-    scan(np.ascontiguousarray(u[:, way].transpose(2, 1, 0)), op.a_re.raw, op.a_im.raw,
-         op.g_re.raw << align, op.g_im.raw << align, np.ascontiguousarray(words[way]),
-         (op.a_re.fmt.f_bits, bits), op.h.lo, op.h.hi, re_sum, over, shown)
-    re_sum = np.ascontiguousarray(re_sum[:, way].transpose(2, 1, 0))
-    if op.backwards:
-        re_sum = np.concatenate([re_sum[:, 1:], np.zeros((B, 1, H), np.int64)], 1)
-    word = np.ascontiguousarray(shown[:, way].transpose(2, 1, 0))
-    return (op.output(u_fmt, re_sum, u), over[way].T,
-            word ^ rotl(u, TOOK) if place == 0 else word)
 
 
 class Vectorised:
@@ -108,7 +50,7 @@ class Vectorised:
         live = np.arange(steps) < lengths[:, None]
         values = np.where(live, values[:, :steps], values[0, 0])
         check_values(art, values)
-        draws = Draws(art.random, self.seed, art.H, art.n, steps)
+        draws = Draws(art.random, self.seed, art.H, art.n, steps, block=art.block)
         for op in (op for block in self.blocks for op, _ in block if isinstance(op, States)):
             self._rounding(op, draws)
         size = max(1, min(GROUP, MEMORY // (80 * steps * art.H)))
@@ -125,9 +67,9 @@ class Vectorised:
     def _rounding(self, op: States, draws: Draws) -> np.ndarray:
         if op.rounding != "stochastic":
             return np.zeros((0, 1, 1), np.int64)
-        if len(self._words.get(op.layer, ())) < draws.steps:
+        if len(self._words.get(op.layer, ())) < draws.blocks:
             self._words[op.layer] = draws.rounding(op.layer)
-        return self._words[op.layer][:draws.steps]
+        return self._words[op.layer][:draws.blocks]
 
     def _group(self, values: np.ndarray, live: np.ndarray, draws: Draws,
                names: tuple[str, ...] | None):
@@ -135,13 +77,13 @@ class Vectorised:
         recorded spikes also the three of a :class:`Batch`."""
         (B, steps), N, H = live.shape, len(self.blocks), self.art.H
         over, spikes = {}, np.zeros((B, N, 1), np.int64)
-        record, present = names is not None, live[..., None]
+        record, present, whole = names is not None, live[..., None], live[:, ::self.art.block]
         s_in, s_out = (np.zeros((B, N, steps, H * (record and name in names)), np.int8)
                        for name in ("s_in", "s_out"))
-        signature = np.zeros((B, N, steps * record), np.uint32)
+        signature = np.zeros((B, N, whole.shape[1] * record), np.uint32)
         x = self._through(self.first, {"v": values[..., None]}, N, over, live, draws)["x"]
         for j, block in enumerate(self.blocks):
-            words = np.zeros((B, steps, H * record), np.int64)
+            words = np.zeros((*whole.shape, H * record), np.int64)
             made = self._through(block, {"x": x}, j, over, live, draws, words)
             x = made["x"]
             if "s_out" in made:
@@ -149,28 +91,29 @@ class Vectorised:
             if record:
                 for kept, name in ((s_in, "s_in"), (s_out, "s_out")):
                     kept[:, j] = made[name] * present if name in made else 0
-                words ^= rotl(made["y"], SUM)
+                words ^= of_blocks(rotl(made["y"], SUM) * present, self.art.block)
                 by_neuron = np.ascontiguousarray(words.reshape(-1, H).T, np.uint32)
                 crc = kernels.crc(by_neuron, crc_tables())
-                signature[:, j] = crc.reshape(live.shape) * live
+                signature[:, j] = crc.reshape(whole.shape) * whole
         total = (x * present).sum(1)
         return (total, spikes, over, s_in, s_out, signature) if record else (total, spikes, over)
 
     def _through(self, block, made: dict, j: int, over: dict, live: np.ndarray, draws: Draws,
                  words: np.ndarray = np.zeros(0)):
         """All values behind a block's operations; adds to ``over`` in column j, and to ``words``,
-        where there are any, what memories show of a step."""
+        where there are any, what memories show of a step or of a block of steps."""
         place = 0
         for op, formats in block:
             inputs, saturated = [made[name] for name in op.reads], None
-            if op.backwards:
-                inputs = [raw * live[..., None] for raw in inputs]
+            present, in_blocks = live[..., None], isinstance(op, States) and op.block > 1
+            if op.backwards or in_blocks:
+                inputs = [raw * present for raw in inputs]
             if op.states:
                 made[op.makes], saturated, shown = self._memory(
                     op, formats, inputs, draws, place if words.size else None)
                 place += 1
                 if words.size:
-                    words ^= shown
+                    words ^= shown if in_blocks else of_blocks(shown * present, self.art.block)
             else:
                 made[op.makes] = self._apply(op, formats, inputs)
                 if isinstance(op, Limit):

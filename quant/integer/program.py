@@ -18,6 +18,7 @@ from quant.integer.spiking import Spiking, recognise
 
 MEMORIES = States, Integrate    # what a block must have one of, and whose first tensor says H
 LONGEST_SEQUENCE = 1 << 31      # steps
+BLOCKS = 1, 2                   # steps per update of the states
 
 
 def part_of(place: str) -> str:
@@ -36,6 +37,7 @@ class Program:
     decoder_w: Tensor            # (outputs, H): a row for each class, or for each feature
     decoder_b: Tensor            # (outputs,)
     head: Head | None = None     # of two inputs' features, see quant.integer.head
+    block: int = 1               # steps per update of the states, 1 or 2
 
     @cached_property
     def _memories(self) -> tuple[Operation, ...]:
@@ -134,6 +136,9 @@ class Artifact(Program):
         self._check_facts()
         for where, ops in self.parts():
             for i, op in enumerate(ops):
+                need(self.block == 1 or not op.backwards,
+                     f"{part_of(f'{where}.{i}')}, {op}: a network that goes backwards in time has "
+                     f"one step per update; export it with --block 1")
                 check_fields(op, lambda condition, text: need(
                     condition, f"{part_of(f'{where}.{i}')}, {op}: {text}"))
         for op in self._memories:               # before H and n are read off them
@@ -142,7 +147,8 @@ class Artifact(Program):
             need(tensor.raw.ndim == len(axes), f"{op}, {name}: shape {tensor.raw.shape}, expected "
                                                f"({', '.join(axes)})")
         sizes = {"H": self.H, "n": self.n, "vocab": self.vocab}
-        why = lfsr.misfit(self.random, self.length, self.recurrences, self.H, self.n)
+        whole = -(-self.length // self.block) * self.block      # steps of whole blocks
+        why = lfsr.misfit(self.random, whole, self.recurrences, self.H, self.n)
         need(not why, why)
         for place, op, inputs in self.operations():
             where = f"{part_of(place)}, {op}"
@@ -154,6 +160,8 @@ class Artifact(Program):
                 sampling.check(op, inputs[0].f_bits, self.random, self.length,
                                lambda condition, text: need(condition, f"{where}: {text}"))
             if isinstance(op, States):
+                need(op.block == self.block,
+                     f"{where}: it has {op.block} steps per update, the network {self.block}")
                 bits = self.random.round_bits
                 need(op.rounding != "stochastic" or op.a_re.fmt.f_bits > bits > 0,
                      f"{where}: a_bar {op.a_re.fmt} needs more fraction bits than the {bits} of "
@@ -187,6 +195,8 @@ class Artifact(Program):
         need(self.permutation is None or (type(self.permutation) is str
                                           and len(self.permutation) <= LONGEST),
              f"permutation must be a name or none, not {shown(self.permutation)}")
+        need(type(self.block) is int and self.block in BLOCKS,
+             f"block, steps per update of the states, must be 1 or 2, not {shown(self.block)}")
         for name, least in (("n_classes", 1), ("length", 1), ("vocab", 0)):
             value = getattr(self, name)
             need(type(value) is int and value >= least,

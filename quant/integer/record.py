@@ -82,10 +82,11 @@ def restored(values: object, array: Callable[[str], np.ndarray], where: str) -> 
 
 def structure(program: Program) -> dict:
     """Operations and formats of a program as plain JSON, without its integers and its head."""
-    return {"sample": program.sample and str(program.sample),
-            "first": [described(op) for op in program.first],
-            "blocks": [[described(op) for op in ops] for ops in program.blocks],
-            "decoder": {"w": str(program.decoder_w.fmt), "b": str(program.decoder_b.fmt)}}
+    found = {"sample": program.sample and str(program.sample),
+             "first": [described(op) for op in program.first],
+             "blocks": [[described(op) for op in ops] for ops in program.blocks],
+             "decoder": {"w": str(program.decoder_w.fmt), "b": str(program.decoder_b.fmt)}}
+    return found if program.block == 1 else found | {"block": program.block}
 
 
 STRUCTURE = ("sample", "first", "blocks", "decoder")
@@ -108,6 +109,7 @@ def of_structure(m: dict, arrays: Callable[[str], np.ndarray]) -> dict:
     need(isinstance(m["blocks"], list), "blocks must be a list of lists of operations")
     decoder = keys(m["decoder"], ("w", "b"), "decoder")
     return {"sample": None if m["sample"] is None else QFormat.parse(m["sample"]),
+            "block": m.get("block", 1),
             "first": part("first", "encoder", m["first"]),
             "blocks": tuple(part(j, f"layer {j}", ops) for j, ops in enumerate(m["blocks"]))} | {
         f"decoder_{x}": Tensor(array(f"decoder.{x}"), QFormat.parse(decoder[x])) for x in "wb"}

@@ -13,10 +13,11 @@ import numpy as np
 
 from golden.base.qformat import QFormat
 from quant.integer.artifact import Artifact
-from quant.integer.memory import Draws, Recurrence
+from quant.integer.memory import Draws
 from quant.integer.operation import Operation, need, wired
 from quant.integer.ops import Limit
-from quant.integer.signature import SUM, crc32, rotl
+from quant.integer.recurrence import BlockRecurrence, Recurrence
+from quant.integer.signature import SECOND, SUM, crc32, rotl
 
 
 class Running:
@@ -64,6 +65,16 @@ class Running:
         return values["x"]
 
     @property
+    def in_blocks(self) -> list[BlockRecurrence]:
+        """The recurrences that are updated once in two steps."""
+        return [memory for memory in self.memory if isinstance(memory, BlockRecurrence)]
+
+    def end(self) -> None:
+        """Must come behind a sequence's last step: a block of steps that is not whole ends here."""
+        for memory in self.in_blocks:
+            memory.end()
+
+    @property
     def over(self) -> dict[str, int]:
         found = dict(self.counts)
         for op, call in self.steps:
@@ -77,8 +88,9 @@ class Record:
     """What a network did on one sequence of L steps, in N blocks; int64 raws.
 
     values : by name (N, L, H), as they stand behind a block's last operation; h_re, h_im :
-    (N, L, H, n), of States; logits : (outputs,); label : arg max, the lowest index on a tie; over :
-    saturated elements by the value's name (N + 1,), the last one the encoder's.
+    (N, L, H, n), of States, with two steps per update (N, blocks of steps, H, n); logits :
+    (outputs,); label : arg max, the lowest index on a tie; over : saturated elements by the value's
+    name (N + 1,), the last one the encoder's.
     """
 
     values: dict[str, np.ndarray]
@@ -95,31 +107,37 @@ def execute(art: Artifact, values: np.ndarray, seed: int | None = None,
     """Run one sequence of raw samples or tokens ``values`` (L,), streams restarted from ``seed``.
 
     keep : names of values to record, None: all, states too; after : called with block, step and
-    the block's :class:`Running` behind every step of a block, block after block.
+    the block's :class:`Running` behind every step of a block, block after block; a sequence's end
+    belongs to its last step.
     """
-    L, N = len(values), len(art.blocks)
+    L, N, updates = len(values), len(art.blocks), -(-len(values) // art.block)
     if not 1 <= L <= art.length:
         raise ValueError(f"a sequence has 1..{art.length} steps, not {L}")
-    draws = Draws(art.random, art.seed if seed is None else seed, art.H, art.n, L)
+    draws = Draws(art.random, art.seed if seed is None else seed, art.H, art.n, L,
+                  block=art.block)
     first = Running(art.first, {"v": art.input_format}, draws)
     blocks = [Running(ops, {"x": art.x_format}, draws) for ops in art.blocks]
     everything = keep is None
     if everything:
         keep = tuple({op.makes: None for ops in art.blocks for op in ops})
     kept = {name: np.zeros((N, L, art.H), np.int64) for name in keep}
-    h_re, h_im = (np.zeros((N, L * everything, art.H, art.n), np.int64) for _ in range(2))
+    h_re, h_im = (np.zeros((N, updates * everything, art.H, art.n), np.int64)
+                  for _ in range(2))
     xs = [first(v=np.array([value])) for value in values]
     for j, block in enumerate(blocks):
         block.foresee(xs)
         for t in range(L):
             xs[t] = block(x=xs[t])
+            if t == L - 1:
+                block.end()
             for name in keep:
                 if name in block.values:
                     kept[name][j, t] = block.values[name]
             if everything:
                 for memory in block.memory:
                     if isinstance(memory, Recurrence):
-                        h_re[j, t], h_im[j, t] = memory.h_re, memory.h_im
+                        at = j, t // art.block
+                        h_re[at], h_im[at] = memory.h_re, memory.h_im
             if after:
                 after(j, t, block)
     logits = decode(sum(xs), L, art)
@@ -150,30 +168,41 @@ class Trace:
 
     s_in: np.ndarray            # (N, L, H) spikes that enter the states; (N, L, 0): values do
     s_out: np.ndarray           # (N, L, H) spikes that enter the mixer: 0 and 1, or -1, 0 and 1
-    signature: np.ndarray       # (N, L) uint32
+    signature: np.ndarray       # (N, L) uint32, with two steps per update (N, blocks of steps)
     logits: np.ndarray          # (outputs,) int64
     label: int                  # arg max, the lowest index on a tie; no class if there is a head
     saturations: np.ndarray     # (N + 1,) int64: memories per layer, then the residual stream
 
 
-def word_of(block: Running) -> np.ndarray:
-    """The neuron words (H,) of a block behind its step, ``quant.integer.signature``."""
+def word_of(block: Running, step: int = 0) -> np.ndarray:
+    """What a block adds to its neuron words (H,) behind a step, ``quant.integer.signature``.
+
+    step : its number in a block of steps. The words are the XOR over a block of steps.
+    """
     word = rotl(block.values["y"], SUM)
     for place, memory in enumerate(block.memory):
         word = word ^ memory.shown(place)
+    word = rotl(word, SECOND) if step else word
+    for memory in block.in_blocks:
+        word = word ^ memory.written()
     return word
 
 
 def run(art: Artifact, values: np.ndarray, seed: int | None = None) -> Trace:
     """:func:`execute`, and what is compared of it; :class:`ArtifactError` as :func:`traced`."""
-    names = traced(art)
-    signature = np.zeros((len(art.blocks), len(values)), np.uint32)
+    names, L = traced(art), len(values)
+    signature = np.zeros((len(art.blocks), -(-L // art.block)), np.uint32)
+    words = np.zeros(art.H, np.int64)
 
     def sign(j, t, block):
-        signature[j, t] = crc32(word_of(block))
+        nonlocal words
+        at, step = divmod(t, art.block)
+        words = word_of(block, step) ^ (words if step else 0)
+        if step == art.block - 1 or t == L - 1:
+            signature[j, at] = crc32(words)
 
     found = execute(art, values, seed, names, sign)
-    none = np.zeros((*signature.shape, 0))
+    none = np.zeros((len(art.blocks), L, 0))
     spikes = (found.values.get(name, none).astype(np.int8) for name in ("s_in", "s_out"))
     return Trace(*spikes, signature, found.logits, found.label,
                  saturations(found.over, art))
@@ -184,7 +213,7 @@ def traced(art: Artifact) -> tuple[str, ...]:
 
     Raises :class:`ArtifactError` for a network that has no traces.
     """
-    draws = Draws(art.random, art.seed, art.H, art.n, 1)
+    draws = Draws(art.random, art.seed, art.H, art.n, 1, block=art.block)
     for number, ops in enumerate(art.blocks):
         made = {op.makes for op in ops}
         for name, what in (("y", "what the spikes are made of"), ("s_out", "the spikes")):

@@ -5,7 +5,8 @@ sign and size with f fraction bits; its clamp to [0, 1] is part of every form. A
 stream of k-bit words; ``quant.integer.lfsr`` says which.
 
 * ``bernoulli``: word ``t H + i`` is neuron i's draw at step t; a spike where p > u, independent of
-  all others.
+  all others. With two steps per update of the states it is word ``(b H + i) 2 + s`` in step s, 0 or
+  1, of block b of steps.
 * ``sobol``: the stream gives one word per neuron and sequence, its mask. The draw of step t is
   point t of the sampler's own Sobol dimension XOR the mask (Owen's digital shift); then p > u. The
   points come in Gray code order (Antonov and Saleev 1979): the next point is the last one XOR the
@@ -24,6 +25,7 @@ than k bits; ``systematic`` keeps the running count of spikes within 1 of the su
 import numpy as np
 
 from quant.formats import RandomFormat
+from quant.integer.signature import DRAWS, TOOK, rotl
 
 FORMS = ("bernoulli", "sobol", "systematic")
 
@@ -90,3 +92,36 @@ def check(fire, f_bits: int, random: RandomFormat, length: int, need) -> None:
                            | (raw < 0) | (raw >> k != 0))
     need(not len(wrong), f"directions: {len(wrong)} of {columns} are not direction numbers of {k} "
                          f"bits, first at column {wrong[0] if len(wrong) else ''}")
+
+
+def sampler_word(p, word, place: int):
+    """Words of a sampler for the signature: its draws, of a block's first memory p too."""
+    return rotl(word, DRAWS[1]) if place else rotl(p, TOOK) ^ rotl(word, DRAWS[0])
+
+
+class Sampler:
+    """A sampler, a ``quant.integer.memory.Fire``, on its way through one sequence.
+
+    ``word`` holds what decided the last step's spikes: the draws, or with ``systematic`` the phases
+    that p was added to; ``p`` what it was given.
+    """
+
+    def __init__(self, op, f_bits: int, draws):
+        self.op, self.f_bits, self.random = op, f_bits, draws.random
+        self.words = op.words(f_bits, draws)
+        self.t, self.phase, self.word, self.p = 0, self.words[0], None, None
+
+    def __call__(self, p):
+        """The next step's spikes (H,)."""
+        self.p = p
+        if self.op.form == "systematic":
+            self.word = self.phase
+            s, self.phase = accumulate(p, self.f_bits, self.word)
+        else:
+            self.word = self.words[self.t]
+            s = fires(p, self.f_bits, self.word, self.random)
+        self.t += 1
+        return s
+
+    def shown(self, place: int):
+        return sampler_word(self.p, self.word, place)

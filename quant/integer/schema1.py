@@ -70,7 +70,8 @@ def _check_arrays(m: dict, arrays: dict, layers: list, of_stream: bool) -> None:
     if of_stream:
         names = [STREAM_TENSORS] * len(layers)
     else:
-        usual = [name for name in (*Layer.FORMAT_OF, "negate") if name not in ("a", "gain")]
+        later = ("a", "gain", *States.OF_BLOCK)
+        usual = [name for name in (*Layer.FORMAT_OF, "negate") if name not in later]
         names = [(*usual, *(name for name in ("a", "gain") if name in formats))
                  for formats in layers if isinstance(formats, dict)]
     wanted = {f"layer{j}.{name}" for j, of_layer in enumerate(names) for name in of_layer}

@@ -10,6 +10,11 @@ rotated by an amount of its own, so that no two of them cancel:
     DRAWS[1]    of a later memory: a sampler's draws, a leaky neuron's membrane
     SUM         y
     5 k + ...   of mode k: the real and imaginary part written, the rounding word
+
+With two steps per update of the states the CRC is one per layer and block of steps. A word is then
+the XOR of both steps' terms, those of the second rotated by SECOND more; what the states wrote and
+their rounding words are there once, as above. A block that lacks its second step, at the end of a
+sequence of odd length, has nothing in place of that step's terms.
 """
 
 from functools import lru_cache
@@ -21,6 +26,7 @@ from quant.integer import lfsr
 CRC_POLY = 0x04C11DB7       # CRC-32, most significant bit first, start value all ones
 MASK = 0xFFFFFFFF
 TOOK, SUM, DRAWS = 0, 3, (11, 23)
+SECOND = 25
 RE, IM, ROUNDING, MODE = 1, 17, 9, 5    # of mode k: one of the first three, and k times the last
 
 
@@ -38,6 +44,15 @@ def state_word(h_re, h_im, r_round):
         word = word ^ (rotl(h_re[..., k], MODE * k + RE) ^ rotl(h_im[..., k], MODE * k + IM)
                        ^ rotl(r_round[..., k], MODE * k + ROUNDING))
     return word
+
+
+def of_blocks(words: np.ndarray, block: int) -> np.ndarray:
+    """Words of steps (B, L, H), 0 where there is none, as those of blocks of steps (B, blocks, H).
+    """
+    if block == 1:
+        return words
+    words = np.pad(words, ((0, 0), (0, words.shape[1] % 2), (0, 0)))
+    return words[:, ::2] ^ rotl(words[:, 1::2], SECOND)
 
 
 def crc32(words) -> int:

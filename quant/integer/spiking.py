@@ -12,6 +12,7 @@ one off.
 """
 
 from dataclasses import dataclass, field, fields, replace
+from functools import reduce
 from itertools import zip_longest
 
 import numpy as np
@@ -34,7 +35,8 @@ class Layer:
 
     w is (H_out, H_in); negate is 0 or 1 per row: the activation's sign after the folded norm.
     alpha and beta exist with a residual of ``STREAMS`` only, a with a GELU before the output
-    sampler, gain with a norm that does not fold into w; else they are empty.
+    sampler, gain with a norm that does not fold into w, those of ``States.OF_BLOCK`` with two steps
+    per update; else they are empty.
     """
 
     fmt: LayerFormats
@@ -53,10 +55,21 @@ class Layer:
     beta: np.ndarray = field(default_factory=lambda: ABSENT)
     a: np.ndarray = field(default_factory=lambda: ABSENT)
     gain: np.ndarray = field(default_factory=lambda: ABSENT)
+    a2_re: np.ndarray = field(default_factory=lambda: ABSENT)
+    a2_im: np.ndarray = field(default_factory=lambda: ABSENT)
+    g1_re: np.ndarray = field(default_factory=lambda: ABSENT)
+    g1_im: np.ndarray = field(default_factory=lambda: ABSENT)
+    d1: np.ndarray = field(default_factory=lambda: ABSENT)
 
     FORMAT_OF = {"a_re": "a_bar", "a_im": "a_bar", "g_re": "g", "g_im": "g", "d": "drive",
                  "b": "drive", "w": "w", "shift": "shift", "bias": "bias", "addend": "addend",
-                 "alpha": "alpha", "beta": "beta", "a": "a", "gain": "gain"}
+                 "alpha": "alpha", "beta": "beta", "a": "a", "gain": "gain", "a2_re": "a_bar",
+                 "a2_im": "a_bar", "g1_re": "g", "g1_im": "g", "d1": "drive"}
+
+    @property
+    def block(self) -> int:
+        """Steps per update of the states, 1 or 2."""
+        return 2 if self.a2_re.size else 1
 
     def tensor(self, name: str) -> Tensor:
         return Tensor(getattr(self, name), getattr(self.fmt, self.FORMAT_OF[name]))
@@ -113,14 +126,16 @@ def encoder_pattern(tokens: bool, streams: bool) -> list[Operation]:
 
 
 def pattern(j: int, act: str, residual: str, rounding: str, sampling: str, gelu_out: bool,
-            gain: bool) -> list[Operation]:
-    """The operations of layer j, with a GELU before its output sampler, with a norm's gain."""
+            gain: bool, block: int = 1) -> list[Operation]:
+    """The operations of layer j, with a GELU before its output sampler, with a norm's gain, with
+    ``block`` steps per update."""
     streams = residual in STREAMS
     rows = [Of("row_in"), Of("row_out")] if sampling == "sobol" else [None, None]
     states = map(Of, ("a_re", "a_im", "g_re", "g_im", "d", "h"))
+    of_block = map(Of, States.OF_BLOCK) if block == 2 else ()
     found = [Scale("x -> p_in", Of("alpha"), Of("beta"))] if streams else []
     found += [Fire(f"{'p_in' if streams else 'x'} -> s_in", sampling, 2 * j, rows[0]),
-              States("s_in -> y", *states, rounding, j)]
+              States("s_in -> y", *states, rounding, j, *of_block)]
     found += ([Curve("y -> v", "gelu"), Scale("v -> p_out", Of("a"), Of("b"))] if gelu_out else
               [Scale("y -> y", None, Of("b"))])
     found.append(Fire(f"{'p_out' if gelu_out else 'y'} -> s_out", sampling, 2 * j + 1, rows[1]))
@@ -171,13 +186,14 @@ def matched(ops: tuple[Operation, ...], wanted: list[Operation], where: str) -> 
 def operations(layer: Layer, j: int, net: Spiking) -> tuple[Operation, ...]:
     """The operations of layer j of a network."""
     f = layer.fmt
-    named = {name: layer.tensor(name) for name, fmt in layer.FORMAT_OF.items() if getattr(f, fmt)}
+    named = {name: layer.tensor(name) for name, fmt in layer.FORMAT_OF.items()
+             if getattr(f, fmt) and (layer.block == 2 or name not in States.OF_BLOCK)}
     for name, row in zip(("row_in", "row_out"), net.directions[2 * j:2 * j + 2]):
         named[name] = Tensor(row, QFormat(0, int(row.max()).bit_length() or 1, False))
     named |= {"h": f.h, "x": f.x, "p_bits": f.p.f_bits,
               "sign": Tensor(1 - 2 * layer.negate, TERNARY)}
     return filled(pattern(j, net.act, net.residual, net.rounding, net.sampling, bool(f.a),
-                          bool(f.gain)), named)
+                          bool(f.gain), layer.block), named)
 
 
 def _layer(ops: tuple[Operation, ...], number: int) -> tuple[Layer, dict, list[np.ndarray]]:
@@ -192,7 +208,8 @@ def _layer(ops: tuple[Operation, ...], number: int) -> tuple[Layer, dict, list[n
     options = {"act": act.kind if act else "identity", "residual": joins,
                "rounding": getattr(first.get(States), "rounding", ""),
                "sampling": getattr(first.get(Fire), "form", ""),
-               "gelu_out": (Curve, "y -> v") in seen, "gain": len(scales) > 1}
+               "gelu_out": (Curve, "y -> v") in seen, "gain": len(scales) > 1,
+               "block": getattr(first.get(States), "block", 1)}
     named = matched(ops, pattern(number, **options), where)
     f, sign = named["bias"].fmt.f_bits, named["sign"]
     if sign.fmt != TERNARY or (abs(sign.raw) != 1).any() or named.get("p_bits", f) != f:
@@ -202,7 +219,8 @@ def _layer(ops: tuple[Operation, ...], number: int) -> tuple[Layer, dict, list[n
     formats = {Layer.FORMAT_OF[name]: t.fmt for name, t in tensors.items()}
     x = named.get("x") or replace(LayerFormats().x, i_bits=2, f_bits=f)
     try:
-        formats["drive"] = wider(named["d"].fmt, named["b"].fmt)
+        formats["drive"] = reduce(wider, [named[name].fmt for name in ("d", "d1", "b")
+                                          if name in named])
         fmt = LayerFormats(h=named["h"], p=QFormat(1, f, False), x=x, **formats)
     except FormatError as error:
         raise ArtifactError(f"{where}: {error}; in integers this network runs with "

@@ -5,11 +5,13 @@ from functools import cached_property
 
 import numpy as np
 
-from golden.base.qformat import SQ, QFormat
+from golden.base.qformat import SQ, QFormat, cover_signed
 from golden.tasks.formats import PIXEL
 from quant.formats import EdgeFormats, RandomFormat
 from quant.integer import lfsr
 from quant.integer.head import Head, HeadFormats
+from quant.integer.memory import States
+from quant.integer.operation import Tensor
 from quant.integer.program import Artifact
 
 TASK = "synthetic"      # what their artifacts have as a task's name
@@ -40,6 +42,7 @@ class Draw:
                                 # format (A_bar: the largest real one in the unit circle), or zero
     features: int = 0           # of a network with two inputs, which has a head; 0: one input
     sample: QFormat = PIXEL     # of the usual formats
+    block: int = 1              # steps per update of the states; else the same network
 
     @cached_property
     def rng(self) -> np.random.Generator:
@@ -82,6 +85,36 @@ class Draw:
             a_re, a_im = np.full((H, n), end), np.zeros((H, n), np.int64)
         return a_re, a_im, radius
 
+    @cached_property
+    def block_rng(self) -> np.random.Generator:
+        """For what two steps per update have more: the rest is drawn as for one step."""
+        return np.random.default_rng((self.seed, self.block))
+
+    def of_block(self, a_re: Tensor, a_im: Tensor, g_re: Tensor, g_im: Tensor, d: Tensor,
+                 d1: QFormat | None = None) -> dict[str, Tensor]:
+        """What two steps per update need beside these tensors, by name; under stress some g and d
+        at the ends of their formats. ``d1``: its format, None: one that holds it."""
+        if self.block == 1:
+            return {}
+        A, g, rng = a_re.real + 1j * a_im.real, g_re.real + 1j * g_im.real, self.block_rng
+        direct = d.real + g.real.sum(-1)
+        d1 = d1 or cover_signed(direct.min(), direct.max(), d.fmt.f_bits)
+        found = {}
+        for name, value, fmt in zip(States.OF_BLOCK, (
+                (A * A).real, (A * A).imag, (A * g).real, (A * g).imag, direct), (
+                a_re.fmt, a_im.fmt, g_re.fmt, g_im.fmt, d1)):
+            raw = value * 2.0 ** fmt.f_bits
+            if name.startswith("a2"):       # towards zero: it stays in the unit circle
+                raw = {"a2_re": a_re, "a2_im": a_im}[name].raw if self.limits else np.trunc(raw)
+            elif self.limits:
+                raw = np.full(raw.shape, self.limit(fmt))
+            else:
+                ends = np.where(rng.random(raw.shape) < 0.5, fmt.lo, fmt.hi)
+                raw = np.where(rng.random(raw.shape) < self.stress, ends,
+                               np.clip(np.rint(raw), fmt.lo, fmt.hi))
+            found[name] = Tensor(raw.astype(np.int64), fmt)
+        return found
+
     def weights(self, fmt: QFormat) -> np.ndarray:
         """A mixer's matrix (H, H), uniform in its format."""
         shape = self.H, self.H
@@ -113,4 +146,5 @@ class Draw:
     def artifact(self) -> Artifact:
         return Artifact(task=TASK, n_classes=self.n_classes, length=self.length, vocab=self.vocab,
                         sample=self.edges.sample, seed=lfsr.SEED + self.seed, random=self.random,
-                        **self.parts(), head=self.head() if self.features else None).check()
+                        **self.parts(), head=self.head() if self.features else None,
+                        block=self.block).check()

@@ -41,7 +41,7 @@ class Integrators(Samplers):
         return Integrate(wiring, Tensor(self.moderate(leak, self.H, 0.8, 0.99), leak),
                          Tensor(np.array(theta), v), v, self.reset)
 
-    def block(self, ops: tuple[Operation, ...]) -> Iterator[Operation]:
+    def integrating(self, ops: tuple[Operation, ...]) -> Iterator[Operation]:
         """That of samplers changed: a neuron does not clamp its drive by itself."""
         scale = self.fmt and self.fmt.a or SCALE
         for op in ops:
@@ -57,4 +57,4 @@ class Integrators(Samplers):
 
     def parts(self) -> dict:
         parts = super().parts()
-        return parts | {"blocks": tuple(tuple(self.block(ops)) for ops in parts["blocks"])}
+        return parts | {"blocks": tuple(tuple(self.integrating(ops)) for ops in parts["blocks"])}

@@ -1,6 +1,6 @@
 """Random networks of samplers: P-SpikeSSM's, those of the paper and of the released code."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Samplers(Draw):
         f, H, n, draw, streams = (self.formats, self.H, self.n, self.moderate,
                                   self.residual in STREAMS)
         a_re, a_im, _ = self.decays(f.a_bar)
-        return Layer(
+        layer = Layer(
             f, a_re, a_im, g_re=draw(f.g, (H, n), -0.3, 0.3), g_im=draw(f.g, (H, n), -0.3, 0.3),
             d=draw(f.drive, H, -0.5, 0.5), b=draw(f.drive, H, 0.0, 0.6), w=self.weights(f.w),
             shift=self.uniform(f.shift, H, min(f.shift.hi, 5)), negate=self.rng.integers(0, 2, H),
@@ -46,6 +46,8 @@ class Samplers(Draw):
             beta=draw(f.beta, H, 0, 0.6) if streams else ABSENT,
             a=draw(f.a, H, -1, 2) if f.a else ABSENT,
             gain=draw(f.gain, H, -1.2, 1.2) if f.gain else ABSENT)
+        more = self.of_block(*map(layer.tensor, ("a_re", "a_im", "g_re", "g_im", "d")), f.drive)
+        return replace(layer, **{name: tensor.raw for name, tensor in more.items()})
 
     def encoder(self) -> tuple[np.ndarray, np.ndarray]:
         """w and b of samples; of tokens the embedding (vocab, H), and no b."""

@@ -58,8 +58,10 @@ class Streams(Draw):
             for raw in (*g, d):
                 raw[-1] = 0
         source = "u" if self.norm_position == "pre" else "x"
-        return States(f"{source} -> y", Tensor(a_re, f.a_bar), Tensor(a_im, f.a_bar),
-                      *(Tensor(raw, f.g) for raw in g), Tensor(d, f.d), f.h, self.rounding, j)
+        tensors = (Tensor(a_re, f.a_bar), Tensor(a_im, f.a_bar), *(Tensor(raw, f.g) for raw in g),
+                   Tensor(d, f.d))
+        more = self.of_block(*tensors, f.direct(self.n))
+        return States(f"{source} -> y", *tensors, f.h, self.rounding, j, **more)
 
     def mix(self, wiring: str, size: float) -> Mix:
         """Sums of columns of about ``size``, by the rows' shifts."""
@@ -122,10 +124,10 @@ class Streams(Draw):
     def through(self, ops: Ops, name: str, fmt: QFormat, inputs: np.ndarray) -> np.ndarray:
         """x (steps, H) behind some operations, of all inputs of this name."""
         run = Running(tuple(ops), {name: fmt}, Draws(
-            self.random, lfsr.SEED + self.seed, self.H, self.n, len(inputs)))
+            self.random, lfsr.SEED + self.seed, self.H, self.n, len(inputs), block=self.block))
         return np.array([run(**{name: value}) for value in inputs])
 
-    def block(self, j: int, x: np.ndarray) -> tuple[Ops, np.ndarray]:
+    def layer(self, j: int, x: np.ndarray) -> tuple[Ops, np.ndarray]:
         """Operations for x (steps, H) in front of them, and x behind them."""
         fmt = self.fmt.x
         norm = self.norm("u", self.fmt.u, x) if self.norm_position == "pre" else []
@@ -143,7 +145,7 @@ class Streams(Draw):
         v = self.rng.integers(*((sample.lo, sample.hi + 1) if sample else (0, self.vocab)), STEPS)
         x = self.through(first, "v", sample or BIT, v[:, None])     # a row is of the table's format
         for j in range(self.n_layers):
-            ops, x = self.block(j, x)
+            ops, x = self.layer(j, x)
             blocks.append(tuple(ops))
         dec_w, dec_b = self.decoder()
         return {"first": first, "blocks": tuple(blocks),

@@ -38,7 +38,8 @@ class Vectors:
 
     values : (B, L) raw samples or tokens, 0 after the end; lengths : (B,); traces : B of
     :class:`quant.integer.reference.Trace`; seed : master seed; artifact : digest of the network;
-    command : what made them; indices : (B,) numbers of the sequences in their data set.
+    command : what made them; indices : (B,) numbers of the sequences in their data set; block :
+    steps per update of the network's states, of which a signature is.
     """
 
     values: np.ndarray
@@ -48,6 +49,7 @@ class Vectors:
     artifact: str
     command: str
     indices: np.ndarray
+    block: int = 1
 
 
 def expected(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
@@ -67,7 +69,8 @@ def make(art: Artifact, values: np.ndarray, lengths: np.ndarray | None = None,
     lengths = np.full(len(values), values.shape[1]) if lengths is None else np.asarray(lengths)
     indices = np.arange(len(values)) if indices is None else np.asarray(indices)
     return Vectors(values, lengths, expected(art, values, lengths, seed),
-                   art.seed if seed is None else seed, digest(art), command, indices)
+                   art.seed if seed is None else seed, digest(art), command, indices,
+                   art.block)
 
 
 def _sha256(manifest: dict, arrays: dict[str, np.ndarray]) -> str:
@@ -97,6 +100,8 @@ def save(vectors: Vectors, path: Path) -> Path:
     N, _, H = traces[0].s_out.shape
     manifest = {"schema": SCHEMA, "command": vectors.command, "seed": vectors.seed,
                 "artifact": vectors.artifact, "layers": N, "H": H, "sequences": len(traces)}
+    if vectors.block > 1:
+        manifest["block"] = vectors.block
     manifest["sha256"] = _sha256(manifest, arrays)
     buffer = io.BytesIO()
     text = np.frombuffer(json.dumps(manifest).encode(), np.uint8)
@@ -110,7 +115,8 @@ def load(path: Path, art: Artifact | None = None) -> Vectors:
     try:
         arrays = read_npz(Path(path), MOST, kinds="iu")
         m = forms.parsed(arrays.pop("manifest").tobytes())
-        whole = {name: type(m[name]) for name in m} == FACTS and {*arrays} == {*ARRAYS}
+        facts = FACTS | ({"block": int} if "block" in m else {})
+        whole = {name: type(m[name]) for name in m} == facts and {*arrays} == {*ARRAYS}
     except ArraysError as error:
         raise VectorError(f"{error}; {again}") from None
     except (KeyError, ValueError, TypeError):
@@ -123,7 +129,7 @@ def load(path: Path, art: Artifact | None = None) -> Vectors:
     if art is not None and m["artifact"] != digest(art):
         raise VectorError(f"{path} was made from artifact {m['artifact']}, not {digest(art)}; "
                           f"{again}")
-    N, H, lengths = m["layers"], m["H"], arrays["lengths"]
+    N, H, lengths, block = m["layers"], m["H"], arrays["lengths"], m.get("block", 1)
 
     sizes = -(-N * H * lengths // 8)        # bytes of a trace's spikes
 
@@ -142,7 +148,7 @@ def load(path: Path, art: Artifact | None = None) -> Vectors:
         s_out = [s - 2 * below for s, below in zip(s_out, unpacked(negative))]
     traces = [Trace(*spikes, signature, logits, int(np.argmax(logits)), over)
               for *spikes, signature, logits, over in zip(
-                  s_in, s_out, each(arrays["signature"], lengths), arrays["logits"],
+                  s_in, s_out, each(arrays["signature"], -(-lengths // block)), arrays["logits"],
                   arrays["saturations"])]
     return Vectors(arrays["values"], lengths, traces, m["seed"], m["artifact"], m["command"],
-                   arrays["indices"])
+                   arrays["indices"], block)

@@ -93,10 +93,12 @@ def needs(board: Board, art: Artifact, lanes: int) -> dict[str, int]:
                              for region in planned.regions if region.single_port)
     geo, sums = planned.geo, sum(value.shape.width for spec in planned.layers
                                  for value in totals(spec).values())
-    rows = geo.Q * geo.G * sum(columns.product_bits(wire) for spec in planned.layers
-                               for wire in spec.cut.mixes)
+    sums *= geo.P       # each step has its own
+    rows = geo.Q * geo.values * sum(columns.product_bits(wire) for spec in planned.layers
+                                    for wire in spec.cut.mixes)
     states = [spec.cut.states.op for spec in planned.layers if spec.cut.states]
     lane_bits = lanes * sum(op.a_re.fmt.width + op.h.width for op in states)
+    lane_bits *= 5 / 4 if geo.P > 1 else 1      # as its products
     numbers = 1, len(planned.layers), lane_bits, geo.H * sums, geo.Q * sums + rows
     for kind, table in (("lut", LUTS), ("ff", FFS)):
         found[kind] = round(sum(each * number for each, number in zip(table[family], numbers)))

@@ -1,6 +1,7 @@
 """The chains of a layer: in front of its states, behind them, and behind its mixers."""
 
 from dataclasses import replace
+from math import isqrt
 
 from amaranth.lib import data
 
@@ -10,6 +11,7 @@ from rtl.layer.cells import CELLS                # noqa: F401  now of all kinds
 from rtl.layer import fire, table                 # noqa: F401
 from rtl.layer.chain import Chain
 from rtl.layer.flow import Value, of
+from rtl.parts.config import Geometry
 from rtl.parts.streams import marks
 from rtl.spec import LayerSpec
 
@@ -35,12 +37,17 @@ def entering(spec: LayerSpec, chain: Chain | None = None) -> Value:
 def drive(spec: LayerSpec) -> Value:
     """The states' y with its offset; ``time`` 0."""
     op, (u,) = spec.cut.states.op, spec.cut.states.formats
-    f, n = spec.cut.y.f_bits, op.a_re.raw.shape[1]
-    d, b = op.d.fmt, spec.cut.b and spec.cut.b.fmt
-    ends = [a * c for a in (d.lo, d.hi) for c in (u.lo, u.hi)]
-    up, up_d, up_b = f - op.h.f_bits, f - d.f_bits - u.f_bits, b and f - b.f_bits
-    lo, hi = (n * (end << up) + (side << up_d) for end, side in
-              ((op.h.lo, min(ends)), (op.h.hi, max(ends))))
+    f, n, b = spec.cut.y.f_bits, op.a_re.raw.shape[1], spec.cut.b and spec.cut.b.fmt
+    up, up_b = f - op.h.f_bits, b and f - b.f_bits
+    directs = [op.d, op.d1] if spec.geo.P > 1 else [op.d]
+    sides = [a * c << f - d.fmt.f_bits - u.f_bits for d in directs
+             for a in (d.fmt.lo, d.fmt.hi) for c in (u.lo, u.hi)]
+    low, high = n * op.h.lo, n * op.h.hi
+    if spec.geo.P > 1:      # A_bar turns a state: its corner comes to lie on an axis
+        high = isqrt(2 * low * low) + 1
+        low = -high
+    lo, hi, made = (low << up) + min(sides), (high << up) + max(sides), spec.cut.states.made
+    lo, hi = max(lo, made.lo), min(hi, made.hi)     # that holds them, as the artifact was checked
     if b:
         lo, hi = lo + (b.lo << up_b), hi + (b.hi << up_b)
     return Value(lo, hi, f, 0)
@@ -57,15 +64,15 @@ def middle(spec: LayerSpec, time: int) -> Chain:
 
 
 def sent_word(spec: LayerSpec) -> data.StructLayout:
-    """G neurons' values for the mixers, and the spikes that entered the states if they are such.
+    """A word's values for the mixers, and the spikes that entered the states if they are such.
 
-    ``end`` marks the step's last word; there ``signature`` is the step's CRC, and on a sequence's
-    last step ``saturations`` the sequence's count (both are without meaning elsewhere).
+    ``end`` marks the block's last word; there ``signature`` is the block's CRC, and in a sequence's
+    last block ``saturations`` the sequence's count (both are without meaning elsewhere).
     """
     values = middle(spec, 1).values
-    members = {name: member(values[name], spec.geo.G) for name in spec.cut.sent}
+    members = {name: member(values[name], spec.geo) for name in spec.cut.sent}
     if spec.spikes_enter:
-        members["s_in"] = spec.geo.G
+        members["s_in"] = spec.geo.values
     return data.StructLayout(members | marks(spec.geo) | {"end": 1, "signature": 32,
                                                           "saturations": 32})
 
@@ -83,7 +90,7 @@ def flows(spec: LayerSpec, totals: dict[str, Value]) -> list:
     return [front(spec).flow, middle(spec, 1).flow, back(spec, totals).flow]
 
 
-def member(value: Value, G: int):
-    """Shape of one value of G neurons in a word: bits side by side, or an array."""
-    return G if value.shape.width == 1 and not value.shape.signed else \
-        data.ArrayLayout(value.shape, G)
+def member(value: Value, geo: Geometry):
+    """Shape of one value of all neurons and steps of a word: bits side by side, or an array."""
+    return geo.values if value.shape.width == 1 and not value.shape.signed else \
+        data.ArrayLayout(value.shape, geo.values)

@@ -35,10 +35,10 @@ def regions(spec: LayerSpec) -> list[Region]:
 
 
 def mixer_word(spec: LayerSpec) -> data.StructLayout:
-    """G neurons' values that the mixers read, by name."""
+    """A word's values that the mixers read, by name."""
     formats = {name: fmt for wire in spec.cut.mixes
                for name, fmt in zip(wire.op.reads, wire.formats)}
-    return data.StructLayout({name: member(of(fmt, 0), spec.geo.G) for name, fmt in
+    return data.StructLayout({name: member(of(fmt, 0), spec.geo) for name, fmt in
                               formats.items()} | marks(spec.geo) | {"end": 1})
 
 

@@ -1,10 +1,9 @@
 """Values on their way through a chain of cells: when they are there, and how wide they are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from amaranth import Cat, Const, Mux, Shape, Signal
-from amaranth.lib import data
 
 from golden.base.qformat import QFormat
 from rtl.parts.arith import round_half_even
@@ -13,11 +12,12 @@ from rtl.parts.multiplier import Products
 
 @dataclass(frozen=True)
 class Value:
-    """One value of each of the G neurons of a word.
+    """One value of each of the G neurons of a word, in each of its P steps.
 
     lo, hi : least and largest raw integer; f_bits : fraction bits; time : enabled cycles after the
     word's transfer into the chain's host; held : it comes from a register; negated : its sign is to
-    be turned where ``negate`` is 1. bits, negate : G signals each, None while only times are asked.
+    be turned where ``negate`` is 1. bits, negate : P G signals each, the first step's in front, or
+    G that count for all P steps; None while only times are asked.
     """
 
     lo: int
@@ -52,6 +52,12 @@ def of(fmt: QFormat, time: int, bits=None, held: bool = True) -> Value:
     return Value(fmt.lo, fmt.hi, fmt.f_bits, time, held, bits=bits and tuple(bits))
 
 
+def side_by_side(values) -> list[tuple]:
+    """The bits of some values side by side; what counts for all steps again in every step."""
+    count = max(len(value.bits) for value in values)
+    return [tuple(value.bits[j % len(value.bits)] for value in values) for j in range(count)]
+
+
 def signed_sum(negate, y, addend):
     """``addend - y`` or ``addend + y`` in one adder: -y is ~y + 1, the 1 carried from below."""
     bits, addend = (Cat(raw, raw[-1] if raw.shape().signed else Const(0, 1)) for raw in (y, addend))
@@ -73,8 +79,8 @@ class Flow:
         self.stream_over: list[Value] = []  # the same of the stream x
         self.shown: list[tuple[Value, str]] = []    # for the signature, with what they are
         self.loop = 0       # least cycles from a word to the same word of the next step
-        self.products: list[tuple[int, int]] = []   # of a neuron, bits of both operands
-        self.sums: list[int] = []                   # of a neuron, their bits
+        self.products: list[tuple[int, int]] = []   # of a neuron and step, bits of both operands
+        self.sums: list[int] = []                   # of a neuron and step, their bits
         self.memories: list[tuple[str, int, int]] = []  # beside regions: what for, rows, bits
         self._count = 0
 
@@ -106,20 +112,35 @@ class Flow:
         time = max(v.time + (held and not v.held) for v in values)
         return [self.at(value, time) for value in values]
 
+    def each_step(self, value: Value) -> Iterator[Value]:
+        """A value in each of a word's steps, for what computes one of them after the other."""
+        G = self.spec.geo.G
+        for p in range(self.spec.geo.P):
+            counts = [(found, len(found)) for found in (self.products, self.sums)]
+            yield replace(value, bits=value.bits and value.bits[p * G:(p + 1) * G])
+            for found, before in counts if p else ():   # they are of a neuron and step
+                del found[before:]
+
+    def joined(self, values: list[Value]) -> Value:
+        """One value of all steps, of what was made in one step after the other."""
+        values = self.together(*values, held=False)
+        bits = None if self.host is None else tuple(b for value in values for b in value.bits)
+        return replace(values[-1], bits=bits, held=all(value.held for value in values))
+
     def param(self, name: str, time: int) -> Value:
         """A parameter of the word's neurons."""
         return self.at(self.row[name], time)
 
     def made(self, rule: Callable, lo: int, hi: int, f_bits: int, *values: Value,
              what: str = "value") -> Value:
-        """``rule(bits of one neuron of each value)``, without a register."""
+        """``rule(bits of one neuron in one step, of each value)``, without a register."""
         out = Value(lo, hi, f_bits, values[0].time, held=False)
         if self.host is None:
             return out
         label, bits = self.label(what), []
-        for g in range(self.spec.geo.G):
+        for g, each in enumerate(side_by_side(values)):
             one = Signal(out.shape, name=f"{label}{g}")
-            self.host.m.d.comb += one.eq(rule(*(value.bits[g] for value in values)))
+            self.host.m.d.comb += one.eq(rule(*each))
             bits.append(one)
         return replace(out, bits=tuple(bits))
 
@@ -162,23 +183,17 @@ class Flow:
         if self.host is None:
             return out
         label, bits = self.label("product"), []
-        for g in range(self.spec.geo.G):
+        for g, (one, other) in enumerate(side_by_side((x, z))):
             part = Products({"x": x.shape, "z": z.shape}, {"product": ("x", "z")},
                             self.spec.hw.multiplier)
             self.submodule(f"{label}{g}", part)
-            self.host.m.d.comb += [part.en.eq(self.host.pipe.en), part.x.eq(x.bits[g]),
-                                   part.z.eq(z.bits[g])]
+            self.host.m.d.comb += [part.en.eq(self.host.pipe.en), part.x.eq(one), part.z.eq(other)]
             bits.append(part.product)
         return replace(out, bits=tuple(bits))
 
     def submodule(self, name: str, part) -> None:
         """Add a part."""
         self.host.m.submodules[name] = part
-
-    def structure(self, values: dict[str, Value]) -> data.StructLayout:
-        """Layout of a word of values."""
-        return data.StructLayout({name: data.ArrayLayout(value.shape, self.spec.geo.G)
-                                  for name, value in values.items()})
 
 
 def rounded(flow: Flow, x: Value, bits: int) -> Value:

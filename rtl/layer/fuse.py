@@ -12,7 +12,8 @@ from rtl.layer.flow import Value
 from rtl.parts.config import Geometry
 from rtl.parts.memory import Region
 from rtl.parts.pipeline import Pipeline, buffer_output
-from rtl.parts.streams import ConfigBus, copied, each_layer, marks, row_of, x_word
+from rtl.parts.streams import (ConfigBus, copied, each_layer, existing, layer_mark, marks, row_of,
+                               x_word)
 from rtl.spec import LayerSpec
 
 
@@ -27,15 +28,14 @@ def totals(spec: LayerSpec) -> dict[str, Value]:
 
 
 def sum_word(spec: LayerSpec) -> data.StructLayout:
-    """G neurons' sums of each mixer."""
-    return data.StructLayout({name: data.ArrayLayout(value.shape, spec.geo.G)
+    """A word's sums of each mixer."""
+    return data.StructLayout({name: data.ArrayLayout(value.shape, spec.geo.values)
                               for name, value in totals(spec).items()} | marks(spec.geo))
 
 
 def count_layout(geo: Geometry) -> data.StructLayout:
     """A sequence's count, ``valid`` for one cycle; of a layer, where several share the hardware."""
-    return data.StructLayout({"valid": 1, "value": 32} | {
-        name: shape for name, shape in marks(geo).items() if name == "layer"})
+    return data.StructLayout({"valid": 1, "value": 32} | layer_mark(geo))
 
 
 def regions(spec: LayerSpec) -> list[Region]:
@@ -49,7 +49,7 @@ def latency(spec: LayerSpec) -> int:
 
 
 class Fuse(wiring.Component):
-    """The operations behind the mixers, a word of G neurons per cycle.
+    """The operations behind the mixers, a word of G neurons in P steps per cycle.
 
     .. code-block:: text
 
@@ -107,8 +107,8 @@ class Fuse(wiring.Component):
         m = Module()
         spec, geo, chain = self.spec, self.geo, self.chain
         # tags[k] belongs to cycle k + 1 after the transfer on i
-        tags = [Signal(data.StructLayout({"valid": 1, "end": 1} | marks(geo)),
-                       name=f"tag{k}") for k in range(self.latency - 1)]
+        tags = [Signal(data.StructLayout({"valid": 1} | marks(geo) | {"end": 1}), name=f"tag{k}")
+                for k in range(self.latency - 1)]
         en, taken = Signal(), Signal()
         if not spec.fused:
             m.d.comb += self.i.ready.eq(en)
@@ -129,10 +129,10 @@ class Fuse(wiring.Component):
 
         pipe = Pipeline(m, en)
         inputs = {name: [pipe.delay(value[g], chains.BACK, f"{name}_total{g}")
-                         for g in range(geo.G)]
+                         for g in range(geo.values)]
                   for name, value in ((name, self.i.payload[name]) for name in totals(spec))}
         if spec.fused:
-            inputs["x"] = [self.x.payload.x[g] for g in range(geo.G)]
+            inputs["x"] = list(self.x.payload.x)
         values, flow = chain.build(Host(m, pipe, self, row), inputs, register=True)
         result = Signal(x_word(spec.x_format, geo))
         m.d.comb += [*copied(result, tags[-1], geo),
@@ -141,8 +141,8 @@ class Fuse(wiring.Component):
         if spec.saturates:
             counter = each_layer(geo, tags[-1], [Signal(32, name=f"counter{j}")
                                                  for j in range(geo.layers)])
-            value = counter + sum(bit for over in flow.stream_over
-                                  for bit in flow.at(over, self.latency - 1).bits)
+            value = counter + sum(bit for over in flow.stream_over for bit in existing(
+                flow.at(over, self.latency - 1).bits, tags[-1], geo))
             closing = en & tags[-1].valid & tags[-1].last & tags[-1].end
             m.d.sync += self.count.valid.eq(closing)
             with m.If(en & tags[-1].valid):

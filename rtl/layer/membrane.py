@@ -15,7 +15,8 @@ from rtl.parts.memory import ConfigRegister, Region
 class Membrane(Cell):
     """``u <- saturate(round(leak v + y))``, a spike where ``u >= theta``, then the reset.
 
-    A multiplier, three adders, a comparator and a memory of H membranes.
+    A multiplier, three adders and a comparator for each step of a word, one behind the other, and a
+    memory of H membranes.
     """
 
     op: Integrate
@@ -35,25 +36,32 @@ class Membrane(Cell):
                        f"threshold of all neurons, {theta.fmt}", register=True)]
 
     def build(self, flow, y):
+        reset = self.op.reset == "subtract"
         y, = flow.together(flow.plain(y))
         y = flow.at(y, max(y.time, 2))
         memory = NeuronMemory(flow, f"{self.key}_membranes", self.op.v)
-        leaked = flow.product(memory.read(y.time), flow.param(self.name("leak"), y.time))
-        u, over = flow.together(*limited(flow, flow.sum(leaked, y), self.op.v))
+        v, leak = memory.read(y.time), flow.param(self.name("leak"), y.time)
+        found, theta = [], None
+        for now in flow.each_step(y):       # it needs what the one before it has left
+            leak = flow.at(leak, v.time)
+            leaked = flow.product(v, leak)
+            u, over = flow.together(*limited(flow, flow.sum(leaked, now), self.op.v))
+            theta = replace(theta or self._theta(flow), time=u.time)
+            s = flow.made(lambda u, theta: u >= theta, 0, 1, 0, u, theta, what="fires")
+            v = flow.made(lambda u, s, theta: Mux(s, u - theta if reset else 0, u),
+                          u.lo, u.hi, u.f_bits, u, s, theta, what="v")
+            found.append((u, over, s))
+        memory.write(v)
+        u, over, s = (flow.joined(list(each)) for each in zip(*found))
         flow.over.append(over)
         flow.shown.append((u, "membrane"))
-        theta = self._theta(flow, u.time)
-        s = flow.made(lambda u, theta: u >= theta, 0, 1, 0, u, theta, what="fires")
-        reset = self.op.reset == "subtract"
-        memory.write(flow.made(lambda u, s, theta: Mux(s, u - theta if reset else 0, u),
-                               u.lo, u.hi, u.f_bits, u, s, theta, what="v"))
         return s
 
-    def _theta(self, flow: Flow, time: int) -> Value:
-        """The threshold, beside each membrane."""
+    def _theta(self, flow: Flow) -> Value:
+        """The threshold, beside each membrane, at any time."""
         if self.spec.geo.layers > 1:
-            return flow.param(self.name("theta"), time)
-        found = of(self.op.theta.fmt, time)
+            return flow.row[self.name("theta")]
+        found = of(self.op.theta.fmt, 0)
         if flow.host is None:
             return found
         register = ConfigRegister(self.spec.regions[self.name("theta")])

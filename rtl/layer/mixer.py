@@ -22,11 +22,11 @@ BEHIND = 8      # words between the sums and the fuse
 class MixerTiming(Timing):
     """Cycles of a mixer.
 
-    latency : from the transfer of a step's last word to the first word on ``o``; interval : least
-    cycles from one step's last word to the next one's, when ``o`` never stalls.
+    latency : from the transfer of a block's last word to the first word on ``o``; interval : least
+    cycles from one block's last word to the next one's, when ``o`` never stalls.
     """
 
-    fill: int       # from the transfer of a step's last word to the one that completes its sums
+    fill: int       # from the transfer of a block's last word to the one that completes its sums
 
 
 def timing(spec: LayerSpec) -> MixerTiming:
@@ -49,7 +49,8 @@ class Mixer(wiring.Component):
         x ────────────────────────────────────────────►[Fuse]◄──[queue]◄──┘
                                                           └──► o
 
-    A layer may have several mixers: they run in step, and their sums leave together. A word costs K
+    A layer may have several mixers: they run in step, and their sums leave together. Each of the P
+    steps of a word has sums of its own; a row of W is read once for all of them. A word costs K
     cycles (``Geometry.K``), whatever fired. With the last row of a step the sums go
     to ``out`` and the ring becomes 0, so the next step is summed while this one is read out. From
     the RAMs to ``out`` nothing ever waits, thousands of flip-flops have no enable: the last word of
@@ -72,13 +73,13 @@ class Mixer(wiring.Component):
 
     Timing
     ------
-    ``latency`` cycles from the transfer of a step's last word to the first word on ``o``, then a
-    word per cycle; ``interval`` is the least number of cycles per step.
+    ``latency`` cycles from the transfer of a block's last word to the first word on ``o``, then a
+    word per cycle; ``interval`` is the least number of cycles per block of steps.
 
     Resources
     ---------
-    Of each mixer: G RAMs of ``words * K`` rows of Q weights, 2 H sums in registers, Q adders. A
-    queue of 8 words.
+    Of each mixer: G RAMs of ``words * K`` rows of Q weights; of each step 2 H sums in registers and
+    Q adders. A queue of 8 words.
     """
 
     def __init__(self, spec: LayerSpec):
@@ -116,7 +117,8 @@ class Mixer(wiring.Component):
         moved = {}
         for wire, (name, rams) in zip(self.spec.cut.mixes, self.weights.items()):
             parts = self._parts(m, wire, name, rams, active, row, now)
-            moved[wire.op.makes] = self._sums(m, wire.op.makes, tags[-1], wipe, parts)
+            moved[wire.op.makes] = [self._sums(m, wire.op.makes, p, tags[-1], wipe, part)
+                                    for p, part in enumerate(parts)]
         self._read_out(m, tags, moved, clear, coming, taken)
         return m
 
@@ -160,33 +162,35 @@ class Mixer(wiring.Component):
         return tags, wipe
 
     def _parts(self, m: Module, wire, name: str, rams: list, active, row, now) -> list:
-        """RAMs and rows of one mixer: Q sums over a word."""
+        """RAMs and rows of one mixer: of each step Q sums over a word."""
         Q, G, made = self.geo.Q, self.geo.G, wire.op.makes
         w, (fmt,), word = shape_of(wire.op.w.fmt), wire.formats, now[wire.op.reads[0]]
-        rows = []
+        weights, rows = [], []
         for g, ram in enumerate(rams):
             m.submodules[name.partition(".")[2].replace(".", "_") + str(g)] = ram
             wiring.connect(m, wiring.flipped(self.cfg), ram.cfg)
-            # Nothing without a word: an enable would be one more input of every bit.
-            value = Signal(shape_of(fmt), name=f"{made}_value{g}")
             m.d.comb += [ram.addr.eq(row_of(self.geo, now, self.geo.words * self.geo.K, row)),
                          ram.en.eq(1)]
-            m.d.sync += value.eq(Mux(active, word[g], 0))
-            weights = [ram.data.word_select(q, w.width) for q in range(Q)]
-            found = [columns.product(wire, value, weight.as_signed() if w.signed else weight)
-                     for weight in weights]
-            rows.append(self._signals(Value.cast(found[0]).shape(), Q, f"{made}_row{g}_"))
-            m.d.sync += [to.eq(part) for to, part in zip(rows[g], found)]
+            read = [ram.data.word_select(q, w.width) for q in range(Q)]
+            weights.append([weight.as_signed() if w.signed else weight for weight in read])
+        for j in range(self.geo.values):
+            # Nothing without a word: an enable would be one more input of every bit.
+            value = Signal(shape_of(fmt), name=f"{made}_value{j}")
+            m.d.sync += value.eq(Mux(active, word[j], 0))
+            found = [columns.product(wire, value, weight) for weight in weights[j % G]]
+            rows.append(self._signals(Value.cast(found[0]).shape(), Q, f"{made}_row{j}_"))
+            m.d.sync += [to.eq(part) for to, part in zip(rows[j], found)]
         pipe = Pipeline(m, Const(1))
-        return [rows[0][q] if G == 1 else
-                pipe.total([rows[g][q] for g in range(G)], ADDERS, f"{made}_part{q}")
-                for q in range(Q)]
+        return [[rows[p * G][q] if G == 1 else
+                 pipe.total([rows[p * G + g][q] for g in range(G)], ADDERS,
+                            f"{made}{p or ''}_part{q}") for q in range(Q)]
+                for p in range(self.geo.P)]
 
-    def _sums(self, m: Module, made: str, tag, wipe, parts):
+    def _sums(self, m: Module, made: str, p: int, tag, wipe, parts):
         """Add to the head of a ring of K groups; returns the ring behind that, for `out`."""
         acc, K, Q = self.totals[made].shape, self.geo.K, self.geo.Q
-        ring = self._signals(acc, self.geo.H, f"{made}_ring")
-        sums = self._signals(acc, Q, f"{made}_sum")
+        ring = self._signals(acc, self.geo.H, f"{made}{p or ''}_ring")
+        sums = self._signals(acc, Q, f"{made}{p or ''}_sum")
         m.d.comb += [to.eq(head + part) for to, head, part in zip(sums, ring, parts)]
         moved = [*ring[Q:], *sums]
         with m.If(tag.valid if K > 1 else Const(1)):    # without a word the parts are 0
@@ -219,9 +223,10 @@ class Mixer(wiring.Component):
             clear.eq(self._at_most(self.fill + 1, left, load, send) & (unread <= BEHIND)),
             move.eq(queue.ready_next | tags[-2].end),
         ]
-        for name, values in moved.items():
-            out = self._signals(self.totals[name].shape, geo.H, f"{name}_out")
-            m.d.comb += [queue.i.payload[name][g].eq(out[g]) for g in range(G)]
+        for name, p, values in [(name, p, values) for name, steps in moved.items()
+                                for p, values in enumerate(steps)]:
+            out = self._signals(self.totals[name].shape, geo.H, f"{name}{p or ''}_out")
+            m.d.comb += [queue.i.payload[name][p * G + g].eq(out[g]) for g in range(G)]
             with m.If(move):
                 m.d.sync += [to.eq(Mux(load, value, shifted)) for to, value, shifted in
                              zip(out, values, [*out[G:], *[Const(0)] * G])]

@@ -1,6 +1,6 @@
 """What a layer's samplers hold against p: random words, Sobol points or phases."""
 
-from amaranth import Array, Cat, Module, Mux, Signal
+from amaranth import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,7 @@ from rtl.parts.shared_source import source
 from rtl.layer.phase_sampler import start_phase
 from rtl.parts.pipeline import Pipeline
 from rtl.spec import LayerSpec, starts
-from rtl.parts.streams import ConfigBus, marks, row_of
+from rtl.parts.streams import ConfigBus, layer_mark, row_of
 
 NAMES = {lfsr.SAMPLER_IN: "in", lfsr.SAMPLER_OUT: "out"}
 
@@ -48,41 +48,44 @@ def latency(form: str) -> int:
     return 2 if form == "systematic" else 1
 
 
-def shared_point(m: Module, words: "SamplerWords", columns: int, end) -> Signal:
-    """The point of the layer that is asked for; each has one, its step and what comes next.
+def shared_points(m: Module, words: "SamplerWords", columns: int, own: int, end) -> list:
+    """As :meth:`SamplerWords._points`, of the layer that is asked for.
 
-    The row for a layer's next step is read behind its last word, so that it is there in time
-    whichever layer follows.
+    The row for a layer's next block is read behind its last word, so that it is there in time
+    whichever layer follows; in all other cycles those of the layers in turn, for what the bus has
+    written.
     """
     layers, k, at = words.geo.layers, words.spec.random.k, words.layer
-    points, steps, nexts = (
+    points, blocks, nexts = (
         Array(Signal(bits, name=f"{name}{j}") for j in range(layers))
-        for name, bits in (("point", k), ("step", columns), ("next", k)))
-    t, done, asked = Signal(columns), Signal(1 + len(at)), Signal(1 + len(at))
-    column, directions = Signal(range(max(2, columns))), words.directions
-    m.d.comb += [t.eq(steps[done[1:]]), directions.en.eq(1)]
-    for c in reversed(range(columns)):          # trailing zeros of t + 1
-        with m.If(~t[c]):
+        for name, bits in (("point", k), ("block", columns), ("next", k)))
+    turn, look, asked = (Signal(range(layers), name=name) for name in ("turn", "look", "asked"))
+    t, column, directions = Signal(columns), Signal(range(max(2, columns))), words.directions
+    m.d.comb += [t.eq(blocks[look]), directions.en.eq(1)]
+    for c in reversed(range(own, columns)):     # trailing zeros of the next step's number
+        with m.If(~t[c - own]):
             m.d.comb += column.eq(c)
-    m.d.comb += directions.addr.eq(column + Array(range(0, layers * columns, columns))[done[1:]])
-    following = points[at] ^ Mux(steps[at][0], nexts[at], 1 << k - 1)
-    m.d.sync += [done.eq(Cat(words.take & end, at)), asked.eq(done)]
+    first = Array(Const(j * columns, range(layers * columns)) for j in range(layers))
+    m.d.comb += directions.addr.eq(column + first[look])
+    point, step = points[at], 1 << k - 1
+    following = point ^ step ^ nexts[at] if own else point ^ Mux(blocks[at][0], nexts[at], step)
+    m.d.sync += [turn.eq(Mux(turn == layers - 1, 0, turn + 1)),
+                 look.eq(Mux(words.take & end, at, turn)), asked.eq(look),
+                 nexts[asked].eq(directions.data)]
     with m.If(words.take & end):
         m.d.sync += [points[at].eq(Mux(words.last, 0, following)),
-                     steps[at].eq(Mux(words.last, 0, steps[at] + 1))]
-    with m.If(asked[0]):
-        m.d.sync += nexts[asked[1:]].eq(directions.data)
-    return points[at]
+                     blocks[at].eq(Mux(words.last, 0, blocks[at] + 1))]
+    return [point, point ^ step] if own else [point]
 
 
 class SamplerWords(wiring.Component):
-    """The words of one sampler of a layer, for G neurons at a time, in the artifact's form.
+    """The words of one sampler of a layer, for a word of values at a time, in the artifact's form.
 
-    * ``bernoulli``: new draws for every word of neurons.
-    * ``sobol``: every step has the stream's first H draws again, the masks, XOR the step's point.
+    * ``bernoulli``: new draws for every word; a neuron's P draws follow each other in the stream.
+    * ``sobol``: every block has the stream's first H draws again, the masks, XOR each step's point.
       So there is no memory of masks.
-    * ``systematic``: a memory of phases; in a sequence's first step the stream's draws in their
-      place. So nothing is cleared.
+    * ``systematic``: a memory of phases, those in front of a block's first step; in a sequence's
+      first block the stream's draws in their place. So nothing is cleared.
 
     Parameters
     ----------
@@ -100,21 +103,22 @@ class SamplerWords(wiring.Component):
     take : ``In(1)``
         The words of G neurons are asked for; only with ``en``.
     first, last : ``In(1)``
-        With ``take``: of the sequence's first step; of its last.
+        With ``take``: of the sequence's first block of steps; of its last.
     word : ``In(range(neuron_rows))``
         With ``take``: which ones.
     layer : ``In(range(layers))``
         With ``take``: whose, where several share the hardware.
-    words : ``Out(ArrayLayout(bits, G))``
-        ``latency`` enabled cycles after ``take``. ``systematic``: p's fraction bits, else k.
+    words : ``Out(ArrayLayout(bits, count))``
+        ``latency`` enabled cycles after ``take``: k bits for each of the word's values, the first
+        step's in front. ``systematic``: p's fraction bits for each of G neurons.
     back : ``In(StructLayout({"valid", "word", "phases"}))``
         ``systematic`` only: new phases, written in this cycle. Those of a word must be back before
         it is asked for again.
 
     Timing
     ------
-    Latency of :func:`latency`; G words per cycle. ``sobol``: two steps' last takes are at least
-    :func:`point_interval` cycles apart.
+    Latency of :func:`latency`; one word of values per cycle. ``sobol``: two blocks' last takes are
+    at least :func:`point_interval` cycles apart, and none is in the first cycle after a reset.
 
     Resources
     ---------
@@ -125,10 +129,13 @@ class SamplerWords(wiring.Component):
     def __init__(self, spec: LayerSpec, op: Fire, f_bits: int):
         self.spec, self.op, self.f_bits, self.geo = spec, op, f_bits, spec.geo
         geo, random, text = spec.geo, spec.random, NAMES[op.number % 2]
-        self.source = source(random, random.k, geo.G, starts(spec, f"start_{text}"))
+        draws, self.count = (geo.values if op.form == "bernoulli" else geo.G,
+                             geo.G if op.form == "systematic" else geo.values)
+        self.source = source(random, random.k, draws, starts(spec, f"start_{text}"))
         word = range(max(2, geo.neuron_rows))
-        members = {"cfg": In(ConfigBus()), "en": In(1), "take": In(1), "word": In(word)}
-        members |= {name: In(shape) for name, shape in marks(geo).items()}
+        members = {"cfg": In(ConfigBus()), "en": In(1), "take": In(1), "first": In(1),
+                   "last": In(1), "word": In(word)}
+        members |= {name: In(shape) for name, shape in layer_mark(geo).items()}
         self.latency, bits = latency(op.form), random.k
         if op.form == "sobol":
             self.directions = ConfigMemory(spec.regions[f"directions_{text}"], spec.hw)
@@ -137,15 +144,19 @@ class SamplerWords(wiring.Component):
             self.phases = WideMemory(geo.neuron_rows, geo.G * bits, [], spec.hw)
             members["back"] = In(data.StructLayout(
                 {"valid": 1, "word": word, "phases": data.ArrayLayout(bits, geo.G)}))
-        members["words"] = Out(data.ArrayLayout(bits, geo.G))
+        members["words"] = Out(data.ArrayLayout(bits, self.count))
         super().__init__(members)
 
     def model(self, steps: int, seed: int | None = None):
-        """Words (steps, words of a step, G); with ``systematic`` those of the first step only."""
-        seed = self.spec.seed if seed is None else seed
-        art = self.spec.art
-        words = self.op.words(self.f_bits, Draws(art.random, seed, art.H, art.n, steps))
-        return words.reshape(-1, self.geo.words, self.geo.G)
+        """Words (blocks, words of a block, values) of an even number of steps if there are two in a
+        block; with ``systematic`` (1, words, G), those of the first step only."""
+        seed, geo, art = self.spec.seed if seed is None else seed, self.geo, self.spec.art
+        draws = Draws(art.random, seed, art.H, art.n, steps, block=geo.P)
+        words = self.op.words(self.f_bits, draws)
+        if self.op.form == "systematic":
+            return words.reshape(-1, geo.words, geo.G)
+        return words.reshape(-1, geo.P, geo.words, geo.G).swapaxes(1, 2).reshape(
+            -1, geo.words, geo.values)
 
     def elaborate(self, platform):
         m = Module()
@@ -157,39 +168,46 @@ class SamplerWords(wiring.Component):
             m.d.comb += source.layer.eq(self.layer)
         m.d.comb += source.advance.eq(self.take)
         if self.op.form == "bernoulli":
-            m.d.comb += [source.rewind.eq(end & self.last),
-                         self.words.eq(pipe.register(source.words, "drawn"))]
+            drawn, P = pipe.register(source.words, "drawn"), self.geo.P
+            m.d.comb += source.rewind.eq(end & self.last)
+            m.d.comb += self.words.eq(drawn) if P == 1 else [
+                self.words[p * self.geo.G + g].eq(drawn[g * P + p])
+                for p in range(P) for g in range(self.geo.G)]
         elif self.op.form == "sobol":
-            point = self._point(m, end)
+            points = self._points(m, end)
             m.d.comb += source.rewind.eq(end)
-            for g, mask in enumerate(source.words):
-                m.d.comb += self.words[g].eq(pipe.register(mask ^ point, f"drawn{g}"))
+            masked = [mask ^ point for point in points for mask in source.words]
+            for j, word in enumerate(masked):
+                m.d.comb += self.words[j].eq(pipe.register(word, f"drawn{j}"))
         else:
             m.d.comb += [source.advance.eq(self.take & self.first), source.rewind.eq(end)]
             self._phases(m, pipe)
         return m
 
-    def _point(self, m, end) -> Signal:
-        """The step's point.
+    def _points(self, m, end) -> list:
+        """The points of the block's steps.
 
         The first column is the highest bit in every dimension, so only every other step needs the
-        memory: its row is there in time, for a step of one word is longer than 2 cycles.
+        memory: its row is there in time, for a step of one word is longer than 2 cycles. Of a block
+        of two steps that is the step to the next block.
         """
         m.submodules.directions = directions = self.directions
         wiring.connect(m, wiring.flipped(self.cfg), directions.cfg)
         columns = directions.region.depth // self.geo.layers
-        k = self.spec.random.k
+        k, own = self.spec.random.k, self.geo.P - 1     # columns that stay inside a block
         if self.geo.layers > 1:
-            return shared_point(m, self, columns, end)
-        point, t = Signal(k), Signal(columns)
+            return shared_points(m, self, columns, own, end)
+        point, t = Signal(k), Signal(columns)       # of the block's first step; t counts blocks
+        second = point ^ 1 << k - 1
         m.d.comb += directions.en.eq(1)
-        for c in reversed(range(columns)):          # trailing zeros of t + 1
-            with m.If(~t[c]):
+        for c in reversed(range(own, columns)):     # trailing zeros of the next step's number
+            with m.If(~t[c - own]):
                 m.d.comb += directions.addr.eq(c)
-        following = point ^ Mux(t[0], directions.data, 1 << k - 1)
-        with m.If(self.take & end):
+        following = second ^ directions.data if own else \
+            point ^ Mux(t[0], directions.data, 1 << k - 1)
+        with m.If(self.take & (end)):
             m.d.sync += [point.eq(Mux(self.last, 0, following)), t.eq(Mux(self.last, 0, t + 1))]
-        return point
+        return [point, second] if own else [point]
 
     def _phases(self, m, pipe) -> None:
         m.submodules.phases = phases = self.phases

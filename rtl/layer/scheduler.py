@@ -11,9 +11,9 @@ from rtl.parts.streams import copied, marks, row_of
 def slot_layout(geo: Geometry) -> data.StructLayout:
     """One cycle of the state engine, as it travels with the pipeline.
 
-    ``first`` and ``last``: the sequence's first and last step; ``start`` and ``end``: the step's
-    first and last word; ``head`` and ``tail``: the word's first and last cycle; ``row``: address
-    of its states; ``word``: of its neurons, in memories of all layers that share the hardware.
+    The word's marks (:func:`rtl.parts.streams.marks`); ``start`` and ``end``: the block's first and
+    last word; ``head`` and ``tail``: the word's first and last cycle; ``row``: address of its
+    states; ``word``: of its neurons; both in memories of all layers that share the hardware.
     """
     return data.StructLayout({"valid": 1} | marks(geo) | {
         "start": 1, "end": 1, "head": 1, "tail": 1, "row": range(max(2, geo.rows)),
@@ -21,13 +21,13 @@ def slot_layout(geo: Geometry) -> data.StructLayout:
 
 
 class Scheduler(wiring.Component):
-    """Turns words into slots: F cycles a word, and a pause after a step that is too short.
+    """Turns words into slots: F cycles a word, and a pause after a block that is too short.
 
     Parameters
     ----------
     geo : Geometry
     interval : int
-        Least enabled cycles from a step's first slot to the next step's.
+        Least enabled cycles from a block's first slot to the next block's.
 
     Members
     -------
@@ -61,7 +61,7 @@ class Scheduler(wiring.Component):
             "slot": Out(slot_layout(geo))})
 
     def model(self, words: list[dict]) -> list[dict]:
-        """Slots of whole steps of words (``first``, ``last``), without the gaps between them."""
+        """Slots of whole blocks of words (their marks), without the gaps between them."""
         geo = self.geo
         return [{"valid": 1} | {name: word[name] for name in marks(geo)} |
                 {"start": int(w == 0), "end": int(w == geo.words - 1), "head": int(f == 0),

@@ -1,11 +1,11 @@
-"""The signature of a step in hardware: a CRC over everything that the spikes do not show."""
+"""The signature of a block of steps in hardware: a CRC over what the spikes do not show."""
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from quant.integer import lfsr
-from quant.integer.signature import MASK, crc32
+from quant.integer.signature import MASK, SECOND, crc32
 from rtl.parts.config import Geometry
 from rtl.parts.lfsr import xor_network
 from rtl.layer import flow
@@ -43,7 +43,9 @@ def absorb(count: int = 1) -> lfsr.Matrix:
 
 
 class StepSignature(wiring.Component):
-    """CRC-32 of G words per cycle, neuron 0's first. Model: :func:`quant.integer.signature.crc32`.
+    """CRC-32 over a block of steps, G words per cycle, neuron 0's first.
+
+    Model: :func:`quant.integer.signature.crc32`.
 
     The words' share is made one cycle ahead, so that the loop is one fixed XOR network.
 
@@ -52,10 +54,10 @@ class StepSignature(wiring.Component):
     en : ``In(1)``
         Clock enable of the pipeline that this is part of.
     valid, start : ``In(1)``
-        ``words`` count; they are the first ones of a step.
+        ``words`` count; they are the first ones of a block.
     words : ``In(ArrayLayout(32, G))``
     crc : ``Out(32)``
-        CRC of the step up to and with ``words``, one enabled cycle later; holds for that cycle.
+        CRC of the block up to and with ``words``, one enabled cycle later; holds for that cycle.
 
     Timing
     ------
@@ -74,7 +76,7 @@ class StepSignature(wiring.Component):
                           "words": In(data.ArrayLayout(BITS, G)), "crc": Out(BITS)})
 
     def model(self, words):
-        """CRC after each cycle of a step, for words (cycles, G)."""
+        """CRC after each cycle of a block, for words (cycles, G)."""
         return [crc32(words[:j + 1].ravel()) for j in range(len(words))]
 
     def elaborate(self, platform):
@@ -110,21 +112,26 @@ def of_middle(spec, chain: flow.Flow,
 class NeuronWords:
     """Registers along a pipeline: :func:`quant.integer.reference.word_of` of G neurons.
 
-    Call the methods in their order. ``time`` is the words' cycle after their transfer.
+    Call the methods in their order. ``time`` is the words' cycle after their transfer; slots : what
+    is where at each time, see :class:`rtl.layer.scheduler.Scheduler`.
     """
 
-    def __init__(self, pipe: Pipeline, geo: Geometry, time: int):
-        self.pipe, self.geo, self.time = pipe, geo, time
+    def __init__(self, pipe: Pipeline, geo: Geometry, time: int, slots: list):
+        self.pipe, self.geo, self.time, self.slots = pipe, geo, time, slots
         self.words = [Const(0, BITS)] * geo.G
 
     def add(self, values: list[tuple[flow.Value, int]], head=None) -> None:
         """Values that are there now, or will be; those before ``head`` count with it alone."""
         for value, by in sorted(values, key=lambda pair: pair[0].time):
             self.wait(max(self.time, value.time))
-            for g, bits in enumerate(value.bits):
-                bits = self.pipe.delay(bits, self.time - value.time, f"shown{by}_{g}")
-                term = rotl(bits, by)
-                self.words[g] = self.words[g] ^ (term if head is None else Mux(head, term, 0))
+            for j, bits in enumerate(value.bits):
+                step, g = divmod(j, self.geo.G)
+                bits = self.pipe.delay(bits, self.time - value.time, f"shown{by}_{j}")
+                term, counts = rotl(bits, by + SECOND * step), head
+                if step:        # nothing of a step that is missing
+                    there = ~self.slots[self.time].half
+                    counts = there if head is None else head & there
+                self.words[g] = self.words[g] ^ (term if counts is None else Mux(counts, term, 0))
 
     def wait(self, time: int) -> None:
         """Until a time."""

@@ -3,34 +3,33 @@
 from dataclasses import dataclass
 from types import SimpleNamespace
 
-from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.layer import chains, signature, state_update
-from rtl.layer.coefficients import MODE, StateMemories
-from rtl.layer.drives import Drives
+from rtl.layer import chains, signature
+from rtl.layer.block_lanes import BlockLanes
 from rtl.layer.scheduler import Scheduler
 from rtl.layer.signature import NeuronWords, StepSignature
+from rtl.layer.state_lanes import Lanes
 from rtl.layer.state_model import expected_words
-from rtl.layer.state_update import StateUpdate
-from rtl.parts.memory import WideMemory
 from rtl.parts.pipeline import Pipeline, buffer_output, tree_stages
-from rtl.parts.streams import ConfigBus, copied, each_layer, marks, shape_of, x_word
+from rtl.parts.streams import ConfigBus, copied, each_layer, marks, x_word
 from rtl.spec import LayerSpec, Timing
 
-ADDERS = 2      # levels of the drive's adder tree per cycle
-COUNTERS = 3    # levels of the saturation counter's
+COUNTERS = 3    # levels of the saturation counter's adder tree per cycle
+LANES = {1: Lanes, 2: BlockLanes}       # by the steps of a word
 
 
 @dataclass(frozen=True)
 class EngineTiming(Timing):
     """When a word of a state engine is where, in enabled cycles after its transfer on ``i``.
 
-    latency : to ``o.valid``; interval : cycles per step in steady state.
+    latency : to ``o.valid``; interval : cycles per block of steps in steady state.
     """
 
     operands: int       # what enters its neurons' states is at the lanes, and so are the states
+    rounding: int       # their rounding words
     state: int          # the new states
     y: int              # the sums over their modes, or what enters the middle
     result: int         # what leaves
@@ -39,24 +38,23 @@ class EngineTiming(Timing):
 def timing(spec: LayerSpec) -> EngineTiming:
     """Timing of a layer's engine."""
     geo, front = spec.geo, chains.front(spec)
-    operands = at_state = y = chains.entering(spec, front).time
+    operands = chains.entering(spec, front).time
     interval = max(geo.issue, front.flow.loop)
+    at = dict.fromkeys(("rounding", "state", "y"), operands)
     if spec.cut.states:
-        lane = state_update.latency(spec.hw.spread)
-        at_state = operands + lane
-        y = at_state + tree_stages(geo.M, ADDERS) + 1
+        at = LANES[geo.P].times(spec, operands)
         # A state is read one cycle before the operands, written with the result, readable a cycle
         # later.
-        interval = max(interval, lane + 2)
-    middle = chains.middle(spec, y)
+        interval = max(interval, at["state"] - operands + 2)
+    middle = chains.middle(spec, at["y"])
     shown = signature.of_middle(spec, middle.flow, middle.values)
     # A register behind what leaves; the signature takes two cycles from the last of its values.
     times = [middle.values[name].time + 1 for name in spec.cut.sent]
     times += [value.time + 2 for value, _ in shown]
-    times += [over.time + tree_stages(geo.G, COUNTERS) for over in middle.flow.over]
+    times += [over.time + tree_stages(geo.values, COUNTERS) for over in middle.flow.over]
     result = max(times)
-    return EngineTiming(result + geo.F, max(interval, middle.flow.loop), operands, at_state, y,
-                        result)
+    return EngineTiming(result + geo.F, max(interval, middle.flow.loop), operands, **at,
+                        result=result)
 
 
 class Host:
@@ -76,23 +74,32 @@ class Host:
         if time == 0:
             payload, scheduler = self._engine.i.payload, self._scheduler
             return SimpleNamespace(valid=scheduler.accept, word=scheduler.word,
-                                   **self._marks(payload))
+                                   **{name: payload[name] for name in marks(self.spec.geo)})
         slot = self.slots[time]
-        return SimpleNamespace(valid=slot.valid & slot[self.at], start=slot.start, end=slot.end,
-                               word=slot.word, **self._marks(slot))
-
-    def _marks(self, word) -> dict:
-        return {name: word[name] for name in marks(self.spec.geo)}
+        names = (*marks(self.spec.geo), "start", "end", "word")
+        return SimpleNamespace(valid=slot.valid & slot[self.at],
+                               **{name: slot[name] for name in names})
 
 
 def counted(flow, host: Host) -> list[tuple[list, int]]:
     """What saturated in a chain, in one cycle of each word: (bits, time)."""
-    return [([bit & host.slot(over.time).valid for bit in over.bits], over.time)
-            for over in flow.over]
+    G, found = host.spec.geo.G, []
+    for over in flow.over:
+        slot = host.slot(over.time)
+        found.append(([bit & slot.valid & ~slot.half if j >= G else bit & slot.valid
+                       for j, bit in enumerate(over.bits)], over.time))
+    return found
+
+
+def there(host: Host, time: int, values: list) -> list:
+    """A word's values at a time, 0 in a step that is missing."""
+    G = host.spec.geo.G
+    return [Mux(host.slots[time].half, Const(0, value.shape()), value) if j >= G else value
+            for j, value in enumerate(values)]
 
 
 class StateEngine(wiring.Component):
-    """All H neurons of a layer, G per word, M modes of each per cycle.
+    """All H neurons of a layer, G per word in P steps, M modes of each per cycle.
 
     .. code-block:: text
 
@@ -101,12 +108,14 @@ class StateEngine(wiring.Component):
         coefficients ────►└────────▲───────┘    └─►[state RAM]─┐
                                    └────────────────────────────┘
 
-    A word takes F cycles; words, steps and sequences follow each other without a gap, except that
-    a step takes at least as long as a state needs from being read to being readable again. The
-    state counts as 0 in a sequence's first step, and the random streams start anew: nothing
+    A word takes F cycles; words, blocks and sequences follow each other without a gap, except that
+    a block takes at least as long as a state needs from being read to being readable again. The
+    state counts as 0 in a sequence's first block, and the random streams start anew: nothing
     has to be cleared. When ``o`` is not taken everything stops; when ``i`` is empty the words on
     their way still come out. Timing does not depend on data. A layer without states has front and
-    middle alone.
+    middle alone. With P = 2 the lanes are :class:`rtl.layer.block_lanes.BlockLanes`: an update of
+    the states takes both steps of a block, and chains compute them side by side. In a word with
+    ``half`` the second step is missing: what enters there is 0, and so is what leaves.
 
     Parameters
     ----------
@@ -116,23 +125,23 @@ class StateEngine(wiring.Component):
     -------
     i : ``In(stream.Signature(x_word(x_format, geo)))``
     o : ``Out(stream.Signature(chains.sent_word(spec)))``
-        ``signature`` and ``saturations`` run along: over the step and the sequence so far.
+        ``signature`` and ``saturations`` run along: over the block and the sequence so far.
     busy : ``Out(layers)``
-        Bit j, for layer j: the lanes take operands in this cycle, all of them: ``4 lanes``
-        products, 6 where u is a value. For counters.
+        Bit j, for layer j: the lanes take operands in this cycle, all of them. For counters.
     cfg : ``In(ConfigBus())``
 
     Resources
     ---------
-    4 multipliers per lane, 6 where u is a value, and those of the chains; a state RAM of ``2 lanes
-    h.width`` bits a row and the coefficient memories, ``geo.issue`` rows each.
+    4 multipliers per lane, 6 where u is a value, with P = 2 5 and 9; those of the chains; a state
+    RAM of ``2 lanes h.width`` bits a row and the coefficient memories, ``geo.issue`` rows each;
+    with P = 2, where u is a spike, a table of ``4 geo.issue`` rows for each of G neurons.
 
     Attributes
     ----------
     latency : int
         Cycles from a word's transfer on ``i`` to its ``o.valid``.
     interval : int
-        Cycles per step in steady state.
+        Cycles per block in steady state.
     """
 
     def __init__(self, spec: LayerSpec):
@@ -140,10 +149,8 @@ class StateEngine(wiring.Component):
         self.latency, self.interval = self.at.latency, self.at.interval
         self.states = spec.cut.states
         if self.states:
-            self.memories = StateMemories(spec)
-            op, (u,), hw = self.states.op, self.states.formats, spec.hw
-            self.lanes = [StateUpdate(op, u, spec.random, fed=True, spread=hw.spread,
-                                      multiplier=hw.multiplier) for _ in range(spec.geo.lanes)]
+            self.part = LANES[spec.geo.P](spec)
+            self.memories, self.lanes = self.part.memories, self.part.lanes
         super().__init__({"i": In(stream.Signature(x_word(spec.x_format, spec.geo))),
                           "o": Out(stream.Signature(chains.sent_word(spec))),
                           "busy": Out(spec.geo.layers),
@@ -174,7 +181,7 @@ class StateEngine(wiring.Component):
         working = slots[at.operands]
         m.d.comb += self.busy.eq((working.valid & en) << (working.layer if geo.layers > 1 else 0))
         if self.states:
-            u, y = self._states(m, host, u, seen)
+            u, y = self.part.build(m, host, at, u, seen)
             overs.append(([lane.o.payload.over[part] for lane in self.lanes for part in range(2)],
                           at.state))
             entering = {self.states.op.makes: y}
@@ -187,10 +194,10 @@ class StateEngine(wiring.Component):
 
         slot, word = slots[at.result], chains.sent_word(self.spec)
         result = Signal(word)
-        m.d.comb += [*copied(result, slot, geo), result.end.eq(slot.end)]
+        m.d.comb += [result[name].eq(slot[name]) for name in (*marks(geo), "end")]
         for name in self.spec.cut.sent:
             out = seen["middle"].at(values[name], at.result)
-            m.d.comb += result[name].eq(Cat(out.bits))
+            m.d.comb += result[name].eq(Cat(there(host, at.result, out.bits)))
         if "s_in" in word.members:
             since = at.y - 2 if self.states else at.operands
             m.d.comb += result.s_in.eq(pipe.delay(Cat(u), at.result - since, "s_in"))
@@ -205,55 +212,15 @@ class StateEngine(wiring.Component):
         geo, at, pipe = self.geo, self.at, host.pipe
         chain = chains.front(self.spec)
         x = pipe.delay(self.i.payload.x, chain.start, "x")
-        values, flow = chain.build(host, {"x": [x[g] for g in range(geo.G)]})
+        values, flow = chain.build(host, {"x": [x[g] for g in range(geo.values)]})
         entered = flow.at(values[self.spec.cut.u], at.operands)
-        u = [Signal(entered.shape, name=f"u{g}") for g in range(geo.G)]
-        for g, fresh in enumerate(entered.bits):
+        u = [Signal(entered.shape, name=f"u{g}") for g in range(geo.values)]
+        for g, fresh in enumerate(there(host, at.operands, entered.bits)):
             held = Signal(entered.shape, name=f"held{g}", reset_less=True)
             m.d.comb += u[g].eq(Mux(host.slots[at.operands].head, fresh, held))
             with m.If(pipe.en):
                 m.d.sync += held.eq(u[g])
         return {"front": flow, "u": entered}, u
-
-    def _states(self, m, host, u, seen):
-        """State RAM, lanes and drives. Returns u before the sum, and y behind it."""
-        geo, mem, at, pipe, op = self.geo, self.memories, self.at, host.pipe, self.states.op
-        for name, part in mem.submodules().items():
-            host.memory(name, part)
-        for j, lane in enumerate(self.lanes):
-            m.submodules[f"lanes{j}"] = lane
-            m.d.comb += [lane.i.valid.eq(1), lane.o.ready.eq(pipe.en)]
-        slot, ahead, done = (host.slots[k] for k in (at.operands, at.operands - 1, at.state))
-        h = shape_of(op.h)
-        layout = data.ArrayLayout(data.StructLayout({"h_re": h, "h_im": h}), geo.lanes)
-        states = m.submodules.states = WideMemory(geo.rows, layout.size, [], self.spec.hw)
-        read, write = (data.View(layout, port) for port in (states.r_data, states.w_data))
-        store = (done.valid & pipe.en).replicate(len(states.w_en))
-        m.d.comb += [states.r_addr.eq(ahead.row), states.r_en.eq(pipe.en),
-                     mem.modes.addr.eq(ahead.row), mem.modes.en.eq(pipe.en),
-                     states.w_addr.eq(done.row), states.w_en.eq(store)]
-        if mem.draws_rounding:
-            m.d.comb += [mem.draws_rounding.advance.eq(pipe.en & ahead.valid),
-                         mem.draws_rounding.rewind.eq(ahead.last & ahead.end & ahead.tail)]
-            if geo.layers > 1:
-                m.d.comb += mem.draws_rounding.layer.eq(ahead.layer)
-            seen["rounding"] = pipe.register(mem.draws_rounding.words, "r_round")
-        for j, lane in enumerate(self.lanes):
-            p = lane.i.payload
-            m.d.comb += [p.u.eq(u[j // geo.M]), *(p[f].eq(mem.modes.row[j][f]) for f in MODE)]
-            for part in ("h_re", "h_im"):
-                m.d.comb += [p[part].eq(Mux(slot.first, 0, read[j][part])),
-                             write[j][part].eq(lane.o.payload[part])]
-            if mem.draws_rounding:
-                m.d.comb += p.r.eq(seen["rounding"][j])
-        drives, total = Drives(self.spec, chains.drive(self.spec)), at.y - 1
-        m.d.comb += [mem.neurons.addr.eq(host.slots[total - drives.ahead].word),
-                     mem.neurons.en.eq(pipe.en)]
-        early = total - drives.ahead + 1
-        u = [pipe.delay(one, early - at.operands, f"u{g}") for g, one in enumerate(u)]
-        totals = [pipe.total([lane.o.payload.h_re for lane in self.lanes[g * geo.M:][:geo.M]],
-                             ADDERS, f"sum{g}") for g in range(geo.G)]
-        return u, drives.build(m, pipe, u, mem.neurons.row, totals, host.slots[total].head)
 
     def _count(self, m, host, overs, result):
         """Saturated states and membranes of the sequence so far."""
@@ -270,11 +237,12 @@ class StateEngine(wiring.Component):
             m.d.sync += count.eq(result.saturations)
 
     def _sign(self, m, host, seen, values, result):
-        """The step's signature."""
+        """The block's signature."""
         at, slots, geo = self.at, host.slots, self.geo
-        words = NeuronWords(host.pipe, geo, at.operands)
+        words = NeuronWords(host.pipe, geo, at.operands, slots)
         words.add(signature.of_front(self.spec, seen["front"], seen["u"]), slots[at.operands].head)
         if self.states:
+            words.wait(at.rounding)
             words.add_states(seen.get("rounding"), [lane.o.payload for lane in self.lanes],
                              at.state)
             words.over_cycles(at.y - 1, slots[at.y - 1].head)

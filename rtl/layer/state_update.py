@@ -22,6 +22,22 @@ def latency(spread: bool) -> int:
     return 7 if spread else 5
 
 
+def settle(m: Module, en, op: States, part: str, acc, r, result) -> None:
+    """The last two registers of a lane: a sum rounded, then saturated.
+
+    part : re or im; acc : its exact sum, with the fraction bits of ``A_bar h``; r : its rounding
+    word, or None for half to even; result : structure of h_re, h_im and over.
+    """
+    shift = op.a_re.fmt.f_bits
+    rounded = round_half_even(acc, shift) if r is None else \
+        round_stochastic(acc, shift, r, len(r))
+    whole = Signal(rounded.shape(), reset_less=True, name=f"rounded_{part}")
+    h, over = saturate(whole, op.h)
+    with m.If(en):
+        m.d.sync += [whole.eq(rounded), result[f"h_{part}"].eq(h),
+                     result.over[part == "im"].eq(over)]
+
+
 class StateUpdate(wiring.Component):
     """One step ``h <- round(A_bar h + g u)`` of a complex mode, state and coefficients outside.
 
@@ -99,7 +115,7 @@ class StateUpdate(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        op, bits, shift = self.op, self.random.round_bits, self.op.a_re.fmt.f_bits
+        op, bits = self.op, self.random.round_bits
         en = Signal()
         valid = Signal(self.latency, init=(1 << self.latency) - 1 if self.fed else 0)
         m.d.comb += [en.eq(~self.o.valid | self.o.ready), self.i.ready.eq(en),
@@ -127,17 +143,11 @@ class StateUpdate(wiring.Component):
             acc = Signal(self._sum_shape(), reset_less=True, name=f"acc_{part}")
             with m.If(en):
                 m.d.sync += acc.eq(total + (gu << op.align(self.u)))
+            r_acc = None
             if op.rounding == "stochastic":
                 low = bits * (part == "im")
                 r_acc = pipe.delay(p.r[low:low + bits], self.registers + 1, f"r_{part}")
-                rounded = round_stochastic(acc, shift, r_acc, bits)
-            else:
-                rounded = round_half_even(acc, shift)
-            whole = Signal(rounded.shape(), reset_less=True, name=f"rounded_{part}")
-            h, over = saturate(whole, op.h)
-            with m.If(en):
-                m.d.sync += [whole.eq(rounded), result[f"h_{part}"].eq(h),
-                             result.over[part == "im"].eq(over)]
+            settle(m, en, op, part, acc, r_acc, result)
         return m
 
     def _sum_shape(self):

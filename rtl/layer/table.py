@@ -9,7 +9,7 @@ from rtl.parts.memory import ConfigMemory, Region, pack_rows
 
 
 class Table(Cell):
-    """A memory of the table for each neuron of a word; all have the same content."""
+    """A memory of the table for each value of a word; all have the same content."""
 
     op: ops.Table
 
@@ -32,7 +32,8 @@ class Table(Cell):
 
     def _entry(self, flow, at, fmt: QFormat):
         # One is the region itself.
-        flow.memories += [("tables", len(self.op.table.raw), fmt.width)] * (self.spec.geo.G - 1)
+        others = self.spec.geo.values - 1
+        flow.memories += [("tables", len(self.op.table.raw), fmt.width)] * others
 
         def memory(g):
             part = ConfigMemory(self.spec.regions[self.name(self.op.kind)], self.spec.hw)

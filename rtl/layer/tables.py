@@ -11,7 +11,7 @@ from rtl.parts.memory import pack_rows, rows_built
 
 
 def lookup(flow: Flow, at: Value, lo: int, hi: int, f_bits: int, part) -> Value:
-    """The entry at the address ``at``, a cycle later; ``part(g)`` makes a memory of neuron g.
+    """The entry at the address ``at``, a cycle later; ``part(g)`` makes a memory of value g.
 
     It has ``addr``, ``en`` and ``data``.
     """
@@ -20,9 +20,9 @@ def lookup(flow: Flow, at: Value, lo: int, hi: int, f_bits: int, part) -> Value:
     if flow.host is None:
         return out
     bits = []
-    for g in range(flow.spec.geo.G):
+    for g, address in enumerate(at.bits):
         found = part(g)
-        flow.host.m.d.comb += [found.addr.eq(at.bits[g]), found.en.eq(flow.host.pipe.en)]
+        flow.host.m.d.comb += [found.addr.eq(address), found.en.eq(flow.host.pipe.en)]
         bits.append(found.data)
     return replace(out, bits=tuple(bits))
 
@@ -64,7 +64,7 @@ def gelu(flow: Flow, y: Value, key: str) -> Value:
     rows = pack_rows([(K[:count].copy(), width), (steps, bits)]) + (0,)     # the last: beyond
     depth = rows_built(len(rows))
 
-    flow.memories += [("tables", depth, width + bits)] * flow.spec.geo.G
+    flow.memories += [("tables", depth, width + bits)] * flow.spec.geo.values
 
     class Rom:      # its content is the format's, not the network's: nobody writes it
         def __init__(self, g):

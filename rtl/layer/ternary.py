@@ -10,14 +10,14 @@ from rtl.layer.flow import of
 from rtl.parts.memory import ConfigRegister, Region
 from rtl.parts.multiplier import Products
 from rtl.parts.pipeline import Pipeline, buffer_output
-from rtl.parts.streams import ConfigBus, each_layer, marks
+from rtl.parts.streams import ConfigBus, each_layer, layer_mark, marks
 from rtl.spec import LayerSpec, Timing, starts
 
 # One is written and one read; the third has its last word, and its limit is on the way.
 BANKS = 3
 BEHIND_MAXIMUM = 3      # cycles from the last word's maximum to the bank's limit
 READ = 3            # cycles from a read to the word on `o`
-PER_STEP = ("signature", "saturations")     # of the step's last word
+PER_STEP = ("signature", "saturations")     # of the last word of a block of steps
 
 
 def regions(spec: LayerSpec) -> list[Region]:
@@ -33,7 +33,7 @@ def regions(spec: LayerSpec) -> list[Region]:
 def word(spec: LayerSpec) -> data.StructLayout:
     """The engine's word with what the threshold makes."""
     members = dict(sent_word(spec).members)
-    return data.StructLayout({spec.cut.ternary.op.makes: member(of(TERNARY, 0), spec.geo.G)}
+    return data.StructLayout({spec.cut.ternary.op.makes: member(of(TERNARY, 0), spec.geo)}
                              | members)
 
 
@@ -49,7 +49,7 @@ def levels(spec: LayerSpec) -> int:
 
 
 def timing(spec: LayerSpec) -> Timing:
-    """latency: from the transfer of a step's last word on ``i`` to its first word on ``o``."""
+    """latency: from the transfer of a block's last word on ``i`` to its first word on ``o``."""
     return Timing(2 + levels(spec) + BEHIND_MAXIMUM + READ, spec.geo.words)
 
 
@@ -66,9 +66,9 @@ class Ternary(wiring.Component):
         i ──┬─► bank w │ bank r ─► words ─►(|z| > limit)──► o
             └─►|z|─►max over a word─►max over the step─►(× c)─► limit of the bank
 
-    Banks of whole steps: one is written while another one is read, so a step waits until all of it
-    is known. ``i`` takes a whole step or none of it. Bit-exact model:
-    :class:`quant.integer.ops.Ternary`.
+    Banks of whole blocks of steps: one is written while another one is read, so a block waits until
+    all of it is known. Each of its P steps has a limit of its own. ``i`` takes a whole block or
+    none of it. Bit-exact model of a step: :class:`quant.integer.ops.Ternary`.
 
     Parameters
     ----------
@@ -82,12 +82,12 @@ class Ternary(wiring.Component):
 
     Timing
     ------
-    ``latency`` from the transfer of a step's last word on ``i`` to its first on ``o``, then a word
+    ``latency`` from the transfer of a block's last word on ``i`` to its first on ``o``, then a word
     per cycle. A bank is free again in the cycle after its last word has left on ``o``.
 
     Resources
     ---------
-    One multiplier, a RAM of ``BANKS words`` rows.
+    P multipliers, a RAM of ``BANKS words`` rows.
     """
 
     def __init__(self, spec: LayerSpec):
@@ -103,7 +103,7 @@ class Ternary(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        words = self.geo.words
+        words, values = self.geo.words, range(self.geo.values)
         for j, threshold in enumerate(self.thresholds):
             m.submodules[f"threshold{j}"] = threshold
             wiring.connect(m, wiring.flipped(self.cfg), threshold.cfg)
@@ -148,9 +148,9 @@ class Ternary(wiring.Component):
         result = Signal(self.out)
         z = row[self.wire.op.reads[0]]
         raws = data.View(row_layout, read.data)[self.wire.op.reads[0]]
-        sizes = [pipe.register(self._size(raws[g]), f"size{g}") for g in range(self.geo.G)]
+        sizes = [pipe.register(self._size(raws[g]), f"size{g}") for g in values]
         for g, size in enumerate(sizes):
-            over = (size << THRESHOLD.f_bits) > now.limit
+            over = (size << THRESHOLD.f_bits) > now.limit[g // self.geo.G]
             m.d.comb += result[self.wire.op.makes][g].eq(
                 Mux(over, Mux(z[g] < 0, -1, 1), 0))
         m.d.comb += [*(result[name].eq(row[name]) for name in row_layout.members),
@@ -172,9 +172,9 @@ class Ternary(wiring.Component):
         return Mux(z < 0, -z, z)[:len(z)] if z.shape().signed else z
 
     def _limits(self, m: Module, taken, start, end, bank):
-        """``c max |z|`` of each bank; also 1 in the cycle before it is there."""
-        pipe = Pipeline(m, Const(1))
-        shared = {name: shape for name, shape in marks(self.geo).items() if name == "layer"}
+        """``c max |z|`` of each bank, step by step; also 1 in the cycle before they are there."""
+        pipe, G = Pipeline(m, Const(1)), self.geo.G
+        shared = layer_mark(self.geo)
         tags = Signal(data.StructLayout({"valid": 1, "start": 1, "end": 1, "bank": len(bank)}
                                         | shared))
         m.d.comb += tags.eq(Cat(taken, start, taken & end, bank,
@@ -182,27 +182,39 @@ class Ternary(wiring.Component):
         # a reset ends what is on its way, else a step would be read that is not there
         tags = pipe.delay(tags, 1 + levels(self.spec), "tags", reset_less=False)
         z = self.i.payload[self.wire.op.reads[0]]
-        sizes = [pipe.register(self._size(z[g]), f"into{g}") for g in range(self.geo.G)]
-        for level in range(levels(self.spec)):
-            pairs = [sizes[k:k + 2] for k in range(0, len(sizes), 2)]
-            sizes = [pipe.register(Mux(two[0] > two[-1], two[0], two[-1]), f"most{level}_{k}")
-                     for k, two in enumerate(pairs)]
-        most = Signal.like(sizes[0], name="most", reset_less=True)
-        with m.If(tags.valid):
-            m.d.sync += most.eq(Mux(tags.start | (sizes[0] > most), sizes[0], most))
+        sizes = [pipe.register(self._size(z[g]), f"into{g}") for g in range(self.geo.values)]
+        mosts = [self._most(pipe, sizes[p * G:][:G], tags, p or "") for p in range(self.geo.P)]
+        shape = mosts[0].shape()
         m.submodules.product = product = Products(
-            {"most": most.shape(), "threshold": THRESHOLD.width},
-            {"limit": ("most", "threshold")}, self.spec.hw.multiplier)
-        m.d.comb += [product.en.eq(1), product.most.eq(most),
-                     product.threshold.eq(each_layer(
+            {f"most{p or ''}": shape for p in range(self.geo.P)} | {"threshold": THRESHOLD.width},
+            {f"limit{p or ''}": (f"most{p or ''}", "threshold") for p in range(self.geo.P)},
+            self.spec.hw.multiplier)
+        m.d.comb += [product.en.eq(1), product.threshold.eq(each_layer(
                          self.geo, pipe.delay(tags, 1, "measured") if shared else tags,
-                         [one.data for one in self.thresholds]))]
-        limits = Array(Signal.like(product.limit, name=f"limit{k}", reset_less=True)
-                       for k in range(BANKS))
+                         [one.data for one in self.thresholds])),
+                     *(getattr(product, f"most{p or ''}").eq(most)
+                       for p, most in enumerate(mosts))]
+        found = [getattr(product, f"limit{p or ''}") for p in range(self.geo.P)]
+        kept = data.ArrayLayout(found[0].shape(), self.geo.P)
+        limits = Array(Signal(kept, name=f"limit{k}", reset_less=True) for k in range(BANKS))
         bank = pipe.delay(tags.bank, BEHIND_MAXIMUM, "bank")
         known = tags.end
         for k in range(BEHIND_MAXIMUM):
             known = pipe.register(known, f"known{k}", reset_less=False)
         with m.If(known):
-            m.d.sync += limits[bank].eq(product.limit)
+            m.d.sync += limits[bank].eq(Cat(found))
         return known, limits
+
+    @staticmethod
+    def _most(pipe: Pipeline, sizes: list, tags, name) -> Signal:
+        """The largest of a step so far, of a word's ``sizes`` and those before."""
+        level = 0
+        while len(sizes) > 1:
+            pairs = [sizes[k:k + 2] for k in range(0, len(sizes), 2)]
+            sizes = [pipe.register(Mux(two[0] > two[-1], two[0], two[-1]), f"most{name}{level}_{k}")
+                     for k, two in enumerate(pairs)]
+            level += 1
+        most = Signal.like(sizes[0], name=f"most{name}", reset_less=True)
+        with pipe.m.If(tags.valid):
+            pipe.m.d.sync += most.eq(Mux(tags.start | (sizes[0] > most), sizes[0], most))
+        return most

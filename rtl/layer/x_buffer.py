@@ -1,4 +1,4 @@
-"""The input buffer of a layer: whole time steps, read once or twice."""
+"""The input buffer of a layer: whole blocks of steps, read once or twice."""
 
 from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
@@ -13,23 +13,23 @@ FUSE_BANKS = 4      # a step also waits for the state engine, the mixer and the 
 
 
 class XBuffer(wiring.Component):
-    """Banks of one whole time step between a layer's input and its two readers.
+    """Banks of one whole block of steps between a layer's input and its two readers.
 
     .. code-block:: text
 
         i ──► bank w  │ bank w+1 │ ...          a bank is free again after its last use
-              bank o  ───────────────────► o    the state engine, complete steps only
-              bank f  ───────────────────► fuse the residual addition, steps that o has read
+              bank o  ───────────────────► o    the state engine, complete blocks only
+              bank f  ───────────────────► fuse the residual addition, blocks that o has read
 
-    A word is offered on ``o`` only when its whole step is in the buffer, so the engine never waits
-    in the middle of a step; ``i`` accepts a whole step or none of it, one word per cycle. Without a
+    A word is offered on ``o`` only when its whole block is in the buffer, so the engine never waits
+    in the middle of one; ``i`` accepts a whole block or none of it, one word per cycle. Without a
     residual connection there is no ``fuse``.
 
     Parameters
     ----------
     spec : LayerSpec
     banks : int, optional
-        Steps that fit; default 2, or 4 with a residual connection.
+        Blocks of steps that fit; default 2, or 4 with a residual connection.
 
     Members
     -------
@@ -40,8 +40,8 @@ class XBuffer(wiring.Component):
 
     Timing
     ------
-    ``latency`` cycles from the transfer of a step's last word on ``i`` to its first word on ``o``;
-    then a word per cycle on each side, also from step to step.
+    ``latency`` cycles from the transfer of a block's last word on ``i`` to its first word on ``o``;
+    then a word per cycle on each side, also from block to block.
 
     Resources
     ---------
@@ -67,7 +67,7 @@ class XBuffer(wiring.Component):
         depth, step = self.banks * self.geo.words, self.geo.words
         m.submodules.ram = ram = memory.Memory(shape=self.layout.members["x"], depth=depth,
                                                init=[])
-        # A step's flags are the same in all its words. From registers they come earlier than from
+        # A block's marks are the same in all its words. From registers they come earlier than from
         # a block RAM, and much depends on them.
         step_marks = data.StructLayout(marks(self.geo))
         flags = Array(Signal(step_marks.size, name=f"flags{bank}") for bank in range(self.banks))

@@ -44,6 +44,7 @@ def shape_digest(planned: Plan) -> bytes:
              [(str(op), {f.name: _shape(getattr(op, f.name)) for f in fields(op)
                          if not f.metadata.get("training")}) for _, op, _ in art.operations()],
              [(r.name, r.base, r.depth, r.width, r.fields) for r in planned.regions]]
+    facts += [planned.geo.P] if planned.geo.P > 1 else []
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).digest()[:8]
 
 

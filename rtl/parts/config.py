@@ -73,14 +73,17 @@ def lanes_for(given: int | None, H: int, n: int) -> int:
 class Geometry:
     """The numbers that follow from an artifact's shape and a :class:`HardwareConfig`.
 
-    A *word* is what one transfer between components carries: ``G`` neurons. The state engine spends
-    ``F`` cycles on a word, ``M`` modes of each of its neurons per cycle, so ``lanes = G M``. The
-    mixer spends ``K <= F`` cycles on a word, ``Q`` outputs per cycle: it never holds the engine up.
+    A *word* is what one transfer between components carries: ``G`` neurons in each of ``P`` steps,
+    the first step's values first. The ``P`` steps that go together are a *block* of steps. The
+    state engine spends ``F`` cycles on a word, ``M`` modes of each of its neurons per cycle, so
+    ``lanes = G M``. The mixer spends ``K <= F`` cycles on a word, ``Q`` outputs of each step per
+    cycle: it never holds the engine up.
     """
 
     H: int          # neurons per layer
     n: int          # complex modes per neuron
     lanes: int
+    P: int = 1      # steps per word: those that one update of the states takes
     layers: int = 1     # that share the hardware; a word then says which one it is of
 
     def __post_init__(self):
@@ -94,7 +97,7 @@ class Geometry:
     @classmethod
     def of(cls, art, lanes: int) -> "Geometry":
         """Of an artifact; neurons without modes count as those of one."""
-        return cls(art.H, max(1, art.n), lanes)
+        return cls(art.H, max(1, art.n), lanes, art.block)
 
     def allowed(self) -> list[int]:
         """Every number of lanes that fits."""
@@ -104,6 +107,11 @@ class Geometry:
     def G(self) -> int:
         """Neurons per word."""
         return max(1, self.lanes // self.n)
+
+    @property
+    def values(self) -> int:
+        """Values per word: value p G + g is that of neuron g in step p."""
+        return self.P * self.G
 
     @property
     def M(self) -> int:
@@ -117,12 +125,12 @@ class Geometry:
 
     @property
     def words(self) -> int:
-        """Words per time step."""
+        """Words per block of steps."""
         return self.H // self.G
 
     @property
     def issue(self) -> int:
-        """Cycles of the state engine per time step, H n / lanes: the multiplier roofline."""
+        """Cycles of the state engine per block, H n / lanes: the multiplier roofline."""
         return self.words * self.F
 
     @property
@@ -136,11 +144,20 @@ class Geometry:
         return self.layers * self.words
 
     @property
+    def roofline(self) -> float:
+        """Cycles of the state engine per time step."""
+        return self.issue / self.P
+
+    def blocks(self, steps: int) -> int:
+        """Blocks of a sequence; the last one of an odd number of steps is half."""
+        return -(-steps // self.P)
+
+    @property
     def K(self) -> int:
         """Cycles of the mixer per word: the largest divisor of H not above F."""
         return max(k for k in range(1, self.F + 1) if self.H % k == 0)
 
     @property
     def Q(self) -> int:
-        """Mixer outputs per cycle."""
+        """Mixer outputs per cycle, of each step."""
         return self.H // self.K

@@ -15,17 +15,28 @@ def shape_of(fmt: QFormat) -> Shape:
 
 
 def marks(geo: Geometry) -> dict:
-    """What every word of a step has beside its values.
+    """What every word says of its place in the sequence.
 
-    ``first`` and ``last``: it is of a sequence's first or last step; ``layer``, where several share
-    the hardware: which one it is of.
+    ``first`` and ``last``: it is of the first or the last block of steps; only where a block has
+    two steps ``half``: the second one is missing, behind the end of a sequence of odd length.
+    ``layer``, only where several share the hardware: which one it is of.
     """
-    return {"first": 1, "last": 1} | ({"layer": range(geo.layers)} if geo.layers > 1 else {})
+    return {"first": 1, "last": 1} | ({"half": 1} if geo.P > 1 else {}) | layer_mark(geo)
+
+
+def layer_mark(geo: Geometry) -> dict:
+    """Which layer something is of, where several share the hardware."""
+    return {"layer": range(geo.layers)} if geo.layers > 1 else {}
+
+
+def existing(flags: list, word, geo: Geometry) -> list:
+    """A flag of each of a word's values; 0 in a step that the word with its marks lacks."""
+    return [flag if j < geo.G else flag & ~word.half for j, flag in enumerate(flags)]
 
 
 def x_word(fmt: QFormat, geo: Geometry) -> data.StructLayout:
-    """G neurons' block inputs of one time step, in the format of x between blocks, and marks."""
-    return data.StructLayout({"x": data.ArrayLayout(shape_of(fmt), geo.G)} | marks(geo))
+    """G neurons' block inputs in P steps, in the format of x between blocks, and the marks."""
+    return data.StructLayout({"x": data.ArrayLayout(shape_of(fmt), geo.values)} | marks(geo))
 
 
 def copied(to, source, geo: Geometry) -> list:
@@ -51,6 +62,15 @@ def sample_word(art: Artifact) -> data.StructLayout:
     shape = (unsigned(max(1, (art.vocab - 1).bit_length())) if art.vocab
              else shape_of(art.sample))
     return data.StructLayout({"value": shape, "last": 1})
+
+
+def samples_word(art: Artifact, geo: Geometry) -> data.StructLayout:
+    """The samples of a block of steps: one sample, or two, the second of which ``half`` lacks."""
+    one = sample_word(art)
+    if geo.P == 1:
+        return one
+    return data.StructLayout({"value": data.ArrayLayout(one["value"].shape, geo.P), "last": 1,
+                              "half": 1})
 
 
 LOGIT_BITS = 48

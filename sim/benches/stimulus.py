@@ -26,15 +26,42 @@ def as_words(operands: dict[str, np.ndarray]) -> list[dict[str, int]]:
     return [{name: int(raw[j]) for name, raw in operands.items()} for j in range(count)]
 
 
+def block_marks(lengths, P: int) -> list[dict[str, int]]:
+    """``rtl.parts.streams.marks`` of every block of P steps of sequences of ``lengths`` steps."""
+    return [{"first": int(t == 0), "last": int(t + P >= length)} |
+            ({"half": int(t + P > length)} if P > 1 else {})
+            for length in lengths for t in range(0, length, P)]
+
+
+def there(lengths, P: int) -> np.ndarray:
+    """(blocks P,) whether each step of the blocks exists."""
+    return np.concatenate([np.arange(-(-length // P) * P) < length for length in lengths])
+
+
+def in_blocks(rows: np.ndarray, geo: Geometry, lengths) -> np.ndarray:
+    """Rows (steps, H) word by word (blocks words, P G); a missing step is as the one before it."""
+    steps = np.cumsum(there(lengths, geo.P)) - 1
+    out = np.asarray(rows)[steps].reshape(-1, geo.P, geo.words, geo.G)
+    return out.swapaxes(1, 2).reshape(-1, geo.values)
+
+
+def from_blocks(words, geo: Geometry, lengths=None) -> np.ndarray:
+    """The inverse, and without ``lengths`` with all the steps of whole blocks."""
+    rows = np.array(words).reshape(-1, geo.words, geo.P, geo.G).swapaxes(1, 2).reshape(-1, geo.H)
+    return rows if lengths is None else rows[there(lengths, geo.P)]
+
+
 def framed(rows: np.ndarray, geo: Geometry, lengths) -> list[dict]:
-    """Rows (steps, H) as words with ``first`` and ``last``: sequences of ``lengths`` steps."""
-    words, t = [], 0
-    for length in lengths:
-        for k in range(length):
-            words += [{"x": part.tolist(), "first": int(k == 0), "last": int(k == length - 1)}
-                      for part in rows[t + k].reshape(geo.words, geo.G)]
-        t += length
-    return words
+    """Rows (steps, H) as words with their marks: sequences of ``lengths`` steps."""
+    marks = block_marks(lengths, geo.P)
+    return [{"x": part.tolist()} | marks[j // geo.words]
+            for j, part in enumerate(in_blocks(rows, geo, lengths))]
+
+
+def without_missing(words: list[dict], geo: Geometry, names=("x",)) -> list[dict]:
+    """Words whose values in a step that is missing are 0: nothing depends on them."""
+    return [word | {name: word[name][:geo.G] + [0] * geo.G for name in names}
+            if word.get("half") else word for word in words]
 
 
 def block_inputs(art: Artifact, lengths, seed: int) -> np.ndarray:
@@ -66,22 +93,22 @@ def mixed_values(spec: LayerSpec, steps: int, seed: int) -> dict[str, np.ndarray
 
 def words_of(spec: LayerSpec, formats: dict[str, QFormat], values: dict[str, np.ndarray],
              lengths) -> list[dict]:
-    """Values (steps, H) by name as words with ``first``, ``last`` and ``end``."""
-    G, words = spec.geo.G, spec.geo.words
-    marks = [(int(t == 0), int(t == length - 1)) for length in lengths for t in range(length)]
-    return [{name: sent(values[name][t].reshape(words, G)[j], fmt)
-             for name, fmt in formats.items()} |
-            {"first": first, "last": last, "end": int(j == words - 1)}
-            for t, (first, last) in enumerate(marks) for j in range(words)]
+    """Values (steps, H) by name as words with their marks and ``end``."""
+    geo = spec.geo
+    parts = {name: in_blocks(values[name], geo, lengths) for name in formats}
+    marks = block_marks(lengths, geo.P)
+    return [{name: sent(parts[name][t * geo.words + j], fmt) for name, fmt in formats.items()} |
+            mark | {"end": int(j == geo.words - 1)}
+            for t, mark in enumerate(marks) for j in range(geo.words)]
 
 
-def rows_of(words: list[dict], name: str, fmt: QFormat, geo: Geometry) -> np.ndarray:
-    """The values (steps, H) of a name in words."""
+def rows_of(words: list[dict], name: str, fmt: QFormat, geo: Geometry, lengths=None) -> np.ndarray:
+    """The values (steps, H) of a name in words of sequences; without ``lengths`` of all steps."""
     if fmt == BIT:
-        rows = [[word[name] >> g & 1 for g in range(geo.G)] for word in words]
+        rows = [[word[name] >> g & 1 for g in range(geo.values)] for word in words]
     else:
         rows = [word[name] for word in words]
-    return np.array(rows).reshape(-1, geo.H)
+    return from_blocks(rows, geo, lengths)
 
 
 def threshold_steps(part, count: int, seed: int) -> np.ndarray:
@@ -112,7 +139,7 @@ def threshold_words(part, steps: np.ndarray, seed: int) -> tuple[list[dict], lis
     made = [part.model(step) for step in steps]
     out = words_of(spec, formats | {wire.op.makes: wire.made},
                    values | {wire.op.makes: np.array(made)}, [len(steps)])
-    for t in range(len(steps)):
+    for t in range(len(words) // geo.words):
         step = slice(t * geo.words, (t + 1) * geo.words)
         for word in words[step]:
             word |= {"signature": int(rng.integers(1 << 32)), "saturations": int(rng.integers(99))}

@@ -18,7 +18,7 @@ from quant.integer import artifact, vectors
 from rtl.parts.config import HardwareConfig
 from rtl.core import Core
 from sim import heads
-from sim.compare import Result, Tally
+from sim.compare import Result, Tally, block_starts
 from sim.ports import Field, fields
 from sim.pysim import steps_of
 from sim.benches.streams import Stream, configure, start
@@ -70,17 +70,18 @@ async def every_spike(dut):
     for watcher in watchers:
         watcher.cancel()
 
-    tally, at = Tally(core.geo.words, art.inputs), 0
+    tally, P = Tally(core.geo.words, art.inputs), core.geo.P
+    starts = block_starts(expected.lengths, P)
     layers = [steps_of(layer, getattr(core, f"tap{j}").shape(), core.geo)
               for j, layer in enumerate(words)]
     seen = [Result(r["label"], np.array(r["logits"]), np.array(r["saturations"])) for r in results]
     seen += [None] * (len(sequences) - len(seen))
-    for b, length in enumerate(int(v) for v in expected.lengths):
+    for b in range(len(sequences)):
         tally.add(int(expected.indices[b]), expected.traces[b],
-                  [layer.part(at, at + length) for layer in layers], seen[b])
-        at += length
+                  [layer.part(*starts[b:b + 2]) for layer in layers], seen[b])
     heads.compare(tally, art, expected.indices, expected.lengths, expected.traces, seen)
-    tally.surplus(int(expected.indices[-1]), [max(0, len(layer) - at) for layer in layers], 0)
+    tally.surplus(int(expected.indices[-1]),
+                  [P * max(0, len(layer) - starts[-1]) for layer in layers], 0)
     (folder / "tally.json").write_text(json.dumps({
         "sequences": tally.sequences, "steps": tally.steps, "spikes_compared": tally.spikes,
         "signatures_compared": tally.signatures, "mismatches": tally.mismatches,

@@ -28,7 +28,7 @@ def page(result: dict) -> str:
         ["lanes a layer", "multipliers", "cycles per step", "roofline", "multiplier slots used",
          "needed products per cycle"],
         [[str(row["lanes"]), str(row["multipliers"]), f"{row['cycles_per_step']:.3f}",
-          str(row["roofline"]), f"{100 * row['utilisation']:.2f} %",
+          f"{row['roofline']:g}", f"{100 * row['utilisation']:.2f} %",
           f"{row['multipliers'] * row['utilisation']:.2f}"] for row in result["rows"]])
     lines += ["", "Every lane has its own read and write port of the state memory and read ports "
               "of the coefficients, used once a cycle: the memories' roofline is the multipliers'."]

@@ -87,7 +87,7 @@ def counted(art: Artifact, spike_rates: np.ndarray) -> Work:
             for bits in flow.sums:
                 add(H, bits)
             for _, rows, bits in flow.memories:
-                move(2 * rows * bits)
+                move(2 * rows * bits / spec.geo.P)
         for wire in spec.cut.mixes:
             # Columns of the neurons that fired; all where it takes values.
             share = r_out if is_bit(wire.formats[0]) or wire.formats[0] == TERNARY else 1
@@ -102,13 +102,14 @@ def counted(art: Artifact, spike_rates: np.ndarray) -> Work:
 def _states(spec, r_in: float, multiply, add, move) -> None:
     """State updates of a step, where a share r_in of the neurons' inputs fired."""
     op, (u,), H, n = spec.cut.states.op, spec.cut.states.formats, spec.geo.H, spec.geo.n
-    a, h, g = op.a_re.fmt.width, op.h.width, op.g_re.fmt.width
-    multiply(4 * H * n, a, h)
-    add(2 * H * n, a + h)                       # inside the complex products
+    a, h, g, P = op.a_re.fmt.width, op.h.width, op.g_re.fmt.width, spec.geo.P
+    # Two steps at once: Re(A h), and A^2 h in three products; their states move once.
+    multiply((4 if P == 1 else 5 / P) * H * n, a, h)
+    add((2 if P == 1 else 5 / P) * H * n, a + h)        # inside the complex products
     if not spec.spikes_enter:
         multiply(2 * H * n, g, u.width)
         multiply(H, op.d.fmt.width, u.width)
         r_in = 1
     add(2 * H * n * r_in, a + h)                # g u, where a neuron's input fired
     add(H * n + H * (1 + r_in), chains.drive(spec).shape.width)     # the sum of Re h, d and b
-    move((2 * 2 * h + 2 * a + 2 * g) * H * n)
+    move((2 * 2 * h / P + 2 * a + 2 * g) * H * n)

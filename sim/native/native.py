@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.compare import Result, Rows
+from sim.compare import Result, Rows, block_starts
 from sim.native.program import Program
 from sim.tools import Different, SimError
 
@@ -54,18 +54,23 @@ class Run:
 
     def rows(self, position: int) -> list[Rows]:
         """Steps of the sequence at ``position`` in this run, per layer."""
-        start = int(self.lengths[:position].sum())
-        stop = start + int(self.lengths[position])
+        start, stop = block_starts(self.lengths, self.program.geo.P)[position:position + 2]
         return [self._rows(layer[start:stop]) for layer in self.layers]
 
     def _rows(self, part: np.ndarray) -> Rows:
-        H, (bits_in, bits_out) = self.program.H, self.program.bits
-        found = np.unpackbits(part["spikes"], axis=1, count=H * (bits_in + bits_out),
+        geo, (bits_in, bits_out) = self.program.geo, self.program.bits
+        size = geo.P * geo.H
+        found = np.unpackbits(part["spikes"], axis=1, count=size * (bits_in + bits_out),
                               bitorder="little")
-        s_in, s_out = found[:, :H * bits_in], found[:, H * bits_in:]
+        s_in, s_out = found[:, :size * bits_in], found[:, size * bits_in:]
         if bits_out == 2:       # two's complement
             s_out = s_out[:, ::2].astype(np.int8) - 2 * s_out[:, 1::2].astype(np.int8)
-        return Rows(s_in, s_out, part["signature"], part["words"].astype(np.int64), part["ended"])
+        if geo.P > 1:           # word by word in a row, and in a word step by step
+            s_in, s_out = (s.reshape(len(s), geo.words, geo.P, s.shape[1] // geo.words // geo.P)
+                           .swapaxes(1, 2).reshape(len(s) * geo.P, s.shape[1] // geo.P)
+                           for s in (s_in, s_out))
+        return Rows(s_in, s_out, part["signature"], part["words"].astype(np.int64), part["ended"],
+                    geo.P)
 
     def result(self, position: int) -> Result | None:
         if position >= len(self.answers):
@@ -76,8 +81,9 @@ class Run:
 
     def surplus(self) -> tuple[list[int], int]:
         """Steps per layer and results behind the last sequence."""
-        total = int(self.lengths.sum())
-        return ([max(0, len(layer) - total) for layer in self.layers],
+        P = self.program.geo.P
+        total = block_starts(self.lengths, P)[-1]
+        return ([P * max(0, len(layer) - total) for layer in self.layers],
                 max(0, len(self.answers) - len(self.lengths)))
 
     @property
@@ -137,7 +143,7 @@ def run(program: Program, jobs: list[Job], folder: Path, waves: Path | None = No
             for line in process.stdout:
                 word, _, rest = line.strip().partition(" ")
                 if word == "steps" and progress:
-                    progress(int(rest))
+                    progress(program.geo.P * int(rest))
                 elif word == "stuck":
                     stuck.append(rest.partition(" ")[2])
                 elif word == "used":

@@ -9,6 +9,7 @@ import numpy as np
 from amaranth.back import verilog
 
 from golden.base import forms, made
+from rtl.parts.config import Geometry
 from sim import tools
 from sim.native import edge, simd, wrapper
 from sim.ports import fields
@@ -35,8 +36,8 @@ class Program:
     row: np.dtype
     answer: np.dtype
     n_layers: int
-    H: int
-    bits: tuple[int, int]       # of a neuron's s_in and s_out in a row
+    geo: Geometry               # a row is a block of steps, its words one behind the other
+    bits: tuple[int, int]       # of a neuron's s_in and s_out in a step
     trace: str | None           # fst, vcd, or None
     tracks: int                 # that advance together as vectors; 0: any number, one by one
     seconds: float              # that building it took
@@ -108,12 +109,12 @@ def build(core, trace: str | None = None, source: str | None = None,
         folder / "cost.json", COST)), compile_into)
     art = core.art
     row = np.dtype([("words", "<u2"), ("ended", "u1"), ("signature", "<u4"),
-                    ("spikes", "u1", (-(-art.H * sum(spike_bits(core)) // 8),))])
+                    ("spikes", "u1", (-(-core.geo.P * art.H * sum(spike_bits(core)) // 8),))])
     answer = np.dtype([("first", "<u8"), ("last", "<u8"), ("done", "<u8"), ("label", "<u4"),
                        ("logits", "<i8", (art.outputs,)),
                        ("saturations", "<u4", (len(art.blocks) + 1,)),
                        ("busy", "<u8", (len(art.blocks),))])
-    return Program(folder / "sim", row, answer, len(art.blocks), art.H, spike_bits(core), trace,
+    return Program(folder / "sim", row, answer, len(art.blocks), core.geo, spike_bits(core), trace,
                    **forms.kept(folder / "cost.json", COST))
 
 
@@ -128,7 +129,8 @@ def simd_files(found: edge.Edge | None, folder: Path, tracks: int) -> list[str]:
 def spike_bits(core) -> tuple[int, int]:
     """Of a neuron's s_in and s_out at the taps: 1, with -1, 0 and 1 2, and 0 without spikes."""
     tap = fields(core, "tap0")
-    return tuple(tap[name].width // core.geo.G if name in tap else 0 for name in ("s_in", "s_out"))
+    return tuple(tap[name].width // core.geo.values if name in tap else 0
+                 for name in ("s_in", "s_out"))
 
 
 def shape_header(core, trace: str | None) -> str:
@@ -143,7 +145,7 @@ def shape_header(core, trace: str | None) -> str:
         return f"bits({whole(field)}, {field.low}, {field.width})"
 
     define = {
-        "LAYERS": len(art.blocks), "H": geo.H, "G": geo.G, "WORDS": geo.words,
+        "LAYERS": len(art.blocks), "H": geo.P * geo.H, "G": geo.values, "WORDS": geo.words,
         "CLASSES": art.outputs, "DRAIN": DRAIN,
         "VALUE_LOW": i["value"].low, "VALUE_BITS": i["value"].width, "LAST_LOW": i["last"].low,
         "LABEL_LOW": o["label"].low, "LABEL_BITS": o["label"].width,

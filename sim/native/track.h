@@ -89,13 +89,14 @@ inline FILE* open_for(const std::string& path, const char* mode) {
     return file;
 }
 
-// A committed step, as numpy reads it.
+// A committed step, as numpy reads it; where words have two steps, a block of them with H and G
+// twice as large.
 #pragma pack(push, 1)
 struct Row {
     uint16_t words;
     uint8_t ended;
     uint32_t signature;
-    uint8_t spikes[(H * (IN_BITS + OUT_BITS) + 7) / 8];     // s_in of all neurons, then s_out
+    uint8_t spikes[(H * (IN_BITS + OUT_BITS) + 7) / 8];     // s_in of all words, then s_out
 };
 
 struct Answer {

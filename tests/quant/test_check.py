@@ -19,7 +19,7 @@ from tests.quant.toy import changed, place_of, with_op
 
 @pytest.mark.parametrize("name", [f.name for f in fields(Layer) if f.name != "fmt"])
 def test_wrong_shape_or_value_is_named(name):
-    art = random_artifact(1, residual="plain", gelu_out=True, gain=True)
+    art = random_artifact(1, residual="plain", gelu_out=True, gain=True, block=2)
     raw = getattr(art.spiking.layers[1], name)
     of = {"negate": "a", "shift": "shift", "alpha": "a", "beta": "b", "addend": "b",
           "gain": "a"}.get(name, name)

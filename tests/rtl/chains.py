@@ -40,9 +40,9 @@ class Host:
         return self.slots[time]
 
 
-def spec_of(H: int, G: int, random=RandomFormat()) -> SimpleNamespace:
+def spec_of(H: int, G: int, random=RandomFormat(), P: int = 1) -> SimpleNamespace:
     """What cells read of a layer; its neurons have one mode."""
-    return SimpleNamespace(geo=Geometry(H, 1, G), hw=HardwareConfig(G), number=0, random=random,
+    return SimpleNamespace(geo=Geometry(H, 1, G, P), hw=HardwareConfig(G), number=0, random=random,
                            seed=SEED, regions={})
 
 
@@ -60,7 +60,7 @@ def reference(ops, formats: dict, spec, values: dict, lengths) -> tuple[dict, in
     found, over = {name: [] for name in [*values, *(op.makes for op in ops)]}, 0
     wires, at = wired(tuple(ops), formats)[0], 0
     for length in lengths:
-        draws = Draws(spec.random, spec.seed, spec.geo.H, 1, length)
+        draws = Draws(spec.random, spec.seed, spec.geo.H, 1, length, block=spec.geo.P)
         calls = [op.begin(inputs, draws) if op.states else lambda *raws, op=op, inputs=inputs:
                  op.apply(inputs, *raws) for op, inputs in wires]
         for t in range(at, at + length):
@@ -80,15 +80,15 @@ def reference(ops, formats: dict, spec, values: dict, lengths) -> tuple[dict, in
 def run(chain: Chain, values: dict, lengths, held: float = 0.0, seed: int = 0):
     """By name what comes for values (steps, H) of sequences, and what saturates in the stream.
 
-    A step's words follow each other, and steps as soon as ``loop`` allows.
+    A block's words follow each other, and blocks as soon as ``loop`` allows.
     """
     spec, geo, m, en = chain.spec, chain.spec.geo, Module(), Signal()
-    slot = Signal(data.StructLayout({"valid": 1, "first": 1, "last": 1, "start": 1, "end": 1,
-                                     "word": range(max(2, geo.words))}), name="slot0")
+    slot = Signal(data.StructLayout({"valid": 1, "first": 1, "last": 1, "half": 1, "start": 1,
+                                     "end": 1, "word": range(max(2, geo.words))}), name="slot0")
     pipe, ports = Pipeline(m, en), {}
     host = Host(m, pipe, spec, slot)
     for name, value in chain.inputs.items():
-        ports[name] = [Signal(value.shape, name=f"{name}_{g}") for g in range(geo.G)]
+        ports[name] = [Signal(value.shape, name=f"{name}_{g}") for g in range(geo.values)]
     made, flow = chain.build(host, {name: [pipe.delay(bits, value.time, f"d_{name}{g}")
                                            for g, bits in enumerate(ports[name])]
                                     for name, value in chain.inputs.items()})
@@ -98,49 +98,54 @@ def run(chain: Chain, values: dict, lengths, held: float = 0.0, seed: int = 0):
     made = {name: flow.plain(value) for name, value in made.items()}
     looks = {name: (host.slot(value.time), value.bits) for name, value in made.items()}
     overs = [(host.slot(value.time), value.bits) for value in flow.stream_over]
-    plan, t = [], 0
+    plan, t, P = [], 0, geo.P
     for length in lengths:
-        for k in range(length):
-            plan += [{"valid": 1, "first": int(k == 0), "last": int(k == length - 1),
-                      "start": int(w == 0), "end": int(w == geo.words - 1), "word": w, "t": t}
-                     for w in range(geo.words)]
+        for k in range(0, length, P):
+            steps = min(P, length - k)
+            plan += [{"valid": 1, "first": int(k == 0), "last": int(k + P >= length),
+                      "half": int(steps < P), "start": int(w == 0), "end": int(w == geo.words - 1),
+                      "word": w, "t": range(t, t + steps)} for w in range(geo.words)]
             plan += [None] * max(0, flow.loop - geo.words)
-            t += 1
+            t += steps
     plan += [None] * (max(len(host.slots), 1) + 1)
     got, over, rng = {name: [] for name in made}, [0], np.random.default_rng(seed)
 
     async def bench(ctx):
-        sampled = [*((s.valid, *bits) for s, bits in [*looks.values(), *overs])]
+        sampled = [*((s, *bits) for s, bits in [*looks.values(), *overs])]
         for entry in plan:
             ctx.set(slot, {name: raw for name, raw in (entry or {"valid": 0}).items()
                            if name != "t"})
             if entry:
                 for name, bits in ports.items():
-                    row = values[name][entry["t"]][entry["word"] * geo.G:]
-                    for g in range(geo.G):
-                        ctx.set(bits[g], int(row[g]))
+                    at = entry["word"] * geo.G
+                    raws = np.asarray(values[name])[entry["t"], at:at + geo.G].ravel()
+                    for to, raw in zip(bits, raws):
+                        ctx.set(to, int(raw))
             while rng.random() < held:
                 ctx.set(en, 0)
                 await ctx.tick()
             ctx.set(en, 1)
             for name, (valid, *bits) in zip(made, sampled):
-                if ctx.get(valid):
+                if ctx.get(valid.valid):
                     got[name].append([ctx.get(bit) for bit in bits])
             for valid, *bits in sampled[len(made):]:
-                over[0] += ctx.get(valid) * sum(ctx.get(bit) for bit in bits)
+                there = bits[:geo.G] if ctx.get(valid.half) else bits
+                over[0] += ctx.get(valid.valid) * sum(ctx.get(bit) for bit in there)
             await ctx.tick()
 
     sim = Simulator(m)
     sim.add_clock(1e-6)
     sim.add_testbench(bench)
     sim.run()
-    return {name: np.array(rows).reshape(-1, geo.H) for name, rows in got.items()}, over[0]
+    there = np.concatenate([np.arange(-(-length // P) * P) < length for length in lengths])
+    return {name: np.array(rows).reshape(-1, geo.words, P, geo.G).swapaxes(1, 2)
+            .reshape(-1, geo.H)[there] for name, rows in got.items()}, over[0]
 
 
 def check(ops, formats: dict, values: dict, lengths=None, H: int = 4, G: int = 2,
-          held: float = 0.3, random=RandomFormat()) -> Chain:
+          held: float = 0.3, random=RandomFormat(), P: int = 1) -> Chain:
     """A chain equals the operations, inside the ranges that it states."""
-    spec = spec_of(H, G, random)
+    spec = spec_of(H, G, random, P)
     chain = chain_of(ops, formats, spec)
     lengths = lengths or [len(next(iter(values.values())))]
     want, stream_over = reference(ops, formats, spec, values, lengths)

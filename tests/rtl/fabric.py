@@ -7,6 +7,8 @@ from amaranth.sim import Simulator
 
 from quant.integer.ops import Mix
 from quant.integer.synthetic import random_artifact
+from rtl.parts.config import Geometry
+from sim.benches.stimulus import framed
 
 from tests.rtl.streams import SETTLE, configure, get, plain, put
 
@@ -19,16 +21,10 @@ def multiplying():
     return replace(art, blocks=(tuple(ops), *art.blocks[1:])).check()
 
 
-def marks(lengths):
-    """(first, last) of every step of sequences that follow each other."""
-    return [(int(t == 0), int(t == length - 1)) for length in lengths for t in range(length)]
-
-
-def x_words(x, lengths, G: int) -> list[dict]:
+def x_words(x, lengths, G: int, P: int = 1) -> list[dict]:
     """Payloads of ``x_word`` for inputs (steps, H) of all sequences."""
-    return [{"x": row.tolist(), "first": first, "last": last}
-            for step, (first, last) in zip(np.asarray(x), marks(lengths))
-            for row in step.reshape(-1, G)]
+    x = np.asarray(x)
+    return framed(x, Geometry(x.shape[1], 1, G, P), lengths)
 
 
 def sequence_sums(per_step, lengths) -> list[int]:

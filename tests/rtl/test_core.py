@@ -34,6 +34,17 @@ CASES = {
     "gsu": (dict(kind="gsu", H=6, n=2, stress=0.3), 4, 0.3),
     "lif": (dict(kind="lif", H=4, n=2), 2, 0.3),
     "lif, alone": (dict(kind="lif", n=0, H=4, residual="plain", reset="zero"), 2, 0.3),
+    # two steps per update of the states
+    "2: no residual": (dict(H=6, n=2, residual="none", block=2), 2, 0.3),
+    "2: sobol, plain": (dict(H=6, n=2, residual="plain", sampling="sobol", block=2), 4, 0.0),
+    "2: tokens": (dict(H=4, n=2, vocab=5, rounding="half_even", block=2), 2, 0.3),
+    "2: stress": (dict(H=4, n=4, residual="plain", stress=0.4, fmt=TIGHT, block=2), 8, 0.3),
+    "2: one lane": (dict(H=3, n=4, n_layers=1, residual="clampfuse", block=2), 1, 0.0),
+    "2: gelu out": (dict(H=4, n=2, gelu_out=True, gain=True, residual="replace",
+                         sampling="systematic", block=2), 2, 0.3),
+    "2: glu": (dict(kind="glu", H=6, n=2, block=2), 2, 0.3),
+    "2: gsu": (dict(kind="gsu", H=6, n=2, stress=0.3, block=2), 4, 0.3),
+    "2: lif": (dict(kind="lif", H=4, n=2, block=2), 2, 0.3),
 }
 MORE = {        # that only make test-long runs
     "gelu": (dict(H=4, n=2, act="gelu", gain=True, residual="clampfuse"), 4, 0.3),
@@ -42,6 +53,13 @@ MORE = {        # that only make test-long runs
     "gsu, post": (dict(kind="gsu", H=3, n=3, norm_position="post", vocab=5,
                        rounding="half_even"), 1, 0.3),
     "gsu, whole layer": (dict(kind="gsu", H=4, n=2, n_layers=3), 8, 0.0),
+    "2: single neuron": (dict(H=1, n=2, n_layers=1, n_classes=1, block=2), 2, 0.3),
+    "2: three layers": (dict(H=4, n=4, n_layers=3, residual="clampfuse", block=2), 2, 0.0),
+    "2: glu, post": (dict(kind="glu", H=4, n=4, norm_position="post", residual="none",
+                          fires_at_zero=False, block=2), 2, 0.0),
+    "2: gsu, post": (dict(kind="gsu", H=3, n=3, norm_position="post", vocab=5,
+                          rounding="half_even", block=2), 1, 0.3),
+    "2: gsu, whole layer": (dict(kind="gsu", H=4, n=2, n_layers=3, block=2), 8, 0.0),
 }
 
 
@@ -59,9 +77,10 @@ def run(core, values, stall=0.0, writes=()):
     return got["o"], [got[tap] for tap in taps], cycles
 
 
-def steps_of(words, geo):
-    """By name spikes (steps, H), those of the tap's words, and signatures (steps,)."""
-    spikes = {name: rows_of(words, name, TERNARY if isinstance(words[0][name], list) else BIT, geo)
+def steps_of(words, geo, lengths):
+    """By name spikes (steps, H), those of the tap's words, and signatures (blocks of steps,)."""
+    spikes = {name: rows_of(words, name, TERNARY if isinstance(words[0][name], list) else BIT, geo,
+                            lengths)
               for name in ("s_in", "s_out") if name in words[0]}
     ends = [j for j, word in enumerate(words) if word["end"]]
     assert ends == list(range(geo.words - 1, len(words), geo.words)), "`end` with each last word"
@@ -72,7 +91,7 @@ def check(art, values, results, taps, geo):
     """Every spike, signature and result equals the reference's."""
     traces = [reference.run(art, seq) for seq in values]
     for j, words in enumerate(taps):
-        for name, seen in steps_of(words, geo).items():
+        for name, seen in steps_of(words, geo, [len(seq) for seq in values]).items():
             want = np.concatenate([getattr(trace, name)[j] for trace in traces])
             np.testing.assert_array_equal(seen, want, f"layer {j}, {name}")
     for number, (result, trace) in enumerate(zip(results, traces)):
@@ -92,9 +111,12 @@ def test_matches_reference(case):
     art = random_artifact(7, **shape)
     core = Core(art, HardwareConfig(lanes))
     values = sequences(art)
-    results, taps, _ = run(core, values, stall)
+    results, taps, cycles = run(core, values, stall)
     traces = check(art, values, results, taps, core.geo)
-    if case == "stress":
+    if not stall:
+        spent = [cycle - cycles["i"][0] for cycle in cycles["o"]]
+        assert spent == predict(art, core.hw, [len(seq) for seq in values]).results
+    if case.endswith("stress"):
         assert all(min(trace.saturations) > 0 for trace in traces[-2:])
 
 
@@ -159,5 +181,5 @@ def test_without_signature():
     core = Core(art, HardwareConfig(2, signature=False))
     values = sequences(art, (2,))
     results, taps, _ = run(core, values)
-    assert not steps_of(taps[0], core.geo)["signature"].any()
+    assert not steps_of(taps[0], core.geo, (2,))["signature"].any()
     assert results[0]["logits"] == reference.run(art, values[0]).logits.tolist()

@@ -30,6 +30,17 @@ CASES = {
     "gsu, one lane": (dict(kind="gsu", H=3, n=2, residual="none"), 1, (3, 1, 1, 2)),
     "gsu, one word": (dict(kind="gsu", H=4, n=2, norm_position="post"), 8, (6, 1, 1, 1, 1, 4)),
     "short, one step's bank after the other": (dict(H=2, n=2, residual="plain"), 4, (1,) * 22),
+    # two steps per update of the states
+    "2: one lane": (dict(H=4, n=2, n_layers=1, block=2), 1, (3, 1, 2, 5)),
+    "2: a word a cycle": (dict(H=6, n=2, n_layers=2, block=2), 2, (1, 5, 4, 2, 2, 1, 3)),
+    "2: whole layer": (dict(H=4, n=2, residual="clampfuse", block=2), 8, (6, 1, 1, 2, 1, 4, 9)),
+    "2: samples are the slowest": (dict(H=2, n=1, n_layers=1, residual="none", vocab=3, block=2), 2,
+                                   (20, 7, 1, 1, 2, 9)),
+    "2: tokens, short": (dict(H=4, n=2, vocab=3, residual="none", block=2), 4, (1, 2) * 10),
+    "2: glu": (dict(kind="glu", H=6, n=2, block=2), 2, (1, 5, 3, 1, 2)),
+    "2: gsu, one word": (dict(kind="gsu", H=4, n=2, norm_position="post", block=2), 8,
+                         (6, 1, 1, 2, 1, 5)),
+    "2: lif": (dict(kind="lif", n=0, H=6, block=2), 2, (1, 5, 3, 1, 2)),
 }
 
 
@@ -62,10 +73,11 @@ def test_prediction_with_few_sequences_inside(monkeypatch):
     assert prediction.cycles > free
 
 
-def test_steady_state_of_a_network_of_useful_size():
+@pytest.mark.parametrize("P", [1, 2])
+def test_steady_state_of_a_network_of_useful_size(P):
     """A step costs the state updates and nothing else, with one lane and with many."""
-    art = random_artifact(1, H=64, n=4, length=1000)
-    for lanes, cycles in ((1, 256), (4, 64), (16, 16)):
+    art = random_artifact(1, H=64, n=4, length=1000, block=P)
+    for lanes, cycles in ((1, 256 / P), (4, 64 / P), (16, 16 / P)):
         prediction = predict(art, HardwareConfig(lanes), [1000])
         assert prediction.cycles_per_step == prediction.roofline == cycles
         assert prediction.utilisation == 1
@@ -80,8 +92,10 @@ def test_skipping_changes_nothing(case):
     lengths = np.random.default_rng(3).choice([1, 2, 3, 7, 40, 64], 40)
     free, slow = Run(planned), Run(planned)
     for number, length in enumerate(lengths):
-        for t in range(length):
-            slow.step(t == 0, t == length - 1)
+        blocks = planned.geo.blocks(length)
+        for t in range(blocks):
+            last = t == blocks - 1
+            slow.step(t == 0, last, last and length % planned.geo.P)
         assert free.sequence(int(length)) == slow.decoder.results[-1], f"sequence {number}"
 
 

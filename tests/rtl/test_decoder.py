@@ -26,9 +26,9 @@ CASES = {
 }
 
 
-def decoder(case, **changes):
+def decoder(case, P=1, **changes):
     shape, lanes = CASES[case]
-    art = random_artifact(5, n_layers=1, length=7, **shape)
+    art = random_artifact(5, n_layers=1, length=7, block=P, **shape)
     art = replace(art, **replace(art.spiking, **changes).parts())
     return Decoder(plan(art, HardwareConfig(lanes)).decoder)
 
@@ -51,20 +51,22 @@ def results(dut, x, lengths=LENGTHS):
 
 
 def run(dut, x, lengths=LENGTHS, stall=0.0):
-    got, cycles = exchange(dut, {"i": x_words(x, lengths, dut.geo.G)}, {"o": len(lengths)},
-                           stall, seed=7, limit=20_000)
+    words = x_words(x, lengths, dut.geo.G, dut.geo.P)
+    got, cycles = exchange(dut, {"i": words}, {"o": len(lengths)}, stall, seed=7, limit=20_000)
     return got["o"], cycles
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4], ids=["free", "stalled"])
+@pytest.mark.parametrize("P", [1, 2])
 @pytest.mark.parametrize("case", CASES)
-def test_matches_model(case, stall):
-    dut = decoder(case)
+def test_matches_model(case, stall, P):
+    dut = decoder(case, P)
     x = inputs(dut)
     got, cycles = run(dut, x, stall=stall)
     assert got == results(dut, x)
     if not stall:
-        ends = np.cumsum(LENGTHS) * dut.geo.words - 1
+        blocks = np.array([-(-length // P) for length in LENGTHS])
+        ends = np.cumsum(blocks) * dut.geo.words - 1
         firsts = cycles["i"][::dut.geo.words]
         assert firsts[1] - firsts[0] == dut.interval
         assert cycles["o"][0] - cycles["i"][ends[0]] == dut.latency
@@ -72,7 +74,7 @@ def test_matches_model(case, stall):
         period = dut.decode_cycles + DRAIN
         assert np.diff(cycles["o"]).tolist()[:2] == [period] * 2
         third = cycles["i"][ends[1] + 1]
-        assert third == max(cycles["o"][0], firsts[3] + dut.interval)
+        assert third == max(cycles["o"][0], firsts[blocks[:2].sum() - 1] + dut.interval)
 
 
 def test_results_wait():

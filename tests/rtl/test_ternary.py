@@ -21,8 +21,8 @@ SHAPES = {"G 1": (4, 2), "G 2": (6, 4), "G 3": (6, 6), "G 4": (8, 8), "G 5": (10
           "one word": (3, 6), "one neuron": (1, 2), "two cycles a word": (3, 1)}
 
 
-def threshold(H: int, lanes: int, c: int | None = None) -> Ternary:
-    art = random_artifact(4, kind="gsu", H=H, n=2)
+def threshold(H: int, lanes: int, c: int | None = None, P: int = 1) -> Ternary:
+    art = random_artifact(4, kind="gsu", H=H, n=2, block=P)
     if c is not None:
         ops = [replace(op, threshold=Tensor(np.array(c), op.threshold.fmt))
                if isinstance(op, Operation) else op for op in art.blocks[0]]
@@ -32,10 +32,10 @@ def threshold(H: int, lanes: int, c: int | None = None) -> Ternary:
 
 @pytest.mark.parametrize("stall", [0.0, 0.4], ids=["free", "stalled"])
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("c", [0, 12, 128, 255])
-def test_matches_model(c, shape, stall):
-    dut = threshold(*SHAPES[shape], c)
-    steps = threshold_steps(dut, 30, seed=1)
+@pytest.mark.parametrize("c, P", [(0, 1), (12, 1), (128, 1), (255, 1), (12, 2), (128, 2)])
+def test_matches_model(c, shape, stall, P):
+    dut = threshold(*SHAPES[shape], c, P)
+    steps = threshold_steps(dut, 31 if P > 1 else 30, seed=1)
     words, expected = threshold_words(dut, steps, seed=1)
     got, cycles = exchange(dut, {"i": words}, {"o": len(words)}, stall, seed=2)
     for j, (out, want) in enumerate(zip(got["o"], expected, strict=True)):

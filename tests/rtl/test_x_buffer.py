@@ -14,24 +14,26 @@ SHAPES = {"words of one": (6, 2, 2), "words of two": (6, 2, 4), "one word": (4, 
           "one neuron": (1, 2, 1)}
 
 
-def buffer(shape, residual):
+def buffer(shape, residual, P=1):
     H, n, lanes = SHAPES[shape]
-    art = random_artifact(H=H, n=n, residual=residual)
+    art = random_artifact(H=H, n=n, residual=residual, block=P)
     return XBuffer(plan(art, HardwareConfig(lanes)).layers[0])
 
 
 def random_words(dut, steps, seed=1):
     rng, x = np.random.default_rng(seed), dut.layout.members["x"]
-    return [{"x": rng.integers(0, 1 << 12, x.length).tolist(), "first": first, "last": last}
-            for first, last in rng.integers(0, 2, (steps, 2)).tolist()
+    names = [name for name in dut.layout.members if name != "x"]
+    return [{"x": rng.integers(0, 1 << 12, x.length).tolist()} | dict(zip(names, marks))
+            for marks in rng.integers(0, 2, (steps, len(names))).tolist()
             for _ in range(dut.geo.words)]
 
 
+@pytest.mark.parametrize("P", [1, 2])
 @pytest.mark.parametrize("stall", [0.0, 0.4], ids=["free", "stalled"])
 @pytest.mark.parametrize("residual", ["none", "plain"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_word_once_per_side(shape, residual, stall):
-    dut = buffer(shape, residual)
+def test_every_word_once_per_side(shape, residual, stall, P):
+    dut = buffer(shape, residual, P)
     words = random_words(dut, steps=15)
     sides = {"o", "fuse"} if residual == "plain" else {"o"}
     got, cycles = exchange(dut, {"i": words}, dict.fromkeys(sides, len(words)), stall, seed=2)
