@@ -98,12 +98,12 @@ class Run:
         return [self.sequence(length) for length in lengths]
 
     def steady(self) -> float:
-        """Cycles per block in the middle of a long sequence, of a core that was not fed before."""
+        """Cycles per step in the middle of a long sequence, of a core that was not fed before."""
         firsts = []
         for t in range(2 * KEPT):
             self.step(t == 0, False)
             firsts.append(self.base)
-        return (firsts[-1] - firsts[KEPT - 1]) / KEPT
+        return (firsts[-1] - firsts[KEPT - 1]) / KEPT / self.geo.P
 
     def _follow(self, length: int) -> None:
         """Every block of a sequence, but for those in the middle that repeat what is known."""
@@ -163,7 +163,7 @@ class RingRun(Run):
             view = self._view()
             if view in seen:
                 before, base = seen[view]
-                return (self.base - base) / (t - before)
+                return (self.base - base) / (t - before) / self.geo.P
             seen[view] = t, self.base
         raise AssertionError("the ring does not come to a steady state")
 
@@ -180,7 +180,7 @@ def run_of(planned: Plan) -> Run:
 
 def cycles_per_step(planned: Plan) -> float:
     """In the middle of a long sequence, on average."""
-    return run_of(planned).steady() / planned.geo.P
+    return run_of(planned).steady()
 
 
 def predict(art: Artifact, hw: HardwareConfig, lengths: list[int]) -> Prediction:

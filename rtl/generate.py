@@ -37,8 +37,7 @@ def memory_map(planned: Plan) -> dict:
         "block": [str(op) for op in art.blocks[0]], "layers": len(art.blocks), "H": art.H,
         "n": art.n, "n_classes": art.n_classes, "outputs": art.outputs,
         "lanes": geo.lanes, "folded": planned.hw.folded, "neurons_per_word": geo.G,
-        "words_per_step": geo.words,
-        **({"steps_per_word": geo.P} if geo.P > 1 else {}),
+        "words_per_step": geo.words, **({"steps_per_word": geo.P} if geo.P > 1 else {}),
         "max_sequences_in_flight": planned.max_in_flight, "signature": planned.hw.signature,
         "regions": [{"name": r.name, "base": r.base, "depth": r.depth, "width": r.width,
                      "stride": r.stride, "size": r.size, "fields": r.fields}

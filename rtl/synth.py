@@ -196,8 +196,8 @@ def table(row: dict, art: Artifact, planned: Plan) -> str:
     """The result for people."""
     geo, cycles = planned.geo, planned.roofline
     lines = [f"{art.task}, {row['part']}: {len(art.blocks)} layers of {art.H} neurons of {art.n} "
-             f"modes, {row['lanes']} lanes {'for all' if row['folded'] else 'a layer'}, "
-             f"{cycles:g} cycles per step, {row['family']}"]
+             f"modes, {row['lanes']} lanes {'for all' if row['folded'] else 'a layer'}, {cycles:g} "
+             f"cycles per step, {row['family']}"]
     for kind, number in row["cells"].items():
         whole = (row["capacity"] or {}).get(kind)
         share = f"  {100 * number / whole:5.1f} % of {whole} ({row['device']})" if whole else ""

@@ -7,11 +7,13 @@ of the type that holds a neuron's ``sum Re(A_bar h)``, S or int64.
 import numba as nb
 import numpy as np
 
-from quant.integer.kernels import FAST, accumulate, gelu, low, right, rotl, sample, sign_mode
+from quant.integer import kernels, signature
+from quant.integer.jit import kept
+from quant.integer.kernels import accumulate, gelu, low, right, rotl, sample, sign_mode
 from quant.integer.signature import DRAWS, SECOND, SUM, TOOK
 
 
-@nb.njit(**FAST)
+@kept(kernels, signature)
 def fire(kind, j, i, at, p, phase, draws, r, mask):
     """mask = -1 where sampler ``kind`` of neuron i fires for p (B,), else 0; r (B,): its words."""
     threshold, words, _, f_bits, systematic = draws
@@ -23,7 +25,7 @@ def fire(kind, j, i, at, p, phase, draws, r, mask):
         sample(p, threshold[kind, j, at, i], mask)
 
 
-@nb.njit(**FAST)
+@kept(kernels, signature)
 def ahead(h_re, h_im, coefficients, shift, total, y):
     """Adds to y (B,) the sum of Re(A_bar h) of one neuron's modes, rounded once, half to even."""
     wide, out = total.dtype.type, y.dtype.type
@@ -42,7 +44,7 @@ def ahead(h_re, h_im, coefficients, shift, total, y):
         y[b] = out(y[b] + out(rounded))
 
 
-@nb.njit(**FAST)
+@kept(kernels, signature)
 def update(h_re, h_im, s, a2, g, word, rounding, lo, hi, y, over):
     """``h <- saturate(round(a2 h + g1 s1 + g s2))`` of one neuron's modes; adds Re h to y.
 
@@ -74,7 +76,7 @@ def update(h_re, h_im, s, a2, g, word, rounding, lo, hi, y, over):
             y[b] = wide(y[b] + new_re)
 
 
-@nb.njit(**FAST)
+@kept(kernels, signature)
 def sign(words, h_re, h_im, r_round, p, r, y, there):
     """Neuron words (B,) uint32 of one block of steps: p, y (2, B), r (sampler, 2, B); there : (B,),
     -1 where the second step is, else 0."""
@@ -88,7 +90,7 @@ def sign(words, h_re, h_im, r_round, p, r, y, there):
         sign_mode(words, h_re[k], h_im[k], r_round[k], k)
 
 
-@nb.njit(**FAST)
+@kept(kernels, signature)
 def run_pairs(j, t0, steps, at, x, alive, state, net, pairs, draws, masks, words, counts, trace):
     """``kernels.run_layer`` with two steps per update; ``steps`` is even, words (CHUNK, H, B) are
     those of a block of steps each."""

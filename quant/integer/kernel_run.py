@@ -2,14 +2,15 @@
 two steps per update of the states, ``kernel_pairs``.
 """
 
-import numba as nb
 import numpy as np
 
+from quant.integer import kernel_pairs, kernels, signature
+from quant.integer.jit import kept
 from quant.integer.kernel_pairs import run_pairs
-from quant.integer.kernels import CHUNK, FAST, crc, fuse, mix, run_layer
+from quant.integer.kernels import CHUNK, crc, fuse, mix, run_layer
 
 
-@nb.njit(**FAST)
+@kept(kernels, kernel_pairs, signature)
 def run_block(index, lengths, span, state, net, pairs, draws, tables, out, trace):
     """Some steps of one block of B sequences; runs without the interpreter's lock.
 

@@ -13,10 +13,11 @@ import numba as nb
 import numpy as np
 from numba.extending import overload
 
+from quant.integer import signature
+from quant.integer.jit import FAST, kept
 from quant.integer.signature import DRAWS, IM, MODE, RE, ROUNDING, SUM, TOOK
 
 CHUNK = 16      # time steps
-FAST = {"cache": True, "nogil": True}
 
 
 def right(x, by):
@@ -135,7 +136,7 @@ def fuse(z, x, shift, edge, negate, curve, gain_bits, keeps, lo, hi, over):
         over[b] = int_(over[b] + int_(x[b] != v))
 
 
-@nb.njit(**FAST)
+@kept(signature)
 def sign(words, h_re, h_im, r_round, p, r_in, y, r_out):
     """``quant.integer.reference.word_of`` of one neuron; words (B,) uint32."""
     for b in range(len(words)):
@@ -145,7 +146,7 @@ def sign(words, h_re, h_im, r_round, p, r_in, y, r_out):
         sign_mode(words, h_re[k], h_im[k], r_round[k], k)
 
 
-@nb.njit(**FAST)
+@kept(signature)
 def sign_mode(words, h_re, h_im, r_round, k):
     """Adds what mode k shows of one neuron, h (B,), to its words (B,) uint32."""
     word = rotl(low(r_round), MODE * k + ROUNDING)
@@ -179,7 +180,7 @@ def crc(words, tables):
     return out
 
 
-@nb.njit(**FAST)
+@kept(signature)
 def run_layer(j, t0, steps, at, x, alive, state, net, draws, masks, words, counts, trace):
     """Samplers and states of layer j through a chunk of steps from ``t0`` on, neuron after neuron.
 

@@ -1,15 +1,15 @@
 """States of ``quant.integer.memory`` over all steps of a group of sequences, in numba."""
 
-import numba as nb
 import numpy as np
 
-from quant.integer import kernels
+from quant.integer import kernels, signature
+from quant.integer.jit import kept
 from quant.integer.memory import States
 from quant.integer.operation import round_half_even
 from quant.integer.signature import TOOK, of_blocks, rotl
 
 
-@nb.njit(cache=True, nogil=True)
+@kept(kernels, signature)
 def scan(u, a_re, a_im, g_re, g_im, words, rounding, lo, hi, re_sum, over, shown):
     """``h <- saturate(round(A_bar h + g u))`` over a group; every argument int64.
 
@@ -46,7 +46,7 @@ def scan(u, a_re, a_im, g_re, g_im, words, rounding, lo, hi, re_sum, over, shown
                     kernels.sign_mode(shown[i, t], h_re, h_im, word, k)
 
 
-@nb.njit(cache=True, nogil=True)
+@kept(kernels, signature)
 def scan_blocks(u, a, a2, g1, g, words, rounding, lo, hi, ahead, re_sum, over, shown):
     """Two steps per update; every argument int64, as of :func:`scan` but
 

@@ -60,7 +60,8 @@ class Streams(Draw):
         source = "u" if self.norm_position == "pre" else "x"
         tensors = (Tensor(a_re, f.a_bar), Tensor(a_im, f.a_bar), *(Tensor(raw, f.g) for raw in g),
                    Tensor(d, f.d))
-        return States(f"{source} -> y", *tensors, f.h, self.rounding, j, **self.of_block(*tensors))
+        more = self.of_block(*tensors, f.direct(self.n))
+        return States(f"{source} -> y", *tensors, f.h, self.rounding, j, **more)
 
     def mix(self, wiring: str, size: float) -> Mix:
         """Sums of columns of about ``size``, by the rows' shifts."""

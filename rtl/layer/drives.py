@@ -64,8 +64,8 @@ class BlockDrives(Drives):
     """
 
     def build(self, m, pipe: Pipeline, u: list, row, totals: list, head, ahead: list) -> list:
-        """y of both steps; ``ahead``: p, in a word's last cycle with ``totals``; u : G of the first
-        step, then G of the second."""
+        """y of both steps. u : G of the first step, then G of the second; they and ``row`` hold in
+        all cycles of a word. ahead : p, in a word's last cycle, with ``totals``."""
         G, up_h = self.spec.geo.G, self.y.f_bits - self.op.h.f_bits
         second, first = super().build(m, pipe, u[G:], row, totals, head), []
         for g, p in enumerate(ahead):

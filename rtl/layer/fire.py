@@ -8,7 +8,7 @@ from rtl.layer.cells import CELLS, Cell
 from rtl.layer.flow import Value
 from rtl.layer.sampler import make_sampler
 from rtl.layer.sampler_words import SamplerWords
-from rtl.parts.streams import marks
+from rtl.parts.streams import layer_mark
 
 
 class Fire(Cell):
@@ -56,7 +56,7 @@ class Fire(Cell):
         ask = host.slot(p.time - wait)
         host.m.d.comb += [words.en.eq(host.pipe.en), words.take.eq(ask.valid & host.pipe.en),
                           *(getattr(words, name).eq(getattr(ask, name))
-                            for name in (*marks(self.spec.geo), "word"))]
+                            for name in (*layer_mark(self.spec.geo), "first", "last", "word"))]
         return words
 
     def _sampled(self, flow, p: Value, r: Value, number: int) -> dict[str, Value]:

@@ -12,8 +12,8 @@ from rtl.layer.flow import Value
 from rtl.parts.config import Geometry
 from rtl.parts.memory import Region
 from rtl.parts.pipeline import Pipeline, buffer_output
-from rtl.parts.streams import (
-    ConfigBus, copied, each_layer, existing, marks, row_of, x_word)
+from rtl.parts.streams import (ConfigBus, copied, each_layer, existing, layer_mark, marks, row_of,
+                               x_word)
 from rtl.spec import LayerSpec
 
 
@@ -35,8 +35,7 @@ def sum_word(spec: LayerSpec) -> data.StructLayout:
 
 def count_layout(geo: Geometry) -> data.StructLayout:
     """A sequence's count, ``valid`` for one cycle; of a layer, where several share the hardware."""
-    return data.StructLayout({"valid": 1, "value": 32} | {
-        name: shape for name, shape in marks(geo).items() if name == "layer"})
+    return data.StructLayout({"valid": 1, "value": 32} | layer_mark(geo))
 
 
 def regions(spec: LayerSpec) -> list[Region]:

@@ -12,7 +12,7 @@ from rtl.parts.shared_source import source
 from rtl.layer.phase_sampler import start_phase
 from rtl.parts.pipeline import Pipeline
 from rtl.spec import LayerSpec, starts
-from rtl.parts.streams import ConfigBus, marks, row_of
+from rtl.parts.streams import ConfigBus, layer_mark, row_of
 
 NAMES = {lfsr.SAMPLER_IN: "in", lfsr.SAMPLER_OUT: "out"}
 
@@ -123,8 +123,9 @@ class SamplerWords(wiring.Component):
                              geo.G if op.form == "systematic" else geo.values)
         self.source = source(random, random.k, draws, starts(spec, f"start_{text}"))
         word = range(max(2, geo.neuron_rows))
-        members = {"cfg": In(ConfigBus()), "en": In(1), "take": In(1), "word": In(word)}
-        members |= {name: In(shape) for name, shape in marks(geo).items()}
+        members = {"cfg": In(ConfigBus()), "en": In(1), "take": In(1), "first": In(1),
+                   "last": In(1), "word": In(word)}
+        members |= {name: In(shape) for name, shape in layer_mark(geo).items()}
         self.latency, bits = latency(op.form), random.k
         if op.form == "sobol":
             self.directions = ConfigMemory(spec.regions[f"directions_{text}"], spec.hw)

@@ -13,7 +13,7 @@ def slot_layout(geo: Geometry) -> data.StructLayout:
 
     The word's marks (:func:`rtl.parts.streams.marks`); ``start`` and ``end``: the block's first and
     last word; ``head`` and ``tail``: the word's first and last cycle; ``row``: address of its
-    states; ``word``: of its neurons, in memories of all layers that share the hardware.
+    states; ``word``: of its neurons; both in memories of all layers that share the hardware.
     """
     return data.StructLayout({"valid": 1} | marks(geo) | {
         "start": 1, "end": 1, "head": 1, "tail": 1, "row": range(max(2, geo.rows)),

@@ -194,7 +194,7 @@ class StateEngine(wiring.Component):
 
         slot, word = slots[at.result], chains.sent_word(self.spec)
         result = Signal(word)
-        m.d.comb += [*copied(result, slot, geo), result.end.eq(slot.end)]
+        m.d.comb += [result[name].eq(slot[name]) for name in (*marks(geo), "end")]
         for name in self.spec.cut.sent:
             out = seen["middle"].at(values[name], at.result)
             m.d.comb += [result[name][g].eq(one)

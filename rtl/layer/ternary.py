@@ -10,7 +10,7 @@ from rtl.layer.flow import of
 from rtl.parts.memory import ConfigRegister, Region
 from rtl.parts.multiplier import Products
 from rtl.parts.pipeline import Pipeline, buffer_output
-from rtl.parts.streams import ConfigBus, each_layer, marks
+from rtl.parts.streams import ConfigBus, each_layer, layer_mark, marks
 from rtl.spec import LayerSpec, Timing, starts
 
 # One is written and one read; the third has its last word, and its limit is on the way.
@@ -174,7 +174,7 @@ class Ternary(wiring.Component):
     def _limits(self, m: Module, taken, start, end, bank):
         """``c max |z|`` of each bank, step by step; also 1 in the cycle before they are there."""
         pipe, G = Pipeline(m, Const(1)), self.geo.G
-        shared = {name: shape for name, shape in marks(self.geo).items() if name == "layer"}
+        shared = layer_mark(self.geo)
         tags = Signal(data.StructLayout({"valid": 1, "start": 1, "end": 1, "bank": len(bank)}
                                         | shared))
         m.d.comb += tags.eq(Cat(taken, start, taken & end, bank,

@@ -18,11 +18,15 @@ def marks(geo: Geometry) -> dict:
     """What every word says of its place in the sequence.
 
     ``first`` and ``last``: it is of the first or the last block of steps; only where a block has
-    two steps ``half``: the second one is missing, behind the end of a sequence of odd length; only
-    where several layers share the hardware ``layer``: which one it is of.
+    two steps ``half``: the second one is missing, behind the end of a sequence of odd length.
+    ``layer``, only where several share the hardware: which one it is of.
     """
-    return ({"first": 1, "last": 1} | ({"half": 1} if geo.P > 1 else {})
-            | ({"layer": range(geo.layers)} if geo.layers > 1 else {}))
+    return {"first": 1, "last": 1} | ({"half": 1} if geo.P > 1 else {}) | layer_mark(geo)
+
+
+def layer_mark(geo: Geometry) -> dict:
+    """Which layer something is of, where several share the hardware."""
+    return {"layer": range(geo.layers)} if geo.layers > 1 else {}
 
 
 def existing(flags: list, word, geo: Geometry) -> list:

@@ -25,11 +25,13 @@ from rtl.parts.lfsr import WordSource, start_region
 from rtl.layer.mixer import Mixer
 from rtl.plan import plan
 from rtl.layer.sampler import make_sampler
+from rtl.layer.block_update import BlockUpdate
 from rtl.layer.state_engine import StateEngine
 from rtl.layer.state_update import StateUpdate
 from rtl.layer.ternary import Ternary
 from rtl.layer.x_buffer import XBuffer
 from rtl.spec import LayerSpec
+from sim.benches.lane import Together
 
 # wide: words of two neurons. narrow: a word takes two cycles, and samplers tie.
 VARIANTS = {
@@ -53,7 +55,15 @@ GATED = {
     "gsu_narrow": (dict(kind="gsu", seed=9, H=3, n=2, norm_position="post",
                         rounding="half_even"), 1),
 }
-ALL = VARIANTS | FORMS | GATED
+# Two steps at a time.
+BLOCKS = {
+    "pair": (dict(seed=10, H=4, n=2, stress=0.2, block=2), 4),
+    "pair_narrow": (dict(seed=11, H=3, n=2, residual="plain", rounding="half_even",
+                         sampling="systematic", block=2), 1),
+    "pair_glu": (dict(kind="glu", seed=12, H=4, n=2, block=2), 4),
+    "pair_lif": (dict(kind="lif", seed=13, H=4, n=2, block=2), 2),
+}
+ALL = VARIANTS | FORMS | GATED | BLOCKS
 
 
 @cache
@@ -61,7 +71,7 @@ def shape(variant: str) -> tuple[Artifact, HardwareConfig, Geometry]:
     """Artifact, configuration and geometry of a variant."""
     options, lanes = ALL[variant]
     art, hw = random_artifact(n_layers=1, length=16, **options), HardwareConfig(lanes)
-    if not art.vocab and variant not in GATED:      # odd samples tie in the encoder's rounding
+    if not art.vocab and variant in VARIANTS | FORMS:   # odd samples tie in the encoder's rounding
         half = 1 << art.spiking.edge.enc_w.f_bits + art.sample.f_bits - art.x_format.f_bits - 1
         enc_w = half * np.resize([1, 3, 5, -3], art.H)
         art = replace(art, **replace(art.spiking, enc_w=enc_w).parts()).check()
@@ -86,12 +96,15 @@ def components(variant: str) -> dict[str, wiring.Component]:
     """The components of a variant by name."""
     art, hw, geo = shape(variant)
     layer, planned, found = layer_of(variant), plan(art, hw), {}
-    if variant not in GATED:
+    states = layer.cut.states
+    if variant in VARIANTS | FORMS:
         found["sampler"] = sampler(layer)
     found["state_engine"] = StateEngine(layer)
     if variant in FORMS:
         return found
-    states = layer.cut.states
+    if variant in BLOCKS:
+        lane = BlockUpdate(states.op, states.formats[0], art.random)
+        return found | {"block_update": Together(lane)}
     found |= {"state_update": StateUpdate(states.op, states.formats[0], art.random),
               "mixer": Mixer(layer), "fuse": Fuse(layer), "layer": Layer(layer)}
     if layer.cut.ternary:

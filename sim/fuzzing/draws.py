@@ -24,8 +24,8 @@ SAMPLES = ((0, 8, False), (1, 7, True), (1, 15, True), (1, 0, False), (4, 6, Tru
 
 def cycles_per_step(shape: Shape) -> int:
     """Of a core, about: what bounds the length of a case."""
-    geo = Geometry(shape.H, max(1, shape.n), shape.lanes)
-    return max(geo.issue, geo.words * geo.K, 2 * geo.words, 12)
+    geo = Geometry(shape.H, max(1, shape.n), shape.lanes, shape.block)
+    return max(geo.issue, geo.words * geo.K, 2 * geo.words, 12) // geo.P
 
 
 def draw_shape(seed: int, number: int, kind: str) -> Shape:
@@ -54,7 +54,8 @@ def any_shape(dice: Dice, kind: str) -> Shape:
         lanes=lanes, layers=layers, H=H, n=n, n_classes=dice.pick(1, 2, 3, 5, 10),
         length=dice.pick(1, 2, 5, 16, 40, 64, 64, LONGEST), kind=kind, options=options,
         vocab=dice.pick(1, 2, 5, 17, 257) if tokens else 0, formats=fmt.to_dict(),
-        edge={}, random=random.to_dict(), spread=dice.pick(True, True, False))
+        edge={}, random=random.to_dict(), spread=dice.pick(True, True, False),
+        block=dice.pick(1, 2))
     return replace(shape, edge=_edge(dice, tokens, of.x(shape, fmt)).to_dict())
 
 

@@ -75,6 +75,8 @@ def _simpler(shape: Shape) -> Iterator[Shape]:
     for name, (simplest, *_) in shape.of.options.items():
         if shape.options[name] != simplest:
             yield replace(shape, options=shape.options | {name: simplest})
+    if shape.block > 1:
+        yield replace(shape, block=1)
     if shape.random != RandomFormat().to_dict():
         yield replace(shape, random=RandomFormat().to_dict())
     yield from _usual_formats(shape)

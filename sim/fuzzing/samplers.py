@@ -4,6 +4,7 @@ from golden.base.qformat import SQ, UQ, QFormat
 from quant.formats import BIT, SCALE, STREAMS, LayerFormats
 from quant.integer import sampling
 from quant.integer.curves import FINEST
+from sim.fuzzing.blocks import sums_fit
 from sim.fuzzing.dice import Dice
 
 
@@ -35,7 +36,10 @@ def enters(shape, fmt: LayerFormats) -> QFormat:
 def rules(shape, fmt: LayerFormats) -> dict[str, bool]:
     """Of both."""
     curved = [fmt.h] * bool(fmt.a and shape.n) + [fmt.p] * (shape.options["act"] == "gelu")
-    return {f"a GELU takes up to {FINEST} fraction bits":
+    two = shape.n > 0 and shape.block == 2
+    return {"the sums of both steps of a block have one format":
+            not two or sums_fit(shape, fmt.h, BIT, fmt.drive),
+            f"a GELU takes up to {FINEST} fraction bits":
             all(f.f_bits <= FINEST for f in curved)}
 
 

@@ -34,6 +34,7 @@ class Shape:
     kind: str = OLD             # of quant.integer.synthetic
     options: dict = field(default_factory=dict)     # of the kind
     spread: bool = True         # of HardwareConfig
+    block: int = 1              # steps per update of the states
 
     @property
     def of(self) -> Kind:
@@ -48,7 +49,7 @@ class Shape:
         """A network of this shape."""
         return random_artifact(
             seed, self.layers, self.H, self.n, self.n_classes, self.length, self.vocab,
-            kind=self.kind, stress=stress, limits=limits, **self.options,
+            kind=self.kind, stress=stress, limits=limits, block=self.block, **self.options,
             fmt=self.of.formats.from_dict(self.formats),
             random=RandomFormat.from_dict(self.random), edge=EdgeFormats.from_dict(self.edge))
 
@@ -78,8 +79,9 @@ class Shape:
         rules = {
             "there are modes, or neurons that need none": self.n >= min(kind.modes),
             "lanes divide the modes": self.lanes in allowed(self.H, self.n),
-            "streams fit the generator": not lfsr.misfit(random, self.length, self.layers, self.H,
-                                                         self.n),
+            "an update of the states is of one step or two": self.block in (1, 2),
+            "streams fit the generator": not lfsr.misfit(
+                random, -(-self.length // self.block) * self.block, self.layers, self.H, self.n),
             "a product has more bits than are rounded at random":
                 not stochastic or fmt.a_bar.f_bits > random.round_bits > 0,
             "g u is no finer than a_bar h": self.n == 0 or (
@@ -103,7 +105,8 @@ class Shape:
         return (f"{self.kind}, {self.layers} x {self.H}, n {self.n}, {self.lanes} lanes, "
                 f"{options}, k {self.random['k']}, "
                 f"{f'{self.vocab} tokens' if self.vocab else self.edge['sample']}, h "
-                f"{self.formats['h']}, w {self.formats['w']}, up to {self.length} steps")
+                f"{self.formats['h']}, w {self.formats['w']}, up to {self.length} steps"
+                f"{', two at once' * (self.block - 1)}")
 
     def to_dict(self) -> dict:
         """As in a file: the options beside the rest."""
@@ -124,9 +127,10 @@ def is_shape(values) -> bool:
     options = {name: lambda value, among=among: any(
         type(value) is type(one) and value == one for one in among)
         for name, among in KINDS[values.get("kind", OLD)].options.items()}
-    return has({"kind": OLD, "spread": True} | values, _FORM | options)
+    return has({"kind": OLD, "spread": True, "block": 1} | values, _FORM | options)
 
 
 _FORM = {name: whole(1, 4096) for name in ("lanes", "layers", "H", "n_classes")} | {
     "n": whole(0, 4096), "length": whole(1, LONGEST), "vocab": whole(0, 1 << 16),
-    "kind": str, "spread": bool} | {name: dict for name in ("formats", "edge", "random")}
+    "kind": str, "spread": bool, "block": whole(1, 2)} | {
+        name: dict for name in ("formats", "edge", "random")}

@@ -2,6 +2,7 @@
 
 from golden.base.qformat import SQ, UQ, QFormat
 from quant.formats import BIT, TERNARY, THRESHOLD, StreamFormats
+from sim.fuzzing.blocks import sums_fit
 from sim.fuzzing.dice import Dice
 
 TABLE_BITS = 10     # of a table's index, at most, as exports have at most 12
@@ -54,6 +55,8 @@ def rules(shape, fmt: StreamFormats) -> dict[str, bool]:
     u = enters(shape, fmt)
     return {
         "d u is as fine as h": fmt.d.f_bits + u.f_bits >= fmt.h.f_bits,
+        "the sums of both steps of a block have one format": shape.block == 1 or sums_fit(
+            shape, fmt.h, u, fmt.direct(shape.n)),
         "a norm is as fine as its offset and u": fmt.alpha.f_bits + fmt.x.f_bits >= max(
             fmt.beta.f_bits, u.f_bits),
         "the bias is as fine as n and the index": fmt.bias.f_bits >= max(

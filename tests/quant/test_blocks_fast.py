@@ -110,7 +110,7 @@ def test_values_after_the_end_do_not_matter():
 
 def test_a_sum_of_many_modes_has_its_own_width():
     """64 modes of 16 bits: states in 32 bits, the sum of Re(A_bar h) needs more."""
-    art = random_artifact(1, H=3, n=64, n_layers=1, block=2, limits="lowest", length=8)
+    art = random_artifact(1, H=3, n=64, n_layers=1, block=2, limits="highest", length=8)
     found = bounds(art)
     assert found.state < 1 << 31 <= found.ahead and types_of(art)[0] is np.int32
     assert_equal(art, values_of(art, 8), np.array([8, 7, 1, 2, 3, 4]), Compiled(art, threads=1))

@@ -60,7 +60,7 @@ def reference(ops, formats: dict, spec, values: dict, lengths) -> tuple[dict, in
     found, over = {name: [] for name in [*values, *(op.makes for op in ops)]}, 0
     wires, at = wired(tuple(ops), formats)[0], 0
     for length in lengths:
-        draws = Draws(spec.random, spec.seed, spec.geo.H, 1, length)
+        draws = Draws(spec.random, spec.seed, spec.geo.H, 1, length, block=spec.geo.P)
         calls = [op.begin(inputs, draws) if op.states else lambda *raws, op=op, inputs=inputs:
                  op.apply(inputs, *raws) for op, inputs in wires]
         for t in range(at, at + length):

@@ -83,11 +83,12 @@ async def configure(ctx, bus, writes: Iterable[tuple[int, int]], apart: int = 1)
 
 
 def exchange(dut, sends: dict[str, list], takes: dict[str, int], stall: float = 0.0,
-             seed: int = 0, limit: int | None = None, writes=()):
+             seed: int = 0, limit: int | None = None, writes=(), watch=None):
     """Run ``dut``: offer every list of ``sends`` on its port, take the counts of ``takes``.
 
     Each port stalls independently with probability ``stall``; ``writes`` go to ``dut.cfg`` first.
-    ``limit`` bounds the cycles (default: generous for one transfer per 40 cycles).
+    ``limit`` bounds the cycles (default: generous for one transfer per 40 cycles). ``watch`` is one
+    more testbench, in the background.
 
     Returns
     -------
@@ -127,6 +128,8 @@ def exchange(dut, sends: dict[str, list], takes: dict[str, int], stall: float = 
     sim.add_clock(1e-6)
     if writes:
         sim.add_testbench(host)
+    if watch:
+        sim.add_testbench(watch, background=True)
     for name, values in sends.items():
         sim.add_testbench(source(name, values), background=True)
     for name, count in takes.items():

@@ -5,14 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from amaranth import Module
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
 
 from golden.base.qformat import SQ, UQ, QFormat
 from quant.formats import BIT, LayerFormats, RandomFormat
 from rtl.layer.block_update import BlockUpdate
-from rtl.parts.pipeline import Pipeline
+from sim.benches.lane import Together
 from tests.rtl.streams import exchange
 from tests.rtl.test_state_update import FORMATS, ROUNDINGS
 from tests.rtl.test_state_update import states as states_of
@@ -22,31 +19,6 @@ def states(fmt: LayerFormats, rounding: str):
     """The operation of two steps whose coefficients come with the states."""
     op = states_of(fmt, rounding)
     return replace(op, a2_re=op.a_re, a2_im=op.a_im, g1_re=op.g_re, g1_im=op.g_im, d1=op.d)
-
-
-class Together(wiring.Component):
-    """A lane whose late operands come with the others, and whose p leaves with the states."""
-
-    def __init__(self, lane: BlockUpdate):
-        self.lane, self.latency = lane, lane.latency
-        into, out = lane.i.payload.shape().members, lane.o.payload.shape().members
-        self.late = lane.late.shape().members if hasattr(lane, "late") else {}
-        super().__init__({"i": In(stream.Signature(data.StructLayout(into | self.late))),
-                          "o": Out(stream.Signature(data.StructLayout(
-                              out | {"p": lane.p.shape()})))})
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.lane = lane = self.lane
-        pipe, i, o = Pipeline(m, lane.i.ready), self.i.payload, self.o.payload
-        m.d.comb += [lane.i.valid.eq(self.i.valid), self.i.ready.eq(lane.i.ready),
-                     *(lane.i.payload[name].eq(i[name]) for name in lane.i.payload.shape().members),
-                     self.o.valid.eq(lane.o.valid), lane.o.ready.eq(self.o.ready),
-                     *(o[name].eq(lane.o.payload[name]) for name in ("h_re", "h_im", "over")),
-                     o.p.eq(pipe.delay(lane.p, lane.latency - lane.p_at, "p")),
-                     *(lane.late[name].eq(pipe.delay(i[name], lane.late_at, name))
-                       for name in self.late)]
-        return m
 
 
 def operands(dut: BlockUpdate, fmt: LayerFormats, seed: int) -> list[dict]:
@@ -68,15 +40,6 @@ def operands(dut: BlockUpdate, fmt: LayerFormats, seed: int) -> list[dict]:
     return words + [word() for _ in range(60)]
 
 
-def given(dut: BlockUpdate, word: dict) -> dict:
-    """What the lane sees of it: where u is a bit, what both let enter is one operand."""
-    members = [name for port in (dut.i.payload, getattr(dut, "late", None)) if port is not None
-               for name in port.shape().members]
-    word = word | {f"in_{part}": word[f"g1_{part}"] * word["u1"] + word[f"g_{part}"] * word["u2"]
-                   for part in ("re", "im")}
-    return {name: word[name] for name in members}
-
-
 @pytest.mark.parametrize("stall", [0.0, 0.4], ids=["free", "stalled"])
 @pytest.mark.parametrize("rounding", ROUNDINGS)
 @pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS.keys())
@@ -86,8 +49,9 @@ def test_matches_model(u: QFormat, fmt: LayerFormats, rounding: str, stall: floa
     """With spikes and with values, whose product with g is finer or coarser than A2 h."""
     dut = BlockUpdate(states(fmt, rounding), u, ROUNDINGS[rounding], spread=spread)
     words = operands(dut, fmt, seed=1)
-    got, cycles = exchange(Together(dut), {"i": [given(dut, word) for word in words]},
-                           {"o": len(words)}, stall)
+    part = Together(dut)
+    got, cycles = exchange(part, {"i": [part.given(word) for word in words]}, {"o": len(words)},
+                           stall)
     saturated = 0
     for j, (word, out) in enumerate(zip(words, got["o"])):
         h_re, h_im, over, p = dut.model(**word)

@@ -114,7 +114,8 @@ def test_words_of_any_size(G, P):
 
 @pytest.mark.parametrize("sampling", ["bernoulli", "sobol", "systematic"])
 @pytest.mark.parametrize("p", [UQ(1, 5), SQ(3, 4), SQ(2, 12)], ids=str)
-def test_fire(sampling, p):
+@pytest.mark.parametrize("P", [1, 2])
+def test_fire(P, sampling, p):
     rng = np.random.default_rng(3)
     lengths, random = (5, 1, 1, 9), RandomFormat(k=8)
     values = rng.integers(0, (1 << p.f_bits) + 1, (sum(lengths), H))
@@ -122,7 +123,8 @@ def test_fire(sampling, p):
     directions = Tensor(np.array([128, 192, 32, 240]), UQ(8, 0)) if sampling == "sobol" else None
     for G in (1, 4):        # of four, a step is one word: it waits for its phases
         check([Fire("x -> s", sampling, 0, directions)] if directions else
-              [Fire("x -> s", sampling, 0)], {"x": p}, {"x": values}, lengths, G=G, random=random)
+              [Fire("x -> s", sampling, 0)], {"x": p}, {"x": values}, lengths, G=G, random=random,
+              P=P)
 
 
 def membrane(v=SQ(3, 6), reset="subtract", leak=UQ(0, 5), theta=40) -> Integrate:
@@ -133,32 +135,34 @@ def membrane(v=SQ(3, 6), reset="subtract", leak=UQ(0, 5), theta=40) -> Integrate
 @pytest.mark.parametrize("G", [1, 2, 4])
 @pytest.mark.parametrize("reset", ["subtract", "zero"])
 @pytest.mark.parametrize("y", [SQ(4, 3), SQ(4, 9), SQ(2, 14), UQ(2, 4)], ids=str)
-def test_membrane(y, reset, G):
+@pytest.mark.parametrize("P", [1, 2])
+def test_membrane(P, y, reset, G):
     """Its sums are finer or coarser than leak v; steps are as short as ``loop`` allows."""
     rng, lengths = np.random.default_rng(5), (6, 1, 1, 12, 30)
     values = rng.integers(y.lo, y.hi + 1, (sum(lengths), H))
     values = values >> rng.integers(0, 5, (sum(lengths), 1))
     values[-20:] = rng.choice([y.lo, y.hi], (20, H))        # both ends of the membrane
     op = membrane(reset=reset)
-    chain = check([op], {"y": y}, {"y": values}, lengths, G=G)
+    chain = check([op], {"y": y}, {"y": values}, lengths, G=G, P=P)
     kept, *_ = chain.flow.over
     assert chain.flow.loop > 4 >= H // G, "the case wants steps that wait"
     assert kept.hi == 1
 
 
-def test_a_membrane_in_a_shorter_loop_is_seen(monkeypatch):
+@pytest.mark.parametrize("P", [1, 2])
+def test_a_membrane_in_a_shorter_loop_is_seen(P, monkeypatch):
     """One cycle less than ``loop`` reads membranes that are not there yet."""
     y, lengths = SQ(4, 6), (12,)
     values = np.random.default_rng(7).integers(0, 60, (12, H))
-    flow = type(chain_of([membrane()], {"y": y}, spec_of(H, 4)).flow)
+    flow = type(chain_of([membrane()], {"y": y}, spec_of(H, 4, P=P)).flow)
     monkeypatch.setattr(flow, "loop", property(lambda s: s.__dict__.get("least", 0) - 1,
                                                lambda s, n: s.__dict__.update(least=n + 1)),
                         raising=False)
-    check([membrane()], {"y": y}, {"y": values}, lengths, G=4)
+    check([membrane()], {"y": y}, {"y": values}, lengths, G=4, P=P)
     monkeypatch.setattr(flow, "loop", property(lambda s: s.__dict__.get("least", 0) - 1,
                                                lambda s, n: s.__dict__.update(least=n)))
     with pytest.raises(AssertionError):
-        check([membrane()], {"y": y}, {"y": values}, lengths, G=4)
+        check([membrane()], {"y": y}, {"y": values}, lengths, G=4, P=P)
 
 
 @pytest.mark.parametrize("f_bits", [0, 1, 4, 5, 6, 7, 8])

@@ -1,4 +1,4 @@
-"""All layers on the hardware of one: against the reference, and cycles against predicted ones."""
+"""All layers on the hardware of one: against the reference, and its cycles as predicted."""
 
 import re
 from dataclasses import replace

@@ -74,14 +74,16 @@ def test_buffered_output_loses_nothing(stall):
         assert cycles["o"] == list(range(4, 204))
 
 
+@pytest.mark.parametrize("P", [1, 2])
 @pytest.mark.parametrize("H, n, lanes, pause", [(6, 4, 2, 0), (2, 2, 1, 3), (4, 2, 4, 2),
                                                 (1, 1, 1, 0), (1, 1, 1, 5), (1, 3, 1, 4)])
-def test_schedule(H, n, lanes, pause):
-    geo = Geometry(H, n, lanes)
+def test_schedule(H, n, lanes, pause, P):
+    geo = Geometry(H, n, lanes, P)
     dut = Scheduler(geo, geo.issue + pause)
     rng = np.random.default_rng(H)
-    words = [{"first": int(t == 0), "last": int(t == 2)} for t in range(3)
-             for _ in range(geo.words)] * 2
+    more = ("half",) if P > 1 else ()
+    words = [{"first": int(t == 0), "last": int(t == 2)} | {name: int(t == 2) for name in more}
+             for t in range(3) for _ in range(geo.words)] * 2
     expected = dut.model(words)
     assert [slot["row"] for slot in expected] == list(range(geo.issue)) * 6
     slots, starts = [], []

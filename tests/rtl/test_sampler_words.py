@@ -27,10 +27,10 @@ def words_of(art, lanes, kind):
 
 
 def run(dut, expected, writes=(), held=0.3, seed=0, limit=4000, lengths=LENGTHS):
-    """Ask for every word of sequences of ``lengths`` steps and check what comes.
+    """Ask for every word of sequences of ``lengths`` blocks of steps and check what comes.
 
-    ``expected`` (steps, words, G): draws, or start phases. New phases are random; they are back
-    some cycles before they are asked for again.
+    ``expected`` (blocks, words, values): draws, or start phases. New phases are random; they are
+    back some cycles before they are asked for again.
     """
     rng, words = np.random.default_rng(seed), dut.geo.words
     phases = "back" in dir(dut)
@@ -42,6 +42,7 @@ def run(dut, expected, writes=(), held=0.3, seed=0, limit=4000, lengths=LENGTHS)
 
     async def bench(ctx):
         nonlocal checked, rest
+        await ctx.tick()
         if writes:
             await configure(ctx, dut.cfg, writes)
         for cycle in range(limit):
@@ -92,20 +93,33 @@ def run(dut, expected, writes=(), held=0.3, seed=0, limit=4000, lengths=LENGTHS)
     (dict(H=4, n=2, random=RandomFormat(k=5, centred=False)), 4)],
     ids=["words", "one word", "single", "coarse"])
 @pytest.mark.parametrize("form", ["bernoulli", "sobol", "systematic"])
-def test_words_of_sequences(form, options, lanes, kind):
-    dut = words_of(random_artifact(2, length=16, sampling=form, **options), lanes, kind)
-    expected = dut.model(max(LENGTHS))
-    assert expected.shape == (1 if form == "systematic" else 16, dut.geo.words, dut.geo.G)
+@pytest.mark.parametrize("block", [1, 2])
+def test_words_of_sequences(block, form, options, lanes, kind):
+    dut = words_of(random_artifact(2, length=32, sampling=form, block=block, **options), lanes,
+                   kind)
+    expected = dut.model(block * max(LENGTHS))
+    assert expected.shape == ((1, dut.geo.words, dut.geo.G) if form == "systematic" else
+                              (16, dut.geo.words, dut.geo.values))
     run(dut, expected)
+
+
+def test_both_draws_of_a_neuron_follow_each_other():
+    """Draw number ``(b H + i) 2 + p`` is neuron i's in step p of block b."""
+    dut = words_of(random_artifact(2, H=6, n=2, block=2), 4, lfsr.SAMPLER_OUT)
+    draws = lfsr.words(dut.spec.random, dut.source.start, dut.spec.random.k, 3 * 6 * 2)
+    found = dut.model(6).reshape(3, dut.geo.words, 2, dut.geo.G)
+    for b, w, p, g in np.ndindex(found.shape):
+        assert found[b, w, p, g] == draws[(b * 6 + w * dut.geo.G + g) * 2 + p]
 
 
 ROWS = 6        # direction numbers of up to 64 steps; the last is first used in step 32
 
 
 @pytest.mark.parametrize("row", [None, *range(1, ROWS)])    # number 0 is a constant: the top bit
-def test_every_direction_number_counts(row):
+@pytest.mark.parametrize("block", [1, 2])
+def test_every_direction_number_counts(block, row):
     """40 steps are right; with one wrong bit in any row of the memory they are not."""
-    options = dict(H=2, n=2, length=64, sampling="sobol")
+    options = dict(H=2, n=2, length=64, sampling="sobol", block=block)
     right = words_of(random_artifact(2, **options), 4, lfsr.SAMPLER_OUT)
     region = right.directions.region
     assert region.depth == ROWS
@@ -113,7 +127,8 @@ def test_every_direction_number_counts(row):
              for address, data in region.writes()]
 
     def check():
-        run(right, right.model(40), wrong if row is not None else (), held=0.1, lengths=(40, 2))
+        run(right, right.model(40), wrong if row is not None else (), held=0.1,
+            lengths=(40 // block, 2))
     if row is None:
         return check()
     with pytest.raises(AssertionError, match="cycle"):

@@ -112,14 +112,17 @@ def test_a_reset_in_the_middle_of_a_sequence(at):
     assert first == at + 1
 
 
-@pytest.mark.parametrize("lanes", [2, 4])
-def test_multipliers_are_busy(lanes):
+@pytest.mark.parametrize("lanes, P", [(2, 1), (4, 1), (4, 2)])
+def test_multipliers_are_busy(lanes, P):
     """Sequences 2 to 4 of six: as many slots as there are products, in the predicted cycles."""
-    art = random_artifact(24, H=16, n=4, n_classes=2, residual="clampfuse", length=6)
-    core, values = Core(art, HardwareConfig(lanes, signature=False)), sequences(art, (6,) * 6)
+    art = random_artifact(24, H=16, n=4, n_classes=2, residual="clampfuse",
+                          length=6 * P, block=P)
+    core = Core(art, HardwareConfig(lanes, signature=False))
+    lengths = [6 * P] * 6
+    values = sequences(art, lengths)
     _, _, times, busy, first = drive(core, values)
-    assert [time - first for time in times] == predict(art, core.hw, [6] * 6).results
+    assert [time - first for time in times] == predict(art, core.hw, lengths).results
     window = np.array(busy[times[0]:times[3]])
-    steps, slots = 3 * 6, [int((window >> j & 1).sum()) for j in range(len(art.blocks))]
-    assert slots == [steps * core.geo.issue] * len(art.blocks)
-    assert slots[0] / len(window) == predict(art, core.hw, [6]).utilisation == 1
+    blocks, slots = 3 * 6, [int((window >> j & 1).sum()) for j in range(len(art.blocks))]
+    assert slots == [blocks * core.geo.issue] * len(art.blocks)
+    assert slots[0] / len(window) == predict(art, core.hw, lengths[:1]).utilisation == 1

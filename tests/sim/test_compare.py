@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from quant.integer.reference import Trace
-from sim.compare import Result, Rows, Tally
+from sim.compare import Result, Rows, Tally, block_starts
 from sim.comparer import Part
 from sim.report import Report
 
@@ -144,3 +144,50 @@ def test_answers_keep_their_places_behind_a_gap(inputs):
                     classes=labels[:stop - start] if inputs > 1 else [])
     found = Report([part(0, 4), part(8, 10)], 20 * inputs, "", 1, 1, 0, 0, 0, 1)
     assert found.examples == found.classes == [0, 1, 2, 3, 8, 9]
+
+
+def two_steps(length=L, blocks=3):
+    """As :func:`pair`, of blocks of two steps; the last one of an odd length has a step too many."""
+    trace, _, result = pair()
+    rng = np.random.default_rng(1)
+    s_in, s_out = rng.integers(0, 2, (2, N, 2 * blocks, H)).astype(np.uint8)
+    signature = rng.integers(0, 1 << 32, (N, blocks)).astype(np.uint32)
+    trace = Trace(s_in[:, :length].copy(), s_out[:, :length].copy(), signature.copy(),
+                  trace.logits, 0, trace.saturations)
+    rows = [Rows(s_in[j], s_out[j], signature[j], np.full(blocks, WORDS),
+                 np.ones(blocks, np.uint8), 2) for j in range(N)]
+    return trace, rows, result
+
+
+def test_blocks_of_two_steps():
+    """A step behind the sequence's end is not looked at; a signature counts once a block."""
+    trace, rows, result = two_steps()
+    tally = check(trace, rows, result)
+    assert tally.equal and (tally.steps, tally.signatures) == (L, 3 * N)
+    assert tally.spikes == 2 * N * L * H
+    rows[0].s_out[L] ^= 1
+    assert check(trace, rows, result).equal
+    rows[0].s_out[L - 1, 2] ^= 1
+    assert "layer 0, step 4, neuron 2, s_out" in str(check(trace, rows, result).first)
+
+
+@pytest.mark.parametrize("block, step", [(0, 1), (1, 3), (2, 4)])
+def test_a_signature_of_a_block_is_that_of_its_last_step(block, step):
+    trace, rows, result = two_steps()
+    rows[1].signature[block] ^= 1
+    assert f"layer 1, step {step}, signature" in str(check(trace, rows, result).first)
+    rows[1].s_in[2 * block, 0] ^= 1     # the spikes of the block come first
+    assert f"layer 1, step {2 * block}, neuron 0, s_in" in str(check(trace, rows, result).first)
+
+
+def test_missing_blocks():
+    trace, rows, result = two_steps()
+    rows[2] = rows[2].part(0, 1)
+    tally = check(trace, rows, result)
+    assert tally.mismatches == 2 * 3 * H + 2
+    assert str(tally.first) == "sequence 17, layer 2, step 2, words: missing: 2 of 5 steps seen"
+
+
+def test_where_sequences_begin():
+    assert block_starts([3, 1, 4], 1) == [0, 3, 4, 8]
+    assert block_starts([3, 1, 4], 2) == [0, 2, 3, 5]

@@ -6,8 +6,8 @@ from amaranth.back import verilog
 from sim.benches.parts import Parts
 from sim.benches.runner import simulate
 
-COMPONENTS = ("state_update", "sampler", "lfsr", "state_engine", "ternary", "mixer", "fuse",
-              "x_buffer", "encoder", "decoder", "layer")
+COMPONENTS = ("state_update", "block_update", "sampler", "lfsr", "state_engine", "ternary",
+              "mixer", "fuse", "x_buffer", "encoder", "decoder", "layer")
 
 
 @pytest.fixture(scope="module")
