@@ -35,6 +35,9 @@ CASES = {
     "gsu": (dict(kind="gsu", H=6, n=2, stress=0.3), 4),
     "lif": (dict(kind="lif", H=4, n=2), 2),
     "lif, alone": (dict(kind="lif", n=0, H=4, residual="plain", reset="zero"), 2),
+    "blocks of two steps": (dict(n_layers=3, H=6, n=2, residual="none", block=2), 4),
+    "blocks, sobol": (dict(H=2, n=1, sampling="sobol", length=64, block=2), 2),
+    "blocks, gsu": (dict(kind="gsu", H=6, n=2, stress=0.3, block=2), 2),
 }
 MORE = {        # that only make test-long runs
     "one lane, five layers": (dict(n_layers=5, H=3, n=3, residual="clampfuse"), 1),
@@ -42,6 +45,9 @@ MORE = {        # that only make test-long runs
     "glu, post": (dict(kind="glu", n_layers=3, H=4, n=4, norm_position="post", residual="none",
                        fires_at_zero=False), 2),
     "gsu, whole layer": (dict(kind="gsu", H=4, n=2, n_layers=3), 8),
+    "blocks, systematic": (dict(H=4, n=2, sampling="systematic", block=2), 2),
+    "blocks, glu": (dict(kind="glu", H=6, n=2, stress=0.2, block=2), 2),
+    "blocks, lif": (dict(kind="lif", H=4, n=2, block=2), 2),
 }
 
 
@@ -87,8 +93,9 @@ def test_skipping_changes_nothing(case):
     lengths = np.random.default_rng(3).choice([1, 2, 3, 7, 40, 64], 40).tolist()
     free, slow = (RingRun(plan(art, hw)) for _ in range(2))
     for length in lengths:
-        for t in range(length):
-            slow.step(t == 0, t == length - 1)
+        blocks, half = slow.geo.blocks(length), length % slow.geo.P
+        for t in range(blocks):
+            slow.step(t == 0, t == blocks - 1, t == blocks - 1 and half)
     slow.ring.finish()
     assert free.results(lengths) == slow.ring.taken()
 
