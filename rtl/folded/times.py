@@ -72,7 +72,8 @@ class RingTimes(Times):
         """Cycle from which the next sample is taken."""
         if not starts:
             return 0
-        return max(0, self.decoder.results[self.sequences - self.decoder.results.maxlen])
+        results = self.decoder.results
+        return max(0, results[self.sequences - results.maxlen])
 
     def _peek(self, source, own: int) -> int:
         """The cycle in which a step's first word is offered."""

@@ -2,13 +2,11 @@
 
 import re
 from dataclasses import replace
-from functools import reduce
 
 import numpy as np
 import pytest
 
 from golden.base.qformat import SQ
-from golden.base.qformat import wider as wider_format
 from quant.formats import LayerFormats
 from quant.integer.memory import States
 from quant.integer.operation import Tensor
@@ -68,16 +66,7 @@ MORE = {        # that only make test-long runs
 
 def made(case):
     shape, lanes = (CASES | MORE)[case]
-    return one_format(random_artifact(7, **shape)), HardwareConfig(lanes, folded=True)
-
-
-def one_format(art):
-    """d1 in the format of the widest one: a random network's is as wide as its numbers need."""
-    found = [op.d1.fmt for ops in art.blocks for op in ops if getattr(op, "d1", None)]
-    widest = reduce(wider_format, found) if found else None
-    return replace(art, blocks=tuple(tuple(
-        replace(op, d1=Tensor(op.d1.raw, widest)) if getattr(op, "d1", None) else op
-        for op in ops) for ops in art.blocks))
+    return random_artifact(7, **shape), HardwareConfig(lanes, folded=True)
 
 
 @pytest.mark.parametrize("case", MORE)
