@@ -13,7 +13,7 @@ from golden.tasks import make_task
 from quant.integer import artifact
 from rtl import products
 from rtl.cycles import cycles_per_step
-from rtl.parts.config import HardwareConfig
+from rtl.parts.config import HardwareConfig, add_folded
 from rtl.plan import chosen_lanes, plan
 
 
@@ -24,6 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--lanes", type=int, metavar="P",
                         help="complex modes per cycle and layer; default: the most that fit, up to "
                         f"{HardwareConfig.lanes}")
+    add_folded(parser)
     args = parser.parse_args(argv)
     return cli.code("rtl.check", lambda: check(args))
 
@@ -33,7 +34,7 @@ def check(args: argparse.Namespace) -> None:
     if args.task:
         make_task(args.task)
     art = artifact.load(args.artifact)
-    made = plan(art, HardwareConfig(chosen_lanes(art, args.lanes)))
+    made = plan(art, HardwareConfig(chosen_lanes(art, args.lanes), folded=args.folded))
     print(f"{art.task}: {len(art.blocks)} layers of {art.H} neurons of {art.n} modes, "
           f"{made.geo.lanes} lanes: {cycles_per_step(made):g} cycles per step, "
           f"{products.multipliers(*made.parts)} multipliers, {products.others(*made.parts)} of "

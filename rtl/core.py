@@ -28,6 +28,7 @@ from rtl.collector import Collector
 from rtl.parts.config import HardwareConfig
 from rtl.decoder import Decoder
 from rtl.encoder import Encoder
+from rtl.folded.ring import Ring, views_of
 from rtl.layer.layer import Layer, tap_layout
 from rtl.parts.memory import delay_bus
 from rtl.plan import plan
@@ -90,7 +91,8 @@ class Core(wiring.Component):
             "i": In(stream.Signature(sample_word(art))),
             "o": Out(stream.Signature(result_word(art))), "cfg": In(ConfigBus()),
             "busy": Out(len(art.blocks))}
-            | {f"tap{spec.number}": Out(tap_layout(spec)) for spec in self.plan.layers})
+            | {f"tap{spec.number}": Out(tap_layout(spec)) for spec in
+               (views_of(self.plan.layers[0]) if self.plan.layers[0].cuts else self.plan.layers)})
 
     def model(self, values) -> reference.Trace:
         """Everything the core shows for one sequence of raw samples or tokens."""
@@ -105,10 +107,15 @@ class Core(wiring.Component):
             m.submodules.collector = collector = Collector(self.plan.encoder)
             wiring.connect(m, collector.o, encoder.i)
             into = collector.i
-        layers = [Layer(spec) for spec in self.plan.layers]
-        parts = [encoder, *layers, decoder]
+        if self.plan.layers[0].cuts:
+            m.submodules.layers = ring = Ring(self.plan.layers[0])
+            stages, layers = [ring], ring.views
+        else:
+            stages = layers = [Layer(spec) for spec in self.plan.layers]
+            for number, layer in enumerate(layers):
+                m.submodules[f"layer{number}"] = layer
+        parts = [encoder, *stages, decoder]
         for number, layer in enumerate(layers):
-            m.submodules[f"layer{number}"] = layer
             m.d.comb += [getattr(self, f"tap{number}").eq(layer.tap),
                          self.busy[number].eq(layer.busy)]
         for part, following in zip(parts, parts[1:]):

@@ -7,11 +7,11 @@ recurrences; here they are followed until they repeat, and what repeats is count
 from dataclasses import dataclass
 
 from quant.integer.artifact import Artifact
+from rtl.folded.times import RingTimes
+from rtl.layer.layer import MOST_TOKENS
 from rtl.parts.config import HardwareConfig
 from rtl.plan import Plan, plan
 from rtl.step_times import KEPT, DecoderTimes, EncoderTimes, LayerTimes
-
-PERIOD = 4          # a block's state is compared with those of the last so many blocks
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Run:
     Inside a sequence it soon repeats: the steps up to the last one are then skipped. The outcome of
     a sequence is kept for every state it can begin in.
     """
+
+    period = 4      # a block's state is compared with those of the last so many blocks
 
     def __init__(self, planned: Plan):
         self.geo, timing, words = planned.geo, planned.timing, planned.geo.words
@@ -91,6 +93,18 @@ class Run:
         self._known[begin] = self._view(), self.base - base, result - base
         return result
 
+    def results(self, lengths: list[int]) -> list[int]:
+        """Feed sequences; returns the cycle of each one's result."""
+        return [self.sequence(length) for length in lengths]
+
+    def steady(self) -> float:
+        """Cycles per step in the middle of a long sequence, of a core that was not fed before."""
+        firsts = []
+        for t in range(2 * KEPT):
+            self.step(t == 0, False)
+            firsts.append(self.base)
+        return (firsts[-1] - firsts[KEPT - 1]) / KEPT / self.geo.P
+
     def _follow(self, length: int) -> None:
         """Every block of a sequence, but for those in the middle that repeat what is known."""
         blocks, half = self.geo.blocks(length), length % self.geo.P
@@ -106,16 +120,67 @@ class Run:
                     self._restore(view, self.base + repeats * (self.base - base))
                     t, seen = t + repeats * back, []
                     break
-            seen = [*seen, (view, self.base)][-PERIOD:]
+            seen = [*seen, (view, self.base)][-self.period:]
+
+
+class RingRun(Run):
+    """The same of layers that share their hardware; ``base``: the last step's first word goes in.
+
+    Results come while later sequences are fed.
+    """
+
+    period = 2 * MOST_TOKENS
+
+    def __init__(self, planned: Plan):
+        super().__init__(planned)
+        timing, spec = planned.timing, planned.layers[0]
+        self.ring = RingTimes(self.encoder, timing.layers[0], spec, self.decoder)
+        self.parts = self.ring.parts
+        self.horizon *= timing.layers[0].tokens + 1
+
+    def step(self, starts: bool, last: bool, half: bool = False) -> None:
+        own = self.encoder.step(self.ring.admitted(starts), self.geo.P - half)
+        self.base = self.ring.enter(own, starts, last)
+        self.encoder.accepted_by_next(self.base)
+
+    def sequence(self, length: int) -> list[int]:
+        """Feed a sequence; returns the cycles of the results that come meanwhile."""
+        base, begin = self.base, (self._view(), length)
+        if begin in self._known:
+            view, later, results = self._known[begin]
+            self._restore(view, base + later)
+            return [base + result for result in results]
+        self._follow(length)
+        results = self.ring.taken()
+        self._known[begin] = (self._view(), self.base - base, [at - base for at in results])
+        return results
+
+    def steady(self) -> float:
+        """They go in in groups: from one state of all parts to the same one."""
+        seen = {}
+        for t in range(KEPT * KEPT):
+            self.step(t == 0, False)
+            view = self._view()
+            if view in seen:
+                before, base = seen[view]
+                return (self.base - base) / (t - before) / self.geo.P
+            seen[view] = t, self.base
+        raise AssertionError("the ring does not come to a steady state")
+
+    def results(self, lengths: list[int]) -> list[int]:
+        found = [result for length in lengths for result in self.sequence(length)]
+        self.ring.finish()
+        return found + self.ring.taken()
+
+
+def run_of(planned: Plan) -> Run:
+    """A core that is fed."""
+    return RingRun(planned) if planned.layers[0].cuts else Run(planned)
 
 
 def cycles_per_step(planned: Plan) -> float:
     """In the middle of a long sequence, on average."""
-    run, firsts = Run(planned), []
-    for t in range(2 * KEPT):
-        run.step(t == 0, False)
-        firsts.append(run.base)
-    return (firsts[-1] - firsts[KEPT - 1]) / KEPT / planned.geo.P
+    return run_of(planned).steady()
 
 
 def predict(art: Artifact, hw: HardwareConfig, lengths: list[int]) -> Prediction:
@@ -127,6 +192,5 @@ def predict(art: Artifact, hw: HardwareConfig, lengths: list[int]) -> Prediction
         if not 1 <= length <= art.length:
             raise ValueError(f"a sequence has 1..{art.length} steps, not {length}")
     planned = plan(art, hw)
-    run = Run(planned)
-    return Prediction([run.sequence(length) for length in lengths], sum(lengths),
-                      cycles_per_step(planned), planned.geo.roofline)
+    return Prediction(run_of(planned).results(lengths), sum(lengths), cycles_per_step(planned),
+                      planned.roofline)

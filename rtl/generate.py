@@ -17,7 +17,7 @@ from golden.base.names import slug
 from golden.base.options import add_artifact, build
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
-from rtl.parts.config import MIXERS, HardwareConfig, HardwareError
+from rtl.parts.config import MIXERS, HardwareConfig, HardwareError, add_folded, add_spram
 from rtl.core import Core
 from rtl.parts.memory import Region
 from rtl.plan import Plan, chosen_lanes, plan
@@ -35,10 +35,9 @@ def memory_map(planned: Plan) -> dict:
     return {
         "artifact": artifact.digest(art), "task": art.task,
         "block": [str(op) for op in art.blocks[0]], "layers": len(art.blocks), "H": art.H,
-        "n": art.n, "n_classes": art.n_classes,
-        "outputs": art.outputs,
-        "lanes": geo.lanes, "neurons_per_word": geo.G, "words_per_step": geo.words,
-        **({"steps_per_word": geo.P} if geo.P > 1 else {}),
+        "n": art.n, "n_classes": art.n_classes, "outputs": art.outputs,
+        "lanes": geo.lanes, "folded": planned.hw.folded, "neurons_per_word": geo.G,
+        "words_per_step": geo.words, **({"steps_per_word": geo.P} if geo.P > 1 else {}),
         "max_sequences_in_flight": planned.max_in_flight, "signature": planned.hw.signature,
         "regions": [{"name": r.name, "base": r.base, "depth": r.depth, "width": r.width,
                      "stride": r.stride, "size": r.size, "fields": r.fields}
@@ -103,7 +102,9 @@ def main(argv: list[str] | None = None) -> int:
                         help="columns of weights; tables of their sums, for block RAMs with two "
                         "ports; fitting: these where they fit; default: %(default)s")
     parser.add_argument("--out", type=Path, metavar="DIR",
-                        help="default: build/rtl/<task>_<lanes>")
+                        help="default: build/rtl/<task>_<lanes>[_folded]")
+    add_folded(parser)
+    add_spram(parser)
     parser.add_argument("--no-signature", action="store_true",
                         help="leave out the CRCs that verification compares")
     args = parser.parse_args(argv)
@@ -114,11 +115,14 @@ def make(args: argparse.Namespace) -> None:
     """Generate what the options say."""
     art = artifact.load(args.artifact)
     lanes = chosen_lanes(art, args.lanes)
-    hw = HardwareConfig(lanes, signature=not args.no_signature, mixer=args.mixer)
-    geo = plan(art, hw).geo
-    path = generate(art, hw, args.out or build("rtl", f"{slug(art.task)}_{hw.lanes}"))
+    hw = HardwareConfig(lanes, signature=not args.no_signature, mixer=args.mixer,
+                        folded=args.folded, single_ports=args.spram)
+    planned = plan(art, hw)
+    geo = planned.geo
+    path = generate(art, hw, args.out or build("rtl", f"{slug(art.task)}_{hw.lanes}"
+                                               + "_folded" * hw.folded))
     print(f"{path}: {len(art.blocks)} layers of {art.H} neurons of {art.n} modes, {geo.lanes} "
-          f"lanes, {geo.roofline:g} cycles per step at best; the memory map is beside it")
+          f"lanes, {planned.roofline:g} cycles per step at best; the memory map is beside it")
 
 
 if __name__ == "__main__":

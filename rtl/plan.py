@@ -14,12 +14,14 @@ from quant.integer.artifact import Artifact
 from quant.integer.memory import States
 from rtl import decoder, encoder, products
 from rtl.cut import cut
+from rtl.folded.stack import stacked
 from rtl.layer import layer, mixers
 from rtl.layer.cells import CELLS
 from rtl.parts.config import Geometry, HardwareConfig, HardwareError, lanes_for
 from rtl.decoder import DecoderTiming
 from rtl.layer.layer import LayerTiming
 from rtl.link.protocol import LONGEST_SEQUENCE, OWN_WORDS
+from rtl.parts import single_port
 from rtl.parts.memory import Region, place
 from rtl.spec import EndSpec, LayerSpec, Timing
 from rtl.parts.streams import ADDRESS_BITS, LOGIT_BITS
@@ -56,7 +58,7 @@ class Plan:
     hw: HardwareConfig
     geo: Geometry
     encoder: EndSpec
-    layers: tuple[LayerSpec, ...]
+    layers: tuple[LayerSpec, ...]   # one, where all share the hardware
     decoder: EndSpec
     regions: tuple[Region, ...]     # all of the map, in rising order of their addresses
     count_bits: int                 # of a sequence's saturations, in the queues of a core
@@ -73,6 +75,15 @@ class Plan:
     def parts(self) -> tuple[EndSpec, tuple[LayerSpec, ...], EndSpec]:
         """Encoder, layers and decoder."""
         return self.encoder, self.layers, self.decoder
+
+    def built_in(self) -> bool:
+        """Whether a core has its network from the start; else it is written first."""
+        return not any(region.single_port for region in self.regions)
+
+    @property
+    def roofline(self) -> int | float:
+        """Least cycles of a step, of all layers that follow each other on the same hardware."""
+        return self.layers[0].geo.roofline
 
     @property
     def addresses(self) -> int:
@@ -107,16 +118,21 @@ def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
     what the RTL lacks.
     """
     specs = [layer_of(art, number, hw) for number in range(len(art.blocks))]
+    if hw.folded and len(specs) > 1:
+        specs = [folded(specs)]
     first, last = end_beside(specs[0]), end_beside(specs[-1])
     encoder.check(first)
     check_decoder(last)
     if hw.multipliers:
         first, specs, last = products.divided(first, specs, last, hw.multipliers)
     parts = [(first, "", encoder.regions(first)),
-             *((spec, f"layer{spec.number}.", layer.regions(spec)) for spec in specs),
+             *((spec, "layers." if spec.cuts else f"layer{spec.number}.", layer.regions(spec))
+               for spec in specs),
              (last, "", decoder.regions(last))]
-    regions = place([replace(region, name=prefix + region.name)
-                     for _, prefix, found in parts for region in found])
+    regions = [replace(region, name=prefix + region.name)
+               for _, prefix, found in parts for region in found]
+    single = single_port.chosen(regions, hw.single_ports)
+    regions = place([replace(region, single_port=region.name in single) for region in regions])
     rest, placed = iter(regions), []
     for spec, _, found in parts:
         placed.append(replace(spec, regions={local.name: next(rest) for local in found}))
@@ -135,6 +151,13 @@ def layer_of(art: Artifact, number: int, hw: HardwareConfig) -> LayerSpec:
     return replace(spec, tables=mixers.tables(spec))
 
 
+def folded(specs: list[LayerSpec]) -> LayerSpec:
+    """The one layer that computes them all, one after the other."""
+    cuts = [spec.cut for spec in specs]
+    return replace(specs[0], geo=replace(specs[0].geo, layers=len(specs)), cuts=tuple(cuts),
+                   cut=stacked(cuts))
+
+
 def count_bits(art: Artifact) -> int:
     """Of a count that can be no larger than both parts of all states, in all steps."""
     return min(COUNT_BITS, (2 * art.H * max(1, art.n) * art.length).bit_length())
@@ -142,7 +165,7 @@ def count_bits(art: Artifact) -> int:
 
 def end_beside(spec: LayerSpec) -> EndSpec:
     """Encoder or decoder beside a layer, without its place in the map."""
-    return EndSpec(spec.art, spec.geo, spec.hw, spec.x_format, spec.saturates)
+    return EndSpec(spec.art, replace(spec.geo, layers=1), spec.hw, spec.x_format, spec.saturates)
 
 
 def check_decoder(spec: EndSpec) -> None:

@@ -73,9 +73,10 @@ def _plain(name: str, rows: int, bits: int) -> Memory:
 
 
 def _mapped(regions: Mapping[str, Region], hw: HardwareConfig, but=()) -> list[Memory]:
-    """What lies on the configuration bus, but registers, and those regions."""
+    """What lies on the configuration bus, but registers, memories with one port, those regions."""
     return [_wide(_holds(name), region.depth, region.width, hw)
-            for name, region in regions.items() if not region.register and name not in but]
+            for name, region in regions.items()
+            if not (region.register or region.single_port or name in but)]
 
 
 def _tables(spec: LayerSpec) -> list[Memory]:
@@ -101,7 +102,8 @@ def memories(planned: Plan) -> list[Memory]:
     found = _mapped(planned.encoder.regions, hw)
     for spec, timing in zip(planned.layers, planned.timing.layers):
         if spec.cut.states:
-            found.append(_wide("states", geo.issue, 2 * geo.lanes * spec.cut.states.op.h.width, hw))
+            width = 2 * geo.lanes * spec.cut.states.op.h.width
+            found.append(_wide("states", spec.geo.rows, width, hw))
         found += _mapped(spec.regions, hw, mixers.built(spec)) + _tables(spec)
         found += [_wide(*memory, hw) for flow in chains.flows(spec, totals(spec))
                   for memory in flow.memories]

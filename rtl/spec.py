@@ -24,6 +24,7 @@ class LayerSpec:
     tables: bool = False        # the mixers are tables, as rtl.layer.mixers says
     logic: int = 0              # products of LUTs, as rtl.products says
     regions: Mapping[str, Region] = field(default_factory=dict)     # by name, without "layer0."
+    cuts: tuple[Cut, ...] = ()  # of each layer, where several share it: ``cut`` has all tensors
 
     @property
     def x_format(self) -> QFormat:
@@ -59,6 +60,13 @@ class LayerSpec:
     def saturates(self) -> bool:
         """Whether the output is saturated to x_format and counted."""
         return self.cut.saturates
+
+
+def starts(spec: LayerSpec, name: str) -> list[Region]:
+    """Registers of a kind: one, or each layer's where several share the hardware."""
+    if spec.geo.layers == 1:
+        return [spec.regions[name]]
+    return [spec.regions[f"{name}.{j}"] for j in range(spec.geo.layers)]
 
 
 @dataclass(frozen=True)

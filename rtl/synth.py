@@ -21,12 +21,13 @@ from quant import current
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl.flow import floorplan
-from rtl.parts.config import Geometry, HardwareConfig, HardwareError
+from rtl.parts.config import HardwareConfig, HardwareError, add_folded, add_spram
+from rtl.parts.single_port import BLOCKS, NAME
 from rtl.core import Core
 from rtl.flow.harness import Harness
 from rtl.layer import mixers
 from rtl.layer.layer import Layer
-from rtl.plan import chosen_lanes, plan
+from rtl.plan import Plan, chosen_lanes, plan
 from rtl.layer.state_engine import StateEngine
 from rtl.flow import toolchain
 from rtl.flow.toolchain import ToolError, call
@@ -47,20 +48,25 @@ class Family:
     device: str = ""
     capacity: dict[str, int] | None = None
 
-    def hardware(self, lanes: int, signature: bool = False,
-                 mixer: str | None = None) -> HardwareConfig:
+    def hardware(self, lanes: int, signature: bool = False, mixer: str | None = None,
+                 folded: bool = False, single_ports: int = 0) -> HardwareConfig:
         """A core's configuration for this family's memories and size.
 
-        mixer : as in :class:`HardwareConfig`; None: tables where they fit, if the family has block
-        RAMs with two ports for them. Raises :class:`HardwareError` for tables that it has not.
+        mixer, folded, single_ports : as in :class:`HardwareConfig`; mixer None: tables where they
+        fit, if the family has block RAMs with two ports for them. Raises :class:`HardwareError` for
+        tables, or memories with one port, that it has not.
         """
         if mixer == "tables" and not self.ram:
             raise HardwareError(f"--mixer tables: only {', '.join(with_ports())} has block RAMs "
                                 f"with two ports here; take --mixer columns")
+        if single_ports and "spram" not in self.cells:
+            raise HardwareError(f"--spram: {self.device} has no single-port memories; of the "
+                                f"families here only ice40 has them, leave it out")
         mixer = mixer or ("fitting" if self.ram else "columns")
         return HardwareConfig(
             lanes, signature, self.bank_bits, self.lut_ram_bits, self.spread, self.multiplier,
-            self.capacity["multiplier"] if self.multiplier else 0, self.ram, mixer)
+            self.capacity["multiplier"] if self.multiplier else 0, self.ram, mixer, folded,
+            single_ports)
 
 
 FAMILIES = {
@@ -81,7 +87,7 @@ FAMILIES = {
         "synth_ice40 -dsp", {"multiplier": "SB_MAC16", "spram": "SB_SPRAM256KA",
                              "block_ram": "SB_RAM40_4K.*", "lut": "SB_LUT4", "ff": "SB_DFF.*"},
         16, 0, {}, False, "", "", "iCE40UP5K",
-        {"multiplier": 8, "block_ram": 30, "lut": 5280, "ff": 5280}),
+        {"multiplier": 8, "block_ram": 30, "spram": BLOCKS, "lut": 5280, "ff": 5280}),
     "xilinx": Family(
         "synth_xilinx -family xc7 -flatten",
         {"multiplier": "DSP48E1", "block_ram": "RAMB36E1|RAMB18E1",
@@ -105,7 +111,8 @@ WIRE_PS = 900       # a wire's delay for ABC9; its default of 300 makes logic to
 # Amaranth names the fields of arrays `a[0]`; ABC9's reader takes that for bit 0 of `a`.
 # No part reads a memory's row in the cycle in which it is written, but yosys adds logic for that.
 READ = ("read_rtlil top.il; rename -hide */w:*\\[*; "
-        "setparam -set COLLISION_X_MASK 1'1 */t:$memrd_v2 */r:CLK_ENABLE=1 %i")
+        "setparam -set COLLISION_X_MASK 1'1 */t:$memrd_v2 */r:CLK_ENABLE=1 %i; "
+        f"delete */t:$meminit_v2 */r:MEMID=*{NAME}* %i")    # SPRAM has no content
 
 
 # Gowin: a slice's flip-flops share enable and reset; an enable or reset of few becomes logic.
@@ -153,14 +160,14 @@ def count(cells: dict[str, int], family: Family) -> dict[str, int]:
 
 
 def synthesise(art: Artifact, lanes: int, family: str, folder: Path, signature: bool = False,
-               part: str = "core", mixer: str | None = None) -> dict:
+               part: str = "core", **options) -> dict:
     """Cells by kind and by name of one of ``PARTS``; leaves ``top.json`` for nextpnr in ``folder``.
 
     The harness's own flip-flops and LUTs are in the counts: they are under 2 % of any core that
     one would build.
     """
     kind = FAMILIES[family]
-    hw = kind.hardware(lanes, signature, mixer)
+    hw = kind.hardware(lanes, signature, **options)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "top.il").write_text(rtlil.convert(
         Harness(PARTS[part](art, hw), signature), name="top"))
@@ -169,7 +176,7 @@ def synthesise(art: Artifact, lanes: int, family: str, folder: Path, signature: 
     cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
     tables = sum(spec.tables for spec in plan(art, hw).layers)
     return {"part": part, "tables": tables, "family": family, "lanes": lanes,
-            "signature": signature, "device": kind.device,
+            "signature": signature, "folded": hw.folded, "device": kind.device,
             "cells": count(cells, kind), "capacity": kind.capacity, "by_name": cells,
             "yosys": usage.as_json()}
 
@@ -203,17 +210,18 @@ def route(folder: Path, device: str = "85k", seed: int = 1, target: float = 110.
             "used": used, "nextpnr": usage.as_json()}
 
 
-def table(row: dict, art: Artifact, geo: Geometry) -> str:
+def table(row: dict, art: Artifact, planned: Plan) -> str:
     """The result for people."""
+    geo, cycles = planned.geo, planned.roofline
     lines = [f"{art.task}, {row['part']}: {len(art.blocks)} layers of {art.H} neurons of {art.n} "
-             f"modes, {row['lanes']} lanes a layer, {geo.roofline:g} cycles per step, "
-             f"{row['family']}"]
+             f"modes, {row['lanes']} lanes {'for all' if row['folded'] else 'a layer'}, {cycles:g} "
+             f"cycles per step, {row['family']}"]
     for kind, number in row["cells"].items():
         whole = (row["capacity"] or {}).get(kind)
         share = f"  {100 * number / whole:5.1f} % of {whole} ({row['device']})" if whole else ""
         lines.append(f"  {kind:12} {number:8g}{share}")
     for run in row.get("routed", []):
-        step = geo.roofline / run["fmax"]
+        step = cycles / run["fmax"]
         lines.append(f"  {run['fmax']:.1f} MHz after routing on {run['device']}, seed "
                      f"{run['seed']}: {step:.3f} us per step, {step * art.length / 1000:.3f} ms "
                      f"per sequence of {art.length} steps")
@@ -238,6 +246,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--signature", action="store_true",
                         help="with the CRCs and taps that only verification needs")
     add_mixer(parser)
+    add_folded(parser)
+    add_spram(parser)
     parser.add_argument("--layers", type=int, metavar="N",
                         help="the network's first N layers alone: a quicker look")
     parser.add_argument("--part", choices=PARTS, default="core",
@@ -247,7 +257,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=numbers, default="1", metavar="1,2", help="placement seeds")
     parser.add_argument("--target", type=above_zero, default=110.0, metavar="MHZ")
     parser.add_argument("--out", type=Path, metavar="DIR",
-                        help="default: build/synth/<task>_<family>_<lanes>")
+                        help="default: build/synth/<task>_<family>_<lanes>[_folded]")
     args = parser.parse_args(argv)
     if args.route and args.family != "ecp5":
         parser.error(f"--route works for ecp5, not {args.family}")
@@ -267,14 +277,15 @@ def report(args: argparse.Namespace) -> None:
         raise HardwareError(f"--layers {args.layers}: the network has {whole}")
     art = replace(art, blocks=art.blocks[:args.layers])
     lanes = chosen_lanes(art, args.lanes)
-    geo = plan(art, HardwareConfig(lanes)).geo
-    out = args.out or build("synth", f"{slug(art.task)}_{args.family}_{lanes}")
+    planned = plan(art, HardwareConfig(lanes, folded=args.folded))
+    out = args.out or build("synth", f"{slug(art.task)}_{args.family}_{lanes}"
+                            + "_folded" * args.folded)
     row = {"task": art.task, "artifact": digest, "layers": len(art.blocks), "of": whole,
-           "cycles_per_step": geo.roofline, "made": made.stamp("synthesis")}
+           "cycles_per_step": planned.roofline, "made": made.stamp("synthesis")}
 
     def mapped(folder: Path) -> None:
         row.update(synthesise(art, lanes, args.family, folder, args.signature, args.part,
-                               args.mixer))
+                               mixer=args.mixer, folded=args.folded, single_ports=args.spram))
         write_json(folder / "synth.json", row)
 
     with folders.lock(out):
@@ -282,7 +293,7 @@ def report(args: argparse.Namespace) -> None:
         for seed in args.seeds if args.route else []:
             row.setdefault("routed", []).append(route(out, args.device, seed, args.target))
             write_json(out / "synth.json", row)     # a next seed may take hours
-    print(table(row, art, geo))
+    print(table(row, art, planned))
     print(f"written to {out / 'synth.json'}")
 
 

@@ -72,7 +72,8 @@ class Comparer:
                  threads: int | None = None):
         self.core, self.built, self.seed = core, built, seed
         self.stall, self.threads = stall, threads
-        self.writes = [] if seed == core.art.seed else core.plan.seed_writes(seed)
+        self.writes = [] if core.plan.built_in else core.plan.writes()
+        self.writes += [] if seed == core.art.seed else core.plan.seed_writes(seed)
         self._predicted: dict[tuple, Prediction] = {}
 
     def predict(self, lengths: np.ndarray) -> Prediction:

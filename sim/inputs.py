@@ -44,9 +44,11 @@ def network(args: argparse.Namespace, task) -> Artifact:
 
 
 def load(args: argparse.Namespace, task) -> tuple[Artifact, HardwareConfig]:
-    """:func:`network`, and the hardware of the options."""
+    """:func:`network`, and the hardware of the options, ``--folded`` and ``--spram`` among
+    them."""
     art = network(args, task)
-    hw = HardwareConfig(chosen_lanes(art, args.lanes))
+    hw = HardwareConfig(chosen_lanes(art, args.lanes), folded=args.folded,
+                        single_ports=args.spram)
     plan(art, hw)
     return art, hw
 

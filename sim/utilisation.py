@@ -55,12 +55,12 @@ def measure(core: Core, built: Program, values: np.ndarray) -> dict:
                         f"{prediction.results}")
     first, last = MEASURED[0] - 1, MEASURED[-1]
     cycles = times[last] - times[first]
-    needed = len(MEASURED) * core.geo.blocks(steps) * core.geo.issue
+    needed = len(MEASURED) * core.geo.blocks(steps) * core.plan.layers[0].geo.rows
     lanes = sum(products.of_lane(spec) for spec in core.plan.layers)
     return {"lanes": core.hw.lanes, "multipliers": lanes * core.hw.lanes,
             "others": products.others(*core.plan.parts), "cycles": cycles,
             "predicted_cycles": prediction.results[last] - prediction.results[first],
-            "cycles_per_step": cycles / len(MEASURED) / steps, "roofline": core.geo.roofline,
+            "cycles_per_step": cycles / len(MEASURED) / steps, "roofline": core.plan.roofline,
             "busy_slots": (busy[last] - busy[first]).tolist(), "needed_slots": needed,
             "utilisation": needed / cycles}
 

@@ -20,6 +20,7 @@ LONG = (
     "rtl/test_bank.py::test_cell_in_verilog",
     "rtl/test_bank.py::test_model_without_output_register_fails",
     "rtl/test_core.py::test_more_of_them_match_the_reference",
+    "rtl/test_folded.py::test_more_of_them_match_the_reference",
     "rtl/test_multiplier.py::test_cell_in_verilog",
     "rtl/test_multiplier.py::test_model_without_output_register_fails",
     "rtl/test_synth.py::test_multipliers_that_yosys_infers",

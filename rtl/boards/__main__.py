@@ -21,7 +21,7 @@ from rtl.boards import estimate, flow
 from rtl.boards.board import Board, add_rates
 from rtl.boards.catalogue import BOARDS
 from rtl.flow import toolchain
-from rtl.parts.config import HardwareError
+from rtl.parts.config import HardwareError, add_folded, add_spram
 from rtl.synth import add_mixer
 
 WORDS = {"lut": "LUT", "ff": "flip-flops", "multiplier": "multipliers", "block_ram": "block RAM",
@@ -41,7 +41,7 @@ def timing(row: dict, board: Board, art: Artifact, lanes: int) -> dict:
 def table(row: dict, board: Board) -> str:
     """The result for people."""
     lines = [f"{row['task']} ({row['artifact']}) on {board.name} ({board.device}), {row['lanes']} "
-             f"lanes a layer"]
+             f"lanes {'for all layers' if row['folded'] else 'a layer'}"]
     for kind, number in row["cells"].items():
         whole = board.capacity.get(kind)
         share = f"  {100 * number / whole:5.1f} % of {whole}" if whole else ""
@@ -67,6 +67,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--lanes", type=positive, metavar="P",
                         help="complex modes per cycle and layer; default: the most that fit")
     add_mixer(parser)
+    add_folded(parser)
+    add_spram(parser)
     parser.add_argument("--seeds", type=numbers, default="1,2,3", metavar="1,2",
                         help="placement seeds, tried until one meets the clock (default "
                         "%(default)s)")
@@ -82,16 +84,18 @@ def main(argv: list[str] | None = None) -> int:
 
 def make(args: argparse.Namespace) -> None:
     """The bitstream of the options."""
-    board = replace(BOARDS[args.board].running(args.clock, args.baud), mixer=args.mixer)
+    board = replace(BOARDS[args.board].running(args.clock, args.baud), mixer=args.mixer,
+                    folded=args.folded, single_ports=args.spram)
     source = current.folder(args)
     art = artifact.load(source)
     lanes = args.lanes or estimate.most(board, art)
     estimate.check(board, art, lanes)
     own = "" if args.clock is None else f"_{float(args.clock):g}MHz"
-    out = args.out or build("bitstream", f"{board.name}_{source.name}_{lanes}{own}")
+    out = args.out or build("bitstream", f"{board.name}_{source.name}_{lanes}{own}"
+                            + "_folded" * board.folded)
     row = {"board": board.name, "device": board.device, "task": source.name,
-           "artifact": artifact.digest(art), "lanes": lanes, "baud": board.baud,
-           "made": made.stamp("synthesis")}
+           "artifact": artifact.digest(art), "lanes": lanes, "folded": board.folded,
+           "baud": board.baud, "made": made.stamp("synthesis")}
     row = timing(row, board, art, lanes)
 
     def whole(folder: Path) -> None:

@@ -40,7 +40,7 @@ class Board:
     packer; programmer : openFPGALoader's name of the board; pll : makes other clocks than the
     oscillator's; most_baud : of the USB chip; usb : vendor and product of the chip that
     openFPGALoader talks to, None: it loads the first board in its boot loader and can be told of no
-    other; mixer : the kind that is wanted.
+    other; mixer, folded, single_ports : of the core, :meth:`rtl.synth.Family.hardware`.
     """
 
     name: str
@@ -57,7 +57,9 @@ class Board:
     pack: tuple[str, ...] = ()
     baud: int = BAUD
     usb: tuple[int, int] | None = None
-    mixer: str | None = None        # as of rtl.synth.Family.hardware
+    mixer: str | None = None
+    folded: bool = False
+    single_ports: int = 0
 
     @property
     def mapping(self) -> Family:
@@ -65,7 +67,8 @@ class Board:
 
     def hardware(self, lanes: int) -> HardwareConfig:
         """The core's configuration on this board."""
-        made = self.mapping.hardware(lanes, mixer=self.mixer)
+        made = self.mapping.hardware(lanes, mixer=self.mixer, folded=self.folded,
+                                     single_ports=self.single_ports)
         return replace(made, multipliers=self.capacity["multiplier"]) if made.multiplier else made
 
     def running(self, clock: Fraction | None = None, baud: int | None = None) -> "Board":

@@ -14,6 +14,7 @@ from rtl.layer.table_shape import TableShape
 from rtl.link.frames import SLOT
 from rtl.link.identity import SIZE
 from rtl.link.player import buffer_shape
+from rtl.parts import single_port
 from rtl.plan import Plan, check_link, plan
 from rtl.spec import LayerSpec
 
@@ -68,8 +69,8 @@ def block_rams(planned: Plan, family: str) -> Counter:
     plain.append(("decoder", 2 * geo.words,     # a second reader
                   geo.G * total_format(planned.decoder).width))
     for spec, timing in zip(planned.layers, planned.timing.layers):
-        plain += [("queues", timing.mixer.behind, sum_word(spec).size),
-                  ("queues", planned.max_in_flight + 1, planned.count_bits)]
+        plain.append(("queues", timing.mixer.behind, sum_word(spec).size))
+    plain += [("queues", planned.max_in_flight + 1, planned.count_bits)] * len(art.blocks)
     (depth, bits), what = buffer_shape(art), "tokens" if art.vocab else "samples"
     plain += [("link", 2 * SLOT, 8), ("link", SLOT, 8), ("link", 2 * SIZE, 8),
               (f"two sequences of {art.length} {what}", 2 * depth, bits)]
@@ -90,6 +91,9 @@ def needs(board: Board, art: Artifact, lanes: int) -> dict[str, int]:
     family = board.family
     found = {"multiplier": products.multipliers(*planned.parts),
              "block_ram": count(board, block_rams(planned, family))}
+    if planned.hw.single_ports:
+        found["spram"] = sum(single_port.blocks(region.depth, region.width)
+                             for region in planned.regions if region.single_port)
     geo, columned = planned.geo, [spec for spec in planned.layers if not spec.tables]
     sums = sum(value.shape.width for spec in columned for value in totals(spec).values())
     sums *= geo.P       # each step has its own
@@ -98,7 +102,7 @@ def needs(board: Board, art: Artifact, lanes: int) -> dict[str, int]:
     states = [spec.cut.states.op for spec in planned.layers if spec.cut.states]
     lane_bits = lanes * sum(op.a_re.fmt.width + op.h.width for op in states)
     lane_bits *= 5 / 4 if geo.P > 1 else 1      # as its products
-    numbers = 1, len(art.blocks), lane_bits, geo.H * sums, geo.Q * sums + rows
+    numbers = 1, len(planned.layers), lane_bits, geo.H * sums, geo.Q * sums + rows
     for kind, table in (("lut", LUTS), ("ff", FFS)):
         found[kind] = round(sum(each * number for each, number in zip(table[family], numbers)))
     for spec in planned.layers:

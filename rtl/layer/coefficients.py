@@ -7,10 +7,11 @@ from golden.base.qformat import wider
 from quant.integer import lfsr
 from quant.integer.operation import Tensor
 from rtl.layer import chains
-from rtl.parts.lfsr import WordSource, start_region
+from rtl.parts.lfsr import start_regions
 from rtl.parts.memory import ConfigMemory, Region, pack_rows
+from rtl.parts.shared_source import source
 from rtl.parts.streams import shape_of
-from rtl.spec import LayerSpec
+from rtl.spec import LayerSpec, starts
 
 MODE = ("a_re", "a_im", "g_re", "g_im")
 DECAYS, GAINS = ("a_re", "a_im", "a2_re", "a2_im"), ("g1_re", "g1_im", "g_re", "g_im")
@@ -64,14 +65,14 @@ def regions(spec: LayerSpec) -> list[Region]:
     parts = [chains.front(spec), chains.middle(spec, 1)]
     if spec.cut.states:
         found = [region("state_coefficients", modes(spec),
-                        f"mode neuron * n + k number r * {geo.lanes} + j", geo.issue, geo.lanes),
+                        f"mode neuron * n + k number r * {geo.lanes} + j", geo.rows, geo.lanes),
                  *inputs(spec),
                  region("neuron_coefficients", neurons(spec), f"neuron number r * {geo.G} + j",
-                        geo.words, geo.G)]
+                        geo.neuron_rows, geo.G)]
     found += [one for part in parts for one in part.regions()]
     if spec.rounding == "stochastic":
-        found.append(start_region("start_rounding", random, spec.seed,
-                                  lfsr.stream_index(spec.number, lfsr.ROUNDING)))
+        found += start_regions("start_rounding", random, spec.seed, [
+            lfsr.stream_index(spec.number + j, lfsr.ROUNDING) for j in range(geo.layers)])
     return found
 
 
@@ -80,11 +81,11 @@ def inputs(spec: LayerSpec) -> list[Region]:
     geo, parts = spec.geo, {}
     for name, t in entering(spec).items():
         # neuron, cycle, mode, spikes -> word's neuron, word, cycle, spikes, mode
-        raw = t.raw.reshape(geo.words, geo.G, geo.F, geo.M, 4).transpose(1, 0, 2, 4, 3)
+        raw = t.raw.reshape(geo.neuron_rows, geo.G, geo.F, geo.M, 4).transpose(1, 0, 2, 4, 3)
         parts[name] = [Tensor(part, t.fmt) for part in raw]
     return [region(f"state_inputs{g}", {name: part[g] for name, part in parts.items()},
                    f"g1 s1 + g s2 of mode r // 4 % {geo.F} * {geo.M} + j of neuron r // {4 * geo.F}"
-                   f" * {geo.G} + {g}, s1 and s2 are the bits 1 and 0 of r", 4 * geo.issue, geo.M)
+                   f" * {geo.G} + {g}, s1 and s2 are the bits 1 and 0 of r", 4 * geo.rows, geo.M)
             for g in range(geo.G if parts else 0)]
 
 
@@ -142,8 +143,8 @@ class StateMemories:
         self.neurons = CoefficientMemory(spec, "neuron_coefficients", neurons(spec), geo.G)
         self.draws_rounding = None
         if spec.rounding == "stochastic":
-            self.draws_rounding = WordSource(random, lfsr.word_bits(random, lfsr.ROUNDING),
-                                             geo.lanes, spec.regions["start_rounding"])
+            self.draws_rounding = source(random, lfsr.word_bits(random, lfsr.ROUNDING),
+                                         geo.lanes, starts(spec, "start_rounding"))
 
     def submodules(self) -> dict:
         """Every part, by name."""

@@ -29,7 +29,7 @@ def regions(spec: LayerSpec) -> list[Region]:
     for name, wire in zip(names(spec), spec.cut.mixes):
         w = wire.op.w
         found += [Region(f"{name}{g}", geo.Q * w.fmt.width, pack_rows(
-            [(w.raw.T[g::geo.G].reshape(geo.words * geo.K, geo.Q), w.fmt.width)]),
+            [(w.raw.T[g::geo.G].reshape(geo.neuron_rows * geo.K, geo.Q), w.fmt.width)]),
             f"{geo.Q} weights of one input neuron") for g in range(geo.G)]
     return found
 

@@ -8,6 +8,7 @@ from rtl.layer.cells import CELLS, Cell
 from rtl.layer.flow import Value
 from rtl.layer.sampler import make_sampler
 from rtl.layer.sampler_words import SamplerWords
+from rtl.parts.streams import layer_mark
 
 
 class Fire(Cell):
@@ -27,7 +28,7 @@ class Fire(Cell):
             flow.loop = max(flow.loop, 2)           # the next block's first point
         if phases:      # asked for, given back, readable
             flow.loop = max(flow.loop, wait + 1 + geo.P)
-            flow.memories.append(("samplers", geo.words, geo.G * p.f_bits))
+            flow.memories.append(("samplers", geo.neuron_rows, geo.G * p.f_bits))
         k = p.f_bits if phases else self.spec.random.k
         words = None if flow.host is None else self._words(flow, p, wait)
         r = Value(0, (1 << k) - 1, 0, p.time, bits=words and tuple(words.words))
@@ -55,7 +56,7 @@ class Fire(Cell):
         ask = host.slot(p.time - wait)
         host.m.d.comb += [words.en.eq(host.pipe.en), words.take.eq(ask.valid & host.pipe.en),
                           *(getattr(words, name).eq(getattr(ask, name))
-                            for name in ("first", "last", "word"))]
+                            for name in (*layer_mark(self.spec.geo), "first", "last", "word"))]
         return words
 
     def _sampled(self, flow, p: Value, r: Value, number: int) -> dict[str, Value]:

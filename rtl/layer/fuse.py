@@ -9,9 +9,11 @@ from amaranth.lib.wiring import In, Out
 from quant.integer.reference import Running
 from rtl.layer import chains
 from rtl.layer.flow import Value
+from rtl.parts.config import Geometry
 from rtl.parts.memory import Region
 from rtl.parts.pipeline import Pipeline, buffer_output
-from rtl.parts.streams import ConfigBus, existing, marks, x_word
+from rtl.parts.streams import (ConfigBus, copied, each_layer, existing, layer_mark, marks, row_of,
+                               x_word)
 from rtl.spec import LayerSpec
 
 
@@ -29,6 +31,11 @@ def sum_word(spec: LayerSpec) -> data.StructLayout:
     """A word's sums of each mixer."""
     return data.StructLayout({name: data.ArrayLayout(value.shape, spec.geo.values)
                               for name, value in totals(spec).items()} | marks(spec.geo))
+
+
+def count_layout(geo: Geometry) -> data.StructLayout:
+    """A sequence's count, ``valid`` for one cycle; of a layer, where several share the hardware."""
+    return data.StructLayout({"valid": 1, "value": 32} | layer_mark(geo))
 
 
 def regions(spec: LayerSpec) -> list[Region]:
@@ -84,7 +91,7 @@ class Fuse(wiring.Component):
         if spec.fused:
             members["x"] = In(stream.Signature(word))
         if spec.saturates:
-            members["count"] = Out(data.StructLayout({"valid": 1, "value": 32}))
+            members["count"] = Out(count_layout(spec.geo))
         super().__init__(members)
 
     def model(self, values: dict, x):
@@ -110,12 +117,14 @@ class Fuse(wiring.Component):
         m.d.comb += taken.eq(self.i.valid & self.i.ready)
 
         word, end = Signal(range(max(2, geo.words))), Signal()
-        m.d.comb += end.eq(word == geo.words - 1)
+        row = Signal(range(max(2, geo.neuron_rows)))
+        m.d.comb += [end.eq(word == geo.words - 1),
+                     row.eq(row_of(geo, self.i.payload, geo.words, word))]
         with m.If(taken):
             m.d.sync += word.eq(Mux(end, 0, word + 1))
         with m.If(en):
             m.d.sync += [tags[0].valid.eq(taken), tags[0].end.eq(end),
-                         *(tags[0][name].eq(self.i.payload[name]) for name in marks(geo))]
+                         *copied(tags[0], self.i.payload, geo)]
             m.d.sync += [tag.eq(before) for tag, before in zip(tags[1:], tags)]
 
         pipe = Pipeline(m, en)
@@ -124,19 +133,22 @@ class Fuse(wiring.Component):
                   for name, value in ((name, self.i.payload[name]) for name in totals(spec))}
         if spec.fused:
             inputs["x"] = list(self.x.payload.x)
-        values, flow = chain.build(Host(m, pipe, self, word), inputs, register=True)
+        values, flow = chain.build(Host(m, pipe, self, row), inputs, register=True)
         result = Signal(x_word(spec.x_format, geo))
-        m.d.comb += [*(result[name].eq(tags[-1][name]) for name in marks(geo)),
+        m.d.comb += [*copied(result, tags[-1], geo),
                      *(result.x[g].eq(bits) for g, bits in enumerate(values["x"].bits))]
         buffer_output(m, en, tags[-1].valid, result, self.o)
         if spec.saturates:
-            counter = Signal(32)
+            counter = each_layer(geo, tags[-1], [Signal(32, name=f"counter{j}")
+                                                 for j in range(geo.layers)])
             value = counter + sum(bit for over in flow.stream_over for bit in existing(
                 flow.at(over, self.latency - 1).bits, tags[-1], geo))
             closing = en & tags[-1].valid & tags[-1].last & tags[-1].end
             m.d.sync += self.count.valid.eq(closing)
             with m.If(en & tags[-1].valid):
                 m.d.sync += [self.count.value.eq(value), counter.eq(Mux(closing, 0, value))]
+                if geo.layers > 1:
+                    m.d.sync += self.count.layer.eq(tags[-1].layer)
         return m
 
 

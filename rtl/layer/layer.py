@@ -16,6 +16,9 @@ from rtl.parts.streams import ConfigBus, x_word
 from rtl.layer.x_buffer import FUSE_BANKS, NO_FUSE_BANKS, XBuffer
 
 
+MOST_TOKENS = 12    # fewer than sequences may be inside a core
+
+
 def tap_layout(spec: LayerSpec) -> data.StructLayout:
     """What the mixers take as the verification sees it, in the cycle of its transfer (``valid``).
 
@@ -23,6 +26,7 @@ def tap_layout(spec: LayerSpec) -> data.StructLayout:
     """
     word, seen = mixing_word(spec), {"valid": 1}
     seen |= {name: word.members[name] for name in ("s_in", "s_out") if name in word.members}
+    seen |= {name: shape for name, shape in word.members.items() if name == "layer"}
     return data.StructLayout(seen | {"end": 1, "signature": 32})
 
 
@@ -50,6 +54,13 @@ class LayerTiming(Timing):
     mixer: MixerTiming
     fuse: int                   # latency of what stands behind the mixer's sums
     banks: int          # steps that the input buffer has room for
+    tokens: int = 0     # steps inside, at most, where layers share the hardware
+
+
+def tokens(latency: int, interval: int, words: int) -> int:
+    """Steps that layers with the same hardware need to keep it busy: as many as fit the time until
+    a step of a layer has come back for the next one, and one more that waits."""
+    return min(MOST_TOKENS, -(-(latency + words) // interval) + 1)
 
 
 def timing(spec: LayerSpec) -> LayerTiming:
@@ -64,8 +75,11 @@ def timing(spec: LayerSpec) -> LayerTiming:
     if spec.fused:      # the residual addition comes late, and holds nothing up
         fill, drain = geo.words + XBuffer.latency, geo.words + mix.begin + mix.delay + 1
         banks = max(FUSE_BANKS, -(-(fill + spikes + drain) // interval))
-    return LayerTiming(XBuffer.latency + spikes + mix.latency, interval, engine, limit, mix,
-                       fuse.latency(spec), banks)
+    latency, inside = XBuffer.latency + spikes + mix.latency, 0
+    if geo.layers > 1:      # each step is in one bank, but for one that moves on
+        inside = tokens(latency, interval, geo.words)
+        banks = inside + 1
+    return LayerTiming(latency, interval, engine, limit, mix, fuse.latency(spec), banks, inside)
 
 
 class Layer(wiring.Component):
@@ -86,9 +100,9 @@ class Layer(wiring.Component):
     i : ``In(stream.Signature(x_word(x_format, geo)))``
     o : ``Out(stream.Signature(x_word(x_format, geo)))``
     tap : ``Out(tap_layout(spec))``
-    busy : ``Out(1)``
-        Every multiplier of the engine's lanes takes operands in this cycle.
-    count : ``Out(StructLayout({"valid": 1, "value": 32}))``
+    busy : ``Out(layers)``
+        Bit j, for layer j: every multiplier of the engine's lanes takes operands in this cycle.
+    count : ``Out(fuse.count_layout(geo))``
         Saturated states of a sequence, one pulse in the cycle after its last spike word.
     stream_count : same
         Saturated elements of this layer's output; only where they saturate.
@@ -109,10 +123,10 @@ class Layer(wiring.Component):
         self.engine, self.mixer = StateEngine(spec), mixers.make(spec)
         self.buffer = XBuffer(spec, found.banks)
         word = x_word(spec.x_format, spec.geo)
-        count = data.StructLayout({"valid": 1, "value": 32})
+        count = fuse.count_layout(spec.geo)
         members = {"i": In(stream.Signature(word)), "o": Out(stream.Signature(word)),
-                   "tap": Out(tap_layout(spec)), "busy": Out(1), "count": Out(count),
-                   "cfg": In(ConfigBus())}
+                   "tap": Out(tap_layout(spec)), "busy": Out(spec.geo.layers),
+                   "count": Out(count), "cfg": In(ConfigBus())}
         if spec.saturates:
             members["stream_count"] = Out(count)
         super().__init__(members)
@@ -147,4 +161,6 @@ class Layer(wiring.Component):
                        for name in self.tap.shape().members if name != "valid")]
         m.d.sync += [self.count.valid.eq(self.tap.valid & word.end & word.last),
                      self.count.value.eq(word.saturations)]
+        if self.spec.geo.layers > 1:
+            m.d.sync += self.count.layer.eq(word.layer)
         return m

@@ -5,6 +5,7 @@ from dataclasses import replace
 from amaranth import Mux, Signal
 
 from quant.integer.membrane import Integrate
+from quant.integer.operation import Tensor
 from rtl.layer.cells import CELLS, Cell, Field, limited
 from rtl.layer.flow import Flow, Value, of
 from rtl.layer.neuron_memory import NeuronMemory
@@ -21,10 +22,16 @@ class Membrane(Cell):
     op: Integrate
 
     def fields(self):
-        return {"leak": Field.of(self.op.leak)}
+        found = {"leak": Field.of(self.op.leak)}
+        if self.spec.geo.layers > 1:        # each layer has another threshold
+            theta = self.op.theta
+            found["theta"] = Field.of(Tensor(theta.raw.repeat(self.spec.geo.H), theta.fmt))
+        return found
 
     def regions(self):
         theta = self.op.theta
+        if self.spec.geo.layers > 1:
+            return []
         return [Region(self.name("theta"), theta.fmt.width, (int(theta.raw),),
                        f"threshold of all neurons, {theta.fmt}", register=True)]
 
@@ -39,7 +46,7 @@ class Membrane(Cell):
             leak = flow.at(leak, v.time)
             leaked = flow.product(v, leak)
             u, over = flow.together(*limited(flow, flow.sum(leaked, now), self.op.v))
-            theta = replace(theta or self._theta(flow), time=u.time)
+            theta = self._theta(flow, theta, u.time)
             s = flow.made(lambda u, theta: u >= theta, 0, 1, 0, u, theta, what="fires")
             v = flow.made(lambda u, s, theta: Mux(s, u - theta if reset else 0, u),
                           u.lo, u.hi, u.f_bits, u, s, theta, what="v")
@@ -50,9 +57,13 @@ class Membrane(Cell):
         flow.shown.append((u, "membrane"))
         return s
 
-    def _theta(self, flow: Flow) -> Value:
-        """The threshold, beside each membrane, at any time."""
-        found = of(self.op.theta.fmt, 0)
+    def _theta(self, flow: Flow, before: Value | None, time: int) -> Value:
+        """The threshold, beside each membrane; before : that of the step before."""
+        if self.spec.geo.layers > 1:
+            return flow.at(before or flow.row[self.name("theta")], time)
+        if before:
+            return replace(before, time=time)       # it is there at any time
+        found = of(self.op.theta.fmt, time)
         if flow.host is None:
             return found
         register = ConfigRegister(self.spec.regions[self.name("theta")])

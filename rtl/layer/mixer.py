@@ -10,7 +10,7 @@ from rtl.layer.mixing import MixerTiming, Mixing
 from rtl.parts.memory import ConfigMemory
 from rtl.parts.pipeline import Pipeline, tree_stages
 from rtl.parts.queue import Queue
-from rtl.parts.streams import marks, shape_of
+from rtl.parts.streams import copied, marks, row_of, shape_of
 from rtl.spec import LayerSpec
 
 ADDERS = 2      # levels of the adder tree over a word's neurons per cycle
@@ -101,7 +101,7 @@ class Mixer(Mixing):
         """Take a word: K rows of each RAM, the first in the cycle of the transfer.
 
         Returns taken; active, fold, row: whether there is a row, which of its word, which of the
-        RAMs; and the word that it is of.
+        layer's; and the word that it is of.
         """
         geo, K = self.geo, self.geo.K
         fold, row = Signal(range(max(2, K))), Signal(range(max(2, geo.words * K)))
@@ -130,7 +130,7 @@ class Mixer(Mixing):
         leaving = Signal(stale, init=(1 << stale) - 1)
         m.d.sync += [
             tags[0].valid.eq(active), tags[0].end.eq(active & now.end & (fold == self.geo.K - 1)),
-            *(tags[0][name].eq(now[name]) for name in marks(self.geo)),
+            *copied(tags[0], now, self.geo),
             *(tag.eq(before) for tag, before in zip(tags[1:], tags)),
             wipe.eq(tags[-2].end | leaving[:1].any()), leaving.eq(leaving >> 1),
         ]
@@ -144,7 +144,8 @@ class Mixer(Mixing):
         for g, ram in enumerate(rams):
             m.submodules[name.partition(".")[2].replace(".", "_") + str(g)] = ram
             wiring.connect(m, wiring.flipped(self.cfg), ram.cfg)
-            m.d.comb += [ram.addr.eq(row), ram.en.eq(1)]
+            m.d.comb += [ram.addr.eq(row_of(self.geo, now, self.geo.words * self.geo.K, row)),
+                         ram.en.eq(1)]
             read = [ram.data.word_select(q, w.width) for q in range(Q)]
             weights.append([weight.as_signed() if w.signed else weight for weight in read])
         for j in range(self.geo.values):
@@ -187,8 +188,7 @@ class Mixer(Mixing):
         step = Signal(data.StructLayout(marks(geo)), reset_less=True)
         m.d.comb += [
             send.eq(filled & queue.i.ready), read.eq(queue.o.valid & queue.o.ready),
-            queue.i.valid.eq(filled),
-            *(queue.i.payload[name].eq(step[name]) for name in marks(geo)),
+            queue.i.valid.eq(filled), *copied(queue.i.payload, step, geo),
         ]
         m.d.sync += [
             left.eq(Mux(load, geo.words, left - send)),
@@ -206,7 +206,7 @@ class Mixer(Mixing):
                 m.d.sync += [to.eq(Mux(load, value, shifted)) for to, value, shifted in
                              zip(out, values, [*out[G:], *[Const(0)] * G])]
         with m.If(load):
-            m.d.sync += [step[name].eq(tags[-1][name]) for name in marks(geo)]
+            m.d.sync += copied(step, tags[-1], geo)
         with m.If(taken & self.i.payload.end):
             m.d.sync += coming.eq(1)
         with m.Elif(loaded):

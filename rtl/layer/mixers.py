@@ -18,6 +18,10 @@ def tables(spec: LayerSpec) -> bool:
     if spec.hw.mixer == "columns":
         return False
     reason = table_shape.misfit(spec)
+    if spec.hw.folded and len(spec.art.blocks) > 1:
+        reason = "tables have the weights of one layer, folded layers share a mixer"
+    if spec.hw.single_ports:
+        reason = "tables need two ports, --spram is for a device whose memories have not got them"
     if reason and spec.hw.mixer == "tables":
         raise HardwareError(f"layer {spec.number}: {reason}; or take --mixer columns")
     return not reason

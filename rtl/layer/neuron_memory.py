@@ -17,7 +17,7 @@ class NeuronMemory:
 
     def __init__(self, flow: Flow, name: str, fmt: QFormat):
         self.flow, self.name, self.fmt, self.geo = flow, name, fmt, flow.spec.geo
-        flow.memories.append(("neurons", self.geo.words, self.geo.G * fmt.width))
+        flow.memories.append(("neurons", self.geo.neuron_rows, self.geo.G * fmt.width))
 
     def read(self, time: int) -> Value:
         """What the last step has left, at a time of at least 2: the row is asked for before."""
@@ -25,7 +25,7 @@ class NeuronMemory:
         host, width = self.flow.host, self.fmt.width
         if host is None:
             return found
-        self.memory = WideMemory(self.geo.words, self.geo.G * width, [], self.flow.spec.hw)
+        self.memory = WideMemory(self.geo.neuron_rows, self.geo.G * width, [], self.flow.spec.hw)
         self.flow.submodule(self.name, self.memory)
         host.m.d.comb += [self.memory.r_addr.eq(host.slot(self.asked).word),
                           self.memory.r_en.eq(host.pipe.en)]

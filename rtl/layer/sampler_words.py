@@ -1,36 +1,71 @@
 """What a layer's samplers hold against p: random words, Sobol points or phases."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from quant.integer import lfsr
 from quant.integer.memory import Draws, Fire
-from rtl.parts.lfsr import WordSource, start_region
+from rtl.parts.lfsr import start_regions
 from rtl.parts.memory import ConfigMemory, Region, WideMemory
+from rtl.parts.shared_source import source
 from rtl.layer.phase_sampler import start_phase
 from rtl.parts.pipeline import Pipeline
-from rtl.spec import LayerSpec
-from rtl.parts.streams import ConfigBus
+from rtl.spec import LayerSpec, starts
+from rtl.parts.streams import ConfigBus, layer_mark, row_of
 
 NAMES = {lfsr.SAMPLER_IN: "in", lfsr.SAMPLER_OUT: "out"}
 
 
 def regions(spec: LayerSpec, op: Fire) -> list[Region]:
     """``start_in`` (or ``_out``), and with ``sobol`` ``directions_in``."""
-    layer, kind = divmod(op.number, 2)
-    found = [start_region(f"start_{NAMES[kind]}", spec.random, spec.seed,
-                          lfsr.stream_index(layer, kind))]
+    name = NAMES[op.number % 2]
+    found = start_regions(f"start_{name}", spec.random, spec.seed,
+                          [lfsr.stream_index(*divmod(number, 2)) for number in numbers(spec, op)])
     if op.form == "sobol":
-        found.append(Region(f"directions_{NAMES[kind]}", spec.random.k,
+        found.append(Region(f"directions_{name}", spec.random.k,
                             tuple(int(row) for row in op.directions.raw),
                             "Sobol direction number of column r in row r"))
     return found
 
 
+def numbers(spec: LayerSpec, op: Fire) -> list[int]:
+    """Numbers of the streams of a sampler, of each layer that shares it."""
+    if spec.geo.layers == 1:
+        return [op.number]
+    place = next(k for k, wire in enumerate((*spec.cut.front, *spec.cut.middle)) if wire.op is op)
+    return [(*cut.front, *cut.middle)[place].op.number for cut in spec.cuts]
+
+
 def latency(form: str) -> int:
     """Enabled cycles from ``take`` to the words."""
     return 2 if form == "systematic" else 1
+
+
+def shared_point(m: Module, words: "SamplerWords", columns: int, end) -> Value:
+    """The point of the layer that is asked for, of its block's first step; each layer has one.
+
+    The row for a layer's next block is read with every word, so it is there with a block's last
+    one; of a block of one word it is there a cycle later.
+    """
+    geo, k, own, directions = words.geo, words.spec.random.k, words.geo.P - 1, words.directions
+    points, blocks = (Array(Signal(bits, name=f"{name}{j}") for j in range(geo.layers))
+                      for name, bits in (("point", k), ("block", columns)))
+    column = Signal(range(max(2, columns)))
+    for c in reversed(range(own, columns)):     # trailing zeros of the next step's number
+        with m.If(~blocks[words.layer][c - own]):
+            m.d.comb += column.eq(c)
+    m.d.comb += [directions.en.eq(words.take), directions.addr.eq(
+        column + Array(range(0, geo.layers * columns, columns))[words.layer])]
+    ended, last, layer = words.take & end, words.last, words.layer
+    if geo.words == 1:
+        now, ended, last, layer = (ended, last, layer), Signal(), Signal(), Signal.like(layer)
+        m.d.sync += [to.eq(value) for to, value in zip((ended, last, layer), now)]
+    following = points[layer] ^ directions.data ^ (own and 1 << k - 1)
+    with m.If(ended):
+        m.d.sync += [points[layer].eq(Mux(last, 0, following)),
+                     blocks[layer].eq(Mux(last, 0, blocks[layer] + 1))]
+    return points[words.layer]
 
 
 class SamplerWords(wiring.Component):
@@ -59,8 +94,10 @@ class SamplerWords(wiring.Component):
         The words of G neurons are asked for; only with ``en``.
     first, last : ``In(1)``
         With ``take``: of the sequence's first block of steps; of its last.
-    word : ``In(range(words))``
+    word : ``In(range(neuron_rows))``
         With ``take``: which ones.
+    layer : ``In(range(layers))``
+        With ``take``: whose, where several share the hardware.
     words : ``Out(ArrayLayout(bits, count))``
         ``latency`` enabled cycles after ``take``: k bits for each of the word's values, the first
         step's in front. ``systematic``: p's fraction bits for each of G neurons.
@@ -71,7 +108,7 @@ class SamplerWords(wiring.Component):
     Timing
     ------
     Latency of :func:`latency`; one word of values per cycle. ``sobol``: two blocks' last takes are
-    at least 2 cycles apart, and none is in the first cycle after a reset.
+    at least 2 cycles apart.
 
     Resources
     ---------
@@ -84,16 +121,17 @@ class SamplerWords(wiring.Component):
         geo, random, text = spec.geo, spec.random, NAMES[op.number % 2]
         draws, self.count = (geo.values if op.form == "bernoulli" else geo.G,
                              geo.G if op.form == "systematic" else geo.values)
-        self.source = WordSource(random, random.k, draws, spec.regions[f"start_{text}"])
-        word = range(max(2, geo.words))
+        self.source = source(random, random.k, draws, starts(spec, f"start_{text}"))
+        word = range(max(2, geo.neuron_rows))
         members = {"cfg": In(ConfigBus()), "en": In(1), "take": In(1), "first": In(1),
                    "last": In(1), "word": In(word)}
+        members |= {name: In(shape) for name, shape in layer_mark(geo).items()}
         self.latency, bits = latency(op.form), random.k
         if op.form == "sobol":
             self.directions = ConfigMemory(spec.regions[f"directions_{text}"], spec.hw)
         elif op.form == "systematic":
             bits = self.f_bits
-            self.phases = WideMemory(geo.words, geo.G * bits, [], spec.hw)
+            self.phases = WideMemory(geo.neuron_rows, geo.G * bits, [], spec.hw)
             members["back"] = In(data.StructLayout(
                 {"valid": 1, "word": word, "phases": data.ArrayLayout(bits, geo.G)}))
         members["words"] = Out(data.ArrayLayout(bits, self.count))
@@ -115,7 +153,9 @@ class SamplerWords(wiring.Component):
         m.submodules.source = source = self.source
         wiring.connect(m, wiring.flipped(self.cfg), source.cfg)
         pipe = Pipeline(m, self.en)
-        end = self.word == self.geo.words - 1
+        end = self.word == row_of(self.geo, self, self.geo.words, self.geo.words - 1)
+        if self.geo.layers > 1:
+            m.d.comb += source.layer.eq(self.layer)
         m.d.comb += source.advance.eq(self.take)
         if self.op.form == "bernoulli":
             drawn, P = pipe.register(source.words, "drawn"), self.geo.P
@@ -124,7 +164,7 @@ class SamplerWords(wiring.Component):
                 self.words[p * self.geo.G + g].eq(drawn[g * P + p])
                 for p in range(P) for g in range(self.geo.G)]
         elif self.op.form == "sobol":
-            points = self._points(m)
+            points = self._points(m, end)
             m.d.comb += source.rewind.eq(end)
             masked = [mask ^ point for point in points for mask in source.words]
             for j, word in enumerate(masked):
@@ -134,7 +174,7 @@ class SamplerWords(wiring.Component):
             self._phases(m, pipe)
         return m
 
-    def _points(self, m) -> list:
+    def _points(self, m, end) -> list:
         """The points of the block's steps.
 
         The first column is the highest bit in every dimension, so only every other step needs the
@@ -143,8 +183,11 @@ class SamplerWords(wiring.Component):
         """
         m.submodules.directions = directions = self.directions
         wiring.connect(m, wiring.flipped(self.cfg), directions.cfg)
-        columns = directions.region.depth
+        columns = directions.region.depth // self.geo.layers
         k, own = self.spec.random.k, self.geo.P - 1     # columns that stay inside a block
+        if self.geo.layers > 1:
+            point = shared_point(m, self, columns, end)
+            return [point, point ^ 1 << k - 1] if own else [point]
         point, t = Signal(k), Signal(columns)       # of the block's first step; t counts blocks
         second = point ^ 1 << k - 1
         m.d.comb += directions.en.eq(1)
@@ -153,7 +196,7 @@ class SamplerWords(wiring.Component):
                 m.d.comb += directions.addr.eq(c)
         following = second ^ directions.data if own else \
             point ^ Mux(t[0], directions.data, 1 << k - 1)
-        with m.If(self.take & (self.word == self.geo.words - 1)):
+        with m.If(self.take & end):
             m.d.sync += [point.eq(Mux(self.last, 0, following)), t.eq(Mux(self.last, 0, t + 1))]
         return [point, second] if own else [point]
 

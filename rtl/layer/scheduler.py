@@ -1,11 +1,11 @@
 """The state engine's schedule: which neurons and modes each cycle works on."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.parts.config import Geometry
-from rtl.parts.streams import marks
+from rtl.parts.streams import copied, marks, row_of
 
 
 def slot_layout(geo: Geometry) -> data.StructLayout:
@@ -13,11 +13,11 @@ def slot_layout(geo: Geometry) -> data.StructLayout:
 
     The word's marks (:func:`rtl.parts.streams.marks`); ``start`` and ``end``: the block's first and
     last word; ``head`` and ``tail``: the word's first and last cycle; ``row``: address of its
-    states; ``word``: of its neurons.
+    states; ``word``: of its neurons; both in memories of all layers that share the hardware.
     """
     return data.StructLayout({"valid": 1} | marks(geo) | {
-        "start": 1, "end": 1, "head": 1, "tail": 1, "row": range(max(2, geo.issue)),
-        "word": range(max(2, geo.words))})
+        "start": 1, "end": 1, "head": 1, "tail": 1, "row": range(max(2, geo.rows)),
+        "word": range(max(2, geo.neuron_rows))})
 
 
 class Scheduler(wiring.Component):
@@ -37,7 +37,7 @@ class Scheduler(wiring.Component):
     accept : ``Out(1)``
         A word is taken in this cycle.
     word : ``Out``
-        Its number in the block.
+        Its row in memories of neurons.
     slot : ``Out(slot_layout(geo))``
         One enabled cycle after the word was taken its first slot, then the others.
 
@@ -57,28 +57,33 @@ class Scheduler(wiring.Component):
         self.interval = interval
         super().__init__({
             "i": In(stream.Signature(data.StructLayout(marks(geo)))),
-            "en": In(1), "accept": Out(1), "word": Out(range(max(2, geo.words))),
+            "en": In(1), "accept": Out(1), "word": Out(range(max(2, geo.neuron_rows))),
             "slot": Out(slot_layout(geo))})
 
     def model(self, words: list[dict]) -> list[dict]:
         """Slots of whole blocks of words (their marks), without the gaps between them."""
         geo = self.geo
-        return [{"valid": 1} | {name: word[name] for name in marks(geo)} | {
-                 "start": int(w == 0), "end": int(w == geo.words - 1),
-                 "head": int(f == 0), "tail": int(f == geo.F - 1), "row": w * geo.F + f, "word": w}
-                for j, word in enumerate(words) for w in [j % geo.words] for f in range(geo.F)]
+        return [{"valid": 1} | {name: word[name] for name in marks(geo)} |
+                {"start": int(w == 0), "end": int(w == geo.words - 1), "head": int(f == 0),
+                 "tail": int(f == geo.F - 1), "row": layer * geo.issue + w * geo.F + f,
+                 "word": layer * geo.words + w}
+                for j, word in enumerate(words) for layer in [word.get("layer", 0)]
+                for w in [j % geo.words] for f in range(geo.F)]
 
     def elaborate(self, platform):
         m = Module()
         geo, slot = self.geo, self.slot
         pause_cycles = self.interval - geo.issue
         sub = Signal(range(max(2, geo.F)))
-        row = Signal.like(slot.row)
+        row, word = Signal(range(max(2, geo.issue))), Signal(range(max(2, geo.words)))
         pause = Signal(range(max(2, pause_cycles + 1)))
         issue = Signal()
         if geo.F & (geo.F - 1) == 0:        # then synthesis needs only one of them in every stage
-            m.d.comb += self.word.eq(row >> (geo.F.bit_length() - 1))
+            m.d.comb += word.eq(row >> (geo.F.bit_length() - 1))
+        now = self.i.payload if geo.F == 1 else data.View(self.i.payload.shape(), Mux(
+            self.accept, self.i.payload.as_value(), Cat(slot[name] for name in marks(geo))))
         m.d.comb += [
+            self.word.eq(row_of(geo, self.i.payload, geo.words, word)),
             self.i.ready.eq(self.en & (sub == 0) & (pause == 0)),
             self.accept.eq(self.i.valid & self.i.ready),
             issue.eq(self.accept | self.en & (sub != 0)),
@@ -88,16 +93,17 @@ class Scheduler(wiring.Component):
             with m.If(pause != 0):
                 m.d.sync += pause.eq(pause - 1)
         with m.If(self.accept):
-            m.d.sync += [slot[name].eq(self.i.payload[name]) for name in marks(geo)]
-        tail, end = sub == geo.F - 1, self.word == geo.words - 1
+            m.d.sync += copied(slot, self.i.payload, geo)
+        tail, end = sub == geo.F - 1, word == geo.words - 1
         with m.If(issue):
-            m.d.sync += [slot.row.eq(row), slot.word.eq(self.word),
-                         slot.start.eq(self.word == 0), slot.end.eq(end),
+            m.d.sync += [slot.row.eq(row_of(geo, now, geo.issue, row)),
+                         slot.word.eq(row_of(geo, now, geo.words, word)),
+                         slot.start.eq(word == 0), slot.end.eq(end),
                          slot.head.eq(sub == 0), slot.tail.eq(tail),
                          sub.eq(Mux(tail, 0, sub + 1)), row.eq(Mux(tail & end, 0, row + 1))]
             with m.If(tail & end):
                 m.d.sync += pause.eq(pause_cycles)
             if geo.F & (geo.F - 1):
                 with m.If(tail):
-                    m.d.sync += self.word.eq(Mux(end, 0, self.word + 1))
+                    m.d.sync += word.eq(Mux(end, 0, word + 1))
         return m

@@ -14,7 +14,7 @@ from rtl.layer.signature import NeuronWords, StepSignature
 from rtl.layer.state_lanes import Lanes
 from rtl.layer.state_model import expected_words
 from rtl.parts.pipeline import Pipeline, buffer_output, tree_stages
-from rtl.parts.streams import ConfigBus, marks, x_word
+from rtl.parts.streams import ConfigBus, copied, each_layer, marks, x_word
 from rtl.spec import LayerSpec, Timing
 
 COUNTERS = 3    # levels of the saturation counter's adder tree per cycle
@@ -126,8 +126,8 @@ class StateEngine(wiring.Component):
     i : ``In(stream.Signature(x_word(x_format, geo)))``
     o : ``Out(stream.Signature(chains.sent_word(spec)))``
         ``signature`` and ``saturations`` run along: over the block and the sequence so far.
-    busy : ``Out(1)``
-        The lanes take operands in this cycle, all of them. For counters.
+    busy : ``Out(layers)``
+        Bit j, for layer j: the lanes take operands in this cycle, all of them. For counters.
     cfg : ``In(ConfigBus())``
 
     Resources
@@ -152,7 +152,8 @@ class StateEngine(wiring.Component):
             self.part = LANES[spec.geo.P](spec)
             self.memories, self.lanes = self.part.memories, self.part.lanes
         super().__init__({"i": In(stream.Signature(x_word(spec.x_format, spec.geo))),
-                          "o": Out(stream.Signature(chains.sent_word(spec))), "busy": Out(1),
+                          "o": Out(stream.Signature(chains.sent_word(spec))),
+                          "busy": Out(spec.geo.layers),
                           "cfg": In(ConfigBus())})
 
     def model(self, words: list[dict], seed: int | None = None) -> list[dict]:
@@ -166,7 +167,7 @@ class StateEngine(wiring.Component):
         scheduler = m.submodules.scheduler = Scheduler(geo, self.interval)
         m.d.comb += [scheduler.en.eq(en), scheduler.i.valid.eq(self.i.valid),
                      self.i.ready.eq(scheduler.i.ready),
-                     *(scheduler.i.payload[name].eq(self.i.payload[name]) for name in marks(geo))]
+                     *copied(scheduler.i.payload, self.i.payload, geo)]
         slots = [None, scheduler.slot]
         for j in range(2, at.result + 1):
             valid = pipe.register(slots[-1].valid, f"valid_{j}", reset_less=False)
@@ -177,7 +178,8 @@ class StateEngine(wiring.Component):
         host = Host(m, pipe, self, scheduler, slots)
         seen, u = self._front(m, host)
         overs = counted(seen["front"], host)
-        m.d.comb += self.busy.eq(slots[at.operands].valid & en)
+        working = slots[at.operands]
+        m.d.comb += self.busy.eq((working.valid & en) << (working.layer if geo.layers > 1 else 0))
         if self.states:
             u, y = self.part.build(m, host, at, u, seen)
             overs.append(([lane.o.payload.over[part] for lane in self.lanes for part in range(2)],
@@ -227,7 +229,9 @@ class StateEngine(wiring.Component):
         for k, (bits, time) in enumerate(overs):
             since = self.at.result - time - tree_stages(len(bits), COUNTERS)
             over += pipe.delay(pipe.total(bits, COUNTERS, f"over{k}"), since, f"over{k}")
-        count = Signal(self.spec.count_bits, reset_less=True)
+        count = each_layer(self.geo, slot, [
+            Signal(self.spec.count_bits, reset_less=True, name=f"count{j}")
+            for j in range(self.geo.layers)])
         begin = slot.first & slot.start & slot.head
         m.d.comb += result.saturations.eq(Mux(begin, 0, count) + over)
         with m.If(pipe.en & slot.valid):

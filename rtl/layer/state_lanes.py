@@ -32,7 +32,7 @@ class Lanes:
         self.spec, self.geo, self.op = spec, spec.geo, op
         self.memories, h = StateMemories(spec), shape_of(op.h)
         self.layout = data.ArrayLayout(data.StructLayout({"h_re": h, "h_im": h}), spec.geo.lanes)
-        self.states = WideMemory(spec.geo.issue, self.layout.size, [], hw, hw.spread)
+        self.states = WideMemory(spec.geo.rows, self.layout.size, [], hw, hw.spread)
         most = self.Lane.most_logic
         self.lanes = [self.Lane(op, u, spec.random, fed=True, spread=hw.spread,
                                 multiplier=hw.multiplier,
@@ -63,6 +63,8 @@ class Lanes:
             ahead = host.slots[at.rounding - 1]
             m.d.comb += [mem.draws_rounding.advance.eq(pipe.en & ahead.valid),
                          mem.draws_rounding.rewind.eq(ahead.last & ahead.end & ahead.tail)]
+            if self.geo.layers > 1:
+                m.d.comb += mem.draws_rounding.layer.eq(ahead.layer)
             seen["rounding"] = pipe.register(mem.draws_rounding.words, "r_round")
         # With registers behind the RAMs the rows come a cycle later.
         first = host.slots[at.operands + self.spec.hw.spread].first

@@ -10,8 +10,8 @@ from rtl.layer.flow import of
 from rtl.parts.memory import ConfigRegister, Region
 from rtl.parts.multiplier import Products
 from rtl.parts.pipeline import Pipeline, buffer_output
-from rtl.parts.streams import ConfigBus, marks
-from rtl.spec import LayerSpec, Timing
+from rtl.parts.streams import ConfigBus, each_layer, layer_mark, marks
+from rtl.spec import LayerSpec, Timing, starts
 
 # One is written and one read; the third has its last word, and its limit is on the way.
 BANKS = 3
@@ -24,8 +24,10 @@ def regions(spec: LayerSpec) -> list[Region]:
     """``threshold``: the factor of the largest magnitude."""
     if not spec.cut.ternary:
         return []
-    return [Region("threshold", THRESHOLD.width, (int(spec.cut.ternary.op.threshold.raw),),
-                   f"{THRESHOLD}, of the step's largest magnitude", register=True)]
+    raws = spec.cut.ternary.op.threshold.raw.reshape(-1)        # of each layer
+    return [Region("threshold" if len(raws) == 1 else f"threshold.{j}", THRESHOLD.width,
+                   (int(raw),), f"{THRESHOLD}, of the step's largest magnitude", register=True)
+            for j, raw in enumerate(raws)]
 
 
 def word(spec: LayerSpec) -> data.StructLayout:
@@ -91,7 +93,7 @@ class Ternary(wiring.Component):
     def __init__(self, spec: LayerSpec):
         self.spec, self.geo, self.latency = spec, spec.geo, timing(spec).latency
         self.wire, self.into, self.out = spec.cut.ternary, sent_word(spec), word(spec)
-        self.threshold = ConfigRegister(spec.regions["threshold"])
+        self.thresholds = [ConfigRegister(region) for region in starts(spec, "threshold")]
         super().__init__({"i": In(stream.Signature(self.into)),
                           "o": Out(stream.Signature(self.out)), "cfg": In(ConfigBus())})
 
@@ -102,8 +104,9 @@ class Ternary(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         words, values = self.geo.words, range(self.geo.values)
-        m.submodules.threshold = self.threshold
-        wiring.connect(m, wiring.flipped(self.cfg), self.threshold.cfg)
+        for j, threshold in enumerate(self.thresholds):
+            m.submodules[f"threshold{j}"] = threshold
+            wiring.connect(m, wiring.flipped(self.cfg), threshold.cfg)
         row_layout = kept(self.spec)
         step = data.StructLayout(marks(self.geo) | {name: self.into.members[name]
                                                     for name in PER_STEP})
@@ -171,8 +174,11 @@ class Ternary(wiring.Component):
     def _limits(self, m: Module, taken, start, end, bank):
         """``c max |z|`` of each bank, step by step; also 1 in the cycle before they are there."""
         pipe, G = Pipeline(m, Const(1)), self.geo.G
-        tags = Signal(data.StructLayout({"valid": 1, "start": 1, "end": 1, "bank": len(bank)}))
-        m.d.comb += tags.eq(Cat(taken, start, taken & end, bank))
+        shared = layer_mark(self.geo)
+        tags = Signal(data.StructLayout({"valid": 1, "start": 1, "end": 1, "bank": len(bank)}
+                                        | shared))
+        m.d.comb += tags.eq(Cat(taken, start, taken & end, bank,
+                                *(self.i.payload[name] for name in shared)))
         # a reset ends what is on its way, else a step would be read that is not there
         tags = pipe.delay(tags, 1 + levels(self.spec), "tags", reset_less=False)
         z = self.i.payload[self.wire.op.reads[0]]
@@ -183,7 +189,9 @@ class Ternary(wiring.Component):
             {f"most{p or ''}": shape for p in range(self.geo.P)} | {"threshold": THRESHOLD.width},
             {f"limit{p or ''}": (f"most{p or ''}", "threshold") for p in range(self.geo.P)},
             self.spec.hw.multiplier)
-        m.d.comb += [product.en.eq(1), product.threshold.eq(self.threshold.data),
+        m.d.comb += [product.en.eq(1), product.threshold.eq(each_layer(
+            self.geo, pipe.delay(tags, 1, "measured") if shared else tags,
+            [one.data for one in self.thresholds])),
                      *(getattr(product, f"most{p or ''}").eq(most)
                        for p, most in enumerate(mosts))]
         found = [getattr(product, f"limit{p or ''}") for p in range(self.geo.P)]

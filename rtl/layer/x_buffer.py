@@ -1,7 +1,7 @@
 """The input buffer of a layer: whole blocks of steps, read once or twice."""
 
 from amaranth import Array, Cat, Module, Mux, Signal
-from amaranth.lib import memory, stream, wiring
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.spec import LayerSpec
@@ -69,8 +69,11 @@ class XBuffer(wiring.Component):
                                                init=[])
         # A block's marks are the same in all its words. From registers they come earlier than from
         # a block RAM, and much depends on them.
-        names = marks(self.geo)
-        flags = Array(Signal(len(names), name=f"flags{bank}") for bank in range(self.banks))
+        step_marks = data.StructLayout(marks(self.geo))
+        flags = Array(Signal(step_marks.size, name=f"flags{bank}") for bank in range(self.banks))
+
+        def of(payload):
+            return Cat(payload[name] for name in step_marks.members)
 
         def position(advance):
             """Row counter over all banks; returns (row, bank, this advance ends a step)."""
@@ -89,7 +92,7 @@ class XBuffer(wiring.Component):
         row, bank, full = position(taken)
         m.d.comb += [write.addr.eq(row), write.data.eq(self.i.payload.x), write.en.eq(taken)]
         with m.If(taken):
-            m.d.sync += flags[bank].eq(Cat(self.i.payload[name] for name in names))
+            m.d.sync += flags[bank].eq(of(self.i.payload))
 
         free = Signal(range(self.banks + 1), init=self.banks)   # the one being written included
         arrived = full
@@ -99,12 +102,12 @@ class XBuffer(wiring.Component):
             advance = Signal()
             fetch = ~side.valid | side.ready                    # the RAM's register is the output
             row, bank, done = position(advance)
-            shown = Signal(len(names))
+            step_flags = Signal(step_marks.size)
             m.d.comb += [advance.eq(fetch & (steps != 0)), read.addr.eq(row),
                          read.en.eq(advance), side.payload.x.eq(read.data),
-                         Cat(side.payload[name] for name in names).eq(shown)]
+                         of(side.payload).eq(step_flags)]
             with m.If(advance):
-                m.d.sync += shown.eq(flags[bank])
+                m.d.sync += step_flags.eq(flags[bank])
             with m.If(fetch):
                 m.d.sync += side.valid.eq(steps != 0)
             m.d.sync += steps.eq(steps + arrived - done)

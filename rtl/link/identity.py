@@ -19,13 +19,14 @@ from rtl.parts.streams import sample_word
 MAGIC = b"SSM\x1a"
 SIZE = 64
 AGAIN = "build its bitstream again with this version (make bitstream) and program it (make prog)"
+SPREAD, FOLDED, TABLES = 1, 2, 4       # of HardwareConfig
 # What a core's numbers can be, in the units of Identity. The digests say nothing of themselves.
 LIMITS = {"layers": (1, 255), "H": (1, 65535), "n": (0, 65535), "lanes": (1, 65535),
           "outputs": (1, 65535), "length": (1, protocol.LONGEST_SEQUENCE), "sample_bytes": (1, 4),
-          "clock_khz": (100, 10_000_000)}
+          "clock_khz": (100, 10_000_000), "options": (0, SPREAD | FOLDED | TABLES)}
 # magic, version, layers, H, n, lanes, outputs, length, vocab, bytes per sample, clock in kHz,
-# spread, tables, built-in model, shape, task
-PACKED = struct.Struct("<4sBBHHHHHHBI??8s8s16s")
+# spread, folded and tables, built-in model, shape, task
+PACKED = struct.Struct("<4sBBHHHHHHBIB8s8s16s")
 
 
 class IdentityError(ValueError):
@@ -84,8 +85,7 @@ class Identity:
     vocab: int
     sample_bytes: int
     clock_khz: int
-    spread: bool        # of HardwareConfig
-    tables: bool        # of HardwareConfig: not only columns
+    options: int        # SPREAD, FOLDED, TABLES
     model: bytes        # the built-in one; REGISTERS has the present one
     shape: bytes
     task: str
@@ -96,15 +96,17 @@ class Identity:
         art = planned.art
         return cls(protocol.VERSION, len(art.blocks), art.H, art.n, planned.hw.lanes, art.outputs,
                    art.length, art.vocab, sample_bytes(art), round(clock / 1000),
-                   planned.hw.spread, planned.hw.mixer != "columns", model_digest(art),
-                   shape_digest(planned), art.task)
+                   SPREAD * planned.hw.spread + FOLDED * planned.hw.folded
+                   + TABLES * (planned.hw.mixer != "columns"),
+                   model_digest(art) if planned.built_in else bytes(8), shape_digest(planned),
+                   art.task)
 
     def pack(self) -> bytes:
         """The identity region."""
         name = self.task.encode()[:16]
         return PACKED.pack(MAGIC, self.version, self.layers, self.H, self.n, self.lanes,
                            self.outputs, self.length, self.vocab, self.sample_bytes,
-                           self.clock_khz, self.spread, self.tables, self.model, self.shape,
+                           self.clock_khz, self.options, self.model, self.shape,
                            name).ljust(SIZE, b"\0")
 
     @classmethod
@@ -141,8 +143,9 @@ class Identity:
 
     def hardware(self) -> HardwareConfig:
         """What decides the map of the core's memories, and its cycles."""
-        return HardwareConfig(self.lanes, spread=self.spread,
-                              mixer="fitting" if self.tables else "columns")
+        return HardwareConfig(self.lanes, spread=bool(self.options & SPREAD),
+                              folded=bool(self.options & FOLDED),
+                              mixer="fitting" if self.options & TABLES else "columns")
 
     def __str__(self) -> str:
         return (f"{self.layers} layers of {self.H} neurons of {self.n} modes, {self.outputs} "

@@ -1,9 +1,11 @@
 """How an artifact is laid out in hardware: lanes, words and the schedule that follows."""
 
+import argparse
 import sys
 from dataclasses import dataclass
 
 from golden.base.cli import UserError
+from rtl.parts.single_port import BLOCKS
 
 MIXERS = ("columns", "tables", "fitting")
 
@@ -25,6 +27,8 @@ class HardwareConfig:
     multipliers: int = 0        # that the device has, with `multiplier`; 0: enough of them
     block_ram: str = ""         # its block RAM with a register behind the rows; "": plain logic
     mixer: str = "columns"      # "tables": of sums of weights; "fitting": these where they can be
+    folded: bool = False        # one engine and one mixer for all layers, one after the other
+    single_ports: int = 0       # memories of 16k x 16 bits with one port, without a content
 
     def __post_init__(self):
         if self.mixer not in MIXERS:
@@ -32,6 +36,22 @@ class HardwareConfig:
         # A bank lies in at most two consecutive 32-bit words of the configuration bus.
         if not (1 <= self.bank_bits <= 32 or self.bank_bits == 36):
             raise HardwareError(f"bank_bits must be 1..32 or 36, not {self.bank_bits}")
+
+
+def add_folded(parser: argparse.ArgumentParser) -> None:
+    """The option ``--folded``."""
+    parser.add_argument("--folded", action="store_true",
+                        help="one engine and one mixer for all layers, one after the other: a "
+                        "small core, whose steps take as many times longer; layers must have the "
+                        "same formats")
+
+
+def add_spram(parser: argparse.ArgumentParser) -> None:
+    """The option ``--spram``, which gives a number of blocks."""
+    parser.add_argument("--spram", action="store_const", const=BLOCKS, default=0,
+                        help=f"the largest memories that the bus writes in the {BLOCKS} "
+                        f"single-port blocks of an iCE40UP5K; the network is uploaded, as they "
+                        f"have no content of their own")
 
 
 def allowed(H: int, n: int) -> list[int]:
@@ -71,6 +91,7 @@ class Geometry:
     n: int          # complex modes per neuron
     lanes: int
     P: int = 1      # steps per word: those that one update of the states takes
+    layers: int = 1     # that share the hardware; a word then says which one it is of
 
     def __post_init__(self):
         if self.lanes < 1:
@@ -121,12 +142,23 @@ class Geometry:
 
     @property
     def roofline(self) -> int | float:
-        """Cycles of the state engine per time step, a whole number where it is one."""
-        return self.issue / self.P if self.issue % self.P else self.issue // self.P
+        """Cycles of the state engine per time step, of all layers that share it; a whole number
+        where it is one."""
+        return self.rows / self.P if self.rows % self.P else self.rows // self.P
 
     def blocks(self, steps: int) -> int:
         """Blocks of a sequence; the last one of an odd number of steps is half."""
         return -(-steps // self.P)
+
+    @property
+    def rows(self) -> int:
+        """Rows of states, those of all layers that share the hardware."""
+        return self.layers * self.issue
+
+    @property
+    def neuron_rows(self) -> int:
+        """Rows of what each neuron has, likewise."""
+        return self.layers * self.words
 
     @property
     def K(self) -> int:

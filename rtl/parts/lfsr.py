@@ -41,6 +41,12 @@ def start_region(name: str, fmt: RandomFormat, seed: int, stream: int) -> Region
                   "state of the random stream at a sequence's start, never 0", register=True)
 
 
+def start_regions(name: str, fmt: RandomFormat, seed: int, streams: list[int]) -> list[Region]:
+    """The same of a stream, or of those of several layers, each with its number in the name."""
+    return [start_region(name if len(streams) == 1 else f"{name}.{j}", fmt, seed, stream)
+            for j, stream in enumerate(streams)]
+
+
 class WordSource(wiring.Component):
     """``count`` consecutive draws of one stream per cycle.
 

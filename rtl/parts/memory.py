@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from rtl.parts.bank import Bank
 from rtl.parts.config import HardwareConfig
+from rtl.parts.single_port import SinglePortMemory
 from rtl.parts.streams import ConfigBus
 
 WORD = 32       # bits of one write on the configuration bus
@@ -27,6 +28,7 @@ class Region:
     fields: str = ""        # what a row holds, lowest bits first
     base: int = 0
     register: bool = False  # its one row is always visible, as a ConfigRegister
+    single_port: bool = False   # it lies in blocks with one port, which come without a content
 
     @property
     def depth(self) -> int:
@@ -175,7 +177,9 @@ class ConfigMemory(wiring.Component):
     def __init__(self, region: Region, hw: HardwareConfig = HardwareConfig(),
                  registered: bool = False):
         self.region = region
-        self.rows = WideMemory(region.depth, region.width, list(region.rows), hw, registered)
+        self.rows = SinglePortMemory(region.depth, region.width, registered) \
+            if region.single_port else \
+            WideMemory(region.depth, region.width, list(region.rows), hw, registered)
         self.latency = self.rows.latency
         super().__init__({"cfg": In(ConfigBus()), "addr": In(range(max(2, region.depth))),
                           "en": In(1), "data": Out(region.width)})

@@ -1,6 +1,6 @@
 """Payloads of the streams between components, and the configuration bus."""
 
-from amaranth import Shape, signed, unsigned
+from amaranth import Array, Const, Shape, signed, unsigned
 from amaranth.lib import data
 from amaranth.lib.wiring import Out, Signature
 
@@ -14,13 +14,19 @@ def shape_of(fmt: QFormat) -> Shape:
     return Shape(fmt.width, signed=fmt.signed)
 
 
-def marks(geo: Geometry) -> dict[str, int]:
+def marks(geo: Geometry) -> dict:
     """What every word says of its place in the sequence.
 
     ``first`` and ``last``: it is of the first or the last block of steps; only where a block has
     two steps ``half``: the second one is missing, behind the end of a sequence of odd length.
+    ``layer``, only where several share the hardware: which one it is of.
     """
-    return {"first": 1, "last": 1} | ({"half": 1} if geo.P > 1 else {})
+    return {"first": 1, "last": 1} | ({"half": 1} if geo.P > 1 else {}) | layer_mark(geo)
+
+
+def layer_mark(geo: Geometry) -> dict:
+    """Which layer something is of, where several share the hardware."""
+    return {"layer": range(geo.layers)} if geo.layers > 1 else {}
 
 
 def existing(flags: list, word, geo: Geometry) -> list:
@@ -31,6 +37,24 @@ def existing(flags: list, word, geo: Geometry) -> list:
 def x_word(fmt: QFormat, geo: Geometry) -> data.StructLayout:
     """G neurons' block inputs in P steps, in the format of x between blocks, and the marks."""
     return data.StructLayout({"x": data.ArrayLayout(shape_of(fmt), geo.values)} | marks(geo))
+
+
+def copied(to, source, geo: Geometry) -> list:
+    """Assignments of a word's :func:`marks`."""
+    return [to[name].eq(source[name]) for name in marks(geo)]
+
+
+def row_of(geo: Geometry, word, rows: int, row):
+    """Row ``row`` of the ``rows`` that the layer of a word has in a memory."""
+    if geo.layers == 1:
+        return row
+    return row + Array(Const(layer * rows, range(geo.layers * rows))
+                       for layer in range(geo.layers))[word.layer]
+
+
+def each_layer(geo: Geometry, word, signals: list):
+    """The one of several signals, one of each layer, that is of a word's layer."""
+    return signals[0] if geo.layers == 1 else Array(signals)[word.layer]
 
 
 def sample_word(art: Artifact) -> data.StructLayout:

@@ -1,0 +1,1 @@
+"""One engine and one mixer for all layers of a network."""
