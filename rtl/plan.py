@@ -76,6 +76,7 @@ class Plan:
         """Encoder, layers and decoder."""
         return self.encoder, self.layers, self.decoder
 
+    @property
     def built_in(self) -> bool:
         """Whether a core has its network from the start; else it is written first."""
         return not any(region.single_port for region in self.regions)
