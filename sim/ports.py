@@ -42,3 +42,8 @@ def port_names(component: wiring.Component) -> list[str]:
     """Every Verilog port, clock and reset included."""
     return ["clk", "rst"] + ["__".join(map(str, path)) for path, _, _ in
                              component.signature.flatten(component)]
+
+
+def at_once(addr: int) -> int:
+    """Cycles from a configuration write of an address to the next one, as few as there are."""
+    return 1

@@ -9,6 +9,7 @@ from amaranth.hdl import Fragment
 from amaranth.sim import Simulator
 
 from sim.compare import Result, Rows, block_starts
+from sim.ports import at_once
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Observed:
 
 
 def run(core, sequences: list[np.ndarray], limit: int, writes=(), stall: float = 0.0,
-        seed: int = 1, fragment: Fragment | None = None) -> Observed:
+        seed: int = 1, fragment: Fragment | None = None, apart=at_once) -> Observed:
     """Run sequences back to back for at most ``limit`` cycles, or until 16 after the last result.
 
     Parameters
@@ -46,6 +47,8 @@ def run(core, sequences: list[np.ndarray], limit: int, writes=(), stall: float =
         Probability of a stall per cycle at the input and at the output.
     fragment : Fragment or None
         Elaborated ``core``, where the caller has changed it.
+    apart : callable
+        Cycles from one of the ``writes`` to the next, by its address.
     """
     source, sink = Random(2 * seed), Random(2 * seed + 1)
     taps = [getattr(core, f"tap{j}") for j in range(len(core.art.blocks))]
@@ -56,7 +59,9 @@ def run(core, sequences: list[np.ndarray], limit: int, writes=(), stall: float =
         for address, value in writes:
             ctx.set(core.cfg, {"en": 1, "addr": address, "data": value})
             await ctx.tick()
-        ctx.set(core.cfg.en, 0)
+            ctx.set(core.cfg.en, 0)
+            for _ in range(apart(address) - 1):
+                await ctx.tick()
         for values in sequences:
             for t, value in enumerate(values):
                 while stall and source.random() < stall:

@@ -6,7 +6,9 @@ from golden.base.qformat import SQ, QFormat
 from quant.formats import EdgeFormats, RandomFormat
 from quant.integer import lfsr
 from quant.integer.synthetic import LIMITS
-from rtl.parts.config import Geometry, allowed
+from rtl.parts.config import MIXERS, allowed
+from rtl.parts.single_port import BLOCKS
+from sim.fuzzing import hardware
 from sim.fuzzing.case import VALUES, Case
 from sim.fuzzing.dice import Dice
 from sim.fuzzing.kinds import KINDS
@@ -14,6 +16,7 @@ from sim.fuzzing.shape import LONGEST, Shape
 
 CYCLES = 20_000         # of one case, about
 LANES = 24              # most of a shape, in all layers: what they cost to build
+MOST_TABLES = 40        # neurons of a mixer with tables: every weight takes its time to be written
 TRIES = 1_000           # draws of a shape until one is allowed
 # Generators whose draws are known to be independent enough, and how far apart their streams are;
 # 2**width must exceed all streams.
@@ -24,8 +27,8 @@ SAMPLES = ((0, 8, False), (1, 7, True), (1, 15, True), (1, 0, False), (4, 6, Tru
 
 def cycles_per_step(shape: Shape) -> int:
     """Of a core, about: what bounds the length of a case."""
-    geo = Geometry(shape.H, max(1, shape.n), shape.lanes, shape.block)
-    return max(geo.issue, geo.words * geo.K, 2 * geo.words, 12) // geo.P
+    geo = hardware.geometry(shape)
+    return geo.layers * max(geo.issue, geo.words * geo.K, 2 * geo.words, 12) // geo.P
 
 
 def draw_shape(seed: int, number: int, kind: str) -> Shape:
@@ -55,7 +58,9 @@ def any_shape(dice: Dice, kind: str) -> Shape:
         length=dice.pick(1, 2, 5, 16, 40, 64, 64, LONGEST), kind=kind, options=options,
         vocab=dice.pick(1, 2, 5, 17, 257) if tokens else 0, formats=fmt.to_dict(),
         edge={}, random=random.to_dict(), spread=dice.pick(True, True, False),
-        block=dice.pick(1, 2))
+        block=dice.pick(1, 2), folded=dice.pick(False, False, True),
+        single_ports=dice.pick(0, 0, BLOCKS), mixer=dice.pick(*(
+            MIXERS if fmt.w.width <= hardware.TABLE_BITS and H <= MOST_TABLES else ["columns"])))
     return replace(shape, edge=_edge(dice, tokens, of.x(shape, fmt)).to_dict())
 
 

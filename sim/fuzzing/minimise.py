@@ -75,8 +75,10 @@ def _simpler(shape: Shape) -> Iterator[Shape]:
     for name, (simplest, *_) in shape.of.options.items():
         if shape.options[name] != simplest:
             yield replace(shape, options=shape.options | {name: simplest})
-    if shape.block > 1:
-        yield replace(shape, block=1)
+    for name, simplest in (("block", 1), ("folded", False), ("single_ports", 0),
+                           ("mixer", "columns")):
+        if getattr(shape, name) != simplest:
+            yield replace(shape, **{name: simplest})
     if shape.random != RandomFormat().to_dict():
         yield replace(shape, random=RandomFormat().to_dict())
     yield from _usual_formats(shape)

@@ -1,6 +1,6 @@
 """What a fuzzed core is made from, but for the content of its memories, and the rules for that."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
 
 from golden.base.forms import has, whole
@@ -9,8 +9,10 @@ from quant.formats import EdgeFormats, RandomFormat
 from quant.integer import lfsr
 from quant.integer.artifact import Artifact
 from quant.integer.synthetic import random_artifact
-from rtl.parts.config import HardwareConfig, allowed
+from rtl.parts.config import MIXERS, HardwareConfig, allowed
+from rtl.parts.single_port import BLOCKS
 from rtl.parts.streams import LOGIT_BITS
+from sim.fuzzing import hardware
 from sim.fuzzing.kinds import KINDS, Kind
 
 LONGEST = 16_384        # steps that a network may have been made for
@@ -35,6 +37,9 @@ class Shape:
     options: dict = field(default_factory=dict)     # of the kind
     spread: bool = True         # of HardwareConfig
     block: int = 1              # steps per update of the states
+    mixer: str = "columns"      # of HardwareConfig, as the two below
+    folded: bool = False
+    single_ports: int = 0
 
     @property
     def of(self) -> Kind:
@@ -43,7 +48,8 @@ class Shape:
 
     @property
     def hw(self) -> HardwareConfig:
-        return HardwareConfig(self.lanes, spread=self.spread)
+        return HardwareConfig(self.lanes, spread=self.spread, mixer=self.mixer,
+                              folded=self.folded, single_ports=self.single_ports)
 
     def artifact(self, seed: int, stress: float = 0.0, limits: str | None = None) -> Artifact:
         """A network of this shape."""
@@ -93,7 +99,7 @@ class Shape:
             "the decoder's bias is as fine as its product":
                 edge.dec_b.f_bits == edge.dec_w.f_bits + x.f_bits,
             f"a logit has {LOGIT_BITS} bits": logit.width <= LOGIT_BITS,
-            **kind.rules(self, fmt),
+            **kind.rules(self, fmt), **hardware.rules(self, fmt.w),
             "the integer network's sums have 64 bits":
                 max(found.width for found in kind.sums(self, fmt)) <= 63}
         return next((rule for rule, kept in rules.items() if not kept), None)
@@ -106,7 +112,8 @@ class Shape:
                 f"{options}, k {self.random['k']}, "
                 f"{f'{self.vocab} tokens' if self.vocab else self.edge['sample']}, h "
                 f"{self.formats['h']}, w {self.formats['w']}, up to {self.length} steps"
-                f"{', two at once' * (self.block - 1)}")
+                f"{', two at once' * (self.block - 1)}{', folded' * self.folded}, {self.mixer}"
+                f"{', single ports' * bool(self.single_ports)}")
 
     def to_dict(self) -> dict:
         """As in a file: the options beside the rest."""
@@ -127,10 +134,12 @@ def is_shape(values) -> bool:
     options = {name: lambda value, among=among: any(
         type(value) is type(one) and value == one for one in among)
         for name, among in KINDS[values.get("kind", OLD)].options.items()}
-    return has({"kind": OLD, "spread": True, "block": 1} | values, _FORM | options)
+    usual = {f.name: f.default for f in fields(Shape) if f.default is not MISSING}
+    return has(usual | values, _FORM | options)
 
 
 _FORM = {name: whole(1, 4096) for name in ("lanes", "layers", "H", "n_classes")} | {
     "n": whole(0, 4096), "length": whole(1, LONGEST), "vocab": whole(0, 1 << 16),
-    "kind": str, "spread": bool, "block": whole(1, 2)} | {
+    "kind": str, "spread": bool, "block": whole(1, 2), "mixer": MIXERS.__contains__,
+    "folded": bool, "single_ports": whole(0, BLOCKS)} | {
         name: dict for name in ("formats", "edge", "random")}

@@ -66,7 +66,8 @@ def run(shape: Shape, cases: list[Case], folder: Path) -> list[Outcome]:
 def run_slowly(case: Case) -> Outcome:
     """The same of one case in Amaranth's simulator, without a build; it ignores ``interrupt``."""
     core = Core(case.artifact, case.shape.hw)
-    out = pysim.run(core, case.sequences, _limit(case, core), stall=case.stall)
+    writes = [] if core.plan.built_in else core.plan.writes()
+    out = pysim.run(core, case.sequences, len(writes) + _limit(case, core), writes, case.stall)
     return _judge(case, core, out, out.cycles)
 
 
@@ -78,7 +79,7 @@ def _limit(case: Case, core: Core) -> int:
 def _job(case: Case, core: Core) -> native.Job:
     writes = plan(case.artifact, core.hw).writes()
     return native.Job(case.sequences, _limit(case, core), writes, case.stall, case.seed,
-                      case.interrupt)
+                      case.interrupt, core.plan.apart)
 
 
 def _judge(case: Case, core: Core, out, times: list[int]) -> Outcome:

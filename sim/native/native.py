@@ -10,6 +10,7 @@ import numpy as np
 
 from sim.compare import Result, Rows, block_starts
 from sim.native.program import Program
+from sim.ports import at_once
 from sim.tools import Different, SimError
 
 TRACE_STEPS = 200
@@ -20,9 +21,10 @@ class Job:
     """What one track of a program does.
 
     sequences : raw samples or tokens, back to back; limit : clock cycles after which it is stuck;
-    writes : configuration writes before; stall : probability of a stall per cycle, independently at
-    the input and at the output, ``seed`` makes the pattern; interrupt : the sequences start this
-    many cycles before a reset, behind which all begins anew.
+    writes : configuration writes before; apart : cycles from one to the next, by its address
+    (``rtl.plan.Plan.apart``); stall : probability of a stall per cycle, independently at the input
+    and at the output, ``seed`` makes the pattern; interrupt : the sequences start this many cycles
+    before a reset, behind which all begins anew.
     """
 
     sequences: list[np.ndarray]
@@ -31,12 +33,14 @@ class Job:
     stall: float = 0.0
     seed: int = 1
     interrupt: int = 0
+    apart: Callable[[int], int] = at_once
 
     def save(self, path: Path) -> None:
         """The input of a track, see ``track.h``."""
         per65536 = round(self.stall * 65536)
         head = [self.limit, per65536, per65536, self.seed, self.interrupt, len(self.writes),
-                *(int(x) for pair in self.writes for x in pair), len(self.sequences)]
+                *(int(x) for addr, word in self.writes for x in (addr, word, self.apart(addr))),
+                len(self.sequences)]
         flat = [np.array(head, np.int64)]
         for values in self.sequences:
             flat += [np.array([len(values)], np.int64), np.asarray(values, np.int64)]

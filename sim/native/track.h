@@ -2,8 +2,8 @@
 //
 // A track reads FOLDER/input.bin, int64 words: the limit in cycles, the probabilities in 1/65536 of
 // holding back the input and the output for a cycle, a seed for them, the cycles of a first attempt
-// that a reset ends (0: none), configuration writes (count, then address and data of each),
-// sequences (count, then length and values of each). It writes layer<j>.bin (one record per
+// that a reset ends (0: none), configuration writes (count, then address, data and the cycles to
+// the next one of each), sequences (count, then length and values of each). It writes layer<j>.bin (one record per
 // committed step) and results.bin (one per sequence). Shapes and ports come from shape.h, which
 // sim/native/program.py writes.
 
@@ -157,10 +157,10 @@ public:
     // The inputs of the next cycle.
     void before() {
         PORT(rst) = at_ < 2;
-        CFG_EN = at_ >= 2 && at_ - 2 < writes_.size();
+        CFG_EN = written_ < writes_.size() && at_ == writes_[written_].at;
         if (CFG_EN) {
-            CFG_ADDR = writes_[at_ - 2].first;
-            CFG_DATA = writes_[at_ - 2].second;
+            CFG_ADDR = writes_[written_].address;
+            CFG_DATA = writes_[written_++].data;
         }
         offering_ |= at_ >= start_ && sequence_ < sequences_.size() && !random_.chance(stall_in_);
         if (offering_) {
@@ -210,7 +210,9 @@ public:
     }
 
 private:
-    std::vector<std::pair<uint32_t, uint32_t>> writes_;
+    struct Write { uint32_t address, data; size_t at; };
+    std::vector<Write> writes_;
+    size_t written_, end_ = 2;  // writes so far; the cycle behind the last one
     std::vector<std::vector<int64_t>> sequences_;
     std::deque<std::pair<uint64_t, uint64_t>> in_flight_;     // cycles of first and last sample
     FILE* answers_;
@@ -236,7 +238,12 @@ private:
         random_.state = uint64_t(next()) * 2 + 1;
         interrupt_ = next();
         writes_.resize(next());
-        for (auto& [address, data] : writes_) { address = next(); data = next(); }
+        for (auto& write : writes_) {
+            write.address = next();
+            write.data = next();
+            write.at = end_;
+            end_ += next();
+        }
         sequences_.resize(next());
         for (auto& values : sequences_) {
             values.resize(next());
@@ -246,8 +253,8 @@ private:
     }
 
     void restart() {
-        at_ = sequence_ = step_ = taken_ = cycle_ = 0;
-        start_ = 3 + writes_.size();
+        at_ = written_ = sequence_ = step_ = taken_ = cycle_ = 0;
+        start_ = end_ + 1;
         offering_ = false;
         in_flight_.clear();
     }
