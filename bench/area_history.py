@@ -21,7 +21,8 @@ from quant.integer.synthetic import random_artifact
 from rtl.core import Core
 from rtl.flow import toolchain
 from rtl.flow.harness import Harness
-from rtl.synth import FAMILIES, count, mapping
+from rtl.families import FAMILIES
+from rtl.synth import count, mapping
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "results" / "area.json"
 NETWORK = {"seed": 1, "n_layers": 1, "H": 32, "n": 4, "n_classes": 4, "length": 64}

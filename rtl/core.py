@@ -133,7 +133,7 @@ class Core(wiring.Component):
         inside, starts = Signal(range(self.max_in_flight + 1)), Signal(init=1)
         admit, taken = Signal(), Signal()
         # Cycles until a write is done: to its part, there, into the row, and what is made of it.
-        arrival = len(parts) * hop + 5 + self.plan.spacing
+        arrival = len(parts) * hop + 7 + self.plan.spacing
         settling = Signal(range(arrival + 1), reset_less=True)
         with m.If(self.cfg.en):
             m.d.sync += settling.eq(arrival)

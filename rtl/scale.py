@@ -31,7 +31,7 @@ from rtl.parts.bank import PairBank
 from rtl.parts.memory import Region, banks, block_banks, rows_built
 from rtl.plan import Plan, plan
 from rtl.spec import LayerSpec
-from rtl.synth import FAMILIES
+from rtl.families import FAMILIES
 
 SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))    # of a DP16KD
 PAPER = dict(n_layers=2, H=400, n=32, n_classes=10, length=784)

@@ -23,7 +23,8 @@ from quant.formats import QUANT_CONFIGS, LayerFormats
 from quant.integer import vectors
 from quant.integer.synthetic import random_artifact
 from rtl.core import Core
-from rtl.synth import FAMILIES, READ, count
+from rtl.families import FAMILIES
+from rtl.synth import READ, count
 from rtl.flow.toolchain import call
 from sim import ecp5, tools
 from sim.benches import cosim

@@ -22,7 +22,7 @@ from rtl.boards.board import Board, add_rates
 from rtl.boards.catalogue import BOARDS
 from rtl.flow import toolchain
 from rtl.parts.config import HardwareError, add_folded, add_spram
-from rtl.synth import add_mixer
+from rtl.families import add_mixer
 
 WORDS = {"lut": "LUT", "ff": "flip-flops", "multiplier": "multipliers", "block_ram": "block RAM",
          "lut_ram": "LUT RAM cells", "spram": "SPRAM"}

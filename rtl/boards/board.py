@@ -14,7 +14,7 @@ from rtl.boards.pll import MHZ, STEP, Pll
 from rtl.link.core import LinkCore
 from rtl.link.uart import clocks_per_bit
 from rtl.parts.config import HardwareConfig, HardwareError
-from rtl.synth import FAMILIES, Family
+from rtl.families import FAMILIES, Family
 
 BAUD = 1_000_000
 # Rates that are usual, or whole fractions of what USB chips divide: what a message proposes.
@@ -35,12 +35,12 @@ class Board:
     """A board.
 
     name : as on the command line; platform : makes the amaranth-boards platform; family : of
-    :data:`rtl.synth.FAMILIES`; device : in words; oscillator, clock : Hz of it and of the core;
+    :data:`rtl.families.FAMILIES`; device : in words; oscillator, clock : Hz of it and of the core;
     capacity : of the kinds of cells in rtl.synth; place, pack : arguments of nextpnr and of the
     packer; programmer : openFPGALoader's name of the board; pll : makes other clocks than the
     oscillator's; most_baud : of the USB chip; usb : vendor and product of the chip that
     openFPGALoader talks to, None: it loads the first board in its boot loader and can be told of no
-    other; mixer, folded, single_ports : of the core, :meth:`rtl.synth.Family.hardware`.
+    other; mixer, folded, single_ports : of the core, :meth:`rtl.families.Family.hardware`.
     """
 
     name: str

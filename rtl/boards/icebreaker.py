@@ -7,7 +7,7 @@ from amaranth_boards.icebreaker import ICEBreakerPlatform
 
 from rtl.boards.board import Board
 from rtl.boards.pll import ICE40
-from rtl.synth import FAMILIES
+from rtl.families import FAMILIES
 
 PLACE = "nextpnr-ice40", "--up5k", "--package", "sg48"
 BOARDS = [Board("icebreaker", ICEBreakerPlatform, "ice40", "iCE40UP5K", 12e6, 12e6,

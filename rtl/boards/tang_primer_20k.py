@@ -7,7 +7,7 @@ from amaranth_boards.tang_primer_20k import TangPrimer20kDockPlatform
 
 from rtl.boards.board import Board
 from rtl.boards.pll import gowin
-from rtl.synth import FAMILIES
+from rtl.families import FAMILIES
 
 BOARDS = [Board("tang-primer-20k", TangPrimer20kDockPlatform, "gowin", "GW2A-18C", 27e6, 27e6,
                 FAMILIES["gowin"].capacity,

@@ -8,7 +8,7 @@ from amaranth_boards.ulx3s import ULX3S_12F_Platform, ULX3S_45F_Platform, ULX3S_
 from rtl.boards.board import Board
 from rtl.boards.orangecrab import SMALL
 from rtl.boards.pll import ECP5
-from rtl.synth import FAMILIES
+from rtl.families import FAMILIES
 
 
 def _board(size: str, platform, capacity: dict[str, int]) -> Board:

@@ -13,7 +13,7 @@ from rtl.boards.board import Board
 from rtl.boards.icebreaker import PLACE
 from rtl.boards.orangecrab import ADAPTER
 from rtl.boards.pll import ICE40
-from rtl.synth import FAMILIES
+from rtl.families import FAMILIES
 
 
 class Platform(UpduinoV3Platform):

@@ -148,9 +148,10 @@ class Layer(wiring.Component):
                      *(into.payload[name].eq(word[name])
                        for name in into.payload.shape().members)]
         wiring.connect(m, self.mixer.o, wiring.flipped(self.o))
-        for name in ("engine", "mixer"):        # where they are far, with registers of their own
-            bus = delay_bus(m, self.cfg, f"cfg_{name}") if self.spec.hw.spread else \
-                wiring.flipped(self.cfg)
+        bus = wiring.flipped(self.cfg)
+        for name in ("engine", "mixer"):    # where they are far, one behind the other: of equal
+            if self.spec.hw.spread:         # registers side by side yosys would make one
+                bus = delay_bus(m, bus, f"cfg_{name}")
             wiring.connect(m, bus, getattr(self, name).cfg)
         if self.spec.fused:
             wiring.connect(m, self.buffer.fuse, self.mixer.x)

@@ -5,14 +5,14 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.layer.table_shape import ENTRIES, ENTRY_BITS, GROUP, TableShape
-from rtl.parts.memory import WORD, Region, delay_bus
+from rtl.parts.memory import WORD, Region, decode, delay_bus
 from rtl.parts.streams import ConfigBus
 
 READ = 4        # cycles from an entry's address to `seen`
 OLD = 2         # entries that tell what a weight was
 DELTA = OLD + READ              # cycle of an update from which the difference is known
 UPDATE = DELTA + ENTRIES + 1    # cycles of an update
-DECODE = 2      # from the bus to the first bit
+DECODE = 3      # from the bus to the first bit
 
 
 def spacing(width: int) -> int:
@@ -119,11 +119,10 @@ class TableBuilder(wiring.Component):
         region, H = self.region, self.shape.H
         chunk_bits = (region.stride - 1).bit_length()
         row_bits = (region.depth - 1).bit_length()
-        high = self.cfg.addr >> chunk_bits + row_bits
-        now = delay_bus(m, self.cfg, "cfg_now")
+        now, here = decode(m, self.cfg, region)
+        then = delay_bus(m, now, "cfg_then")
         hit, starts = Signal(reset_less=True), Signal(reset_less=True)
-        m.d.sync += [hit.eq(self.cfg.en & (high == region.base >> chunk_bits + row_bits)),
-                     starts.eq(self.cfg.addr[:chunk_bits] == 0)]
+        m.d.sync += [hit.eq(here), starts.eq(now.addr[:chunk_bits] == 0)]
         bits, left = Signal(WORD, reset_less=True), Signal(range(WORD + 1), reset_less=True)
         have = Signal(range(self.weight.width + 1), reset_less=True)
         coming = Signal(range(H + 1), reset_less=True)      # output of the weight that is shifted
@@ -139,8 +138,8 @@ class TableBuilder(wiring.Component):
             m.d.sync += [weight.eq(Cat(weight[1:], bits[0])),
                          bits.eq(bits >> 1), left.eq(left - 1), have.eq(have + 1)]
         with m.If(hit):
-            m.d.sync += [bits.eq(now.data), left.eq(WORD)]
+            m.d.sync += [bits.eq(then.data), left.eq(WORD)]
             with m.If(starts):
                 m.d.sync += [have.eq(0), coming.eq(0),
-                             neuron.eq(now.addr[chunk_bits:][:row_bits])]
+                             neuron.eq(then.addr[chunk_bits:][:row_bits])]
         return complete

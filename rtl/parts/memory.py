@@ -154,7 +154,7 @@ class ConfigMemory(wiring.Component):
 
     A row is written whole, its 32-bit words in rising order: banks are wider than a word, so a bank
     is written with the word that completes it, and the word before is kept for that. A read sees
-    it from the second cycle after the write on.
+    it from the third cycle after the write on.
 
     Parameters
     ----------
@@ -190,21 +190,19 @@ class ConfigMemory(wiring.Component):
         m.submodules.rows = rows = self.rows
         chunk_bits = (region.stride - 1).bit_length()
         row_bits = (region.depth - 1).bit_length()
-        high = self.cfg.addr >> (chunk_bits + row_bits)
         m.d.comb += [rows.r_addr.eq(self.addr), rows.r_en.eq(self.en), self.data.eq(rows.r_data)]
-        # Decoded in one cycle, written in the next. The memories of a part share these registers.
-        now = delay_bus(m, self.cfg, "cfg_now")
+        now, here = decode(m, self.cfg, region)
+        then = delay_bus(m, now, "cfg_then")
         hit, before = Signal(len(rows.banks)), Signal(WORD, reset_less=True)
-        here = self.cfg.en & (high == region.base >> (chunk_bits + row_bits))
-        with m.If(now.en):
-            m.d.sync += before.eq(now.data)
-        two = Cat(before, now.data)
-        m.d.comb += [rows.w_addr.eq(now.addr[chunk_bits:chunk_bits + row_bits]),
+        with m.If(then.en):
+            m.d.sync += before.eq(then.data)
+        two = Cat(before, then.data)
+        m.d.comb += [rows.w_addr.eq(then.addr[chunk_bits:chunk_bits + row_bits]),
                      rows.w_en.eq(hit)]
         for k, (low, bits) in enumerate(rows.banks):
             last = (low + bits - 1) // WORD             # the word that completes the bank
             at = low - (last - 1) * WORD                # where the bank begins in the two words
-            m.d.sync += hit[k].eq(here & (self.cfg.addr[:chunk_bits] == last))
+            m.d.sync += hit[k].eq(here & (now.addr[:chunk_bits] == last))
             m.d.comb += rows.w_data[low:low + bits].eq(two[at:at + bits])
         return m
 
@@ -212,8 +210,8 @@ class ConfigMemory(wiring.Component):
 class ConfigRegister(wiring.Component):
     """One row on the configuration bus, always visible.
 
-    A reset does not touch it, as it does not touch the memories. It is written in the cycle after
-    a write on the bus.
+    A reset does not touch it, as it does not touch the memories. It is written in the second cycle
+    after a write on the bus.
 
     Members
     -------
@@ -232,14 +230,31 @@ class ConfigRegister(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         kept = Signal(self.region.width, init=self.region.rows[0], reset_less=True)
-        now = delay_bus(m, self.cfg, "cfg_now")
-        hit = Signal(self.region.chunks)
+        now, here = decode(m, self.cfg, self.region)
+        then = delay_bus(m, now, "cfg_then")
+        hit, chunk_bits = Signal(self.region.chunks), (self.region.stride - 1).bit_length()
         m.d.comb += [self.data.eq(kept), self.written.eq(hit.any())]
         for c in range(self.region.chunks):
-            m.d.sync += hit[c].eq(self.cfg.en & (self.cfg.addr == self.region.base + c))
+            m.d.sync += hit[c].eq(here & (now.addr[:chunk_bits] == c))
             with m.If(hit[c]):
-                m.d.sync += kept[c * WORD:(c + 1) * WORD].eq(now.data)
+                m.d.sync += kept[c * WORD:(c + 1) * WORD].eq(then.data)
         return m
+
+
+def decode(m: Module, bus, region: Region):
+    """The configuration bus a cycle later, and whether a write on it is to the region.
+
+    A whole address takes too long to be compared and to decide in one cycle, in a large device:
+    both halves are compared in front of a register. The memories of a part share the bus's.
+    """
+    low_bits = (region.size - 1).bit_length()
+    high, base = bus.addr >> low_bits, region.base >> low_bits
+    half = len(high) // 2
+    parts = [high[:half] == base & (1 << half) - 1, high[half:] == base >> half]
+    same = Signal(len(parts), reset_less=True)
+    m.d.sync += same.eq(Cat(parts))
+    now = delay_bus(m, bus, "cfg_now")
+    return now, now.en & same.all()
 
 
 def delay_bus(m: Module, bus, name: str):

@@ -8,7 +8,7 @@ from amaranth.lib import data
 from amaranth.sim import Simulator
 
 
-SETTLE = 3      # cycles after the last write before anything may start
+SETTLE = 4      # cycles after the last write before anything may start
 
 
 def plain(value):

@@ -63,7 +63,7 @@ def test_what_does_not_fit_is_refused_with_advice():
     estimate.check(board, art, 1)
     with pytest.raises(HardwareError, match="8 lanes needs 66 of 28 mult.*at most --lanes 2 fits"):
         estimate.check(board, art, 8)
-    with pytest.raises(HardwareError, match=r"of this shape at most 3 layers would"):
+    with pytest.raises(HardwareError, match=r"of this shape at most 3 layers or layers of"):
         estimate.check(board, random_artifact(1, **shape | {"n_layers": 7, "H": 96}), 1)
     with pytest.raises(HardwareError, match="do not help either: use a smaller network"):
         estimate.check(BOARDS["icebreaker"], random_artifact(1, n_layers=2, H=200, n=32), 1)

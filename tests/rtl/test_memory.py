@@ -44,6 +44,7 @@ def test_the_bus_writes_every_row(depth, width, bank_bits):
                 await configure(ctx, dut.cfg, [
                     (at.base + row * at.stride + c, word >> WORD * c & 0xFFFFFFFF)
                     for c in range(at.chunks)])
+        await ctx.tick()                    # a write is decoded for two cycles
         assert [await read(row) for row in range(depth)] == then
 
     simulate(dut, bench)

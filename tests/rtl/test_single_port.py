@@ -12,7 +12,7 @@ from rtl.parts.config import HardwareConfig, HardwareError
 from rtl.parts.memory import Region
 from rtl.parts.single_port import BLOCKS, SinglePortMemory, blocks, chosen
 from rtl.plan import plan
-from rtl.synth import FAMILIES
+from rtl.families import FAMILIES
 from tests.rtl.test_core import check, run, sequences
 
 SHAPE = dict(n_layers=2, H=24, n=4)

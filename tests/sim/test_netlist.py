@@ -5,7 +5,7 @@ import re
 import pytest
 
 from golden.base import folders
-from rtl.synth import FAMILIES
+from rtl.families import FAMILIES
 from sim import ecp5, netlist, tools
 
 CELLS = """module core(a);
