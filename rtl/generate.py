@@ -17,7 +17,7 @@ from golden.base.names import slug
 from golden.base.options import add_artifact, build
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
-from rtl.parts.config import MIXERS, HardwareConfig, HardwareError, add_folded, add_spram
+from rtl.parts.config import HardwareConfig, HardwareError, add_hardware, with_options
 from rtl.core import Core
 from rtl.parts.memory import Region
 from rtl.plan import Plan, chosen_lanes, plan
@@ -98,13 +98,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--lanes", type=int, metavar="P",
                         help="complex modes per cycle and layer; default: the most up to "
                         f"{HardwareConfig.lanes} that fit")
-    parser.add_argument("--mixer", choices=MIXERS, default="columns",
-                        help="columns of weights; tables of their sums, for block RAMs with two "
-                        "ports; fitting: these where they fit; default: %(default)s")
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="default: build/rtl/<task>_<lanes>[_folded]")
-    add_folded(parser)
-    add_spram(parser)
+    add_hardware(parser)
     parser.add_argument("--no-signature", action="store_true",
                         help="leave out the CRCs that verification compares")
     args = parser.parse_args(argv)
@@ -115,8 +111,7 @@ def make(args: argparse.Namespace) -> None:
     """Generate what the options say."""
     art = artifact.load(args.artifact)
     lanes = chosen_lanes(art, args.lanes)
-    hw = HardwareConfig(lanes, signature=not args.no_signature, mixer=args.mixer,
-                        folded=args.folded, single_ports=args.spram)
+    hw = with_options(lanes, args, signature=not args.no_signature)
     planned = plan(art, hw)
     geo = planned.geo
     path = generate(art, hw, args.out or build("rtl", f"{slug(art.task)}_{hw.lanes}"

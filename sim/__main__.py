@@ -21,7 +21,6 @@ from golden.base import cli, folders
 from golden.base.files import write_json
 from golden.base.options import numbers, positive
 from golden.tasks import Split, make_task
-from rtl.parts.config import add_folded, add_spram
 from sim import campaign, inputs, stress, tools
 from sim.report import Report
 from sim.tools import SimError
@@ -52,8 +51,6 @@ def run(args: argparse.Namespace) -> int:
 def _arguments(argv) -> argparse.Namespace:
     parser = argparse.ArgumentParser("sim", description=__doc__.splitlines()[0])
     inputs.add_options(parser)
-    add_folded(parser)
-    add_spram(parser)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("-n", type=positive, metavar="N",
                        help=f"the first N test sequences (default {DEFAULT_N})")

@@ -23,7 +23,7 @@ from golden.base.options import build, lanes_of, positive
 from golden.tasks import Split, make_task
 from quant.integer import vectors
 from quant.integer.artifact import digest
-from rtl.parts.config import Geometry, HardwareConfig
+from rtl.parts.config import Geometry, with_options
 from rtl.plan import chosen_lanes
 from rtl.core import Core
 from rtl.cycles import predict
@@ -111,7 +111,7 @@ def measure(args: argparse.Namespace) -> dict:
         "counted": energy.counted(art, spikes).to_dict(), "rows": []}
     for number in lanes:
         print(f"{number} lanes: generating, building and simulating ...", file=sys.stderr)
-        core = Core(art, HardwareConfig(number))        # never elaborated if its Verilog is kept
+        core = Core(art, with_options(number, args))        # never elaborated if its Verilog is kept
         source = campaign.source_of(core)
         built = program.build(core, source=source)
         values = utilisation.random_values(art, utilisation.FED, args.steps or art.length)

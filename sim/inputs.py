@@ -12,7 +12,7 @@ from quant.integer import artifact, lfsr
 from quant.integer.artifact import Artifact
 from quant.evaluate import fits
 from quant.integer.sampling import FORMS
-from rtl.parts.config import HardwareConfig
+from rtl.parts.config import HardwareConfig, add_hardware, with_options
 from rtl.plan import chosen_lanes, plan
 
 
@@ -25,6 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lanes", type=positive, metavar="P",
                         help="complex modes per cycle and layer; default: the most up to "
                         f"{HardwareConfig.lanes} that fit")
+    add_hardware(parser)
     parser.add_argument("--seed", type=int, help="of the random words; default: the artifact's")
     parser.add_argument("--stall", type=probability, default=0.0, metavar="P",
                         help="hold both streams back in a cycle with this probability")
@@ -44,11 +45,9 @@ def network(args: argparse.Namespace, task) -> Artifact:
 
 
 def load(args: argparse.Namespace, task) -> tuple[Artifact, HardwareConfig]:
-    """:func:`network`, and the hardware of the options, ``--folded`` and ``--spram`` among
-    them."""
+    """:func:`network`, and the hardware of the options."""
     art = network(args, task)
-    hw = HardwareConfig(chosen_lanes(art, args.lanes), folded=args.folded,
-                        single_ports=args.spram)
+    hw = with_options(chosen_lanes(art, args.lanes), args)
     plan(art, hw)
     return art, hw
 

@@ -21,7 +21,6 @@ from golden.base.files import write_all_atomic
 from golden.base.options import positive
 from golden.tasks import Split, make_task
 from quant.integer.artifact import digest
-from rtl.parts.config import add_folded, add_spram
 from sim import campaign, inputs, tools
 from sim.report import Report
 
@@ -29,8 +28,6 @@ from sim.report import Report
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("sim.verify", description=__doc__.splitlines()[0])
     inputs.add_options(parser)
-    add_folded(parser)
-    add_spram(parser)
     parser.add_argument("-n", type=positive, metavar="N",
                         help="only the first N test sequences; default: all of them")
     parser.add_argument("--jobs", type=positive, default=tools.processors(), metavar="N",

@@ -54,8 +54,8 @@ MUTANTS = {
         "membranes", membrane.Membrane, "build", "memory.write(v)",
         "memory.write(replace(v, bits=found[0][0].bits))"),
     "no missing step": (
-        "one lane", Scheduler, "elaborate", "for name in marks(geo)]",
-        "for name in ('first', 'last')]"),
+        "one lane", Scheduler, "elaborate", "copied(slot, self.i.payload, geo)",
+        "[slot[name].eq(self.i.payload[name]) for name in ('first', 'last')]"),
 }
 
 

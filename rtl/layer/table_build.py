@@ -102,11 +102,11 @@ class TableBuilder(wiring.Component):
             m.d.sync += ones.eq(self.seen)
         with m.If(updating & (at == READ + 1)):
             m.d.sync += delta.eq(weight - old)
-        this = Signal(range(ENTRIES))
-        m.d.comb += this.eq(at - DELTA)
-        turned = Mux(k == 0, 0, (this >> (k - 1)[:2])[0])
+        changed = Signal(range(ENTRIES))
+        m.d.comb += changed.eq(at - DELTA)
+        turned = Mux(k == 0, 0, (changed >> (k - 1)[:2])[0])
         m.d.sync += [
-            new.eq(Mux(turned, self.seen - delta, self.seen + delta)), entry.eq(this),
+            new.eq(Mux(turned, self.seen - delta, self.seen + delta)), entry.eq(changed),
             write.eq(updating & (at >= DELTA) & (at < DELTA + ENTRIES)),
             add.eq(updating & (at == DELTA)),
         ]

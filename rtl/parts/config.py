@@ -54,6 +54,21 @@ def add_spram(parser: argparse.ArgumentParser) -> None:
                         f"have no content of their own")
 
 
+def add_hardware(parser: argparse.ArgumentParser) -> None:
+    """The options of a core for no device in particular, but for its lanes."""
+    parser.add_argument("--mixer", choices=MIXERS, default=HardwareConfig.mixer,
+                        help="columns of weights; tables of their sums, for block RAMs with two "
+                        "ports; fitting: these where they fit; default: %(default)s")
+    add_folded(parser)
+    add_spram(parser)
+
+
+def with_options(lanes: int, args: argparse.Namespace, **more) -> HardwareConfig:
+    """Of :func:`add_hardware`."""
+    return HardwareConfig(lanes, mixer=args.mixer, folded=args.folded, single_ports=args.spram,
+                          **more)
+
+
 def allowed(H: int, n: int) -> list[int]:
     """Every number of lanes that fits H neurons of n modes; 1 is one of them.
 

@@ -49,7 +49,7 @@ def test_rtl_is_generated(module, options, folder, tmp_path, capsys, monkeypatch
 def test_every_other_command_chooses_too(folder, tmp_path, monkeypatch, capsys):
     """What each of them does next is the same as with the number given."""
     seen = []
-    monkeypatch.setattr(synth, "synthesise", lambda art, lanes, *rest: seen.append(lanes) or {
+    monkeypatch.setattr(synth, "synthesise", lambda art, lanes, *_, **more: seen.append(lanes) or {
         "family": "ecp5", "lanes": lanes, "cells": {}})
     monkeypatch.setattr(synth, "table", lambda *rest: "")
     assert synth.main(["--artifact", str(folder), "--out", str(tmp_path / "synth")]) == 0

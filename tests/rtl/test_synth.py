@@ -117,7 +117,7 @@ def test_a_route_is_reported(folder, tmp_path, capsys, monkeypatch):
 def test_fewer_layers(tmp_path, monkeypatch):
     """``--layers 1``: the core of the first layer, and a row that says of how many it is."""
     whole, cores = artifact.save(random_artifact(1, **TINY | {"n_layers": 2}), tmp_path / "art"), []
-    monkeypatch.setattr(synth, "synthesise", lambda art, *given: cores.append(art) or {})
+    monkeypatch.setattr(synth, "synthesise", lambda art, *given, **options: cores.append(art) or {})
     monkeypatch.setattr(synth, "table", lambda *given: "")
     for options, layers in (([], 2), (["--layers", "1"], 1)):
         assert synth.main(["--artifact", str(whole), "--lanes", "1", *options,

@@ -101,7 +101,7 @@ def test_a_sequence_cut_short_by_last():
     assert results[0] == results[3] != results[1]
 
 
-@pytest.mark.parametrize("at", [12, 70])
+@pytest.mark.parametrize("at", [20, 70])
 def test_a_reset_in_the_middle_of_a_sequence(at):
     """The core forgets everything but what the host wrote; the next sequence is as any other."""
     art, other = random_artifact(22, **SHAPE), random_artifact(23, **SHAPE)
