@@ -68,7 +68,7 @@ def _mixer(dice: Dice, shape: Shape, w: QFormat) -> str:
     """One that the rest allows, so that tables make no other choice rare."""
     found = [name for name in MIXERS if name == "columns" or shape.H <= MOST_TABLES and all(
         hardware.rules(replace(shape, mixer=name), w).values())]
-    return dice.pick(*found)
+    return dice.pick(*found, *[name for name in found if name == "tables"] * 3)  # few allow them
 
 
 def _edge(dice: Dice, tokens: bool, x: QFormat) -> EdgeFormats:
