@@ -24,6 +24,7 @@ from quant.integer import vectors
 from quant.integer.synthetic import random_artifact
 from rtl.core import Core
 from rtl.families import FAMILIES
+from rtl.parts.single_port import BLOCKS
 from rtl.synth import READ, count
 from rtl.flow.toolchain import call
 from sim import ecp5, tools
@@ -35,16 +36,22 @@ MODELS = {"ecp5": "+/lattice/cells_sim_ecp5.v", "ice40": "+/ice40/cells_sim.v"}
 OWN = {"ecp5": ecp5.multiplier() + ecp5.block_ram()}
 LENGTHS = (12, 1, 5)
 SHAPE = dict(n_layers=1, H=4, n=2, n_classes=3, length=16)
+TABLES = dict(kind="paper", residual="plain",
+              fmt=LayerFormats(w=SQ(QUANT_CONFIGS["compact"].weight_bits, 0)))
 KINDS = {"paper": dict(residual="clampfuse", stress=0.2), "glu": dict(), "gsu": dict(stress=0.2),
          "lif": dict(),       # options of quant.integer.synthetic
-         "tables": dict(kind="paper", residual="plain", fmt=LayerFormats(
-             w=SQ(QUANT_CONFIGS["compact"].weight_bits, 0)))}
+         "tables": TABLES, "blocks": TABLES | dict(block=2),
+         "folded": dict(kind="paper", n_layers=2, H=6, n=4, block=2)}
 
 
 def small_core(family: str, kind: str = "paper") -> Core:
-    """A core of one layer, with the memories that the family's bitstreams have."""
-    art = random_artifact(3, **SHAPE, **dict(kind=kind) | KINDS[kind])
-    return Core(art, FAMILIES[family].hardware(2, signature=True))
+    """A core of one layer, or of two that share it, with the memories that the family's bitstreams
+    have: where there are some with one port, the folded core has its network written."""
+    art = random_artifact(3, **SHAPE | dict(kind=kind) | KINDS[kind])
+    folded = kind == "folded"
+    ports = BLOCKS if folded and "spram" in FAMILIES[family].cells else 0
+    return Core(art, FAMILIES[family].hardware(2 - folded, signature=True, folded=folded,
+                                               single_ports=ports))
 
 
 def netlist(core: Core, family: str, folder: Path) -> tuple[str, dict[str, int]]:
@@ -83,7 +90,8 @@ def check(family: str, kind: str, folder: Path) -> dict:
     rng = np.random.default_rng(1)
     values = rng.integers(0, 256, (len(LENGTHS), max(LENGTHS)))
     expected = vectors.make(core.art, values, np.array(LENGTHS))
-    return cosim.run(core, expected, folder / "bench", source=source) | {"cells": cells}
+    writes = [] if core.plan.built_in else core.plan.writes()
+    return cosim.run(core, expected, folder / "bench", writes, source=source) | {"cells": cells}
 
 
 def main(argv: list[str] | None = None) -> int:

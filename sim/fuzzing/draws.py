@@ -59,9 +59,16 @@ def any_shape(dice: Dice, kind: str) -> Shape:
         vocab=dice.pick(1, 2, 5, 17, 257) if tokens else 0, formats=fmt.to_dict(),
         edge={}, random=random.to_dict(), spread=dice.pick(True, True, False),
         block=dice.pick(1, 2), folded=dice.pick(False, False, True),
-        single_ports=dice.pick(0, 0, BLOCKS), mixer=dice.pick(*(
-            MIXERS if fmt.w.width <= hardware.TABLE_BITS and H <= MOST_TABLES else ["columns"])))
-    return replace(shape, edge=_edge(dice, tokens, of.x(shape, fmt)).to_dict())
+        single_ports=dice.pick(0, 0, 0, BLOCKS))
+    return replace(shape, edge=_edge(dice, tokens, of.x(shape, fmt)).to_dict(),
+                   mixer=_mixer(dice, shape, fmt.w))
+
+
+def _mixer(dice: Dice, shape: Shape, w: QFormat) -> str:
+    """One that the rest allows, so that tables make no other choice rare."""
+    found = [name for name in MIXERS if name == "columns" or shape.H <= MOST_TABLES and all(
+        hardware.rules(replace(shape, mixer=name), w).values())]
+    return dice.pick(*found, *[name for name in found if name == "tables"] * 3)  # few allow them
 
 
 def _edge(dice: Dice, tokens: bool, x: QFormat) -> EdgeFormats:
