@@ -111,7 +111,7 @@ def measure(args: argparse.Namespace) -> dict:
         "counted": energy.counted(art, spikes).to_dict(), "rows": []}
     for number in lanes:
         print(f"{number} lanes: generating, building and simulating ...", file=sys.stderr)
-        core = Core(art, with_options(number, args))        # never elaborated if its Verilog is kept
+        core = Core(art, with_options(number, args))    # never elaborated if its Verilog is kept
         source = campaign.source_of(core)
         built = program.build(core, source=source)
         values = utilisation.random_values(art, utilisation.FED, args.steps or art.length)
