@@ -18,6 +18,7 @@ def parts():
 
 
 @pytest.mark.cosim
+@pytest.mark.timeout(1800)      # the first one builds them all
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_component(component, parts):
     """Two shapes of the component, free and stalled."""
