@@ -31,7 +31,6 @@ LONG = (
     "sim/test_fuzz.py::test_command_and_resuming",
     "sim/test_fuzz.py::test_kept_cases_that_need_a_build_pass",
     "sim/test_native.py::test_trace_is_short",
-    "sim/test_netlist.py::test_folded_layers_with_single_ports_equal_the_reference",
     "sim/test_netlist.py::test_the_netlist_equals_the_reference",
     "sim/test_netlist.py::test_two_steps_with_tables_equal_the_reference",
     "sim/test_pair.py::test_every_rung_and_the_head",

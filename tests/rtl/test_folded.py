@@ -55,12 +55,12 @@ MORE = {        # that only make test-long runs
     "gelu": (dict(H=4, n=2, act="gelu", gain=True, residual="clampfuse"), 4),
     "glu, post": (dict(kind="glu", n_layers=3, H=4, n=4, norm_position="post", residual="none",
                        fires_at_zero=False), 2),
-    "gsu, whole layer": (dict(kind="gsu", H=4, n=2, n_layers=3), 8),
+    "gsu, a word a step": (dict(kind="gsu", H=4, n=2, n_layers=3), 8),
     "2: one lane, five layers": (dict(n_layers=5, H=3, n=3, residual="clampfuse", block=2), 1),
     "2: gelu": (dict(H=4, n=2, act="gelu", gain=True, residual="clampfuse", block=2), 4),
     "2: glu, post": (dict(kind="glu", n_layers=3, H=4, n=4, norm_position="post", residual="none",
                           fires_at_zero=False, block=2), 2),
-    "2: gsu, whole layer": (dict(kind="gsu", H=4, n=2, n_layers=3, block=2), 8),
+    "2: gsu, a word a step": (dict(kind="gsu", H=4, n=2, n_layers=3, block=2), 8),
 }
 
 

@@ -38,11 +38,12 @@ def tool(path, name: str, lines: list[str]):
 
 
 def test_multipliers_that_yosys_infers(folder, tmp_path, capsys):
-    """Four in the lane and one in the decoder, and no product in LUTs."""
+    """Four in the lane and one in the decoder, and no product in LUTs; a block RAM for tables."""
     assert synth.main(["--artifact", str(folder), "--lanes", "1", "--out", str(tmp_path)]) == 0
     row = json.loads((tmp_path / "synth.json").read_text())
     assert row["cells"]["multiplier"] == row["by_name"]["MULT18X18D"] == 5
-    assert row["cells"]["block_ram"] == 0 < row["cells"]["lut_ram"] < row["cells"]["lut"]
+    assert row["cells"]["block_ram"] == row["tables"] == 1
+    assert 0 < row["cells"]["lut_ram"] < row["cells"]["lut"]
     assert row["cells"]["ff"] == row["by_name"]["TRELLIS_FF"] > 1000
     assert "multiplier          5    3.2 % of 156 (LFE5U-85F)" in capsys.readouterr().out
 

@@ -64,16 +64,6 @@ def test_two_steps_with_tables_equal_the_reference(tmp_path):
     assert found["signatures_compared"] == sum(-(-n // 2) for n in netlist.LENGTHS)
 
 
-@pytest.mark.cosim
-def test_folded_layers_with_single_ports_equal_the_reference(tmp_path):
-    """Once the network is written."""
-    core = netlist.small_core("ice40", "folded")
-    assert core.plan.layers[0].cuts and not core.plan.built_in
-    found = netlist.check("ice40", "folded", tmp_path)
-    assert found["equal"], found["first"]
-    assert found["cells"]["spram"] and found["steps"] == sum(netlist.LENGTHS)
-
-
 @pytest.mark.parametrize("kind", netlist.KINDS)
 @pytest.mark.parametrize("family", netlist.MODELS)
 def test_core_has_the_family_s_memories_and_fits_the_cells(family, kind):
