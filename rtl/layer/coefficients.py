@@ -128,7 +128,7 @@ class StateMemories:
         ``state_inputs0`` and on, one for each of G neurons, see :func:`entering`; registered
         likewise.
     neurons : CoefficientMemory
-        ``neuron_coefficients``: d and b of G neurons per row, a row per word.
+        ``neuron_coefficients``: d and b of G neurons per row, a row per word; registered likewise.
     draws_rounding : WordSource or None
         ``start_rounding``, with stochastic rounding only: a draw per lane.
     """
@@ -140,7 +140,8 @@ class StateMemories:
         found = entering(spec)
         self.inputs = [CoefficientMemory(spec, f"state_inputs{g}", found, geo.M, spec.hw.spread)
                        for g in range(geo.G if found else 0)]
-        self.neurons = CoefficientMemory(spec, "neuron_coefficients", neurons(spec), geo.G)
+        self.neurons = CoefficientMemory(spec, "neuron_coefficients", neurons(spec), geo.G,
+                                         spec.hw.spread)
         self.draws_rounding = None
         if spec.rounding == "stochastic":
             self.draws_rounding = source(random, lfsr.word_bits(random, lfsr.ROUNDING),

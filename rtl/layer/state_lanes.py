@@ -104,9 +104,9 @@ class Lanes:
         """The sums over modes and the drives."""
         geo, mem, pipe = self.geo, self.memories, host.pipe
         drives, total = self.Drives(self.spec, chains.drive(self.spec)), at.y - 1
-        m.d.comb += [mem.neurons.addr.eq(host.slots[total - drives.ahead].word),
-                     mem.neurons.en.eq(pipe.en)]
         early = total - drives.ahead + 1
+        m.d.comb += [mem.neurons.addr.eq(host.slots[early - mem.neurons.latency].word),
+                     mem.neurons.en.eq(pipe.en)]
         u = [pipe.delay(one, early - at.operands, f"u{g}") for g, one in enumerate(u)]
         totals = [pipe.delay(one, total - at.state - tree_stages(geo.M, ADDERS), f"total{g}")
                   for g, one in enumerate(self._totals(pipe, [

@@ -10,6 +10,7 @@ from rtl.link.frames import FrameReceiver, FrameSender
 from rtl.link.identity import Identity
 from rtl.link.player import SamplePlayer
 from rtl.link.requests import Requests
+from rtl.parts.config import HardwareConfig
 from rtl.parts.streams import ConfigBus, result_word, sample_word
 
 
@@ -31,6 +32,8 @@ class Link(wiring.Component):
     identity : Identity
     spacing : int
         Of the core's plan: cycles from one configuration write to the next.
+    hw : HardwareConfig
+        The device's block RAM.
 
     Members
     -------
@@ -55,10 +58,11 @@ class Link(wiring.Component):
     Memories of 64, 32 and 128 bytes and the samples'; a multiplexer over the result's bits.
     """
 
-    def __init__(self, art: Artifact, identity: Identity, spacing: int = 1):
+    def __init__(self, art: Artifact, identity: Identity, spacing: int = 1,
+                 hw: HardwareConfig = HardwareConfig()):
         self.art, self.identity, self.spacing = art, identity, spacing
         self.receiver, self.sender = FrameReceiver(), FrameSender()
-        self.player = SamplePlayer(art)
+        self.player = SamplePlayer(art, hw)
         super().__init__({
             "data": In(8), "valid": In(1), "tx": Out(stream.Signature(8)),
             "i": Out(stream.Signature(sample_word(art))),
