@@ -150,10 +150,9 @@ def serve(args: argparse.Namespace) -> int:
 
 
 def times(args: argparse.Namespace) -> int:
-    board = BOARDS[args.board].running(args.clock, args.baud)
     task, art = load(args)
-    lanes = args.lanes or estimate.most(board, art)
-    estimate.check(board, art, lanes)
+    board, lanes = estimate.choose(BOARDS[args.board].running(args.clock, args.baud), art,
+                                   args.lanes)
     split = task.load("test", args.data_dir)
     part = split.take(np.arange(min(args.n, len(split)))).sequences()
     row = latency.measure(art, board, lanes,

@@ -88,8 +88,7 @@ def make(args: argparse.Namespace) -> None:
                     folded=args.folded, single_ports=args.spram)
     source = current.folder(args)
     art = artifact.load(source)
-    lanes = args.lanes or estimate.most(board, art)
-    estimate.check(board, art, lanes)
+    board, lanes = estimate.choose(board, art, args.lanes)
     own = "" if args.clock is None else f"_{float(args.clock):g}MHz"
     out = args.out or build("bitstream", f"{board.name}_{source.name}_{lanes}{own}"
                             + "_folded" * board.folded)

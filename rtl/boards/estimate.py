@@ -1,6 +1,7 @@
 """What a network needs of a device, before synthesis: multipliers, memories, LUTs (roughly)."""
 
 from collections import Counter
+from dataclasses import replace
 
 from quant.integer.artifact import Artifact
 from rtl import products, scale
@@ -133,6 +134,23 @@ def most(board: Board, art: Artifact) -> int:
     """The largest number of lanes that fits, at most 8; 1 if none does."""
     fits = [p for p in Geometry.of(art, 1).allowed() if p <= 8 and not missing(board, art, p)]
     return max(fits, default=1)
+
+
+def choose(board: Board, art: Artifact, lanes: int | None = None) -> tuple[Board, int]:
+    """A board with its mixers, where it does not say which, and the lanes, where they are None.
+
+    Tables, but columns where only those fit, or where those leave room for more lanes. Raises
+    :class:`HardwareError` as :func:`check` does.
+    """
+    free = board.mixer is None and board.mapping.ram
+    kinds = [board, replace(board, mixer="columns")] if free else [board]
+
+    def found(kind: Board) -> tuple[bool, int]:
+        number = lanes or most(kind, art)
+        return not missing(kind, art, number), number
+    best = max(kinds, key=found)        # the first of equals
+    check(best, art, found(best)[1])
+    return best, found(best)[1]
 
 
 def check(board: Board, art: Artifact, lanes: int) -> None:
