@@ -33,7 +33,8 @@ class Requests:
         self.byte = link.receiver.byte
         self.tag, self.expected = Signal(protocol.TAG_BITS), Signal(protocol.TAG_BITS)
         self.command, self.refused, self.wrong = Signal(8), Signal(), Signal()
-        # The byte that is looked at; those behind it, or that READ still gives; go to the next one.
+        # The byte behind the one that is looked at, how many there are from that one on, or that
+        # READ still gives; go on to it.
         self.index, self.left, self.step = Signal(5), Signal(5), Signal()
         # Address, length or tag; what comes behind it, lowest byte first, so it shifts in from
         # above; and how many bytes of that there are.
@@ -49,7 +50,7 @@ class Requests:
         kept = m.submodules.identity = memory.Memory(
             shape=8, depth=2 * SIZE, init=link.identity.pack() + words)
         put, get = kept.write_port(), kept.read_port(domain="sync")
-        m.d.comb += receiver.index.eq(Mux(self.step, self.index + 1, self.index))
+        m.d.comb += [receiver.index.eq(self.index), receiver.en.eq(self.step)]
         with m.If(self.step):
             m.d.sync += [self.index.eq(self.index + 1), self.left.eq(self.left - 1)]
         shown = self._shown(m, put, get)
@@ -101,10 +102,10 @@ class Requests:
         """Tag, its low byte first, and the command behind that one."""
         receiver, tag, byte = self.link.receiver, self.tag, self.byte
         with m.State("IDLE"):
-            m.d.sync += [self.index.eq(0), self.refused.eq(0), self.wrong.eq(0), self.filled.eq(0)]
-            m.d.comb += receiver.index.eq(0)
+            m.d.sync += [self.refused.eq(0), self.wrong.eq(0), self.filled.eq(0)]
+            m.d.comb += receiver.en.eq(1)
             with m.If(receiver.frame):
-                m.d.sync += self.left.eq(receiver.length)
+                m.d.sync += [self.index.eq(1), self.left.eq(receiver.length)]
                 m.next = "HEAD0"
         for j, field in enumerate((tag[:8], self.command, tag[8:16], tag[16:])):
             with m.State(f"HEAD{j}"):
@@ -253,6 +254,7 @@ class Requests:
                     m.next = "END"
         with m.State("END"):
             m.d.comb += self.link.receiver.done.eq(1)
+            m.d.sync += self.index.eq(0)
             m.next = "WAIT"
         with m.State("WAIT"):
             m.next = "IDLE"
