@@ -29,6 +29,7 @@ class HardwareConfig:
     mixer: str = "columns"      # "tables": of sums of weights; "fitting": these where they can be
     folded: bool = False        # one engine and one mixer for all layers, one after the other
     single_ports: int = 0       # memories of 16k x 16 bits with one port, without a content
+    longest: int = 0            # steps of a two-sided network's sequences, at most; 0: any it has
 
     def __post_init__(self):
         if self.mixer not in MIXERS:
