@@ -21,7 +21,7 @@ class PassTimes(Times):
         self.geo, self.layers = spec.geo, spec.geo.layers
         self.port = NEVER           # what stands in front takes another step
         self.onwards = NEVER        # the last sequence's first step into the last layer's states
-        self.idle = NEVER           # its last step has been read
+        self.idle = NEVER           # the states take another sequence's first step
         self.steps = 0              # of it
 
     @property
@@ -53,9 +53,9 @@ class PassTimes(Times):
             there = first + words - 1 + timing.front.latency
             begin = max(there + Sequence.latency, self.idle)
             onwards = begin + steps * timing.back
-            read = onwards + (steps - 1) * timing.pace + (words - 1) * geo.F
-            self.idle = read + 2
-            first = onwards + (steps - 1) * timing.pace + timing.latency
+            last = onwards + (steps - 1) * timing.pace
+            self.idle = last + max(timing.back, (words - 1) * geo.F + 2)
+            first = last + timing.latency
         self.onwards, self.steps = onwards, steps
         self.decoder.step(first, True)
         return self.decoder.results[-1]
