@@ -10,7 +10,7 @@ from quant.integer.artifact import Artifact
 from rtl.folded.pass_times import PassTimes
 from rtl.folded.times import RingTimes
 from rtl.layer.layer import MOST_TOKENS
-from rtl.parts.config import HardwareConfig
+from rtl.parts.config import HardwareConfig, HardwareError
 from rtl.plan import Plan, plan
 from rtl.step_times import KEPT, DecoderTimes, EncoderTimes, LayerTimes
 
@@ -212,11 +212,16 @@ def cycles_per_step(planned: Plan) -> float:
 def predict(art: Artifact, hw: HardwareConfig, lengths: list[int]) -> Prediction:
     """Cycles of sequences of ``lengths`` steps, one after the other without a gap.
 
-    Raises ``ValueError`` for a length outside 1..plan.longest.
+    Raises ``ValueError`` for a length outside 1..art.length, :class:`HardwareError` for one that
+    this core alone is too small for.
     """
     planned = plan(art, hw)
     for length in lengths:
-        if not 1 <= length <= planned.longest:
-            raise ValueError(f"a sequence has 1..{planned.longest} steps, not {length}")
+        if not 1 <= length <= art.length:
+            raise ValueError(f"a sequence has 1..{art.length} steps, not {length}")
+        if length > planned.longest:
+            raise HardwareError(f"a sequence has {length} steps, but the core keeps up to "
+                                f"{planned.longest}: build it with --longest {length}, or without "
+                                f"--longest")
     return Prediction(run_of(planned).results(lengths), sum(lengths), cycles_per_step(planned),
                       planned.roofline)
