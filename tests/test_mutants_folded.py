@@ -37,16 +37,16 @@ MUTANTS = {
         stack, "_joined", "wire.op.tensors[name] for", "op.tensors[name] for"),
     "one stream for all": (
         SharedSource, "elaborate", "Array(states)[self.layer]", "states[0]"),
-    "times: no room for another step": (
-        RingTimes, "enter", "self.left[self.inside - self.timing.tokens] + 1",
-        "self.left[self.inside - self.timing.tokens] + 2"),
-    "times: a port that is never busy": (
-        RingTimes, "_put", "first + self.words", "first"),
-    "times: what is new before what comes back": (
-        RingTimes, "_turn_before", "if at < first:", "if at <= first + 3:"),
-    "times: the last layer's go round": (
+    "times: it leaves a layer too early": (
+        RingTimes, "_turn_before", "turn.layer == self.layers - 1", "turn.layer == self.layers - 2"),
+    "times: who leaves makes no room": (
+        RingTimes, "_turn_before", "self.inside -= 1", "self.inside -= 0"),
+    "times: room for all": (
+        RingTimes, "enter", "self.inside < self.timing.tokens", "self.inside < 99"),
+    "times: room much later": (
         RingTimes, "_turn_before", "self.left.append(first + self.words - 1)",
-        "self.left.append(first)"),
+        "self.left.append(first + 99)"),
+    "times: what is new last": (RingTimes, "_turn_before", "if at < first:", "if at < 0:"),
 }
 
 
