@@ -11,6 +11,7 @@ from functools import cached_property
 
 from quant.integer import ops
 from quant.integer.artifact import Artifact
+from quant.integer.future import Future
 from quant.integer.memory import States
 from rtl import decoder, encoder, products
 from rtl.cut import cut, two_sided
@@ -32,7 +33,8 @@ BOTH_IN_FLIGHT = 2  # of a two-sided network: one goes through the layers, one c
 COUNT_BITS = 32     # of a count of saturations, at most
 # Components that compute an operation beside its cell (rtl.layer.cells.CELLS).
 PARTS: dict[type, tuple[str, ...]] = {
-    States: ("rtl.layer.state_engine",), ops.Mix: ("rtl.layer.mixer", "rtl.layer.table_mixer"),
+    States: ("rtl.layer.state_engine",),
+    Future: ("rtl.folded.passes", "rtl.layer.state_engine"), ops.Mix: ("rtl.layer.mixer", "rtl.layer.table_mixer"),
     ops.Ternary: ("rtl.layer.ternary",), **dict.fromkeys(
         (ops.Embed, ops.Scale, ops.Round, ops.Limit, ops.Clamp), ("rtl.encoder",))}
 
