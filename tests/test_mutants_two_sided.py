@@ -19,6 +19,7 @@ LENGTHS = (3, 1, 4, 2)
 # case: artifact, hardware
 CASES = {"plain": (dict(H=4, n=2, residual="plain", length=4, stress=0.4, fmt=TIGHT), dict(lanes=2)),
          "a cycle a step": (dict(H=2, n=2, n_layers=3, residual="none", length=4), dict(lanes=4)),
+         "one layer": (dict(n_layers=1, H=2, n=1, length=4), dict(lanes=2)),
          "slower onwards": (dict(kind="lif", H=1, n=1, length=4), dict(lanes=1, spread=False))}
 # name: case, owner, function, text, mutated text
 MUTANTS = {
@@ -66,6 +67,8 @@ MUTANTS = {
     "one part of the signature": (
         "plain", TwoSided, "_signed_in_front", "read.data ^ crc32([0] * self.geo.H)",
         "read.data"),
+    "steps of the sequence before make room": (
+        "one layer", TwoSided, "_open", "before.eq(leaving & ~ends)", "before.eq(0)"),
     "saturations of one side": (
         "plain", TwoSided, "_show", "2 * j + k", "2 * j + 1"),
     "onwards as fast as back": (

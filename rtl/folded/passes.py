@@ -196,6 +196,8 @@ class TwoSided(wiring.Component):
         comes, word, gone = Signal(), Signal(range(max(2, words))), Signal(range(max(2, words)))
         new, left = (Signal(range(longest + 1), name=name) for name in ("new", "left"))
         closed, leaving = Signal(), Signal()
+        before = Signal()       # those that leave are still of the sequence before, of one layer
+        ends = leaves & (gone == words - 1) & self.o.payload.last
         m.d.comb += [comes.eq(i.valid & i.ready),
                      opened.eq((word != 0) | ~closed & (~leaving | (new < left)))]
         end = word == words - 1
@@ -205,12 +207,12 @@ class TwoSided(wiring.Component):
                 m.d.sync += new.eq(Mux(i.payload.last, 0, Mux(new == longest, new, new + 1)))
         with m.If(leaves):
             m.d.sync += gone.eq(Mux(gone == words - 1, 0, gone + 1))
-            with m.If(gone == words - 1):
+            with m.If((gone == words - 1) & ~before):
                 m.d.sync += left.eq(left + 1)
-                with m.If(self.o.payload.last):
-                    m.d.sync += leaving.eq(0)
+        with m.If(ends):
+            m.d.sync += [leaving.eq(before), before.eq(0)]
         with m.If(self.sequence.begins):
-            m.d.sync += [closed.eq(0), leaving.eq(1), left.eq(0)]
+            m.d.sync += [closed.eq(0), leaving.eq(1), left.eq(0), before.eq(leaving & ~ends)]
         with m.Elif(comes & end & i.payload.last):
             m.d.sync += closed.eq(1)
         return opened

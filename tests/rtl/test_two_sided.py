@@ -20,6 +20,7 @@ from rtl.parts.config import HardwareConfig, HardwareError
 from rtl.parts.lfsr import start_region
 from rtl.parts.two_way_source import TwoWaySource
 from rtl.plan import plan
+from tests.mutated import compared
 from tests.quant.toy import at, place_of, with_op
 from tests.quant.two_sided import random_two_sided
 from tests.rtl.test_core import check, run, sequences
@@ -72,6 +73,17 @@ def test_prediction_is_exact(case, lengths):
     """Short sequences, where what is inside holds everything up."""
     art, hw = made(case, signature=False)
     assert predict(art, hw, list(lengths)).results == simulate(art, hw, lengths)
+
+
+@pytest.mark.parametrize("shape, lanes", [
+    (dict(kind="glu", H=4, n=1, vocab=5), 4), (dict(H=2, n=1), 2),
+    (dict(H=1, n=3, residual="plain"), 1)])
+def test_one_layer_knows_whose_steps_leave(shape, lanes):
+    """A short sequence is already read onwards while the last steps of the one before leave: they
+    make no room for a third one."""
+    art = random_two_sided(7, n_layers=1, length=6, stress=0.4, **shape)
+    compared(art, HardwareConfig(lanes), (6, 3, 5, 1, 3))
+    compared(art, HardwareConfig(lanes), (1, 1, 6, 2, 5))
 
 
 def test_what_repeats_is_counted():
