@@ -34,7 +34,8 @@ COUNT_BITS = 32     # of a count of saturations, at most
 # Components that compute an operation beside its cell (rtl.layer.cells.CELLS).
 PARTS: dict[type, tuple[str, ...]] = {
     States: ("rtl.layer.state_engine",),
-    Future: ("rtl.folded.passes", "rtl.layer.state_engine"), ops.Mix: ("rtl.layer.mixer", "rtl.layer.table_mixer"),
+    Future: ("rtl.folded.passes", "rtl.layer.state_engine"),
+    ops.Mix: ("rtl.layer.mixer", "rtl.layer.table_mixer"),
     ops.Ternary: ("rtl.layer.ternary",), **dict.fromkeys(
         (ops.Embed, ops.Scale, ops.Round, ops.Limit, ops.Clamp), ("rtl.encoder",))}
 
@@ -140,7 +141,8 @@ def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
     if hw.multipliers:
         first, specs, last = products.divided(first, specs, last, hw.multipliers)
     parts = [(first, "", encoder.regions(first)),
-             *((spec, "layers." if spec.cuts else f"layer{spec.number}.", kind_of(spec).regions(spec))
+             *((spec, "layers." if spec.cuts else f"layer{spec.number}.",
+                kind_of(spec).regions(spec))
                for spec in specs),
              (last, "", decoder.regions(last))]
     regions = [replace(region, name=prefix + region.name)
@@ -170,8 +172,9 @@ def folded(specs: list[LayerSpec]) -> LayerSpec:
     cuts = [spec.cut for spec in specs]
     for spec in specs:
         if not spec.cut.future and two_sided(spec.art):
-            raise HardwareError(f"layer {spec.number}: it has no kernel of the future, other layers "
-                                f"have; layers share the hardware only with the same operations")
+            raise HardwareError(f"layer {spec.number}: it has no kernel of the future, other "
+                                f"layers have; layers share the hardware only with the same "
+                                f"operations")
         if spec.cut.future:
             sides.check(spec)
     return replace(specs[0], geo=replace(specs[0].geo, layers=len(specs)), cuts=tuple(cuts),

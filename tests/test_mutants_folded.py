@@ -37,7 +37,8 @@ MUTANTS = {
     "one stream for all": (
         SharedSource, "elaborate", "Array(states)[self.layer]", "states[0]"),
     "times: it leaves a layer too early": (
-        RingTimes, "_turn_before", "turn.layer == self.layers - 1", "turn.layer == self.layers - 2"),
+        RingTimes, "_turn_before", "turn.layer == self.layers - 1",
+        "turn.layer == self.layers - 2"),
     "times: room much later": (
         RingTimes, "_turn_before", "self.left.append(first + self.words - 1)",
         "self.left.append(first + 99)"),
