@@ -135,12 +135,14 @@ class Core(wiring.Component):
         # Cycles until a write is done: to its part, there, into the row, and what is made of it.
         arrival = len(parts) * hop + 7 + self.plan.spacing
         settling = Signal(range(arrival + 1), reset_less=True)
+        settled = Signal(init=1, reset_less=True)
+        m.d.sync += settled.eq(~self.cfg.en & (settling <= 1))      # settling is 0 then
         with m.If(self.cfg.en):
             m.d.sync += settling.eq(arrival)
         with m.Elif(settling != 0):
             m.d.sync += settling.eq(settling - 1)
         m.d.comb += [
-            admit.eq(~starts | ((inside != self.max_in_flight) & (settling == 0))),
+            admit.eq(~starts | ((inside != self.max_in_flight) & settled)),
             into.payload.eq(self.i.payload), into.valid.eq(self.i.valid & admit),
             self.i.ready.eq(into.ready & admit),
             taken.eq(self.i.valid & self.i.ready),

@@ -33,6 +33,7 @@ class Requests:
         self.byte = link.receiver.byte
         self.tag, self.expected = Signal(protocol.TAG_BITS), Signal(protocol.TAG_BITS)
         self.command, self.refused, self.wrong = Signal(8), Signal(), Signal()
+        self.reads, self.resets = Signal(), Signal()    # the command, a cycle after it
         # The byte behind the one that is looked at, how many there are from that one on, or that
         # READ still gives; go on to it.
         self.index, self.left, self.step = Signal(5), Signal(5), Signal()
@@ -51,6 +52,8 @@ class Requests:
             shape=8, depth=2 * SIZE, init=link.identity.pack() + words)
         put, get = kept.write_port(), kept.read_port(domain="sync")
         m.d.comb += [receiver.index.eq(self.index), receiver.en.eq(self.step)]
+        m.d.sync += [self.reads.eq(self.command == Command.READ),
+                     self.resets.eq(self.command == Command.RESET)]
         with m.If(self.step):
             m.d.sync += [self.index.eq(self.index + 1), self.left.eq(self.left - 1)]
         shown = self._shown(m, put, get)
@@ -175,11 +178,11 @@ class Requests:
         """Behind three bytes: how much READ wants, or the words of CONFIG. RESET has none."""
         number, left, filled = self.number, self.left, self.filled
         with m.State("BODY"):
-            with m.If(self.command == Command.READ):
+            with m.If(self.reads):
                 m.d.sync += [self.address.eq(number), left.eq(number[16:]),
                              self.wrong.eq(number[16:] > protocol.READ_DATA)]
                 m.next = "REPLY0"
-            with m.Elif(self.command == Command.RESET):
+            with m.Elif(self.resets):
                 m.d.comb += self.link.player.clear.eq(1)
                 self.samples.clear(m)
                 m.d.sync += [self.link.core_reset.eq(1), self.inside.eq(0), self.ran.eq(0),
@@ -225,7 +228,7 @@ class Requests:
             m.next = "REPLY0"
         answered = self.link.o.valid
         status = Cat(self.inside & ~answered, self.inside & answered, self.refused, self.wrong)
-        shows, none = (self.command == Command.READ) & ~self.wrong, self.left == 0
+        shows, none = self.reads & ~self.wrong, self.left == 0
         head = (tag[:8], self.command | protocol.REPLY, tag[8:16], tag[16:], expected[:8],
                 expected[8:16], expected[16:], status, address[:8], address[8:])
         ends = {protocol.REPLY_HEAD - 1: (~shows, "REPLY8"), len(head) - 1: (none, "FETCH")}
