@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
 def make(args: argparse.Namespace) -> None:
     """The bitstream of the options."""
     board = replace(BOARDS[args.board].running(args.clock, args.baud), mixer=args.mixer,
-                    folded=args.folded, single_ports=args.spram)
+                    folded=args.folded, single_ports=args.spram, longest=args.longest)
     source = current.folder(args)
     art = artifact.load(source)
     board, lanes = estimate.choose(board, art, args.lanes)

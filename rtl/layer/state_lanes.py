@@ -65,6 +65,8 @@ class Lanes:
                          mem.draws_rounding.rewind.eq(ahead.last & ahead.end & ahead.tail)]
             if self.geo.layers > 1:
                 m.d.comb += mem.draws_rounding.layer.eq(ahead.layer)
+            if self.spec.two_way:
+                m.d.comb += mem.draws_rounding.turn.eq(ahead.end & ahead.tail)
             seen["rounding"] = pipe.register(mem.draws_rounding.words, "r_round")
         # With registers behind the RAMs the rows come a cycle later.
         first = host.slots[at.operands + self.spec.hw.spread].first

@@ -210,7 +210,7 @@ class Requests:
         """Start the sequence, if it is just as long as the host says."""
         length = self.number[:16]
         with m.State("RUN"):
-            bad = (length == 0) | (length > self.link.art.length) | (length != self.loaded)
+            bad = (length == 0) | (length > self.link.identity.length) | (length != self.loaded)
             with m.If(bad):
                 m.d.sync += self.wrong.eq(1)
                 m.next = "REPLY0"
