@@ -173,7 +173,7 @@ def folded(specs: list[LayerSpec]) -> LayerSpec:
         if spec.cut.future:
             sides.check(spec)
     return replace(specs[0], geo=replace(specs[0].geo, layers=len(specs)), cuts=tuple(cuts),
-                   cut=stacked(cuts))
+                   cut=stacked(cuts) if len(cuts) > 1 else cuts[0])
 
 
 def kind_of(spec: LayerSpec):

@@ -40,6 +40,7 @@ CASES = {
     "glu": (dict(kind="glu", H=4, n=2, stress=0.2), 2),
     "gsu": (dict(kind="gsu", H=4, n=2, stress=0.3), 4),
     "lif": (dict(kind="lif", H=4, n=2), 2),
+    "lif, one layer": (dict(kind="lif", n_layers=1, H=4, n=2, reset="zero"), 2),
 }
 
 
