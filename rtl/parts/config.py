@@ -29,6 +29,7 @@ class HardwareConfig:
     mixer: str = "columns"      # "tables": of sums of weights; "fitting": these where they can be
     folded: bool = False        # one engine and one mixer for all layers, one after the other
     single_ports: int = 0       # memories of 16k x 16 bits with one port, without a content
+    logits_apart: bool = False  # they leave one by one as they are made, not all with the result
 
     def __post_init__(self):
         if self.mixer not in MIXERS:
