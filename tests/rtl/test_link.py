@@ -21,8 +21,12 @@ IDENTITY = Identity.of(plan(ART, HardwareConfig(2)), 48e6)
 RESULT = {"label": 2, "logits": [-5, 1 << 40, -(1 << 47)], "saturations": [7, 8, 1 << 31]}
 
 
+LAST = 2            # cycles from the last logit to the result
+
+
 class Bench:
-    """A link between a line and a core that answers ``delay`` cycles after the last sample."""
+    """A link between a line and a core that answers ``delay`` cycles after the last sample, with
+    its logits as close to each other and to the result as they may be."""
 
     def __init__(self, delay=3, art=ART, identity=IDENTITY, spacing=1):
         self.dut, self.delay = Link(art, identity, spacing), delay
@@ -45,16 +49,21 @@ class Bench:
                 if last:
                     self.sequences.append([])
                     wait = self.delay
+                    logits = dict(zip((LAST + protocol.LOGIT_BYTES * j for j in (2, 1, 0)),
+                                      RESULT["logits"]))
             if reset:
                 self.resets += 1
                 self.sequences[-1] = []
                 wait = None
+                ctx.set(dut.logit_valid, 0)
             if (given and offered) or reset:
                 ctx.set(dut.o.valid, 0)
             if wait is not None:
                 wait -= 1
+                ctx.set(dut.logit, logits.get(wait, 0))
+                ctx.set(dut.logit_valid, wait in logits)
                 if wait == 0:
-                    ctx.set(dut.o.payload, RESULT)
+                    ctx.set(dut.o.payload, {name: RESULT[name] for name in ("label", "saturations")})
                     ctx.set(dut.o.valid, 1)
                     wait = None
 
