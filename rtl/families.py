@@ -27,8 +27,8 @@ class Family:
                  longest: int = 0) -> HardwareConfig:
         """A core's configuration for this family's memories and size.
 
-        mixer, folded, single_ports, longest : as in :class:`HardwareConfig`; mixer None: tables where they
-        fit, if the family has block RAMs with two ports for them. Raises :class:`HardwareError` for
+        mixer, folded, single_ports, longest : as in :class:`HardwareConfig`; mixer None: tables
+        where they fit, if the family has block RAMs with two ports for them. Raises :class:`HardwareError` for
         tables, or memories with one port, that it has not.
         """
         if mixer == "tables" and not self.ram:

@@ -138,8 +138,8 @@ def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
     if hw.multipliers:
         first, specs, last = products.divided(first, specs, last, hw.multipliers)
     parts = [(first, "", encoder.regions(first)),
-             *((spec, "layers." if spec.cuts else f"layer{spec.number}.", kind_of(spec).regions(spec))
-               for spec in specs),
+             *((spec, "layers." if spec.cuts else f"layer{spec.number}.",
+                kind_of(spec).regions(spec)) for spec in specs),
              (last, "", decoder.regions(last))]
     regions = [replace(region, name=prefix + region.name)
                for _, prefix, found in parts for region in found]
@@ -168,8 +168,8 @@ def folded(specs: list[LayerSpec]) -> LayerSpec:
     cuts = [spec.cut for spec in specs]
     for spec in specs:
         if not spec.cut.future and two_sided(spec.art):
-            raise HardwareError(f"layer {spec.number}: it has no kernel of the future, other layers "
-                                f"have; layers share the hardware only with the same operations")
+            raise HardwareError(f"layer {spec.number}: it has no kernel of the future, other "
+                                f"layers have; layers share the hardware only with the same operations")
         if spec.cut.future:
             sides.check(spec)
     return replace(specs[0], geo=replace(specs[0].geo, layers=len(specs)), cuts=tuple(cuts),

@@ -38,7 +38,8 @@ MUTANTS = {
     "one stream for all": (
         SharedSource, "elaborate", "Array(states)[self.layer]", "states[0]"),
     "times: it leaves a layer too early": (
-        RingTimes, "_turn_before", "turn.layer == self.layers - 1", "turn.layer == self.layers - 2"),
+        RingTimes, "_turn_before", "turn.layer == self.layers - 1",
+        "turn.layer == self.layers - 2"),
     "times: who leaves makes no room": (
         RingTimes, "_turn_before", "self.inside -= 1", "self.inside -= 0"),
     "times: room for all": (

@@ -17,7 +17,8 @@ from tests.test_mutants import mutate
 
 LENGTHS = (3, 1, 4, 2)
 # case: artifact, hardware
-CASES = {"plain": (dict(H=4, n=2, residual="plain", length=4, stress=0.4, fmt=TIGHT), dict(lanes=2)),
+CASES = {"plain": (dict(H=4, n=2, residual="plain", length=4, stress=0.4, fmt=TIGHT),
+                   dict(lanes=2)),
          "a cycle a step": (dict(H=2, n=2, n_layers=3, residual="none", length=4), dict(lanes=4)),
          "slower onwards": (dict(kind="lif", H=1, n=1, length=4), dict(lanes=1, spread=False))}
 # name: case, owner, function, text, mutated text

@@ -11,8 +11,8 @@ rotated by an amount of its own, so that no two of them cancel:
     SUM         y
     5 k + ...   of mode k: the real and imaginary part written, the rounding word
 
-What states of the future (``quant.integer.future``) wrote going backwards, with their rounding words,
-is in the word of the step whose input they took, rotated by FUTURE more.
+What states of the future (``quant.integer.future``) wrote going backwards, with their rounding
+words, is in the word of the step whose input they took, rotated by FUTURE more.
 
 With two steps per update of the states the CRC is one per layer and block of steps. A word is then
 the XOR of both steps' terms, those of the second rotated by SECOND more; what the states wrote and

@@ -6,7 +6,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.parts import two_way_source
-from rtl.parts.streams import marks, x_word
+from rtl.parts.streams import x_word
 from rtl.spec import LayerSpec
 
 

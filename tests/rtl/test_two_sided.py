@@ -1,5 +1,4 @@
-"""Two-sided kernels in hardware: against the reference, cycles as predicted, random words, refusals.
-"""
+"""Two-sided kernels in hardware: against the reference, cycles, random words, refusals."""
 
 from dataclasses import replace
 
