@@ -159,7 +159,8 @@ def cut(art: Artifact, number: int) -> Cut:
         ends = next(k for k, wire in enumerate(head) if wire.op.states)
         front, u, middle = head[:ends + 1], head[ends].op.makes, head[ends + 1:]
     if states and not future and middle and isinstance(middle[0].op, Scale) and \
-            middle[0].op.a is None and middle[0].op.wiring == f"{states.op.makes} -> {states.op.makes}":
+            middle[0].op.a is None and \
+            middle[0].op.wiring == f"{states.op.makes} -> {states.op.makes}":
         b, middle = middle[0].op.b, middle[1:]
     ternary = middle[-1] if middle and isinstance(middle[-1].op, Ternary) else None
     middle = middle[:-1] if ternary else middle

@@ -28,8 +28,8 @@ class Family:
         """A core's configuration for this family's memories and size.
 
         mixer, folded, single_ports, longest : as in :class:`HardwareConfig`; mixer None: tables
-        where they fit, if the family has block RAMs with two ports for them. Raises :class:`HardwareError` for
-        tables, or memories with one port, that it has not.
+        where they fit, if the family has block RAMs with two ports for them. Raises
+        :class:`HardwareError` for tables, or memories with one port, that it has not.
         """
         if mixer == "tables" and not self.ram:
             raise HardwareError(f"--mixer tables: only {', '.join(with_ports())} has block RAMs "

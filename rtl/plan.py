@@ -169,7 +169,8 @@ def folded(specs: list[LayerSpec]) -> LayerSpec:
     for spec in specs:
         if not spec.cut.future and two_sided(spec.art):
             raise HardwareError(f"layer {spec.number}: it has no kernel of the future, other "
-                                f"layers have; layers share the hardware only with the same operations")
+                                f"layers have; layers share the hardware only with the same "
+                                f"operations")
         if spec.cut.future:
             sides.check(spec)
     return replace(specs[0], geo=replace(specs[0].geo, layers=len(specs)), cuts=tuple(cuts),
