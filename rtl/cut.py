@@ -8,8 +8,8 @@
 
 ``front``, ``middle`` and ``back`` compute each neuron for itself: they become chains
 (:mod:`rtl.layer.chain`). ``states``, the state space model, may lack: then the front ends with the
-first operation that has a memory. ``future``, the states of later steps, is there in two-sided
-layers, whose sum with y goes on. ``ternary`` needs all neurons of a step, ``mixes`` join neurons.
+first operation that has a memory. ``future``, the states of later steps, is in two-sided layers
+alone, whose sum with y goes on. ``ternary`` needs all neurons of a step, ``mixes`` join neurons.
 """
 
 from dataclasses import dataclass
@@ -158,9 +158,9 @@ def cut(art: Artifact, number: int) -> Cut:
     else:
         ends = next(k for k, wire in enumerate(head) if wire.op.states)
         front, u, middle = head[:ends + 1], head[ends].op.makes, head[ends + 1:]
+    y = states and f"{states.op.makes} -> {states.op.makes}"
     if states and not future and middle and isinstance(middle[0].op, Scale) and \
-            middle[0].op.a is None and \
-            middle[0].op.wiring == f"{states.op.makes} -> {states.op.makes}":
+            middle[0].op.a is None and middle[0].op.wiring == y:
         b, middle = middle[0].op.b, middle[1:]
     ternary = middle[-1] if middle and isinstance(middle[-1].op, Ternary) else None
     middle = middle[:-1] if ternary else middle

@@ -11,6 +11,7 @@ from functools import cached_property
 
 from quant.integer import ops
 from quant.integer.artifact import Artifact
+from quant.integer.future import Future
 from quant.integer.memory import States
 from rtl import decoder, encoder, products
 from rtl.cut import cut, two_sided
@@ -32,7 +33,9 @@ BOTH_IN_FLIGHT = 2  # of a two-sided network: one goes through the layers, one c
 COUNT_BITS = 32     # of a count of saturations, at most
 # Components that compute an operation beside its cell (rtl.layer.cells.CELLS).
 PARTS: dict[type, tuple[str, ...]] = {
-    States: ("rtl.layer.state_engine",), ops.Mix: ("rtl.layer.mixer", "rtl.layer.table_mixer"),
+    States: ("rtl.layer.state_engine",),
+    Future: ("rtl.folded.passes", "rtl.layer.state_engine"),
+    ops.Mix: ("rtl.layer.mixer", "rtl.layer.table_mixer"),
     ops.Ternary: ("rtl.layer.ternary",), **dict.fromkeys(
         (ops.Embed, ops.Scale, ops.Round, ops.Limit, ops.Clamp), ("rtl.encoder",))}
 
@@ -139,7 +142,8 @@ def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
         first, specs, last = products.divided(first, specs, last, hw.multipliers)
     parts = [(first, "", encoder.regions(first)),
              *((spec, "layers." if spec.cuts else f"layer{spec.number}.",
-                kind_of(spec).regions(spec)) for spec in specs),
+                kind_of(spec).regions(spec))
+               for spec in specs),
              (last, "", decoder.regions(last))]
     regions = [replace(region, name=prefix + region.name)
                for _, prefix, found in parts for region in found]

@@ -26,7 +26,6 @@ MUTANTS = {
     "what is new first": (
         Ring, "_merge", "again.eq(layer.o.valid & ~last)",
         "again.eq(layer.o.valid & ~last & ~self.i.valid)"),
-    "a step that is broken up": (Ring, "_merge", "Mux(word == 0, again, kept)", "again"),
     "what is new as of a layer behind": (
         Ring, "_merge", "into.payload.layer.eq(0)", "into.payload.layer.eq(1)"),
     "every layer shows all": (Ring, "_show", "shown.valid & (shown.layer == j)", "shown.valid"),
@@ -40,10 +39,6 @@ MUTANTS = {
     "times: it leaves a layer too early": (
         RingTimes, "_turn_before", "turn.layer == self.layers - 1",
         "turn.layer == self.layers - 2"),
-    "times: who leaves makes no room": (
-        RingTimes, "_turn_before", "self.inside -= 1", "self.inside -= 0"),
-    "times: room for all": (
-        RingTimes, "enter", "self.inside < self.timing.tokens", "self.inside < 99"),
     "times: room much later": (
         RingTimes, "_turn_before", "self.left.append(first + self.words - 1)",
         "self.left.append(first + 99)"),

@@ -38,8 +38,6 @@ MUTANTS = {
         "sync += layer.eq(self.i.payload.layer >> 1)"),
     "a step in too few places": (
         "plain", Place, "go", "steps * self.words", "steps"),
-    "onwards without a pause": (
-        "slower onwards", Sequence, "_held", "(waits | (left != 0))", "waits"),
     "the sum of the step itself": (
         "plain", Sums, "elaborate", "base - 2 * words", "base - words"),
     "the last step has a future": (

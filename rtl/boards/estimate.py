@@ -167,7 +167,8 @@ def check(board: Board, art: Artifact, lanes: int) -> None:
     if fits:
         advice = f"at most --lanes {max(fits)} fits"
     else:
-        found = [text for text, other in smaller.variants(art) if not missing(board, other, 1)]
+        found = [text for text, other in smaller.variants(art) if not missing(
+            replace(board, longest=min(board.longest, other.length)), other, 1)]
         advice = ("no number of lanes fits; " + (
             f"of this shape {' or '.join(smaller.best(found))} would, with 1 lane" if found else
             "fewer layers, neurons or steps alone do not help either: use a smaller network"))
