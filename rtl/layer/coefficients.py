@@ -144,7 +144,7 @@ class StateMemories:
         self.draws_rounding = None
         if spec.rounding == "stochastic":
             self.draws_rounding = source(random, lfsr.word_bits(random, lfsr.ROUNDING),
-                                         geo.lanes, starts(spec, "start_rounding"))
+                                         geo.lanes, starts(spec, "start_rounding"), spec.hw.spread)
 
     def submodules(self) -> dict:
         """Every part, by name."""

@@ -63,7 +63,8 @@ class Bench:
                 ctx.set(dut.logit, logits.get(wait, 0))
                 ctx.set(dut.logit_valid, wait in logits)
                 if wait == 0:
-                    ctx.set(dut.o.payload, {name: RESULT[name] for name in ("label", "saturations")})
+                    ctx.set(dut.o.payload, {name: RESULT[name]
+                                            for name in ("label", "saturations")})
                     ctx.set(dut.o.valid, 1)
                     wait = None
 
