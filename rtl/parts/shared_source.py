@@ -24,6 +24,8 @@ class SharedSource(wiring.Component):
     anew : bool
         Every row of draws, of whatever layer, ends with a rewind before another layer's begins:
         then one register serves all.
+    spread : bool
+        As of :class:`rtl.parts.memory.ConfigRegister`.
 
     Members
     -------
@@ -43,16 +45,16 @@ class SharedSource(wiring.Component):
     latency = 0
 
     def __init__(self, fmt: RandomFormat, bits: int, count: int, regions: list[Region],
-                 anew: bool = False):
+                 anew: bool = False, spread: bool = True):
         self.fmt, self.bits, self.count, self.regions = fmt, bits, count, regions
-        self.anew = anew
+        self.anew, self.spread = anew, spread
         super().__init__({"cfg": In(ConfigBus()), "advance": In(1), "rewind": In(1),
                           "layer": In(range(len(regions))),
                           "words": Out(data.ArrayLayout(bits, count))})
 
     def elaborate(self, platform):
         m = Module()
-        starts = [ConfigRegister(region) for region in self.regions]
+        starts = [ConfigRegister(region, self.spread) for region in self.regions]
         for j, start in enumerate(starts):
             m.submodules[f"start{j}"] = start
             wiring.connect(m, wiring.flipped(self.cfg), start.cfg)
@@ -87,8 +89,9 @@ class SharedSource(wiring.Component):
                 m.d.sync += own.eq(Mux(self.rewind | ~advance, start.data, leapt))
 
 
-def source(fmt: RandomFormat, bits: int, count: int, regions: list[Region], anew: bool = False):
+def source(fmt: RandomFormat, bits: int, count: int, regions: list[Region], spread: bool,
+           anew: bool = False):
     """The source of a stream, or of those of several layers; ``anew`` as of the latter."""
     if len(regions) == 1:
-        return WordSource(fmt, bits, count, regions[0])
-    return SharedSource(fmt, bits, count, regions, anew)
+        return WordSource(fmt, bits, count, regions[0], spread)
+    return SharedSource(fmt, bits, count, regions, anew, spread)
