@@ -13,11 +13,12 @@ OLD = 2         # entries that tell what a weight was
 DELTA = OLD + READ              # cycle of an update from which the difference is known
 UPDATE = DELTA + ENTRIES + 1    # cycles of an update
 DECODE = 3      # from the bus to the first bit
+BEHIND = 1      # `busy` is a register
 
 
 def spacing(width: int) -> int:
     """Cycles from one write on the bus to the next: bit by bit, and each weight that it ends."""
-    return DECODE + WORD + (UPDATE + 1) * ((WORD + width - 1) // width)
+    return DECODE + BEHIND + WORD + (UPDATE + 1) * ((WORD + width - 1) // width)
 
 
 class TableBuilder(wiring.Component):
