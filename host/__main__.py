@@ -8,7 +8,7 @@ an answer differs; 2: a wrong input, or no board.
 
 import argparse
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,9 @@ from quant.integer.sampling import FORMS
 from rtl.boards import estimate
 from rtl.boards.board import add_rates
 from rtl.boards.catalogue import BOARDS
+from rtl.families import add_mixer
 from rtl.link.protocol import LONG_SEED
+from rtl.parts.config import add_folded, add_spram
 from sim import inputs
 
 
@@ -72,6 +74,9 @@ def add_board_options(parser: argparse.ArgumentParser) -> None:
     add_rates(parser)
     parser.add_argument("--lanes", type=positive, metavar="P",
                         help="complex modes per cycle and layer; default: the most that fit")
+    add_mixer(parser)
+    add_folded(parser)
+    add_spram(parser)
     parser.add_argument("-n", type=positive, metavar="N", default=20,
                         help="the first N test sequences, on average (default %(default)s)")
     parser.add_argument("--votes", type=positive, default=8, metavar="K",
@@ -150,9 +155,10 @@ def serve(args: argparse.Namespace) -> int:
 
 
 def times(args: argparse.Namespace) -> int:
+    board = replace(BOARDS[args.board].running(args.clock, args.baud), mixer=args.mixer,
+                    folded=args.folded, single_ports=args.spram)
     task, art = load(args)
-    board, lanes = estimate.choose(BOARDS[args.board].running(args.clock, args.baud), art,
-                                   args.lanes)
+    board, lanes = estimate.choose(board, art, args.lanes)
     split = task.load("test", args.data_dir)
     part = split.take(np.arange(min(args.n, len(split)))).sequences()
     row = latency.measure(art, board, lanes,

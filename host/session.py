@@ -20,7 +20,7 @@ from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from rtl.boards import program
 from rtl.boards.catalogue import BOARDS
-from rtl.parts.config import HardwareConfig
+from rtl.parts.config import HardwareConfig, add_hardware, with_options
 from rtl.plan import check_link, chosen_lanes, plan
 from sim import tools
 
@@ -40,6 +40,7 @@ def add_port_options(parser: argparse.ArgumentParser, real: bool = True) -> None
     group = parser.add_argument_group("simulated board (--port sim)")
     group.add_argument("--lanes", type=positive, metavar="P", help="default: the most up to "
                        f"{HardwareConfig.lanes} that fit the network")
+    add_hardware(group)
     group.add_argument("--built-for", type=Path, metavar="DIR",
                        help="artifact that the board is built for; default: the one it runs")
     group.add_argument("--noise-corrupt", type=probability, default=0.0, metavar="P",
@@ -68,7 +69,7 @@ def simulate(args: argparse.Namespace, art: Artifact) -> SimulatedBoard:
     """Build and start the board that ``args`` describe."""
     built_for = artifact.load(args.built_for) if args.built_for else art
     lanes = chosen_lanes(built_for, args.lanes)
-    hw = HardwareConfig(lanes, signature=False)
+    hw = with_options(lanes, args, signature=False)
     check_link(plan(built_for, hw))
     tools.verilator()
     progress("building the simulated board, if it is not there yet ...")

@@ -36,7 +36,7 @@ from rtl.folded.ring import Ring, views_of
 from rtl.layer.layer import Layer, tap_layout
 from rtl.parts.memory import delay_bus
 from rtl.plan import plan
-from rtl.parts.streams import ConfigBus, result_word, sample_word
+from rtl.parts.streams import ConfigBus, logit_ports, result_word, sample_word
 
 HOP = 2         # registers of the configuration bus from one part to the next, where it is far
 
@@ -69,7 +69,8 @@ class Core(wiring.Component):
     -------
     i : ``In(stream.Signature(sample_word(art)))``
         ``last`` with a sequence's last sample; 1 to ``art.length`` samples.
-    o : ``Out(stream.Signature(result_word(art)))``
+    o : ``Out(stream.Signature(result_word(art, hw.logits_apart)))``
+    logit, logit_valid : :func:`rtl.parts.streams.logit_ports`, where logits leave apart.
     tap0, tap1, ... : ``Out(tap_layout(spec))``
         The spikes of each layer, a word of G neurons in P steps in each cycle with ``valid``; the
         block's signature with ``end``. For verification: nothing waits for them.
@@ -93,8 +94,8 @@ class Core(wiring.Component):
         self.geo, self.max_in_flight = self.plan.geo, self.plan.max_in_flight
         super().__init__({
             "i": In(stream.Signature(sample_word(art))),
-            "o": Out(stream.Signature(result_word(art))), "cfg": In(ConfigBus()),
-            "busy": Out(len(art.blocks))}
+            "o": Out(stream.Signature(result_word(art, hw.logits_apart))),
+            "cfg": In(ConfigBus()), "busy": Out(len(art.blocks))} | logit_ports(hw.logits_apart)
             | {f"tap{spec.number}": Out(tap_layout(spec)) for spec in
                (views_of(self.plan.layers[0]) if self.plan.layers[0].cuts else self.plan.layers)})
 
@@ -131,6 +132,8 @@ class Core(wiring.Component):
                 bus = delay_bus(m, bus, f"cfg{number}_{stage}")
             wiring.connect(m, bus, part.cfg)
         wiring.connect(m, decoder.o, wiring.flipped(self.o))
+        m.d.comb += [getattr(self, name).eq(getattr(decoder, name))
+                     for name in logit_ports(self.hw.logits_apart)]
 
         # A sequence's first sample waits while max_in_flight sequences have no result yet, and
         # until the last write has arrived everywhere.
@@ -139,12 +142,14 @@ class Core(wiring.Component):
         # Cycles until a write is done: to its part, there, into the row, and what is made of it.
         arrival = len(parts) * hop + 7 + self.plan.spacing
         settling = Signal(range(arrival + 1), reset_less=True)
+        settled = Signal(init=1, reset_less=True)
+        m.d.sync += settled.eq(~self.cfg.en & (settling <= 1))      # settling is 0 then
         with m.If(self.cfg.en):
             m.d.sync += settling.eq(arrival)
         with m.Elif(settling != 0):
             m.d.sync += settling.eq(settling - 1)
         m.d.comb += [
-            admit.eq(~starts | ((inside != self.max_in_flight) & (settling == 0))),
+            admit.eq(~starts | ((inside != self.max_in_flight) & settled)),
             into.payload.eq(self.i.payload), into.valid.eq(self.i.valid & admit),
             self.i.ready.eq(into.ready & admit),
             taken.eq(self.i.valid & self.i.ready),

@@ -11,7 +11,7 @@ from golden.base.qformat import UQ, QFormat
 from rtl.parts.memory import ConfigMemory, Region, pack_rows
 from rtl.parts.multiplier import Products
 from rtl.spec import EndSpec, Timing
-from rtl.parts.streams import ConfigBus, result_word, shape_of, x_word
+from rtl.parts.streams import ConfigBus, logit_ports, result_word, shape_of, x_word
 
 LOW_BITS = 17       # unsigned, so that a signed multiplier of 18 bits takes them
 FILL = 2            # cycles from the transfer of the last word to the first product's address
@@ -81,7 +81,8 @@ class Decoder(wiring.Component):
     Members
     -------
     i : ``In(stream.Signature(x_word(x_format, geo)))``
-    o : ``Out(stream.Signature(result_word(art)))``
+    o : ``Out(stream.Signature(result_word(art, apart)))``
+    logit, logit_valid : :func:`rtl.parts.streams.logit_ports`
     saturations : ``In(ArrayLayout(32, N + 1))``
         Counts of the sequence that is decoded next, read when ``taken`` is 1.
     taken : ``Out(1)``
@@ -106,14 +107,14 @@ class Decoder(wiring.Component):
         self.latency, self.interval = found.latency, found.interval
         self.decode_cycles = found.decode_cycles
         self.length, self.total = length_format(spec), total_format(spec)
-        self.logit = logit_format(spec)
+        self.format = logit_format(spec)
         self.w = ConfigMemory(spec.regions["decoder.w"], spec.hw)
         self.b = ConfigMemory(spec.regions["decoder.b"], spec.hw)
         super().__init__({
             "i": In(stream.Signature(x_word(spec.x_format, spec.geo))),
-            "o": Out(stream.Signature(result_word(spec.art))),
+            "o": Out(stream.Signature(result_word(spec.art, spec.hw.logits_apart))),
             "saturations": In(data.ArrayLayout(32, len(spec.art.blocks) + 1)),
-            "taken": Out(1), "cfg": In(ConfigBus())})
+            "taken": Out(1), "cfg": In(ConfigBus())} | logit_ports(spec.hw.logits_apart))
 
     def model(self, total, length: int):
         """(logits, label) of totals (H,) over ``length`` steps."""
@@ -225,8 +226,7 @@ class Decoder(wiring.Component):
         read = totals.read_port()
         word_bits = (geo.words - 1).bit_length()
         m.d.comb += [read.en.eq(1), read.addr.eq(Cat(word[:word_bits], decoded)),
-                     self.w.addr.eq(weight), self.w.en.eq(1), self.b.addr.eq(label),
-                     self.b.en.eq(1)]
+                     self.w.addr.eq(weight), self.w.en.eq(1)]
 
         tag = data.StructLayout({"valid": 1, "adding": 1, "top": 1, "one": 1, "slot": slot.shape(),
                                  "label": label.shape(), "class_end": 1, "end": 1})
@@ -261,34 +261,33 @@ class Decoder(wiring.Component):
         exact = products.low
         if "high" in parts:
             exact = exact + (products.high << LOW_BITS)
-        b = [Signal(b_shape, name=f"b{k}") for k in range(4)]
-        shape = shape_of(self.logit)
-        logit = Signal(shape)
-        b_data = Signal(b_shape)
-        m.d.comb += b_data.eq(self.b.data)
-        m.d.sync += [product.eq(exact), b[0].eq(Mux(tags[0].one, b_data, 0)),
-                     *(b.eq(before) for b, before in zip(b[1:], b))]
+        logit, b, b_data = Signal(shape_of(self.format)), Signal(b_shape), Signal(b_shape)
+        m.d.comb += [self.b.addr.eq(tags[2].label), self.b.en.eq(1), b_data.eq(self.b.data)]
+        m.d.sync += [product.eq(exact), b.eq(Mux(tags[3].one, b_data, 0))]
         with m.If(tags[4].valid):
-            m.d.sync += logit.eq(Mux(tags[4].adding, Mux(tags[4].top, 0, logit << 1) + b[3],
+            m.d.sync += logit.eq(Mux(tags[4].adding, Mux(tags[4].top, 0, logit << 1) + b,
                                      logit + product))
         return logit
 
     def _answer(self, m: Module, tags, logit, busy):
         """Arg max and result; returns 1 when it moves to ``o``."""
         shape = logit.shape()
-        logits = data.ArrayLayout(shape, self.art.outputs)
-        answer = Signal(logits, reset_less=True)
         label_out = Signal.like(self.o.payload.label, reset_less=True)
         done, best = Signal(), Signal(shape)
         whole, beats = Signal(shape), Signal()      # a cycle after the last product
         m.d.sync += [whole.eq(logit), beats.eq((tags[5].label == 0) | (logit > best)),
                      done.eq(tags[6].valid & tags[6].end)]
-        with m.If(tags[6].valid & tags[6].class_end):
-            m.d.sync += answer.as_value().eq(Cat(answer.as_value()[len(logit):], whole))
-            with m.If(beats):
-                m.d.sync += [best.eq(whole), label_out.eq(tags[6].label)]
-        m.d.comb += [self.taken.eq(done), self.o.payload.label.eq(label_out),
-                     *(to.eq(value) for to, value in zip(self.o.payload.logits, answer))]
+        made = tags[6].valid & tags[6].class_end
+        with m.If(made & beats):
+            m.d.sync += [best.eq(whole), label_out.eq(tags[6].label)]
+        m.d.comb += [self.taken.eq(done), self.o.payload.label.eq(label_out)]
+        if self.spec.hw.logits_apart:
+            m.d.comb += [self.logit.eq(whole), self.logit_valid.eq(made)]
+        else:
+            answer = Signal(data.ArrayLayout(shape, self.art.outputs), reset_less=True)
+            with m.If(made):
+                m.d.sync += answer.as_value().eq(Cat(answer.as_value()[len(logit):], whole))
+            m.d.comb += [to.eq(value) for to, value in zip(self.o.payload.logits, answer)]
         with m.If(done):
             m.d.sync += [self.o.payload.saturations.eq(self.saturations), self.o.valid.eq(1),
                          busy.eq(0)]

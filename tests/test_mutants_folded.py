@@ -35,7 +35,7 @@ MUTANTS = {
     "the first layer's tensors": (
         stack, "_joined", "wire.op.tensors[name] for", "op.tensors[name] for"),
     "one stream for all": (
-        SharedSource, "elaborate", "Array(states)[self.layer]", "states[0]"),
+        SharedSource, "_each", "Array(states)[self.layer]", "states[0]"),
     "times: it leaves a layer too early": (
         RingTimes, "_turn_before", "turn.layer == self.layers - 1",
         "turn.layer == self.layers - 2"),

@@ -10,7 +10,7 @@ from rtl.boards.board import Board
 from rtl.parts.config import Geometry, HardwareError
 from rtl.decoder import logit_format, total_format
 from rtl.layer import columns
-from rtl.layer.fuse import sum_word, totals
+from rtl.layer.fuse import totals
 from rtl.layer.table_shape import TableShape
 from rtl.link.frames import SLOT
 from rtl.link.identity import SIZE
@@ -69,8 +69,6 @@ def block_rams(planned: Plan, family: str) -> Counter:
             plain.append((name, memory.rows, memory.bits))
     plain.append(("decoder", 2 * geo.words,     # a second reader
                   geo.G * total_format(planned.decoder).width))
-    for spec, timing in zip(planned.layers, planned.timing.layers):
-        plain.append(("queues", timing.mixer.behind, sum_word(spec).size))
     plain += [("queues", planned.max_in_flight + 1, planned.count_bits)] * len(art.blocks)
     (depth, bits), what = buffer_shape(art), "tokens" if art.vocab else "samples"
     plain += [("link", 2 * SLOT, 8), ("link", SLOT, 8), ("link", 2 * SIZE, 8),

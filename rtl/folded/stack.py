@@ -39,7 +39,8 @@ def _compare(first: Cut, other: Cut, number: int) -> None:
     def refuse(what, ours, its):
         raise HardwareError(f"folded: {what} is {ours} in layer 0, but {its} in layer {number}; "
                             f"layers share the hardware only with the same operations and "
-                            f"formats: export with --one-format, or leave out --folded")
+                            f"formats: export with --one-format" + (
+                                "" if first.future else ", or leave out --folded"))
 
     ours, its = _wires(first), _wires(other)
     names = [", ".join(str(wire.op) for wire in wires) for wires in (ours, its)]

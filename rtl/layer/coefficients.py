@@ -148,7 +148,7 @@ class StateMemories:
         if spec.rounding == "stochastic":
             bits, found = lfsr.word_bits(random, lfsr.ROUNDING), starts(spec, "start_rounding")
             self.draws_rounding = TwoWaySource(random, bits, geo.lanes, geo.H * geo.n, found) \
-                if spec.two_way else source(random, bits, geo.lanes, found)
+                if spec.two_way else source(random, bits, geo.lanes, found, spec.hw.spread)
 
     def submodules(self) -> dict:
         """Every part, by name."""

@@ -66,7 +66,7 @@ class Membrane(Cell):
         found = of(self.op.theta.fmt, time)
         if flow.host is None:
             return found
-        register = ConfigRegister(self.spec.regions[self.name("theta")])
+        register = ConfigRegister(self.spec.regions[self.name("theta")], self.spec.hw.spread)
         flow.host.memory(f"{self.key}_theta", register)
         bits = Signal(found.shape, name=f"{self.key}_threshold")
         flow.host.m.d.comb += bits.eq(register.data)

@@ -15,6 +15,7 @@ from rtl.spec import LayerSpec
 
 ADDERS = 2      # levels of the adder tree over a word's neurons per cycle
 BEHIND = 8      # words between the sums and the fuse
+FEW = 4         # the same where a word takes several cycles and flip-flops are few
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,17 @@ def fill_cycles(spec: LayerSpec) -> int:
     return geo.K + 1 + (tree_stages(geo.G, ADDERS) if geo.G > 1 else 0)
 
 
+def behind(spec: LayerSpec) -> int:
+    """Words that fit between the sums and the fuse."""
+    return FEW if spec.geo.K > 1 and not spec.hw.spread else BEHIND
+
+
 def timing(spec: LayerSpec) -> ColumnTiming:
     """Timing of a layer's mixer."""
     geo, words, fill = spec.geo, spec.geo.words, fill_cycles(spec)
-    interval = max(words * geo.K, fill + 2, fill + 3 + Queue.latency + words - BEHIND)
+    interval = max(words * geo.K, fill + 2, fill + 3 + Queue.latency + words - behind(spec))
     return ColumnTiming(fill + 1 + Queue.latency + fuse.latency(spec), interval, geo.K, fill + 1,
-                        BEHIND, 1, 0, 0)
+                        behind(spec), 1, 0, 0)
 
 
 class Mixer(Mixing):
@@ -74,7 +80,7 @@ class Mixer(Mixing):
     Resources
     ---------
     Of each mixer: G RAMs of ``words * K`` rows of Q weights; of each step 2 H sums in registers and
-    Q adders. A queue of 8 words.
+    Q adders. A queue of :func:`behind` words.
     """
 
     def __init__(self, spec: LayerSpec):
@@ -177,11 +183,13 @@ class Mixer(Mixing):
     def _read_out(self, m: Module, tags, moved: dict, clear, coming, taken) -> None:
         """A step's sums to `out`, from there word after word into the queue."""
         geo, G = self.geo, self.geo.G
-        m.submodules.queue = queue = Queue(self.fuse.i.payload.shape(), BEHIND)
+        m.submodules.queue = queue = Queue(self.fuse.i.payload.shape(),
+                                           behind(self.spec))
         wiring.connect(m, queue.o, self.fuse.i)
         load, send, read = tags[-1].end, Signal(), Signal()
         left = Signal(range(geo.words + 1))                     # words in `out`
-        unread = Signal(range(geo.words + BEHIND + 2))  # there, in the queue, or just read
+        room = behind(self.spec)
+        unread = Signal(range(geo.words + room + 2))    # there, in the queue, or just read
         filled, loaded = Signal(), Signal()     # left is not 0; the cycle after a load
         was_read = Signal()
         move = Signal(init=1)
@@ -195,7 +203,7 @@ class Mixer(Mixing):
             filled.eq(~self._at_most(0, left, load, send)),
             unread.eq(unread + Mux(load, geo.words, 0) - was_read), loaded.eq(load),
             was_read.eq(read),
-            clear.eq(self._at_most(self.fill + 1, left, load, send) & (unread <= BEHIND)),
+            clear.eq(self._at_most(self.fill + 1, left, load, send) & (unread <= room)),
             move.eq(queue.ready_next | tags[-2].end),
         ]
         for name, p, values in [(name, p, values) for name, steps in moved.items()

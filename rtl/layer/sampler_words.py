@@ -121,7 +121,9 @@ class SamplerWords(wiring.Component):
         geo, random, text = spec.geo, spec.random, NAMES[op.number % 2]
         draws, self.count = (geo.values if op.form == "bernoulli" else geo.G,
                              geo.G if op.form == "systematic" else geo.values)
-        self.source = source(random, random.k, draws, starts(spec, f"start_{text}"))
+        anew = op.form != "bernoulli"       # and a step's words follow each other
+        self.source = source(random, random.k, draws, starts(spec, f"start_{text}"),
+                             spec.hw.spread, anew)
         word = range(max(2, geo.neuron_rows))
         members = {"cfg": In(ConfigBus()), "en": In(1), "take": In(1), "first": In(1),
                    "last": In(1), "word": In(word)}

@@ -93,7 +93,8 @@ class Ternary(wiring.Component):
     def __init__(self, spec: LayerSpec):
         self.spec, self.geo, self.latency = spec, spec.geo, timing(spec).latency
         self.wire, self.into, self.out = spec.cut.ternary, sent_word(spec), word(spec)
-        self.thresholds = [ConfigRegister(region) for region in starts(spec, "threshold")]
+        self.thresholds = [ConfigRegister(region, spec.hw.spread)
+                           for region in starts(spec, "threshold")]
         super().__init__({"i": In(stream.Signature(self.into)),
                           "o": Out(stream.Signature(self.out)), "cfg": In(ConfigBus())})
 

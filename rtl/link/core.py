@@ -1,5 +1,7 @@
 """A core behind a serial line: what every board is made of."""
 
+from dataclasses import replace
+
 from amaranth import ClockDomain, DomainRenamer, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -42,7 +44,7 @@ class LinkCore(wiring.Component):
     """
 
     def __init__(self, art: Artifact, hw: HardwareConfig, clock: float, clocks: int):
-        self.core = Core(art, hw)
+        self.core = Core(art, replace(hw, logits_apart=True))
         check_link(self.core.plan)
         self.identity = Identity.of(self.core.plan, clock)
         self.link = Link(art, self.identity, self.core.plan.spacing, hw)
@@ -66,6 +68,7 @@ class LinkCore(wiring.Component):
         for member in ("i", "o", "cfg"):
             wiring.connect(m, getattr(link, member), getattr(core, member))
         wiring.connect(m, link.tx, self.transmitter.i)
+        m.d.comb += [link.logit.eq(core.logit), link.logit_valid.eq(core.logit_valid)]
         m.d.comb += [self.receiver.rx.eq(self.rx), self.tx.eq(self.transmitter.tx),
                      link.data.eq(self.receiver.data), link.valid.eq(self.receiver.valid),
                      self.busy.eq(link.busy | link.tx.valid | ~self.transmitter.i.ready)]

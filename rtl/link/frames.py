@@ -50,7 +50,8 @@ class FrameReceiver(wiring.Component):
     def __init__(self):
         super().__init__({
             "data": In(8), "valid": In(1), "frame": Out(1), "length": Out(5), "index": In(5),
-            "en": In(1), "byte": Out(8), "done": In(1), "good": Out(1), "bad": Out(1), "dropped": Out(1)})
+            "en": In(1), "byte": Out(8), "done": In(1), "good": Out(1), "bad": Out(1),
+            "dropped": Out(1)})
 
     def elaborate(self, platform):
         m = Module()

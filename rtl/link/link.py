@@ -1,6 +1,6 @@
 """The link's device side: carries out requests, answers each with one frame."""
 
-from amaranth import Module, Signal
+from amaranth import Module, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,10 +8,11 @@ from quant.integer.artifact import Artifact
 from rtl.link import protocol
 from rtl.link.frames import FrameReceiver, FrameSender
 from rtl.link.identity import Identity
+from rtl.link.logits import LogitBytes
 from rtl.link.player import SamplePlayer
 from rtl.link.requests import Requests
 from rtl.parts.config import HardwareConfig
-from rtl.parts.streams import ConfigBus, result_word, sample_word
+from rtl.parts.streams import LOGIT_BITS, ConfigBus, result_word, sample_word
 
 
 class Link(wiring.Component):
@@ -41,7 +42,8 @@ class Link(wiring.Component):
         Bytes from the line, never refused.
     tx : ``Out(stream.Signature(8))``
         Bytes to the line.
-    i, o, cfg : the core's ports, seen from the other side.
+    i, o, logit, logit_valid, cfg : the core's ports, seen from the other side; its logits leave
+        apart, ``LOGIT_BYTES`` cycles from one to the next at least.
     core_reset : ``Out(1)``
         Reset the core.
     busy : ``Out(1)``
@@ -55,24 +57,28 @@ class Link(wiring.Component):
 
     Resources
     ---------
-    Memories of 64, 32 and 128 bytes and the samples'; a multiplexer over the result's bits.
+    Memories of 64 and 32 bytes, one of all that READ shows, up to the last logit, and the samples'.
     """
 
     def __init__(self, art: Artifact, identity: Identity, spacing: int = 1,
                  hw: HardwareConfig = HardwareConfig()):
         self.art, self.identity, self.spacing = art, identity, spacing
         self.receiver, self.sender = FrameReceiver(), FrameSender()
-        self.player = SamplePlayer(art, hw)
+        self.player, self.logits = SamplePlayer(art, hw), LogitBytes(art.outputs)
         super().__init__({
             "data": In(8), "valid": In(1), "tx": Out(stream.Signature(8)),
             "i": Out(stream.Signature(sample_word(art))),
-            "o": In(stream.Signature(result_word(art))), "cfg": Out(ConfigBus()),
+            "o": In(stream.Signature(result_word(art, apart=True))),
+            "logit": In(signed(LOGIT_BITS)), "logit_valid": In(1), "cfg": Out(ConfigBus()),
             "core_reset": Out(1), "busy": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.receiver, m.submodules.sender = self.receiver, self.sender
-        m.submodules.player = self.player
+        m.submodules.player, m.submodules.logits = self.player, self.logits
+        m.d.comb += [self.logits.logit.eq(self.logit), self.logits.valid.eq(self.logit_valid),
+                     self.logits.start.eq(self.player.start | self.player.again
+                                          | self.core_reset)]
         m.d.comb += [self.receiver.data.eq(self.data), self.receiver.valid.eq(self.valid)]
         wiring.connect(m, self.sender.o, wiring.flipped(self.tx))
         wiring.connect(m, self.player.o, wiring.flipped(self.i))

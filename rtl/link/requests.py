@@ -4,7 +4,6 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import memory
 
 from rtl.link import protocol
-from rtl.link.identity import SIZE, result_bytes
 from rtl.link.protocol import Command
 from rtl.link.samples import Samples
 
@@ -33,6 +32,7 @@ class Requests:
         self.byte = link.receiver.byte
         self.tag, self.expected = Signal(protocol.TAG_BITS), Signal(protocol.TAG_BITS)
         self.command, self.refused, self.wrong = Signal(8), Signal(), Signal()
+        self.reads, self.resets = Signal(), Signal()    # the command, a cycle after it
         # The byte behind the one that is looked at, how many there are from that one on, or that
         # READ still gives; go on to it.
         self.index, self.left, self.step = Signal(5), Signal(5), Signal()
@@ -42,15 +42,19 @@ class Requests:
         self.address, self.loaded = Signal(16), Signal(16)      # of READ; samples of the next one
         self.ran = Signal()         # the player has a sequence that AGAIN can run
         self.samples = Samples(self)
+        self.answered = link.o.valid & ~link.logits.en      # and the last logit is kept
 
     def add_to(self, m: Module) -> None:
         """Add everything to the link's module."""
         link, receiver = self.link, self.link.receiver
         words = link.identity.model + protocol.seed_word(link.art.seed).to_bytes(4, "little")
+        end = protocol.RESULT + link.logits.end
         kept = m.submodules.identity = memory.Memory(
-            shape=8, depth=2 * SIZE, init=link.identity.pack() + words)
+            shape=8, depth=1 << (end - 1).bit_length(), init=link.identity.pack() + words)
         put, get = kept.write_port(), kept.read_port(domain="sync")
         m.d.comb += [receiver.index.eq(self.index), receiver.en.eq(self.step)]
+        m.d.sync += [self.reads.eq(self.command == Command.READ),
+                     self.resets.eq(self.command == Command.RESET)]
         with m.If(self.step):
             m.d.sync += [self.index.eq(self.index + 1), self.left.eq(self.left - 1)]
         shown = self._shown(m, put, get)
@@ -70,33 +74,35 @@ class Requests:
 
     def _shown(self, m: Module, put, get) -> Value:
         """The byte that READ shows of ``address``, two cycles after it was set."""
-        address = self.address
-        counter, shown = Signal(8), Signal(8)
-        counters, result = self._space()
-        m.d.comb += [get.addr.eq(address), put.data.eq(self.byte),
+        address, logits, result = self.address, self.link.logits, protocol.RESULT
+        m.d.comb += [get.addr.eq(address), put.data.eq(self.byte), put.en.eq(logits.en),
                      put.addr.eq(protocol.REGISTERS | Cat(self.filled, self.number[:2]))]
-        region = Signal(2)
-        last_result = result_bytes(len(self.link.art.blocks), self.link.art.outputs)
-        m.d.sync += [counter.eq(counters.word_select(address[:4], 8)),
-                     shown.eq(result.word_select((address - protocol.RESULT)[
-                         :(last_result - 1).bit_length()], 8)),
-                     region.eq(Mux(address >= protocol.RESULT, 2, address >= protocol.COUNTERS))]
-        return Mux(region == 2, shown, Mux(region == 1, counter, get.data))
+        with m.If(logits.en):       # a sequence is inside, so CONFIG writes nothing
+            m.d.comb += [put.data.eq(logits.byte), put.addr.eq(result + logits.addr)]
+        counters, label, saturations = self._space()
+        behind, shown = result + logits.end, Signal(8)
+        own = Signal()              # the byte is none of the memory's
+        m.d.sync += own.eq((address >= protocol.COUNTERS) & (
+            (address < result + protocol.LABEL_BYTES) | (address >= behind)))
+        with m.If(address < result):
+            m.d.sync += shown.eq(counters.word_select(address[:4], 8))
+        with m.Elif(address < behind):
+            m.d.sync += shown.eq(label.word_select(address[:1], 8))
+        with m.Else():
+            at = (address - behind)[:(len(saturations) // 8 - 1).bit_length()]
+            m.d.sync += shown.eq(saturations.word_select(at, 8))
+        return Mux(own, shown, get.data)
 
-    def _space(self) -> tuple[Value, Value]:
-        """The counters' 16 bytes, each at its address modulo 16, and the result's from 0 on."""
+    def _space(self) -> tuple[Value, Value, Value]:
+        """The counters' 16 bytes, each at its address modulo 16; the label's, and those behind the
+        logits."""
         link, counters = self.link, self.counters
         assert list(protocol.REGISTER_FIELDS.items())[2:] == [(name, 4) for name in counters]
         values = [Cat(value, Const(0, 32 - len(value))) for value in counters.values()]
         turned = [values[j - protocol.COUNTERS // 4 % 4] for j in range(4)]
         result = link.o.payload
-        pieces = [(result.label, protocol.LABEL_BYTES)]
-        pieces += [(result.logits[c], protocol.LOGIT_BYTES) for c in range(link.art.outputs)]
-        pieces += [(result.saturations[j], protocol.SATURATION_BYTES)
-                   for j in range(len(link.art.blocks) + 1)]
-        padded = [Cat(Value.cast(value), Const(0, 8 * size - len(Value.cast(value))))
-                  for value, size in pieces]
-        return Cat(turned), Cat(padded)
+        label = Cat(result.label, Const(0, 8 * protocol.LABEL_BYTES - len(result.label)))
+        return Cat(turned), label, Value.cast(result.saturations)
 
     def _head(self, m: Module) -> None:
         """Tag, its low byte first, and the command behind that one."""
@@ -141,8 +147,8 @@ class Requests:
                     with m.If((left == 2) & order & idle):
                         m.next = "NUMBER0"
                 with m.Case(Command.TAKE):
-                    m.d.sync += [wrong.eq(left != 0), refused.eq(order & ~link.o.valid)]
-                    with m.If((left == 0) & order & link.o.valid):
+                    m.d.sync += [wrong.eq(left != 0), refused.eq(order & ~self.answered)]
+                    with m.If((left == 0) & order & self.answered):
                         m.d.comb += link.o.ready.eq(1)
                         m.d.sync += inside.eq(0)
                         m.next = "DONE"
@@ -175,11 +181,11 @@ class Requests:
         """Behind three bytes: how much READ wants, or the words of CONFIG. RESET has none."""
         number, left, filled = self.number, self.left, self.filled
         with m.State("BODY"):
-            with m.If(self.command == Command.READ):
+            with m.If(self.reads):
                 m.d.sync += [self.address.eq(number), left.eq(number[16:]),
                              self.wrong.eq(number[16:] > protocol.READ_DATA)]
                 m.next = "REPLY0"
-            with m.Elif(self.command == Command.RESET):
+            with m.Elif(self.resets):
                 m.d.comb += self.link.player.clear.eq(1)
                 self.samples.clear(m)
                 m.d.sync += [self.link.core_reset.eq(1), self.inside.eq(0), self.ran.eq(0),
@@ -190,7 +196,8 @@ class Requests:
             with m.Else():
                 m.d.comb += self.step.eq(1)
                 m.d.sync += [self.word.eq(Cat(self.word[8:], self.byte)), filled.eq(filled + 1)]
-                m.d.comb += put.en.eq(number[2:] == protocol.OWN_WORDS >> 2)
+                with m.If(number[2:] == protocol.OWN_WORDS >> 2):
+                    m.d.comb += put.en.eq(1)
                 with m.If(filled == 3):
                     m.d.sync += number.eq(number + 1)
                     m.d.comb += self.link.cfg.en.eq(~number[23])
@@ -223,9 +230,9 @@ class Requests:
         with m.State("DONE"):
             m.d.sync += expected.eq(expected + 1)
             m.next = "REPLY0"
-        answered = self.link.o.valid
+        answered = self.answered
         status = Cat(self.inside & ~answered, self.inside & answered, self.refused, self.wrong)
-        shows, none = (self.command == Command.READ) & ~self.wrong, self.left == 0
+        shows, none = self.reads & ~self.wrong, self.left == 0
         head = (tag[:8], self.command | protocol.REPLY, tag[8:16], tag[16:], expected[:8],
                 expected[8:16], expected[16:], status, address[:8], address[8:])
         ends = {protocol.REPLY_HEAD - 1: (~shows, "REPLY8"), len(head) - 1: (none, "FETCH")}

@@ -30,6 +30,7 @@ class HardwareConfig:
     folded: bool = False        # one engine and one mixer for all layers, one after the other
     single_ports: int = 0       # memories of 16k x 16 bits with one port, without a content
     longest: int = 0            # steps of a two-sided network's sequences, at most; 0: any it has
+    logits_apart: bool = False  # they leave one by one as they are made, not all with the result
 
     def __post_init__(self):
         if self.mixer not in MIXERS:

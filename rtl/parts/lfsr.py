@@ -63,6 +63,8 @@ class WordSource(wiring.Component):
         Draws per cycle.
     region : Region
         The stream's start state, :func:`start_region`.
+    spread : bool
+        As of :class:`rtl.parts.memory.ConfigRegister`.
 
     Members
     -------
@@ -86,11 +88,12 @@ class WordSource(wiring.Component):
 
     latency = 0
 
-    def __init__(self, fmt: RandomFormat, bits: int, count: int, region: Region):
+    def __init__(self, fmt: RandomFormat, bits: int, count: int, region: Region,
+                 spread: bool = True):
         self.fmt = fmt
         self.bits = bits
         self.count = count
-        self.region = region
+        self.region, self.spread = region, spread
         self.start = region.rows[0]
         super().__init__({"cfg": In(ConfigBus()), "advance": In(1), "rewind": In(1),
                           "words": Out(data.ArrayLayout(bits, count))})
@@ -102,7 +105,7 @@ class WordSource(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        start = m.submodules.start = ConfigRegister(self.region)
+        start = m.submodules.start = ConfigRegister(self.region, self.spread)
         wiring.connect(m, wiring.flipped(self.cfg), start.cfg)
         state, stale = Signal(self.fmt.width, init=self.start), Signal(init=1)
         leapt = xor_network(lfsr.leap(self.fmt, self.count * self.bits), state)

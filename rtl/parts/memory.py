@@ -154,7 +154,7 @@ class ConfigMemory(wiring.Component):
 
     A row is written whole, its 32-bit words in rising order: banks are wider than a word, so a bank
     is written with the word that completes it, and the word before is kept for that. A read sees
-    it from the third cycle after the write on.
+    it from the third cycle after the write on, the second without ``hw.spread``.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ class ConfigMemory(wiring.Component):
 
     def __init__(self, region: Region, hw: HardwareConfig = HardwareConfig(),
                  registered: bool = False):
-        self.region = region
+        self.region, self.hw = region, hw
         self.rows = SinglePortMemory(region.depth, region.width, registered) \
             if region.single_port else \
             WideMemory(region.depth, region.width, list(region.rows), hw, registered)
@@ -191,7 +191,7 @@ class ConfigMemory(wiring.Component):
         chunk_bits = (region.stride - 1).bit_length()
         row_bits = (region.depth - 1).bit_length()
         m.d.comb += [rows.r_addr.eq(self.addr), rows.r_en.eq(self.en), self.data.eq(rows.r_data)]
-        now, here = decode(m, self.cfg, region)
+        now, here = decode(m, self.cfg, region, self.hw.spread)
         then = delay_bus(m, now, "cfg_then")
         hit, before = Signal(len(rows.banks)), Signal(WORD, reset_less=True)
         with m.If(then.en):
@@ -211,7 +211,7 @@ class ConfigRegister(wiring.Component):
     """One row on the configuration bus, always visible.
 
     A reset does not touch it, as it does not touch the memories. It is written in the second cycle
-    after a write on the bus.
+    after a write on the bus, the first without ``spread`` (:class:`HardwareConfig`).
 
     Members
     -------
@@ -221,16 +221,16 @@ class ConfigRegister(wiring.Component):
         A write is taken in this cycle, ``data`` shows it in the next.
     """
 
-    def __init__(self, region: Region):
+    def __init__(self, region: Region, spread: bool = True):
         if region.depth != 1 or not region.register:
             raise ValueError(f"{region.name}: a register has one row and says that it is one")
-        self.region = region
+        self.region, self.spread = region, spread
         super().__init__({"cfg": In(ConfigBus()), "data": Out(region.width), "written": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         kept = Signal(self.region.width, init=self.region.rows[0], reset_less=True)
-        now, here = decode(m, self.cfg, self.region)
+        now, here = decode(m, self.cfg, self.region, self.spread)
         then = delay_bus(m, now, "cfg_then")
         hit, chunk_bits = Signal(self.region.chunks), (self.region.stride - 1).bit_length()
         m.d.comb += [self.data.eq(kept), self.written.eq(hit.any())]
@@ -241,14 +241,17 @@ class ConfigRegister(wiring.Component):
         return m
 
 
-def decode(m: Module, bus, region: Region):
+def decode(m: Module, bus, region: Region, spread: bool = True):
     """The configuration bus a cycle later, and whether a write on it is to the region.
 
     A whole address takes too long to be compared and to decide in one cycle, in a large device:
-    both halves are compared in front of a register. The memories of a part share the bus's.
+    both halves are compared in front of a register. The memories of a part share the bus's. Not
+    ``spread``: the bus itself, in the same cycle.
     """
     low_bits = (region.size - 1).bit_length()
     high, base = bus.addr >> low_bits, region.base >> low_bits
+    if not spread:
+        return bus, bus.en & (high == base)
     half = len(high) // 2
     parts = [high[:half] == base & (1 << half) - 1, high[half:] == base >> half]
     same = Signal(len(parts), reset_less=True)

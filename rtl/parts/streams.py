@@ -77,12 +77,20 @@ LOGIT_BITS = 48
 ADDRESS_BITS = 24       # of the configuration bus
 
 
-def result_word(art: Artifact) -> data.StructLayout:
-    """One sequence's answer: class, logits, and saturations (per layer, then the stream's)."""
-    return data.StructLayout({
-        "label": unsigned(max(1, (art.outputs - 1).bit_length())),
-        "logits": data.ArrayLayout(signed(LOGIT_BITS), art.outputs),
-        "saturations": data.ArrayLayout(32, len(art.blocks) + 1)})
+def result_word(art: Artifact, apart: bool = False) -> data.StructLayout:
+    """One sequence's answer: class, logits, and saturations (per layer, then the stream's).
+
+    apart : without the logits, ``HardwareConfig.logits_apart``.
+    """
+    logits = {} if apart else {"logits": data.ArrayLayout(signed(LOGIT_BITS), art.outputs)}
+    return data.StructLayout({"label": unsigned(max(1, (art.outputs - 1).bit_length()))} | logits
+                             | {"saturations": data.ArrayLayout(32, len(art.blocks) + 1)})
+
+
+def logit_ports(apart: bool) -> dict:
+    """``logit``, ``logit_valid``, where they leave apart: the classes' one after the other, the
+    last one before the result's ``valid``."""
+    return {"logit": Out(signed(LOGIT_BITS)), "logit_valid": Out(1)} if apart else {}
 
 
 class ConfigBus(Signature):

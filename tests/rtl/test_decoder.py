@@ -26,11 +26,11 @@ CASES = {
 }
 
 
-def decoder(case, P=1, **changes):
+def decoder(case, P=1, apart=False, **changes):
     shape, lanes = CASES[case]
     art = random_artifact(5, n_layers=1, length=7, block=P, **shape)
     art = replace(art, **replace(art.spiking, **changes).parts())
-    return Decoder(plan(art, HardwareConfig(lanes)).decoder)
+    return Decoder(plan(art, HardwareConfig(lanes, logits_apart=apart)).decoder)
 
 
 def inputs(dut, lengths=LENGTHS, seed=6):
@@ -96,6 +96,38 @@ def test_results_wait():
     sim.add_testbench(sink)
     sim.run()
     assert got == results(dut, x, lengths)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_logits_that_leave_apart(case):
+    """One after the other, for a link's memory: in time, and all of them before the result."""
+    dut = decoder(case, apart=True)
+    x, found, ends = inputs(dut), [], []
+
+    async def source(ctx):
+        await put(ctx, dut.i, x_words(x, LENGTHS, dut.geo.G))
+
+    async def watch(ctx):
+        ctx.set(dut.o.ready, 1)
+        cycle = 0
+        while len(ends) < len(LENGTHS):
+            *_, made, logit, ended, label = await ctx.tick().sample(
+                dut.logit_valid, dut.logit, dut.o.valid, dut.o.payload.label)
+            found.extend([(cycle, logit)] if made else [])
+            ends.extend([(cycle, label)] if ended else [])
+            cycle += 1
+            assert cycle < 20_000
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+    sim.add_testbench(source, background=True)
+    sim.add_testbench(watch)
+    sim.run()
+    wanted, n = results(dut, x), dut.art.outputs
+    assert [logit for _, logit in found] == [v for one in wanted for v in one["logits"]]
+    assert [label for _, label in ends] == [one["label"] for one in wanted]
+    made = [cycle for cycle, _ in found]
+    assert all(cycle < end for cycle, (end, _) in zip(made[n - 1::n], ends))
+    assert min(np.diff(made), default=99) >= dut.length.width + dut.geo.H
 
 
 @pytest.mark.parametrize("rows, label", [([7, 7, 7], 0), ([-7, 3, 3], 1), ([1, 2, 3], 2),

@@ -8,7 +8,7 @@ from quant.integer.synthetic import random_artifact
 from rtl.link.identity import Identity, IdentityError, shape_digest
 from rtl.parts.config import HardwareConfig
 from rtl.plan import plan
-from tests.rtl.test_link import IDENTITY
+from tests.rtl.link_bench import IDENTITY
 
 
 def test_identities_of_others():

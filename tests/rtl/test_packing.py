@@ -15,7 +15,7 @@ from rtl.link.packing import Unpacker, pack, plain
 from rtl.link.protocol import Command, Status
 from rtl.parts.config import HardwareConfig
 from rtl.plan import plan
-from tests.rtl.test_link import Bench
+from tests.rtl.link_bench import Bench
 
 RNG = np.random.default_rng(1)
 # Corners first: nothing but zeros, none, one, runs at the ends, as long as a token can say and
