@@ -49,11 +49,7 @@ def made(case, **more):
     return random_two_sided(7, **dict(length=6) | shape), HardwareConfig(lanes, **more)
 
 
-# Of one layer the third sequence is answered earlier than predicted: to be mended.
-OPEN = {"one layer": pytest.mark.xfail(reason="the prediction is late", strict=True)}
-
-
-@pytest.mark.parametrize("case", [pytest.param(case, marks=OPEN.get(case, ())) for case in CASES])
+@pytest.mark.parametrize("case", CASES)
 def test_matches_the_reference(case):
     """Sequences of mixed lengths back to back: as they come, and held back at both ends."""
     art, hw = made(case)
