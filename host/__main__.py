@@ -158,8 +158,7 @@ def times(args: argparse.Namespace) -> int:
     board = replace(BOARDS[args.board].running(args.clock, args.baud), mixer=args.mixer,
                     folded=args.folded, single_ports=args.spram)
     task, art = load(args)
-    lanes = args.lanes or estimate.most(board, art)
-    estimate.check(board, art, lanes)
+    board, lanes = estimate.choose(board, art, args.lanes)
     split = task.load("test", args.data_dir)
     part = split.take(np.arange(min(args.n, len(split)))).sequences()
     row = latency.measure(art, board, lanes,

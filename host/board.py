@@ -114,7 +114,7 @@ class Board:
 
     def plan(self, art: Artifact) -> Plan:
         """The core that the board would have, were it built for ``art``."""
-        return plan(art, self.identity.hardware())
+        return plan(art, self.identity.hardware(art))
 
     def fits(self, art: Artifact) -> bool:
         """Whether this bitstream can take the network: all but coefficients and seed is equal.
@@ -170,7 +170,7 @@ class Board:
 
     def predict(self, art: Artifact, lengths: Iterable[int]) -> dict[int, int]:
         """Cycles of sequences on this board, by their numbers of steps."""
-        hardware = self.identity.hardware()
+        hardware = self.identity.hardware(art)
         return {steps: cycles.predict(art, hardware, [steps]).cycles for steps in set(lengths)}
 
     def run(self, sequences: Sequence[np.ndarray], predicted: dict[int, int],

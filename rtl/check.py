@@ -34,7 +34,8 @@ def check(args: argparse.Namespace) -> None:
     if args.task:
         make_task(args.task)
     art = artifact.load(args.artifact)
-    made = plan(art, HardwareConfig(chosen_lanes(art, args.lanes), folded=args.folded))
+    made = plan(art, HardwareConfig(chosen_lanes(art, args.lanes), folded=args.folded,
+                                    longest=args.longest))
     print(f"{art.task}: {len(art.blocks)} layers of {art.H} neurons of {art.n} modes, "
           f"{made.geo.lanes} lanes: {cycles_per_step(made):g} cycles per step, "
           f"{products.multipliers(*made.parts)} multipliers, {products.others(*made.parts)} of "

@@ -18,6 +18,9 @@ port                                      bits, from 0 upwards
 ========================================  ======================================================
 """
 
+from functools import reduce
+from operator import add
+
 from amaranth import Module, Signal
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -28,6 +31,7 @@ from rtl.collector import Collector
 from rtl.parts.config import HardwareConfig
 from rtl.decoder import Decoder
 from rtl.encoder import Encoder
+from rtl.folded.passes import TwoSided
 from rtl.folded.ring import Ring, views_of
 from rtl.layer.layer import Layer, tap_layout
 from rtl.parts.memory import delay_bus
@@ -109,7 +113,7 @@ class Core(wiring.Component):
             wiring.connect(m, collector.o, encoder.i)
             into = collector.i
         if self.plan.layers[0].cuts:
-            m.submodules.layers = ring = Ring(self.plan.layers[0])
+            m.submodules.layers = ring = self._shared(self.plan.layers[0])
             stages, layers = [ring], ring.views
         else:
             stages = layers = [Layer(spec) for spec in self.plan.layers]
@@ -138,12 +142,14 @@ class Core(wiring.Component):
         # Cycles until a write is done: to its part, there, into the row, and what is made of it.
         arrival = len(parts) * hop + 7 + self.plan.spacing
         settling = Signal(range(arrival + 1), reset_less=True)
+        settled = Signal(init=1, reset_less=True)
+        m.d.sync += settled.eq(~self.cfg.en & (settling <= 1))      # settling is 0 then
         with m.If(self.cfg.en):
             m.d.sync += settling.eq(arrival)
         with m.Elif(settling != 0):
             m.d.sync += settling.eq(settling - 1)
         m.d.comb += [
-            admit.eq(~starts | ((inside != self.max_in_flight) & (settling == 0))),
+            admit.eq(~starts | ((inside != self.max_in_flight) & settled)),
             into.payload.eq(self.i.payload), into.valid.eq(self.i.valid & admit),
             self.i.ready.eq(into.ready & admit),
             taken.eq(self.i.valid & self.i.ready),
@@ -152,7 +158,8 @@ class Core(wiring.Component):
             m.d.sync += starts.eq(self.i.payload.last)
         m.d.sync += inside.eq(inside + (taken & starts) - decoder.taken)
 
-        counts = [(f"states{number}", layer.count) for number, layer in enumerate(layers)]
+        counts = [(f"states{number}{f'_{k}' * (k > 0)}", count)
+                  for number, layer in enumerate(layers) for k, count in enumerate(layer.counts)]
         stream_counts = []
         if self.plan.encoder.saturates:
             stream_counts = [("encoded", encoder.count)] + [
@@ -161,10 +168,17 @@ class Core(wiring.Component):
         answered = Signal()
         m.d.sync += answered.eq(decoder.taken)
         heads = [self._queue(m, name, count, answered) for name, count in counts + stream_counts]
-        last = len(layers)
-        m.d.comb += [decoder.saturations[number].eq(heads[number]) for number in range(last)]
-        m.d.comb += decoder.saturations[last].eq(sum(heads[last:]))
+        rest, last = iter(heads), len(layers)
+        for number, layer in enumerate(layers):
+            m.d.comb += decoder.saturations[number].eq(
+                reduce(add, [next(rest) for _ in layer.counts]))
+        m.d.comb += decoder.saturations[last].eq(sum(rest))
         return m
+
+    @staticmethod
+    def _shared(spec):
+        """All layers as one part."""
+        return TwoSided(spec) if spec.cut.future else Ring(spec)
 
     def _queue(self, m: Module, name: str, count: data.View, answered: Signal):
         """Counts of the sequences inside, oldest first; returns the oldest not yet ``answered``."""

@@ -7,9 +7,10 @@ recurrences; here they are followed until they repeat, and what repeats is count
 from dataclasses import dataclass
 
 from quant.integer.artifact import Artifact
+from rtl.folded.pass_times import PassTimes
 from rtl.folded.times import RingTimes
 from rtl.layer.layer import MOST_TOKENS
-from rtl.parts.config import HardwareConfig
+from rtl.parts.config import HardwareConfig, HardwareError
 from rtl.plan import Plan, plan
 from rtl.step_times import KEPT, DecoderTimes, EncoderTimes, LayerTimes
 
@@ -173,8 +174,33 @@ class RingRun(Run):
         return found + self.ring.taken()
 
 
+class PassRun(Run):
+    """The same of layers that a sequence goes through as a whole; ``base``: its last step came."""
+
+    def __init__(self, planned: Plan):
+        super().__init__(planned)
+        self.passes = PassTimes(self.encoder, planned.timing.layers[0], planned.layers[0],
+                                self.decoder)
+        self.parts, self.longest = self.passes.parts, planned.longest
+        timing = planned.timing.layers[0]
+        self.horizon += 2 * self.longest * (planned.geo.words + timing.interval)
+
+    def _follow(self, length: int) -> None:
+        for t in range(length):
+            own = self.encoder.step(max(0, self.decoder.admits) if t == 0 else 0)
+            self.base = self.passes.enter(own, t)
+        self.passes.through(self.base, length)
+
+    def steady(self) -> float:
+        """From result to result of the longest sequences."""
+        results = self.results([self.longest] * 4)
+        return (results[3] - results[2]) / self.longest
+
+
 def run_of(planned: Plan) -> Run:
     """A core that is fed."""
+    if planned.layers[0].cut.future:
+        return PassRun(planned)
     return RingRun(planned) if planned.layers[0].cuts else Run(planned)
 
 
@@ -186,11 +212,16 @@ def cycles_per_step(planned: Plan) -> float:
 def predict(art: Artifact, hw: HardwareConfig, lengths: list[int]) -> Prediction:
     """Cycles of sequences of ``lengths`` steps, one after the other without a gap.
 
-    Raises ``ValueError`` for a length outside 1..art.length.
+    Raises ``ValueError`` for a length outside 1..art.length, :class:`HardwareError` for one that
+    this core alone is too small for.
     """
+    planned = plan(art, hw)
     for length in lengths:
         if not 1 <= length <= art.length:
             raise ValueError(f"a sequence has 1..{art.length} steps, not {length}")
-    planned = plan(art, hw)
+        if length > planned.longest:
+            raise HardwareError(f"a sequence has {length} steps, but the core keeps up to "
+                                f"{planned.longest}: build it with --longest {length}, or without "
+                                f"--longest")
     return Prediction(run_of(planned).results(lengths), sum(lengths), cycles_per_step(planned),
                       planned.roofline)

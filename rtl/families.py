@@ -23,12 +23,13 @@ class Family:
     capacity: dict[str, int] | None = None
 
     def hardware(self, lanes: int, signature: bool = False, mixer: str | None = None,
-                 folded: bool = False, single_ports: int = 0) -> HardwareConfig:
+                 folded: bool = False, single_ports: int = 0,
+                 longest: int = 0) -> HardwareConfig:
         """A core's configuration for this family's memories and size.
 
-        mixer, folded, single_ports : as in :class:`HardwareConfig`; mixer None: tables where they
-        fit, if the family has block RAMs with two ports for them. Raises :class:`HardwareError` for
-        tables, or memories with one port, that it has not.
+        mixer, folded, single_ports, longest : as in :class:`HardwareConfig`; mixer None: tables
+        where they fit, if the family has block RAMs with two ports for them. Raises
+        :class:`HardwareError` for tables, or memories with one port, that it has not.
         """
         if mixer == "tables" and not self.ram:
             raise HardwareError(f"--mixer tables: only {', '.join(with_ports())} has block RAMs "
@@ -40,7 +41,7 @@ class Family:
         return HardwareConfig(
             lanes, signature, self.bank_bits, self.lut_ram_bits, self.spread, self.multiplier,
             self.capacity["multiplier"] if self.multiplier else 0, self.ram, mixer, folded,
-            single_ports)
+            single_ports, longest)
 
 
 FAMILIES = {

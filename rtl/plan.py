@@ -11,9 +11,11 @@ from functools import cached_property
 
 from quant.integer import ops
 from quant.integer.artifact import Artifact
+from quant.integer.future import Future
 from quant.integer.memory import States
 from rtl import decoder, encoder, products
-from rtl.cut import cut
+from rtl.cut import cut, two_sided
+from rtl.folded import passes, sides
 from rtl.folded.stack import stacked
 from rtl.layer import layer, mixers
 from rtl.layer.cells import CELLS
@@ -27,10 +29,13 @@ from rtl.spec import EndSpec, LayerSpec, Timing
 from rtl.parts.streams import ADDRESS_BITS, LOGIT_BITS
 
 IN_FLIGHT = 16      # sequences inside a core, at most
+BOTH_IN_FLIGHT = 2  # of a two-sided network: one goes through the layers, one comes in
 COUNT_BITS = 32     # of a count of saturations, at most
 # Components that compute an operation beside its cell (rtl.layer.cells.CELLS).
 PARTS: dict[type, tuple[str, ...]] = {
-    States: ("rtl.layer.state_engine",), ops.Mix: ("rtl.layer.mixer", "rtl.layer.table_mixer"),
+    States: ("rtl.layer.state_engine",),
+    Future: ("rtl.folded.passes", "rtl.layer.state_engine"),
+    ops.Mix: ("rtl.layer.mixer", "rtl.layer.table_mixer"),
     ops.Ternary: ("rtl.layer.ternary",), **dict.fromkeys(
         (ops.Embed, ops.Scale, ops.Round, ops.Limit, ops.Clamp), ("rtl.encoder",))}
 
@@ -68,7 +73,7 @@ class Plan:
     def timing(self) -> CoreTiming:
         """Latency and interval of every part."""
         return CoreTiming(encoder.timing(self.encoder),
-                          tuple(layer.timing(spec) for spec in self.layers),
+                          tuple(kind_of(spec).timing(spec) for spec in self.layers),
                           decoder.timing(self.decoder))
 
     @property
@@ -84,7 +89,12 @@ class Plan:
     @property
     def roofline(self) -> int | float:
         """Least cycles of a step, of all layers that follow each other on the same hardware."""
-        return self.layers[0].geo.roofline
+        return self.layers[0].geo.roofline * (1 + bool(self.layers[0].cut.future))
+
+    @property
+    def longest(self) -> int:
+        """Steps of a sequence, at most."""
+        return self.layers[0].longest
 
     @property
     def addresses(self) -> int:
@@ -118,8 +128,12 @@ def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
     Raises :class:`rtl.parts.config.HardwareError`, naming layer or end, rule and value, for
     what the RTL lacks.
     """
+    both = two_sided(art)
+    if both:
+        hw = replace(hw, folded=True)
+    check_longest(art, hw, both)
     specs = [layer_of(art, number, hw) for number in range(len(art.blocks))]
-    if hw.folded and len(specs) > 1:
+    if both or hw.folded and len(specs) > 1:
         specs = [folded(specs)]
     first, last = end_beside(specs[0]), end_beside(specs[-1])
     encoder.check(first)
@@ -127,7 +141,8 @@ def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
     if hw.multipliers:
         first, specs, last = products.divided(first, specs, last, hw.multipliers)
     parts = [(first, "", encoder.regions(first)),
-             *((spec, "layers." if spec.cuts else f"layer{spec.number}.", layer.regions(spec))
+             *((spec, "layers." if spec.cuts else f"layer{spec.number}.",
+                kind_of(spec).regions(spec))
                for spec in specs),
              (last, "", decoder.regions(last))]
     regions = [replace(region, name=prefix + region.name)
@@ -138,7 +153,7 @@ def plan(art: Artifact, hw: HardwareConfig = HardwareConfig()) -> Plan:
     for spec, _, found in parts:
         placed.append(replace(spec, regions={local.name: next(rest) for local in found}))
     made = Plan(art, hw, first.geo, placed[0], tuple(placed[1:-1]), placed[-1], tuple(regions),
-                specs[0].count_bits, IN_FLIGHT)
+                specs[0].count_bits, BOTH_IN_FLIGHT if both else IN_FLIGHT)
     if made.addresses > 1 << ADDRESS_BITS:
         raise HardwareError(f"the coefficients take {made.addresses} addresses, the configuration "
                             f"bus has {1 << ADDRESS_BITS}; use fewer layers or neurons")
@@ -155,8 +170,30 @@ def layer_of(art: Artifact, number: int, hw: HardwareConfig) -> LayerSpec:
 def folded(specs: list[LayerSpec]) -> LayerSpec:
     """The one layer that computes them all, one after the other."""
     cuts = [spec.cut for spec in specs]
+    for spec in specs:
+        if not spec.cut.future and two_sided(spec.art):
+            raise HardwareError(f"layer {spec.number}: it has no kernel of the future, other "
+                                f"layers have; layers share the hardware only with the same "
+                                f"operations")
+        if spec.cut.future:
+            sides.check(spec)
     return replace(specs[0], geo=replace(specs[0].geo, layers=len(specs)), cuts=tuple(cuts),
-                   cut=stacked(cuts))
+                   cut=stacked(cuts) if len(cuts) > 1 else cuts[0])
+
+
+def kind_of(spec: LayerSpec):
+    """The module that knows a layer's regions and timing."""
+    return passes if spec.cut.future else layer
+
+
+def check_longest(art: Artifact, hw: HardwareConfig, both: bool) -> None:
+    """Refuse a length that a core cannot be built for."""
+    if hw.longest and not both:
+        raise HardwareError("longest is of networks with two-sided kernels, which keep whole "
+                            "sequences; this one has none: leave out --longest")
+    if not 0 <= hw.longest <= art.length:
+        raise HardwareError(f"longest must be 1..{art.length}, the network's own length, not "
+                            f"{hw.longest}")
 
 
 def count_bits(art: Artifact) -> int:

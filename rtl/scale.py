@@ -96,19 +96,33 @@ def _holds(name: str) -> str:
     return HOLDS.get(name) or ("weights" if name.startswith("mixer.") else "tables")
 
 
+def _sequence(spec: LayerSpec) -> list[Memory]:
+    """What is kept of a whole sequence: what enters the states, sums of the future, and x."""
+    rows, G = spec.longest * spec.geo.words, spec.geo.G
+    u, = spec.cut.states.formats
+    found = [_plain("sequence", rows, G * u.width),
+             _wide("sequence", rows, G * spec.cut.future.made.width, spec.hw)]
+    if spec.fused:
+        found.append(_plain("sequence", rows, G * spec.x_format.width + 1))
+    return found
+
+
 def memories(planned: Plan) -> list[Memory]:
     """Every memory of a core but the queues of a few words; ``name`` says what it is for."""
     geo, hw = planned.geo, planned.hw
     found = _mapped(planned.encoder.regions, hw)
     for spec, timing in zip(planned.layers, planned.timing.layers):
         if spec.cut.states:
-            width = 2 * geo.lanes * spec.cut.states.op.h.width
-            found.append(_wide("states", spec.geo.rows, width, hw))
+            width, sides = 2 * geo.lanes * spec.cut.states.op.h.width, 1 + bool(spec.cut.future)
+            found.append(_wide("states", sides * spec.geo.rows, width, hw))
         found += _mapped(spec.regions, hw, mixers.built(spec)) + _tables(spec)
         found += [_wide(*memory, hw) for flow in chains.flows(spec, totals(spec))
                   for memory in flow.memories]
         if spec.cut.ternary:
             found.append(_plain("buffer", BANKS * geo.words, ternary.kept(spec).size))
+        if spec.cut.future:
+            found += _sequence(spec)
+            continue
         buffer = _plain("buffer", timing.banks * geo.words, geo.values * spec.x_format.width)
         found += [buffer] * (1 + spec.fused)
     sums = _plain("decoder", 2 << (geo.words - 1).bit_length(),

@@ -25,11 +25,23 @@ class LayerSpec:
     logic: int = 0              # products of LUTs, as rtl.products says
     regions: Mapping[str, Region] = field(default_factory=dict)     # by name, without "layer0."
     cuts: tuple[Cut, ...] = ()  # of each layer, where several share it: ``cut`` has all tensors
+    brings: tuple[tuple[str, int], ...] = ()    # bits that a word takes along unread, by name
+    two_way: bool = False       # of layers 0, 2, ... the states go from a sequence's end
 
     @property
     def x_format(self) -> QFormat:
         """Of the layer's input and output."""
         return self.art.x_format
+
+    @property
+    def i_format(self) -> QFormat:
+        """Of what enters the engine: x, but of a part of a layer."""
+        return self.cut.x
+
+    @property
+    def longest(self) -> int:
+        """Steps of a sequence, at most."""
+        return self.hw.longest or self.art.length
 
     @property
     def random(self) -> RandomFormat:

@@ -201,7 +201,7 @@ def report(args: argparse.Namespace) -> None:
         raise HardwareError(f"--layers {args.layers}: the network has {whole}")
     art = replace(art, blocks=art.blocks[:args.layers])
     lanes = chosen_lanes(art, args.lanes)
-    planned = plan(art, HardwareConfig(lanes, folded=args.folded))
+    planned = plan(art, HardwareConfig(lanes, folded=args.folded, longest=args.longest))
     out = args.out or build("synth", f"{slug(art.task)}_{args.family}_{lanes}"
                             + "_folded" * args.folded)
     row = {"task": art.task, "artifact": digest, "layers": len(art.blocks), "of": whole,
@@ -209,7 +209,8 @@ def report(args: argparse.Namespace) -> None:
 
     def mapped(folder: Path) -> None:
         row.update(synthesise(art, lanes, args.family, folder, args.signature, args.part,
-                               mixer=args.mixer, folded=args.folded, single_ports=args.spram))
+                               mixer=args.mixer, folded=args.folded, single_ports=args.spram,
+                               longest=args.longest))
         write_json(folder / "synth.json", row)
 
     with folders.lock(out):

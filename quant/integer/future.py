@@ -10,6 +10,7 @@ import numpy as np
 
 from quant.integer.memory import Draws, Recurrence, States
 from quant.integer.operation import Tensor
+from quant.integer.signature import FUTURE, rotl, state_word
 
 
 @dataclass(frozen=True)
@@ -53,3 +54,7 @@ class Foreseen:
         """The next step's y (H,)."""
         y, self.h_re, self.h_im, self.word, self.saturated = next(self.steps)
         return y
+
+    def shown(self, place: int):
+        """Words (H,): written states and rounding words of the step, of the way backwards."""
+        return rotl(state_word(self.h_re, self.h_im, self.word), FUTURE)

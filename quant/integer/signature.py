@@ -11,6 +11,9 @@ rotated by an amount of its own, so that no two of them cancel:
     SUM         y
     5 k + ...   of mode k: the real and imaginary part written, the rounding word
 
+What states of the future (``quant.integer.future``) wrote going backwards, with their rounding
+words, is in the word of the step whose input they took, rotated by FUTURE more.
+
 With two steps per update of the states the CRC is one per layer and block of steps. A word is then
 the XOR of both steps' terms, those of the second rotated by SECOND more; what the states wrote and
 their rounding words are there once, as above. A block that lacks its second step, at the end of a
@@ -27,6 +30,7 @@ CRC_POLY = 0x04C11DB7       # CRC-32, most significant bit first, start value al
 MASK = 0xFFFFFFFF
 TOOK, SUM, DRAWS = 0, 3, (11, 23)
 SECOND = 25
+FUTURE = 13
 RE, IM, ROUNDING, MODE = 1, 17, 9, 5    # of mode k: one of the first three, and k times the last
 
 

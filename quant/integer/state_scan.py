@@ -6,7 +6,7 @@ from quant.integer import kernels, signature
 from quant.integer.jit import kept
 from quant.integer.memory import States
 from quant.integer.operation import round_half_even
-from quant.integer.signature import TOOK, of_blocks, rotl
+from quant.integer.signature import FUTURE, TOOK, of_blocks, rotl
 
 
 @kept(kernels, signature)
@@ -128,5 +128,8 @@ def along(op: States, u_fmt, u: np.ndarray, words: np.ndarray, bits: int, place:
     if op.backwards:
         re_sum = np.concatenate([re_sum[:, 1:], np.zeros((B, 1, H), np.int64)], 1)
     word = np.ascontiguousarray(shown[:, way].transpose(2, 1, 0))
-    return (op.output(u_fmt, re_sum, u), over[way].T,
-            word ^ rotl(u, TOOK) if place == 0 else word)
+    if op.backwards:
+        word = rotl(word.astype(np.int64), FUTURE)
+    elif place == 0:
+        word = word ^ rotl(u, TOOK)
+    return op.output(u_fmt, re_sum, u), over[way].T, word

@@ -213,17 +213,30 @@ def _stacked(blocks: tuple[tuple[Operation, ...], ...]) -> tuple[Operation, ...]
         [np.atleast_1d(op.tensors[name].raw) for op in same]), t.fmt)) for same in zip(*blocks))
 
 
+def _one_gain(found: tuple[Operation, ...]) -> tuple[Operation, ...]:
+    """Operations whose states, of both sides, have one format of what enters."""
+    gains = [op.g_re.fmt for op in found if isinstance(op, States)]
+    g = max(gains, key=lambda fmt: fmt.i_bits, default=None)
+    return tuple(op.on_tensors(lambda name, t: Tensor(t.raw, g if name[0] == "g" else t.fmt))
+                 if isinstance(op, States) else op for op in found)
+
+
 def _with_one_format(blocks: tuple[tuple[Operation, ...], ...], config: QuantConfig,
                      seen: Extremes, x: QFormat) -> tuple[tuple[Operation, ...], ...]:
-    """The operations of all layers in formats that hold what any of them has, and was seen doing.
+    """The operations of all layers in formats that hold what any of them has, and was seen doing;
+    of a two-sided kernel also what either side has.
     """
     place, merged = f"0 to {len(blocks) - 1}", {}
     for (where, name), (low, high) in seen.blocks.items():
         if where != "first":
             before = merged.get((place, name), (low, high))
             merged[place, name] = np.minimum(low, before[0]), np.maximum(high, before[1])
-    fitted_ops = Fitting(place, config, replace(seen, blocks=merged), x).all(_stacked(blocks),
-                                                                            {"x": x})
+    sides = [(place, op.state) for op in blocks[0] if isinstance(op, States)]
+    both = [merged[side] for side in sides if side in merged]
+    for side in sides if both else ():
+        merged[side] = (np.min([low for low, _ in both], 0), np.max([high for _, high in both], 0))
+    fitted_ops = _one_gain(Fitting(place, config, replace(seen, blocks=merged), x).all(
+        _stacked(blocks), {"x": x}))
 
     def like(op: Operation, other: Operation) -> Operation:
         formats = formats_of(other)

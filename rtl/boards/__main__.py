@@ -85,11 +85,10 @@ def main(argv: list[str] | None = None) -> int:
 def make(args: argparse.Namespace) -> None:
     """The bitstream of the options."""
     board = replace(BOARDS[args.board].running(args.clock, args.baud), mixer=args.mixer,
-                    folded=args.folded, single_ports=args.spram)
+                    folded=args.folded, single_ports=args.spram, longest=args.longest)
     source = current.folder(args)
     art = artifact.load(source)
-    lanes = args.lanes or estimate.most(board, art)
-    estimate.check(board, art, lanes)
+    board, lanes = estimate.choose(board, art, args.lanes)
     own = "" if args.clock is None else f"_{float(args.clock):g}MHz"
     out = args.out or build("bitstream", f"{board.name}_{source.name}_{lanes}{own}"
                             + "_folded" * board.folded)

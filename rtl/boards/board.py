@@ -40,7 +40,7 @@ class Board:
     packer; programmer : openFPGALoader's name of the board; pll : makes other clocks than the
     oscillator's; most_baud : of the USB chip; usb : vendor and product of the chip that
     openFPGALoader talks to, None: it loads the first board in its boot loader and can be told of no
-    other; mixer, folded, single_ports : of the core, :meth:`rtl.families.Family.hardware`.
+    other; mixer, folded, single_ports, longest : of the core, :meth:`rtl.families.Family.hardware`.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Board:
     mixer: str | None = None
     folded: bool = False
     single_ports: int = 0
+    longest: int = 0
 
     @property
     def mapping(self) -> Family:
@@ -68,7 +69,7 @@ class Board:
     def hardware(self, lanes: int) -> HardwareConfig:
         """The core's configuration on this board."""
         made = self.mapping.hardware(lanes, mixer=self.mixer, folded=self.folded,
-                                     single_ports=self.single_ports)
+                                     single_ports=self.single_ports, longest=self.longest)
         return replace(made, multipliers=self.capacity["multiplier"]) if made.multiplier else made
 
     def running(self, clock: Fraction | None = None, baud: int | None = None) -> "Board":

@@ -1,6 +1,7 @@
 """What a network needs of a device, before synthesis: multipliers, memories, LUTs (roughly)."""
 
 from collections import Counter
+from dataclasses import replace
 
 from quant.integer.artifact import Artifact
 from rtl import products, scale
@@ -133,6 +134,23 @@ def most(board: Board, art: Artifact) -> int:
     return max(fits, default=1)
 
 
+def choose(board: Board, art: Artifact, lanes: int | None = None) -> tuple[Board, int]:
+    """A board with its mixers, where it does not say which, and the lanes, where they are None.
+
+    Tables, but columns where only those fit, or where those leave room for more lanes. Raises
+    :class:`HardwareError` as :func:`check` does.
+    """
+    free = board.mixer is None and board.mapping.ram
+    kinds = [board, replace(board, mixer="columns")] if free else [board]
+
+    def found(kind: Board) -> tuple[bool, int]:
+        number = lanes or most(kind, art)
+        return not missing(kind, art, number), number
+    best = max(kinds, key=found)        # the first of equals
+    check(best, art, found(best)[1])
+    return best, found(best)[1]
+
+
 def check(board: Board, art: Artifact, lanes: int) -> None:
     """Raise :class:`HardwareError`, naming what runs out, what fills it, and what would fit."""
     geo = plan(art, board.hardware(lanes)).geo
@@ -147,7 +165,8 @@ def check(board: Board, art: Artifact, lanes: int) -> None:
     if fits:
         advice = f"at most --lanes {max(fits)} fits"
     else:
-        found = [text for text, other in smaller.variants(art) if not missing(board, other, 1)]
+        found = [text for text, other in smaller.variants(art) if not missing(
+            replace(board, longest=min(board.longest, other.length)), other, 1)]
         advice = ("no number of lanes fits; " + (
             f"of this shape {' or '.join(smaller.best(found))} would, with 1 lane" if found else
             "fewer layers, neurons or steps alone do not help either: use a smaller network"))

@@ -19,7 +19,7 @@ class View:
 
     tap: data.View
     busy: object
-    count: data.View
+    counts: tuple[data.View, ...]       # that are added
     stream_count: data.View | None
 
 
@@ -84,7 +84,7 @@ class Ring(wiring.Component):
     @property
     def views(self) -> list[View]:
         """What there is to see of each layer."""
-        return [View(getattr(self, f"tap{j}"), self.busy[j], getattr(self, f"count{j}"),
+        return [View(getattr(self, f"tap{j}"), self.busy[j], (getattr(self, f"count{j}"),),
                      getattr(self, f"stream_count{j}", None)) for j in range(self.geo.layers)]
 
     def elaborate(self, platform):
@@ -143,7 +143,7 @@ class Ring(wiring.Component):
         layer = self.layer
         m.d.comb += self.busy.eq(layer.busy)
         for j, view in enumerate(self.views):
-            for to, shown in ((view.tap, layer.tap), (view.count, layer.count),
+            for to, shown in ((view.tap, layer.tap), (*view.counts, layer.count),
                               (view.stream_count, getattr(layer, "stream_count", None))):
                 if to is not None:
                     m.d.comb += [to[name].eq(shown[name]) for name in to.shape().members

@@ -39,16 +39,17 @@ def _compare(first: Cut, other: Cut, number: int) -> None:
     def refuse(what, ours, its):
         raise HardwareError(f"folded: {what} is {ours} in layer 0, but {its} in layer {number}; "
                             f"layers share the hardware only with the same operations and "
-                            f"formats: export with --one-format, or leave out --folded")
+                            f"formats: export with --one-format" + (
+                                "" if first.future else ", or leave out --folded"))
 
     ours, its = _wires(first), _wires(other)
     names = [", ".join(str(wire.op) for wire in wires) for wires in (ours, its)]
     if names[0] != names[1]:
         refuse("a block", *names)
     for one, two in zip(ours, its):
-        for name, seen in _facts(one).items():
-            if seen != _facts(two).get(name):
-                refuse(f"{name} of {one.op}", seen, _facts(two).get(name))
+        for name, seen in facts(one).items():
+            if seen != facts(two).get(name):
+                refuse(f"{name} of {one.op}", seen, facts(two).get(name))
         for name, tensor in _shared(one.op).items():
             if not np.array_equal(tensor.raw, _shared(two.op)[name].raw):
                 refuse(f"the content of {name} of {one.op}", "one", "another one")
@@ -57,7 +58,7 @@ def _compare(first: Cut, other: Cut, number: int) -> None:
         refuse("the offset of the states", *b)
 
 
-def _facts(wire: Wired) -> dict[str, str]:
+def facts(wire: Wired) -> dict[str, str]:
     """Everything of an operation but for its numbers, by name."""
     found = {f"input {k}": str(fmt) for k, fmt in enumerate(wire.formats)}
     for field in fields(wire.op):

@@ -12,7 +12,7 @@ from rtl.layer import fire, table                 # noqa: F401
 from rtl.layer.chain import Chain
 from rtl.layer.flow import Value, of
 from rtl.parts.config import Geometry
-from rtl.parts.streams import marks
+from rtl.parts.streams import marks, x_word
 from rtl.spec import LayerSpec
 
 BACK = 2        # cycles from a word's transfer behind the mixers to its first cell
@@ -23,7 +23,7 @@ def front(spec: LayerSpec) -> Chain:
     waits = [sampler_words.latency(wire.op.form) for wire in spec.cut.front
              if isinstance(wire.op, Fire)]
     start = max([1, *waits])
-    return Chain(spec, "front", spec.cut.front, {"x": of(spec.x_format, start)}, start,
+    return Chain(spec, "front", spec.cut.front, {spec.cut.i: of(spec.i_format, start)}, start,
                  "input_coefficients")
 
 
@@ -55,12 +55,19 @@ def drive(spec: LayerSpec) -> Value:
 
 def middle(spec: LayerSpec, time: int) -> Chain:
     """From y, or without states what leaves the front, at a time, to what is sent."""
-    if spec.cut.states:
+    if spec.cut.future:
+        name, value = spec.cut.added.op.makes, of(spec.cut.added.made, 0)
+    elif spec.cut.states:
         name, value = spec.cut.states.op.makes, drive(spec)
     else:
         name, value = spec.cut.u, entering(spec)
     return Chain(spec, "middle", spec.cut.middle, {name: replace(value, time=time, held=True)},
                  time, "output_coefficients")
+
+
+def entering_word(spec: LayerSpec) -> data.StructLayout:
+    """What comes into an engine: a word of ``i_format``, and what it takes along."""
+    return data.StructLayout(x_word(spec.i_format, spec.geo).members | dict(spec.brings))
 
 
 def sent_word(spec: LayerSpec) -> data.StructLayout:
@@ -74,6 +81,7 @@ def sent_word(spec: LayerSpec) -> data.StructLayout:
     members = {name: member(of(spec.cut.formats[name], 0), spec.geo) for name in spec.cut.sent}
     if spec.spikes_enter:
         members["s_in"] = spec.geo.values
+    members |= dict(spec.brings)
     return data.StructLayout(members | marks(spec.geo) | {"end": 1, "signature": 32,
                                                           "saturations": 32})
 

@@ -10,6 +10,7 @@ from rtl.layer import chains
 from rtl.parts.lfsr import start_regions
 from rtl.parts.memory import ConfigMemory, Region, pack_rows
 from rtl.parts.shared_source import source
+from rtl.parts.two_way_source import TwoWaySource
 from rtl.parts.streams import shape_of
 from rtl.spec import LayerSpec, starts
 
@@ -71,8 +72,9 @@ def regions(spec: LayerSpec) -> list[Region]:
                         geo.neuron_rows, geo.G)]
     found += [one for part in parts for one in part.regions()]
     if spec.rounding == "stochastic":
+        cuts = spec.cuts or (spec.cut,)
         found += start_regions("start_rounding", random, spec.seed, [
-            lfsr.stream_index(spec.number + j, lfsr.ROUNDING) for j in range(geo.layers)])
+            lfsr.stream_index(cut.states.op.layer, lfsr.ROUNDING) for cut in cuts])
     return found
 
 
@@ -128,7 +130,7 @@ class StateMemories:
         ``state_inputs0`` and on, one for each of G neurons, see :func:`entering`; registered
         likewise.
     neurons : CoefficientMemory
-        ``neuron_coefficients``: d and b of G neurons per row, a row per word.
+        ``neuron_coefficients``: d and b of G neurons per row, a row per word; registered likewise.
     draws_rounding : WordSource or None
         ``start_rounding``, with stochastic rounding only: a draw per lane.
     """
@@ -140,11 +142,13 @@ class StateMemories:
         found = entering(spec)
         self.inputs = [CoefficientMemory(spec, f"state_inputs{g}", found, geo.M, spec.hw.spread)
                        for g in range(geo.G if found else 0)]
-        self.neurons = CoefficientMemory(spec, "neuron_coefficients", neurons(spec), geo.G)
+        self.neurons = CoefficientMemory(spec, "neuron_coefficients", neurons(spec), geo.G,
+                                         spec.hw.spread)
         self.draws_rounding = None
         if spec.rounding == "stochastic":
-            self.draws_rounding = source(random, lfsr.word_bits(random, lfsr.ROUNDING),
-                                         geo.lanes, starts(spec, "start_rounding"), spec.hw.spread)
+            bits, found = lfsr.word_bits(random, lfsr.ROUNDING), starts(spec, "start_rounding")
+            self.draws_rounding = TwoWaySource(random, bits, geo.lanes, geo.H * geo.n, found) \
+                if spec.two_way else source(random, bits, geo.lanes, found, spec.hw.spread)
 
     def submodules(self) -> dict:
         """Every part, by name."""

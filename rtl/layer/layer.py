@@ -131,6 +131,11 @@ class Layer(wiring.Component):
             members["stream_count"] = Out(count)
         super().__init__(members)
 
+    @property
+    def counts(self) -> tuple:
+        """Of saturated states, to be added."""
+        return self.count,
+
     def elaborate(self, platform):
         m = Module()
         m.submodules.buffer, m.submodules.engine = self.buffer, self.engine

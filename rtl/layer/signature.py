@@ -96,7 +96,10 @@ class StepSignature(wiring.Component):
 
 
 def of_front(spec, chain: flow.Flow, u: flow.Value) -> list[tuple[flow.Value, int]]:
-    """What the front adds to a neuron's word, with its rotation; u is what leaves it."""
+    """What the front adds to a neuron's word, with its rotation; u is what leaves it. What enters a
+    part of a layer is shown by whom it comes from."""
+    if spec.cut.i != "x":
+        return []
     if spec.cut.front and spec.cut.front[-1].op.states:
         return [(value, FRONT[kind]) for value, kind in chain.shown]
     return [(u, FRONT["input"])]
@@ -149,6 +152,10 @@ class NeuronWords:
         for j, h in enumerate(states):
             g, k = divmod(j, self.geo.M)
             self.words[g] = self.words[g] ^ rotl(h.h_re, 5 * k + 1) ^ rotl(h.h_im, 5 * k + 17)
+
+    def turned(self, by: int, flag) -> None:
+        """Rotated where a flag is 0."""
+        self.words = [Mux(flag, word, rotl(word, by)) for word in self.words]
 
     def over_cycles(self, time: int, head) -> None:
         """Sum over a word's cycles, from its ``head`` at a time on.

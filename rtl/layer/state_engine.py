@@ -7,14 +7,16 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from quant.integer.signature import FUTURE
 from rtl.layer import chains, signature
 from rtl.layer.block_lanes import BlockLanes
 from rtl.layer.scheduler import Scheduler
 from rtl.layer.signature import NeuronWords, StepSignature
 from rtl.layer.state_lanes import Lanes
 from rtl.layer.state_model import expected_words
+from rtl.parts import two_way_source
 from rtl.parts.pipeline import Pipeline, buffer_output, tree_stages
-from rtl.parts.streams import ConfigBus, copied, each_layer, marks, x_word
+from rtl.parts.streams import ConfigBus, copied, each_layer, marks
 from rtl.spec import LayerSpec, Timing
 
 COUNTERS = 3    # levels of the saturation counter's adder tree per cycle
@@ -123,11 +125,13 @@ class StateEngine(wiring.Component):
 
     Members
     -------
-    i : ``In(stream.Signature(x_word(x_format, geo)))``
+    i : ``In(stream.Signature(chains.entering_word(spec)))``
     o : ``Out(stream.Signature(chains.sent_word(spec)))``
         ``signature`` and ``saturations`` run along: over the block and the sequence so far.
     busy : ``Out(layers)``
         Bit j, for layer j: the lanes take operands in this cycle, all of them. For counters.
+    coming : ``In(two_way_source.coming(layers))``
+        A step that will go through the layers in both directions; with ``two_way`` only.
     cfg : ``In(ConfigBus())``
 
     Resources
@@ -151,10 +155,12 @@ class StateEngine(wiring.Component):
         if self.states:
             self.part = LANES[spec.geo.P](spec)
             self.memories, self.lanes = self.part.memories, self.part.lanes
-        super().__init__({"i": In(stream.Signature(x_word(spec.x_format, spec.geo))),
-                          "o": Out(stream.Signature(chains.sent_word(spec))),
-                          "busy": Out(spec.geo.layers),
-                          "cfg": In(ConfigBus())})
+        members = {"i": In(stream.Signature(chains.entering_word(spec))),
+                   "o": Out(stream.Signature(chains.sent_word(spec))),
+                   "busy": Out(spec.geo.layers), "cfg": In(ConfigBus())}
+        if spec.two_way:
+            members["coming"] = In(two_way_source.coming(spec.geo.layers))
+        super().__init__(members)
 
     def model(self, words: list[dict], seed: int | None = None) -> list[dict]:
         """Words out for x words; see :func:`rtl.layer.state_model.expected_words`."""
@@ -182,6 +188,8 @@ class StateEngine(wiring.Component):
         m.d.comb += self.busy.eq((working.valid & en) << (working.layer if geo.layers > 1 else 0))
         if self.states:
             u, y = self.part.build(m, host, at, u, seen)
+            if self.spec.two_way and self.memories.draws_rounding:
+                m.d.comb += self.memories.draws_rounding.coming.eq(self.coming)
             overs.append(([lane.o.payload.over[part] for lane in self.lanes for part in range(2)],
                           at.state))
             entering = {self.states.op.makes: y}
@@ -199,9 +207,11 @@ class StateEngine(wiring.Component):
             out = seen["middle"].at(values[name], at.result)
             m.d.comb += [result[name][g].eq(one)
                          for g, one in enumerate(there(host, at.result, out.bits))]
-        if "s_in" in word.members:
+        if self.spec.spikes_enter:
             since = at.y - 2 if self.states else at.operands
             m.d.comb += result.s_in.eq(pipe.delay(Cat(u), at.result - since, "s_in"))
+        for name, _ in self.spec.brings:
+            m.d.comb += result[name].eq(pipe.delay(self.i.payload[name], at.result, name))
         self._count(m, host, overs, result)
         if self.spec.hw.signature:
             self._sign(m, host, seen, values, result)
@@ -213,7 +223,7 @@ class StateEngine(wiring.Component):
         geo, at, pipe = self.geo, self.at, host.pipe
         chain = chains.front(self.spec)
         x = pipe.delay(self.i.payload.x, chain.start, "x")
-        values, flow = chain.build(host, {"x": [x[g] for g in range(geo.values)]})
+        values, flow = chain.build(host, {self.spec.cut.i: [x[g] for g in range(geo.values)]})
         entered = flow.at(values[self.spec.cut.u], at.operands)
         u = [Signal(entered.shape, name=f"u{g}") for g in range(geo.values)]
         for g, fresh in enumerate(there(host, at.operands, entered.bits)):
@@ -247,6 +257,8 @@ class StateEngine(wiring.Component):
             words.add_states(seen.get("rounding"), [lane.o.payload for lane in self.lanes],
                              at.state)
             words.over_cycles(at.y - 1, slots[at.y - 1].head)
+            if self.spec.two_way:
+                words.turned(FUTURE, slots[words.time].layer[0])
         words.add(signature.of_middle(self.spec, seen["middle"], values))
         last = slots[at.result - 1]
         crc = m.submodules.crc = StepSignature(geo.G)

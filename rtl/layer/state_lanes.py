@@ -65,6 +65,8 @@ class Lanes:
                          mem.draws_rounding.rewind.eq(ahead.last & ahead.end & ahead.tail)]
             if self.geo.layers > 1:
                 m.d.comb += mem.draws_rounding.layer.eq(ahead.layer)
+            if self.spec.two_way:
+                m.d.comb += mem.draws_rounding.turn.eq(ahead.end & ahead.tail)
             seen["rounding"] = pipe.register(mem.draws_rounding.words, "r_round")
         # With registers behind the RAMs the rows come a cycle later.
         first = host.slots[at.operands + self.spec.hw.spread].first
@@ -104,9 +106,9 @@ class Lanes:
         """The sums over modes and the drives."""
         geo, mem, pipe = self.geo, self.memories, host.pipe
         drives, total = self.Drives(self.spec, chains.drive(self.spec)), at.y - 1
-        m.d.comb += [mem.neurons.addr.eq(host.slots[total - drives.ahead].word),
-                     mem.neurons.en.eq(pipe.en)]
         early = total - drives.ahead + 1
+        m.d.comb += [mem.neurons.addr.eq(host.slots[early - mem.neurons.latency].word),
+                     mem.neurons.en.eq(pipe.en)]
         u = [pipe.delay(one, early - at.operands, f"u{g}") for g, one in enumerate(u)]
         totals = [pipe.delay(one, total - at.state - tree_stages(geo.M, ADDERS), f"total{g}")
                   for g, one in enumerate(self._totals(pipe, [

@@ -13,11 +13,12 @@ OLD = 2         # entries that tell what a weight was
 DELTA = OLD + READ              # cycle of an update from which the difference is known
 UPDATE = DELTA + ENTRIES + 1    # cycles of an update
 DECODE = 3      # from the bus to the first bit
+BEHIND = 1      # `busy` is a register
 
 
 def spacing(width: int) -> int:
     """Cycles from one write on the bus to the next: bit by bit, and each weight that it ends."""
-    return DECODE + WORD + (UPDATE + 1) * ((WORD + width - 1) // width)
+    return DECODE + BEHIND + WORD + (UPDATE + 1) * ((WORD + width - 1) // width)
 
 
 class TableBuilder(wiring.Component):
@@ -128,10 +129,11 @@ class TableBuilder(wiring.Component):
         coming = Signal(range(H + 1), reset_less=True)      # output of the weight that is shifted
         output, neuron = (Signal(range(max(2, H)), name=name, reset_less=True)
                           for name in ("output_kept", "neuron_kept"))
-        complete = Signal()
+        complete, busy = Signal(), Signal(reset_less=True)
         m.d.comb += [complete.eq((have == self.weight.width) & (coming != H)),
-                     self.output.eq(output), self.neuron.eq(neuron),
-                     self.busy.eq((left != 0) | complete | updating)]
+                     self.output.eq(output), self.neuron.eq(neuron), self.busy.eq(busy)]
+        # A register: the addresses of all tables hang on it. The first address is used after it.
+        m.d.sync += busy.eq((left != 0) | complete | updating)
         with m.If(complete):
             m.d.sync += [have.eq(0), coming.eq(coming + 1), output.eq(coming)]
         with m.Elif((left != 0) & ~updating):

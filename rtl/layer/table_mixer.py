@@ -130,12 +130,14 @@ class TableMixer(Mixing):
         word, busy, go, end = Signal(range(max(2, words))), Signal(), Signal(), Signal()
         inside, room = Signal(range(BEHIND + 1)), Signal(init=1)
         was_read, following = Signal(), Signal(range(BEHIND + 2))
-        m.d.comb += [go.eq(busy & room), end.eq(go & (word == words - 1)),
+        last = Signal(init=words == 1)      # word is the last one; much waits for this
+        m.d.comb += [go.eq(busy & room), end.eq(go & last),
                      free.eq(~busy | end), following.eq(inside + go - was_read)]
         m.d.sync += [was_read.eq(queue.o.valid & queue.o.ready), inside.eq(following),
                      room.eq(following != BEHIND), busy.eq(loaded | busy & ~end)]
         with m.If(go):
-            m.d.sync += word.eq(Mux(end, 0, word + 1))
+            m.d.sync += [word.eq(Mux(end, 0, word + 1)),
+                         last.eq(Mux(end, words == 1, word == words - 2))]
         return word, go
 
     def _turn(self, m: Module, pipe: Pipeline, valid, tag, sums: dict):

@@ -47,7 +47,7 @@ class LinkCore(wiring.Component):
         self.core = Core(art, replace(hw, logits_apart=True))
         check_link(self.core.plan)
         self.identity = Identity.of(self.core.plan, clock)
-        self.link = Link(art, self.identity, self.core.plan.spacing)
+        self.link = Link(art, self.identity, self.core.plan.spacing, hw)
         self.receiver, self.transmitter = UartReceiver(clocks), UartTransmitter(clocks)
         super().__init__({"clk": In(1), "rst": In(1), "rx": In(1), "tx": Out(1, init=1),
                           "busy": Out(1)})

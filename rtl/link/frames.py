@@ -28,8 +28,8 @@ class FrameReceiver(wiring.Component):
         There is a frame; it stays until ``done``.
     length : ``Out(5)``
         Bytes of its content, CRC not counted.
-    index : ``In(5)``, byte : ``Out(8)``
-        Byte ``index`` of the content, one cycle later.
+    index, en : ``In(5)``, ``In(1)``; byte : ``Out(8)``
+        Byte ``index`` of the content, one cycle later; it stays while ``en`` is 0.
     done : ``In(1)``
         The frame has been used; the next one may be there in the next cycle.
     good, bad, dropped : ``Out(1)``
@@ -50,7 +50,8 @@ class FrameReceiver(wiring.Component):
     def __init__(self):
         super().__init__({
             "data": In(8), "valid": In(1), "frame": Out(1), "length": Out(5), "index": In(5),
-            "byte": Out(8), "done": In(1), "good": Out(1), "bad": Out(1), "dropped": Out(1)})
+            "en": In(1), "byte": Out(8), "done": In(1), "good": Out(1), "bad": Out(1),
+            "dropped": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
@@ -93,7 +94,8 @@ class FrameReceiver(wiring.Component):
                      self.dropped.eq(ended & whole & missed),
                      self.frame.eq(full.bit_select(oldest, 1)),
                      self.length.eq(Mux(oldest, lengths[1], lengths[0])),
-                     read.addr.eq(Cat(self.index, oldest)), self.byte.eq(read.data)]
+                     read.addr.eq(Cat(self.index, oldest)), read.en.eq(self.en),
+                     self.byte.eq(read.data)]
         for j in range(2):
             with m.If(keep & (slot == j)):
                 m.d.sync += [full[j].eq(1), lengths[j].eq(size - 2), slot.eq(~slot)]

@@ -10,6 +10,7 @@ from amaranth.hdl import Shape
 from quant.integer import artifact
 from quant.integer.artifact import Artifact
 from quant.integer.operation import Tensor
+from rtl.cut import two_sided
 from rtl.link import protocol as protocol
 from rtl.parts.config import Geometry, HardwareConfig, HardwareError
 from rtl.link.protocol import LABEL_BYTES, LOGIT_BYTES, SATURATION_BYTES
@@ -40,7 +41,7 @@ def shape_digest(planned: Plan) -> bytes:
     """
     art = planned.art
     formats = [str(fmt) for fmt in (art.sample, art.decoder_w.fmt, art.decoder_b.fmt)]
-    facts = [art.outputs, art.length, art.vocab, art.random.to_dict(), formats,
+    facts = [art.outputs, planned.longest, art.vocab, art.random.to_dict(), formats,
              [(str(op), {f.name: _shape(getattr(op, f.name)) for f in fields(op)
                          if not f.metadata.get("training")}) for _, op, _ in art.operations()],
              [(r.name, r.base, r.depth, r.width, r.fields) for r in planned.regions]]
@@ -95,7 +96,7 @@ class Identity:
         """Of a core that runs at ``clock`` Hz."""
         art = planned.art
         return cls(protocol.VERSION, len(art.blocks), art.H, art.n, planned.hw.lanes, art.outputs,
-                   art.length, art.vocab, sample_bytes(art), round(clock / 1000),
+                   planned.longest, art.vocab, sample_bytes(art), round(clock / 1000),
                    SPREAD * planned.hw.spread + FOLDED * planned.hw.folded
                    + TABLES * (planned.hw.mixer != "columns"),
                    model_digest(art) if planned.built_in else bytes(8), shape_digest(planned),
@@ -141,10 +142,13 @@ class Identity:
                          for field, have in asdict(self).items()
                          if field not in ("model", "task") and have != wanted[field])
 
-    def hardware(self) -> HardwareConfig:
-        """What decides the map of the core's memories, and its cycles."""
+    def hardware(self, art: Artifact) -> HardwareConfig:
+        """What decides the map of the core's memories, and its cycles, were it built for ``art``.
+        """
+        shorter = two_sided(art) and self.length < art.length
         return HardwareConfig(self.lanes, spread=bool(self.options & SPREAD),
                               folded=bool(self.options & FOLDED),
+                              longest=self.length if shorter else 0,
                               mixer="fitting" if self.options & TABLES else "columns")
 
     def __str__(self) -> str:

@@ -11,6 +11,7 @@ from rtl.link.identity import Identity
 from rtl.link.logits import LogitBytes
 from rtl.link.player import SamplePlayer
 from rtl.link.requests import Requests
+from rtl.parts.config import HardwareConfig
 from rtl.parts.streams import LOGIT_BITS, ConfigBus, result_word, sample_word
 
 
@@ -32,6 +33,8 @@ class Link(wiring.Component):
     identity : Identity
     spacing : int
         Of the core's plan: cycles from one configuration write to the next.
+    hw : HardwareConfig
+        The device's block RAM.
 
     Members
     -------
@@ -57,10 +60,11 @@ class Link(wiring.Component):
     Memories of 64 and 32 bytes, one of all that READ shows, up to the last logit, and the samples'.
     """
 
-    def __init__(self, art: Artifact, identity: Identity, spacing: int = 1):
+    def __init__(self, art: Artifact, identity: Identity, spacing: int = 1,
+                 hw: HardwareConfig = HardwareConfig()):
         self.art, self.identity, self.spacing = art, identity, spacing
         self.receiver, self.sender = FrameReceiver(), FrameSender()
-        self.player, self.logits = SamplePlayer(art), LogitBytes(art.outputs)
+        self.player, self.logits = SamplePlayer(art, hw), LogitBytes(art.outputs)
         super().__init__({
             "data": In(8), "valid": In(1), "tx": Out(stream.Signature(8)),
             "i": Out(stream.Signature(sample_word(art))),

@@ -1,10 +1,13 @@
 """Sequences for the core from a memory, so that a slow line does not slow the core."""
 
-from amaranth import Cat, Module, Mux, Shape, Signal
-from amaranth.lib import memory, stream, wiring
+from amaranth import Cat, Module, Shape, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from quant.integer.artifact import Artifact
+from rtl.parts.bank import Bank
+from rtl.parts.config import HardwareConfig
+from rtl.parts.pipeline import Pipeline
 from rtl.parts.streams import sample_word
 
 
@@ -25,6 +28,8 @@ class SamplePlayer(wiring.Component):
     Parameters
     ----------
     art : Artifact
+    hw : HardwareConfig
+        The device's block RAM.
 
     Members
     -------
@@ -42,17 +47,18 @@ class SamplePlayer(wiring.Component):
 
     Timing
     ------
-    The first sample is offered two cycles after ``start`` or ``again``, then one every cycle.
+    The first sample is offered three cycles after ``start`` or ``again``, then one every cycle.
 
     Resources
     ---------
-    A memory of two buffers.
+    A memory of two buffers, with a register behind it: the encoder may be far away.
     """
 
-    def __init__(self, art: Artifact):
+    def __init__(self, art: Artifact, hw: HardwareConfig = HardwareConfig()):
         self.art = art
         word = sample_word(art)
         self.depth, self.bits = buffer_shape(art)
+        self.samples = Bank(2 * self.depth, self.bits, [], registered=True, cell=hw.block_ram)
         super().__init__({
             "w_addr": In(16), "w_data": In(self.bits), "w_en": In(1), "start": In(1),
             "again": In(1), "length": In(16), "clear": In(1), "busy": Out(1),
@@ -60,28 +66,30 @@ class SamplePlayer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.samples = samples = memory.Memory(shape=self.bits, depth=2 * self.depth,
-                                                       init=[])
-        write, read = samples.write_port(), samples.read_port(domain="sync")
+        m.submodules.samples = samples = self.samples
         k = self.depth.bit_length() - 1
         written, played = Signal(), Signal()        # buffers
         index, final = Signal(k), Signal(k)
-        fetching, playing = Signal(), Signal()
-        taken = self.o.valid & self.o.ready
+        asking, busy = Signal(), Signal()
+        advance, is_final = Signal(), Signal()
         m.d.comb += [
-            write.addr.eq(Cat(self.w_addr[:k], written)), write.data.eq(self.w_data),
-            write.en.eq(self.w_en & (self.w_addr[k:] == 0)),
-            read.addr.eq(Cat(Mux(taken, index + 1, index)[:k], played)),
-            self.o.payload.value.eq(read.data), self.o.payload.last.eq(index == final),
-            self.o.valid.eq(playing), self.busy.eq(fetching | playing)]
+            samples.w_addr.eq(Cat(self.w_addr[:k], written)), samples.w_data.eq(self.w_data),
+            samples.w_en.eq(self.w_en & (self.w_addr[k:] == 0)),
+            samples.r_addr.eq(Cat(index, played)), samples.r_en.eq(advance),
+            advance.eq(~self.o.valid | self.o.ready), is_final.eq(index == final),
+            self.o.payload.value.eq(samples.r_data), self.busy.eq(busy)]
+        pipe = Pipeline(m, advance)
+        asked = pipe.register(asking, "asked", reset_less=False)
+        m.d.comb += self.o.payload.last.eq(pipe.delay(is_final, 2, "last"))
+        with m.If(advance):
+            m.d.sync += [self.o.valid.eq(asked), index.eq(index + asking),
+                         asking.eq(asking & ~is_final)]
+        with m.If(self.o.valid & self.o.ready & self.o.payload.last):
+            m.d.sync += busy.eq(0)
         with m.If(self.start):
             m.d.sync += [written.eq(~written), played.eq(written), final.eq(self.length - 1)]
         with m.If(self.start | self.again):
-            m.d.sync += [index.eq(0), fetching.eq(1)]
-        with m.If(fetching):
-            m.d.sync += [fetching.eq(0), playing.eq(1)]
-        with m.If(taken):
-            m.d.sync += [index.eq(index + 1), playing.eq(~self.o.payload.last)]
+            m.d.sync += [index.eq(0), asking.eq(1), busy.eq(1)]
         with m.If(self.clear):
-            m.d.sync += [fetching.eq(0), playing.eq(0)]
+            m.d.sync += [asking.eq(0), asked.eq(0), self.o.valid.eq(0), busy.eq(0)]
         return m

@@ -32,7 +32,9 @@ class Requests:
         self.byte = link.receiver.byte
         self.tag, self.expected = Signal(protocol.TAG_BITS), Signal(protocol.TAG_BITS)
         self.command, self.refused, self.wrong = Signal(8), Signal(), Signal()
-        # The byte that is looked at; those behind it, or that READ still gives; go to the next one.
+        self.reads, self.resets = Signal(), Signal()    # the command, a cycle after it
+        # The byte behind the one that is looked at, how many there are from that one on, or that
+        # READ still gives; go on to it.
         self.index, self.left, self.step = Signal(5), Signal(5), Signal()
         # Address, length or tag; what comes behind it, lowest byte first, so it shifts in from
         # above; and how many bytes of that there are.
@@ -50,7 +52,9 @@ class Requests:
         kept = m.submodules.identity = memory.Memory(
             shape=8, depth=1 << (end - 1).bit_length(), init=link.identity.pack() + words)
         put, get = kept.write_port(), kept.read_port(domain="sync")
-        m.d.comb += receiver.index.eq(Mux(self.step, self.index + 1, self.index))
+        m.d.comb += [receiver.index.eq(self.index), receiver.en.eq(self.step)]
+        m.d.sync += [self.reads.eq(self.command == Command.READ),
+                     self.resets.eq(self.command == Command.RESET)]
         with m.If(self.step):
             m.d.sync += [self.index.eq(self.index + 1), self.left.eq(self.left - 1)]
         shown = self._shown(m, put, get)
@@ -104,10 +108,10 @@ class Requests:
         """Tag, its low byte first, and the command behind that one."""
         receiver, tag, byte = self.link.receiver, self.tag, self.byte
         with m.State("IDLE"):
-            m.d.sync += [self.index.eq(0), self.refused.eq(0), self.wrong.eq(0), self.filled.eq(0)]
-            m.d.comb += receiver.index.eq(0)
+            m.d.sync += [self.refused.eq(0), self.wrong.eq(0), self.filled.eq(0)]
+            m.d.comb += receiver.en.eq(1)
             with m.If(receiver.frame):
-                m.d.sync += self.left.eq(receiver.length)
+                m.d.sync += [self.index.eq(1), self.left.eq(receiver.length)]
                 m.next = "HEAD0"
         for j, field in enumerate((tag[:8], self.command, tag[8:16], tag[16:])):
             with m.State(f"HEAD{j}"):
@@ -177,11 +181,11 @@ class Requests:
         """Behind three bytes: how much READ wants, or the words of CONFIG. RESET has none."""
         number, left, filled = self.number, self.left, self.filled
         with m.State("BODY"):
-            with m.If(self.command == Command.READ):
+            with m.If(self.reads):
                 m.d.sync += [self.address.eq(number), left.eq(number[16:]),
                              self.wrong.eq(number[16:] > protocol.READ_DATA)]
                 m.next = "REPLY0"
-            with m.Elif(self.command == Command.RESET):
+            with m.Elif(self.resets):
                 m.d.comb += self.link.player.clear.eq(1)
                 self.samples.clear(m)
                 m.d.sync += [self.link.core_reset.eq(1), self.inside.eq(0), self.ran.eq(0),
@@ -210,7 +214,7 @@ class Requests:
         """Start the sequence, if it is just as long as the host says."""
         length = self.number[:16]
         with m.State("RUN"):
-            bad = (length == 0) | (length > self.link.art.length) | (length != self.loaded)
+            bad = (length == 0) | (length > self.link.identity.length) | (length != self.loaded)
             with m.If(bad):
                 m.d.sync += self.wrong.eq(1)
                 m.next = "REPLY0"
@@ -228,7 +232,7 @@ class Requests:
             m.next = "REPLY0"
         answered = self.answered
         status = Cat(self.inside & ~answered, self.inside & answered, self.refused, self.wrong)
-        shows, none = (self.command == Command.READ) & ~self.wrong, self.left == 0
+        shows, none = self.reads & ~self.wrong, self.left == 0
         head = (tag[:8], self.command | protocol.REPLY, tag[8:16], tag[16:], expected[:8],
                 expected[8:16], expected[16:], status, address[:8], address[8:])
         ends = {protocol.REPLY_HEAD - 1: (~shows, "REPLY8"), len(head) - 1: (none, "FETCH")}
@@ -257,6 +261,7 @@ class Requests:
                     m.next = "END"
         with m.State("END"):
             m.d.comb += self.link.receiver.done.eq(1)
+            m.d.sync += self.index.eq(0)
             m.next = "WAIT"
         with m.State("WAIT"):
             m.next = "IDLE"

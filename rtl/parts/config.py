@@ -29,6 +29,7 @@ class HardwareConfig:
     mixer: str = "columns"      # "tables": of sums of weights; "fitting": these where they can be
     folded: bool = False        # one engine and one mixer for all layers, one after the other
     single_ports: int = 0       # memories of 16k x 16 bits with one port, without a content
+    longest: int = 0            # steps of a two-sided network's sequences, at most; 0: any it has
     logits_apart: bool = False  # they leave one by one as they are made, not all with the result
 
     def __post_init__(self):
@@ -40,11 +41,15 @@ class HardwareConfig:
 
 
 def add_folded(parser: argparse.ArgumentParser) -> None:
-    """The option ``--folded``."""
+    """The options ``--folded``, and ``--longest`` of networks that always are."""
     parser.add_argument("--folded", action="store_true",
                         help="one engine and one mixer for all layers, one after the other: a "
                         "small core, whose steps take as many times longer; layers must have the "
                         "same formats")
+    parser.add_argument("--longest", type=int, default=0, metavar="STEPS",
+                        help="sequences of so many steps at most, of a network with two-sided "
+                        "kernels, which keeps whole ones; default: as long as the network's task "
+                        "has them")
 
 
 def add_spram(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +72,7 @@ def add_hardware(parser: argparse.ArgumentParser) -> None:
 def with_options(lanes: int, args: argparse.Namespace, **more) -> HardwareConfig:
     """Of :func:`add_hardware`."""
     return HardwareConfig(lanes, mixer=args.mixer, folded=args.folded, single_ports=args.spram,
-                          **more)
+                          longest=args.longest, **more)
 
 
 def allowed(H: int, n: int) -> list[int]:

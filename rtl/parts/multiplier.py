@@ -4,7 +4,7 @@ from amaranth import Cat, ClockSignal, Const, Instance, Module, Mux, Shape, Sign
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-DIGIT = 4           # bits of an operand whose multiples of the other are summed at once
+DIGIT = 3           # bits of an operand whose multiples of the other are summed at once
 WIDEST = 18         # bits of an operand of MULT18X18D, whichever its sign
 
 
@@ -40,8 +40,8 @@ class Products(wiring.Component):
 
     Resources
     ---------
-    One multiplier per product of at most 18 x 18 bits; or about ``a b + a b / DIGIT`` LUTs for one
-    of a x b bits.
+    One multiplier per product of at most 18 x 18 bits; or about ``2.2 a b`` LUTs for one of a x b
+    bits: with digits of 3 bits the ways to the two registers are about equally long.
     """
 
     latency = 2

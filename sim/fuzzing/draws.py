@@ -28,7 +28,8 @@ SAMPLES = ((0, 8, False), (1, 7, True), (1, 15, True), (1, 0, False), (4, 6, Tru
 def cycles_per_step(shape: Shape) -> int:
     """Of a core, about: what bounds the length of a case."""
     geo = hardware.geometry(shape)
-    return geo.layers * max(geo.issue, geo.words * geo.K, 2 * geo.words, 12) // geo.P
+    return (1 + shape.two_sided) * geo.layers * max(
+        geo.issue, geo.words * geo.K, 2 * geo.words, 12) // geo.P
 
 
 def draw_shape(seed: int, number: int, kind: str) -> Shape:
@@ -60,8 +61,12 @@ def any_shape(dice: Dice, kind: str) -> Shape:
         edge={}, random=random.to_dict(), spread=dice.pick(True, True, False),
         block=dice.pick(1, 2), folded=dice.pick(False, False, True),
         single_ports=dice.pick(0, 0, 0, BLOCKS))
-    return replace(shape, edge=_edge(dice, tokens, of.x(shape, fmt)).to_dict(),
-                   mixer=_mixer(dice, shape, fmt.w))
+    shape = replace(shape, edge=_edge(dice, tokens, of.x(shape, fmt)).to_dict(),
+                    mixer=_mixer(dice, shape, fmt.w))
+    if not n or dice.pick(False, False, False, True) is False:
+        return shape
+    return replace(shape, two_sided=True, block=1, length=min(shape.length, hardware.LONGEST_BOTH),
+                   mixer=shape.mixer if layers == 1 else "columns")
 
 
 def _mixer(dice: Dice, shape: Shape, w: QFormat) -> str:

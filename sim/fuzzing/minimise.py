@@ -75,7 +75,8 @@ def _simpler(shape: Shape) -> Iterator[Shape]:
     for name, (simplest, *_) in shape.of.options.items():
         if shape.options[name] != simplest:
             yield replace(shape, options=shape.options | {name: simplest})
-    for name, simplest in (("block", 1), ("folded", False), ("single_ports", 0),
+    for name, simplest in (("block", 1), ("two_sided", False), ("folded", False),
+                           ("single_ports", 0),
                            ("mixer", "columns")):
         if getattr(shape, name) != simplest:
             yield replace(shape, **{name: simplest})

@@ -9,6 +9,7 @@ from quant.formats import EdgeFormats, RandomFormat
 from quant.integer import lfsr
 from quant.integer.artifact import Artifact
 from quant.integer.synthetic import random_artifact
+from quant.integer.synthetic_two_sided import random_two_sided
 from rtl.parts.config import MIXERS, HardwareConfig, allowed
 from rtl.parts.single_port import BLOCKS
 from rtl.parts.streams import LOGIT_BITS
@@ -40,6 +41,7 @@ class Shape:
     mixer: str = "columns"      # of HardwareConfig, as the two below
     folded: bool = False
     single_ports: int = 0
+    two_sided: bool = False     # a kernel of the future beside that of the past
 
     @property
     def of(self) -> Kind:
@@ -53,7 +55,8 @@ class Shape:
 
     def artifact(self, seed: int, stress: float = 0.0, limits: str | None = None) -> Artifact:
         """A network of this shape."""
-        return random_artifact(
+        draw = random_two_sided if self.two_sided else random_artifact
+        return draw(
             seed, self.layers, self.H, self.n, self.n_classes, self.length, self.vocab,
             kind=self.kind, stress=stress, limits=limits, block=self.block, **self.options,
             fmt=self.of.formats.from_dict(self.formats),
@@ -87,7 +90,8 @@ class Shape:
             "lanes divide the modes": self.lanes in allowed(self.H, self.n),
             "an update of the states is of one step or two": self.block in (1, 2),
             "streams fit the generator": not lfsr.misfit(
-                random, -(-self.length // self.block) * self.block, self.layers, self.H, self.n),
+                random, -(-self.length // self.block) * self.block,
+                self.layers * (1 + self.two_sided), self.H, self.n),
             "a product has more bits than are rounded at random":
                 not stochastic or fmt.a_bar.f_bits > random.round_bits > 0,
             "g u is no finer than a_bar h": self.n == 0 or (
@@ -112,7 +116,8 @@ class Shape:
                 f"{options}, k {self.random['k']}, "
                 f"{f'{self.vocab} tokens' if self.vocab else self.edge['sample']}, h "
                 f"{self.formats['h']}, w {self.formats['w']}, up to {self.length} steps"
-                f"{', two at once' * (self.block - 1)}{', folded' * self.folded}, {self.mixer}"
+                f"{', two at once' * (self.block - 1)}{', folded' * self.folded}"
+                f"{', two-sided' * self.two_sided}, {self.mixer}"
                 f"{', single ports' * bool(self.single_ports)}")
 
     def to_dict(self) -> dict:
@@ -141,5 +146,5 @@ def is_shape(values) -> bool:
 _FORM = {name: whole(1, 4096) for name in ("lanes", "layers", "H", "n_classes")} | {
     "n": whole(0, 4096), "length": whole(1, LONGEST), "vocab": whole(0, 1 << 16),
     "kind": str, "spread": bool, "block": whole(1, 2), "mixer": MIXERS.__contains__,
-    "folded": bool, "single_ports": whole(0, BLOCKS)} | {
+    "folded": bool, "single_ports": whole(0, BLOCKS), "two_sided": bool} | {
         name: dict for name in ("formats", "edge", "random")}

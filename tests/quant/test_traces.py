@@ -251,9 +251,12 @@ def test_another_memory_shows_what_it_says(monkeypatch):
     assert (reference.run(held, values[1]).signature != right).any()
 
 
-def test_two_sided_networks_have_no_traces():
-    with pytest.raises(ArtifactError, match=r"layer 0, Future .*: it shows the signature nothing"):
-        expected(random_two_sided(1), np.zeros((1, 3), int))
+def test_two_sided_networks_have_traces():
+    art = random_two_sided(1)
+    values, lengths = inputs_of(art)
+    traces = expected(art, values, lengths, 77, 1)
+    for b, L in enumerate(lengths):
+        assert_trace(traces[b], reference.run(art, values[b, :L], 77), f"sequence {b}, ")
 
 
 @pytest.mark.parametrize("name, text", [("y", "what the spikes are made of"),

@@ -1,6 +1,7 @@
 """Two-sided networks of every family that has integers, from a file to integers by the commands."""
 
 import json
+import re
 import sys
 
 import numpy as np
@@ -17,7 +18,7 @@ from quant.integer.future import Future
 from quant.tune.fit import random_format
 from tests.quant import test_stream_export as stream
 from tests.quant.test_export import RELEASED, TOKENS, TOY, made
-from tests.quant.toy import at, op_at, place_of
+from tests.quant.toy import op_at, place_of
 
 TWO = {"kernel": "two_sided"}
 CASES = {"paper": (TOY, {}), "plain": (TOKENS, {"residual": "plain", "sampling": "systematic"}),
@@ -52,7 +53,7 @@ def test_export_evaluation_and_fine_tuning(case, tmp_path, monkeypatch, capsys):
     plain = ("--task", task, "--checkpoint", path)
     command(monkeypatch, export, *plain, "--out", out, "-n", 12, "--seed", 5)
     assert "h_future" in capsys.readouterr().out
-    assert not (out / "vectors.npz").exists()
+    assert (out / "vectors.npz").exists()
     art, split = artifact.load(out), make_task(task).load("test")
     assert all(isinstance(op_at(art, place_of(art, j, Future)), Future) for j in range(2))
     assert {row["tensor"] for row in art.info["ranges"] if row["proven"]} == {"h", "h_future"}
@@ -61,9 +62,9 @@ def test_export_evaluation_and_fine_tuning(case, tmp_path, monkeypatch, capsys):
     found = [reference.execute(art, v[:n]) for v, n in zip(split.values, split.lengths)]
     assert json.loads(result.read_text())["accuracies"] == [
         np.mean([t.label for t in found] == split.labels)]
-    assert rtl.generate.main(["--artifact", str(out), "--out", str(tmp_path / "v")]) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1 and "a two-sided kernel needs the whole sequence: 20 steps x" in lines[0]
+    one = tmp_path / "one"
+    command(monkeypatch, export, *plain, "--out", one, "-n", 4, "--one-format")
+    assert rtl.generate.main(["--artifact", str(one), "--out", str(tmp_path / "v")]) == 0
     file = tmp_path / "tuned.pt"
     command(monkeypatch, finetune, *plain, "--out", file, "--steps", 3, "--batch", 4, "--threads",
             1, "--margin", 3)
@@ -73,20 +74,15 @@ def test_export_evaluation_and_fine_tuning(case, tmp_path, monkeypatch, capsys):
     assert (op_at(tuned, place).g_re.real != op_at(art, place).g_re.real).any()
 
 
-def test_the_sums_of_the_refusal(tmp_path, capsys):
-    """The bits that a core would have to keep, from the artifact's own formats."""
+def test_formats_that_differ(tmp_path, capsys):
+    """All layers share the hardware, and both sides; leaving out --folded would not help."""
     path, out = made(tmp_path / "net.pt", **TWO), tmp_path / "a"
     export.export(checkpoint.load(path, task=TOY), out, n=0)
-    art = artifact.load(out)
-    op, (u,) = at(art, place_of(art, 0, Future))
     capsys.readouterr()
-    rtl.generate.main(["--artifact", str(out), "--out", str(tmp_path / "v")])
-    y = op.format(u)
-    assert capsys.readouterr().err == (
-        f"rtl.generate: layer 0: a two-sided kernel needs the whole sequence: 20 steps x 8 neurons,"
-        f" 160 bits of inputs (s_in UQ(1,0)) and {160 * y.width} bits of sums (future {y}), not in "
-        f"the RTL; run the network with python -m quant.evaluate, or train one with kernel = "
-        f"causal\n")
+    assert rtl.generate.main(["--artifact", str(out), "--out", str(tmp_path / "v")]) == 2
+    assert re.fullmatch(r"rtl\.generate: .* is SQ\S+ .* but SQ\S+ .*: export with --one-format\n",
+                        capsys.readouterr().err)
+    assert not (tmp_path / "v").exists()
 
 
 def test_a_generator_with_enough_streams():

@@ -1,30 +1,3 @@
-"""Random networks with two-sided kernels: a Future beside every state space model."""
+"""Random networks with two-sided kernels, where tests look for them."""
 
-from dataclasses import replace
-
-from quant.integer.artifact import Artifact
-from quant.integer.future import Future
-from quant.integer.memory import States
-from quant.integer.ops import Add
-from quant.integer.synthetic import random_artifact
-
-
-def with_future(art: Artifact, like: Artifact) -> Artifact:
-    """``art`` with the states of ``like``, an artifact of the same shape, for the future."""
-    def block(j, ops, others):
-        found = []
-        for op in ops:
-            found.append(op)
-            if isinstance(op, States):
-                its, (u, y) = next(o for o in others if isinstance(o, States)), (
-                    op.reads[0], op.makes)
-                found += [Future(f"{u} -> future", its.a_re, its.a_im, its.g_re, its.g_im,
-                                 h=its.h, rounding=op.rounding, layer=len(art.blocks) + j),
-                          Add(f"{y} future -> {y}")]
-        return tuple(found)
-    return replace(art, blocks=tuple(map(block, range(len(art.blocks)), art.blocks,
-                                         like.blocks))).check()
-
-
-def random_two_sided(seed: int = 0, **options) -> Artifact:
-    return with_future(random_artifact(seed, **options), random_artifact(seed + 100, **options))
+from quant.integer.synthetic_two_sided import random_two_sided, with_future     # noqa: F401

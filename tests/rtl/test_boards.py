@@ -76,7 +76,7 @@ def test_what_fills_the_block_rams_is_said():
     """Two sequences of 16,384 bytes are 16 block RAMs, an embedding of 257 tokens may be more."""
     small = dict(n_layers=1, H=32, n=4, n_classes=10, length=16384)
     art = random_artifact(1, sample=MU_LAW, **small)
-    with pytest.raises(HardwareError, match=r"36 of 26 block RAMs \(two sequences of 16384 samples "
+    with pytest.raises(HardwareError, match=r"35 of 26 block RAMs \(two sequences of 16384 samples "
                                             r"16, .*of this shape sequences of up to 4096 steps"):
         estimate.check(BOARDS["tang-nano-9k"], art, 1)
     held = estimate.block_rams(plan(art, BOARDS["ulx3s-85f"].hardware(1)), "ecp5")

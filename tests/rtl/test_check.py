@@ -56,7 +56,7 @@ def test_what_the_rtl_lacks(what, tmp_path, capsys):
     assert code == 2 and line.count("\n") == 1
     assert re.match(f"rtl.check: {message}", line), line
     works = {"decoder": "; shorten the sequences", "lanes": "; allowed: 1, 2, 4, 12",
-             "two-sided": f"; {WORKS}, or train one with kernel = causal"}
+             "two-sided": "; both sides share the hardware: export with --one-format"}
     assert works.get(what, f"; {WORKS}\n") in line
 
 

@@ -105,6 +105,7 @@ def receive(line, hold=0, gap=0):
             content = []
             for index in range(ctx.get(dut.length)):
                 ctx.set(dut.index, index)
+                ctx.set(dut.en, 1)
                 await ctx.tick()
                 content.append(ctx.get(dut.byte))
             kept.append(bytes(content))

@@ -15,6 +15,7 @@ from golden.tasks.formats import PIXEL
 from quant.formats import EdgeFormats, LayerFormats
 from quant.integer.operation import ArtifactError
 from quant.integer.ops import Curve
+from quant.integer.future import Future
 from quant.integer.synthetic import random_artifact
 from rtl.boards import estimate
 from rtl.boards.catalogue import BOARDS
@@ -29,6 +30,7 @@ from rtl.link.identity import shape_digest
 from rtl.parts.memory import ConfigMemory, ConfigRegister
 from rtl.plan import check_link, plan
 from rtl.layer.x_buffer import FUSE_BANKS
+from tests.quant.toy import place_of, with_op
 from tests.quant.two_sided import random_two_sided
 from tests.rtl.fabric import multiplying
 
@@ -132,15 +134,20 @@ def with_first():
     return replace(art, first=(*art.first, Curve("x -> x"))).check()
 
 
+def other_sides():
+    """A two-sided artifact whose states of the future have another format."""
+    art = random_two_sided(length=784)
+    return with_op(art, place_of(art, 0, Future), h=SQ(5, 12))
+
+
 REFUSED = {
     "multipliers": (multiplying(), r"layer 0: Mix \(a -> n\) has weights SQ\(8,0\) of values"),
     "encoder": (with_first(), r"encoder: Scale \(v -> x\), Limit .*which has Scale, Limit there"),
     "decoder": (with_edge(dec_w=SQ(34, 6)),
                 r"decoder: logits need 60 bits, but there are 48; .*length 16.* dec_w SQ\(34,6\)"),
-    "two-sided": (random_two_sided(length=784), "layer 0: a two-sided kernel needs the whole "
-                  r"sequence: 784 steps x 8 neurons, 6272 bits of inputs \(s_in UQ\(1,0\)\) and "
-                  r"112896 bits of sums \(future SQ\(6,12\)\), not in the RTL; run the network "
-                  "with python -m quant.evaluate, or train one with kernel = causal"),
+    "two-sided": (other_sides(), r"layer 0: h of the states is SQ\(4,12\) of the past, but "
+                  r"SQ\(5,12\) of the future; both sides share the hardware: export with "
+                  "--one-format"),
     "lanes": (random_artifact(n_layers=1, H=3, n=4), "8 lanes do not divide 3 neurons of 4 modes"),
 }
 
