@@ -40,7 +40,7 @@ class LinkCore(wiring.Component):
 
     Resources
     ---------
-    The core, and about 1,600 LUTs and 550 flip-flops for 10 classes.
+    The core, and about 1,350 LUTs and 600 flip-flops for 10 classes.
     """
 
     def __init__(self, art: Artifact, hw: HardwareConfig, clock: float, clocks: int):

@@ -101,6 +101,22 @@ def test_prediction_is_exact(case, lengths):
     assert predict(art, hw, list(lengths)).results == simulate(art, hw, lengths)
 
 
+@pytest.mark.parametrize("folded", [True, False])
+@pytest.mark.parametrize("H, n", [(6, 3), (8, 2), (2, 4), (1, 3)])
+def test_where_registers_are_few(H, n, folded):
+    """A shorter queue behind the mixer, a copy of the bus less: still equal, and as predicted."""
+    art = random_artifact(8, n_layers=2, H=H, n=n, sampling="systematic")
+    hw = HardwareConfig(1, folded=folded, spread=False, bank_bits=16)
+    values = sequences(art, LENGTHS)
+    for stall in (0.0, 0.3):
+        core = Core(art, hw)
+        results, taps, cycles = run(core, values, stall)
+        check(art, values, results, taps, core.geo)
+        if not stall:
+            found = [cycle - cycles["i"][0] for cycle in cycles["o"]]
+            assert found == predict(art, hw, list(LENGTHS)).results
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_skipping_changes_nothing(case):
     art, hw = made(case)
